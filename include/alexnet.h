@@ -1,0 +1,651 @@
+/*
+ * alexnet.h - the network of Krizhevsky, Sutskever and Hinton (2012), as a library.
+ *
+ * "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012 ("the
+ * paper" below), with the variants that are used today under the same name. The library
+ * trains them, saves and resumes them, and classifies with them.
+ *
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Contents
+ *   1. Conventions        what holds for every function
+ *   2. Version, status
+ *   3. Context            allocator, log, threads, devices
+ *   4. Model              which AlexNet; create, describe, destroy
+ *   5. Parameters         by index and by name
+ *   6. Images             from decoded pixels to the network's input
+ *   7. Inference, evaluation
+ *   8. Training
+ *   9. Checkpoints        safetensors files, by path or through callbacks
+ *
+ * A program that only classifies needs this much:
+ *
+ *     an_context *ctx = NULL;
+ *     an_model *model = NULL;
+ *     an_image image;
+ *     float p[1000];
+ *
+ *     if (an_context_create(&ctx, NULL) != AN_OK ||
+ *         an_model_load(&model, ctx, "flowers.safetensors", NULL) != AN_OK)
+ *         fprintf(stderr, "%s\n", an_error_message());
+ *     an_image_init(&image, sizeof image);
+ *     image.pixels = rgb; image.width = w; image.height = h;     (8-bit RGB, row by row)
+ *     an_infer_images(model, &image, 1, p);                      (p[i]: class i)
+ *     an_model_destroy(model);
+ *     an_context_destroy(ctx);
+ */
+#ifndef ALEXNET_H
+#define ALEXNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define AN_API __attribute__((visibility("default")))
+#else
+#define AN_API
+#endif
+
+/* ------------------------------------------------------------------------------------
+ * 1. Conventions
+ *
+ * Status. A function that can fail returns an an_status; AN_OK is 0. On failure every
+ * output is as it was before the call, nothing is leaked, and an_error_message() has a
+ * sentence that names the argument and its limit. Each comment lists the statuses that
+ * are particular to its function; besides those, any function that takes an object may
+ * return AN_ERROR_ARGUMENT (a null pointer, a value outside its limits), AN_ERROR_MEMORY
+ * (the allocator refused) and AN_ERROR_FORKED (the process was forked after the context
+ * was made: a child must make its own).
+ *
+ * Behaviour towards the host. The library never prints, exits, aborts or raises; sets no
+ * signal handler, locale, environment variable or floating-point mode; and keeps no
+ * mutable state that a host can see. What it has to say goes to the log callback.
+ *
+ * Threads. A context may be used by many threads at once. A model may serve an_infer*(),
+ * an_evaluate*(), an_preprocess() and the functions that only describe it from many
+ * threads at once; everything that changes a model or a trainer, and saving, wants to be
+ * alone with it. Different models and different trainers are independent. A trainer
+ * changes its model.
+ *
+ * Config structs. Every struct that a caller fills begins with `size` and is prepared by
+ * its _init(&s, sizeof s), which writes the defaults. Structs only ever grow at the end:
+ * a program compiled against an older header goes on working with a newer library, and
+ * a newer program with an older library fails with AN_ERROR_VERSION if it uses a field
+ * that this library does not have. Structs that the library fills (infos, stats) are
+ * prepared in the same way, so that it knows how much it may write.
+ *
+ * Tensors are float32, dense, in the order [batch][maps][height][width] (NCHW).
+ * Images are 8-bit RGB, [height][width][3] (HWC).
+ *
+ * Same seed, same data, same machine: same bits, whatever the number of threads.
+ * ------------------------------------------------------------------------------------ */
+
+/* ------------------------------------------------------------------------------------
+ * 2. Version, status
+ * ------------------------------------------------------------------------------------ */
+
+#define AN_VERSION_MAJOR 1
+#define AN_VERSION_MINOR 0
+#define AN_VERSION_PATCH 0
+#define AN_VERSION_NUMBER                                                                \
+    (AN_VERSION_MAJOR * 10000 + AN_VERSION_MINOR * 100 + AN_VERSION_PATCH)
+
+/* Values never change; new ones may be added. */
+typedef enum an_status {
+    AN_OK = 0,
+    AN_ERROR_ARGUMENT = 1, /* a value outside its stated limits, a null pointer */
+    AN_ERROR_MEMORY = 2,   /* the allocator returned null */
+    AN_ERROR_STATE = 3,    /* right call, wrong moment: see the message */
+    AN_ERROR_DIVERGED = 4, /* the loss or a gradient is not finite */
+    AN_ERROR_IO = 10,      /* the system could not read or write a file */
+    AN_ERROR_FORMAT = 11,  /* a file is damaged, or not what it should be */
+    AN_ERROR_VERSION = 12, /* a struct or file of a newer version than this library */
+    AN_ERROR_BACKEND = 20, /* no such backend */
+    AN_ERROR_DEVICE = 21,  /* no such device, or it failed */
+    AN_ERROR_DEVICE_MEMORY = 22, /* the device has too little memory */
+    AN_ERROR_FORKED = 30,        /* the context belongs to the parent process */
+    AN_ERROR_INTERNAL = 99,      /* a fault of this library */
+    AN_STATUS_MAX_ = 0x7fffffff  /* fixes the enum's width; never returned */
+} an_status;
+
+/* an_version() is AN_VERSION_NUMBER of the library that is running, which may differ from
+ * the header's. an_version_string() is the same as "1.0.0"; an_build_info() adds the
+ * compiler and the BLAS. All static, never null. */
+AN_API uint32_t an_version(void);
+AN_API const char *an_version_string(void);
+AN_API const char *an_build_info(void);
+
+/* an_status_string() names a status: "ok", "argument", "diverged", ...; "unknown" for a
+ * value that this library does not have. Static, never null. */
+AN_API const char *an_status_string(an_status status);
+
+/* an_error_message() is the sentence of the last failure in the calling thread, "" if
+ * there was none. It belongs to the library, and stays valid until this thread's next
+ * failing call or its end. */
+AN_API const char *an_error_message(void);
+
+/* ------------------------------------------------------------------------------------
+ * 3. Context
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_context an_context;
+
+typedef enum an_log_level {
+    AN_LOG_INFO = 1,
+    AN_LOG_WARNING = 2, /* something a person should look at: a flat start, say */
+    AN_LOG_LEVEL_MAX_ = 0x7fffffff
+} an_log_level;
+
+/* The callback gets one sentence without a newline; `text` is gone after the call. It may
+ * be called from any thread that calls the library, and must not call it back. */
+typedef void (*an_log_fn)(an_log_level level, const char *text, void *user);
+
+/* alloc returns at least `bytes` bytes, aligned for any C type, or null; bytes > 0.
+ * release takes what alloc returned, never null. Both may be called from any thread that
+ * calls the library, several at once. Used for all that belongs to a context but the
+ * parse of a checkpoint's header (a JSON library allocates that with malloc). */
+typedef void *(*an_alloc_fn)(size_t bytes, void *user);
+typedef void (*an_release_fn)(void *memory, void *user);
+
+typedef struct an_context_config {
+    size_t size;
+    an_alloc_fn alloc; /* both null: malloc and free */
+    an_release_fn release;
+    void *alloc_user;
+    an_log_fn log; /* null: silence */
+    void *log_user;
+    uint32_t threads;  /* 0: the processors that the process may run on; else 1 to 256 */
+    uint32_t reserved; /* 0 */
+} an_context_config;
+
+AN_API void an_context_config_init(an_context_config *config, size_t size);
+
+/* an_context_create() makes a context; `config` may be null for the defaults. It starts
+ * threads - 1 worker threads with all signals blocked, which sleep between calls.
+ * Statuses: ARGUMENT, MEMORY (also: no thread could be started), VERSION. */
+AN_API an_status an_context_create(an_context **out, const an_context_config *config);
+
+/* an_context_destroy() frees the context once its last model and trainer are destroyed:
+ * the order does not matter. Null is allowed. In a forked child it frees the memory. */
+AN_API void an_context_destroy(an_context *ctx);
+
+AN_API uint32_t an_context_threads(const an_context *ctx);
+
+typedef struct an_device_info {
+    size_t size;
+    char backend[16]; /* "cpu" */
+    char device[24];  /* what an_model_config.devices takes: "cpu" */
+    char name[96];    /* the processor, for people */
+    uint64_t memory;  /* bytes in all; 0 if unknown */
+    uint32_t units;   /* threads that compute (cpu) */
+    uint32_t reserved;
+} an_device_info;
+
+AN_API void an_device_info_init(an_device_info *info, size_t size);
+
+/* an_device_count() and an_device_describe() list the devices of all backends; index is
+ * 0 to count - 1, the CPU first. Statuses: ARGUMENT (no such index), VERSION. */
+AN_API an_status an_device_count(an_context *ctx, uint32_t *count);
+AN_API an_status an_device_describe(an_context *ctx, uint32_t index,
+                                    an_device_info *info);
+
+/* ------------------------------------------------------------------------------------
+ * 4. Model
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_model an_model;
+
+/* Which AlexNet. docs/NETWORKS.md has their tables, and where each number is from. */
+typedef enum an_arch {
+    AN_ARCH_PAPER = 1,          /* the paper's text; 60,965,224 parameters */
+    AN_ARCH_KRIZHEVSKY2012 = 2, /* as trained in 2012: LRN before ReLU in layer 1, a norm
+                                   within maps in layer 2, sigma 0.03 in conv3-5 */
+    AN_ARCH_FLOOR224 = 3,       /* 224 in, sizes rounded down: 54, 26, 12, 5 */
+    AN_ARCH_CAFFE_ALEXNET = 4,  /* BVLC: 227 in, LRN over all maps, k = 1 */
+    AN_ARCH_CAFFENET = 5,       /* BVLC: the same with pooling before LRN */
+    AN_ARCH_OWT2014 = 6,        /* Krizhevsky 2014, "one weird trick", with LRN */
+    AN_ARCH_TORCHVISION = 7,    /* torchvision.models.alexnet: no LRN, no groups */
+    AN_ARCH_CIFAR10 = 8,        /* 32x32: the four-layer kind of the paper's figure 1 */
+    AN_ARCH_MAX_ = 0x7fffffff
+} an_arch;
+
+typedef enum an_activation {
+    AN_ACTIVATION_PRESET = 0,
+    AN_ACTIVATION_RELU = 1,
+    AN_ACTIVATION_TANH = 2,
+    AN_ACTIVATION_SIGMOID = 3,
+    AN_ACTIVATION_MAX_ = 0x7fffffff
+} an_activation;
+
+typedef enum an_pooling {
+    AN_POOLING_PRESET = 0,
+    AN_POOLING_OVERLAPPING = 1, /* 3x3 windows, stride 2 (paper, 3.4) */
+    AN_POOLING_PLAIN = 2,       /* 2x2 windows, stride 2 */
+    AN_POOLING_MAX_ = 0x7fffffff
+} an_pooling;
+
+typedef enum an_dropout_scaling {
+    AN_DROPOUT_SCALING_PRESET = 0,
+    AN_DROPOUT_SCALING_TEST = 1, /* the paper, 4.2: outputs times 1 - rate when testing */
+    AN_DROPOUT_SCALING_TRAIN = 2, /* "inverted": times 1 / (1 - rate) when training */
+    AN_DROPOUT_SCALING_MAX_ = 0x7fffffff
+} an_dropout_scaling;
+
+typedef enum an_initialisation {
+    AN_INIT_PRESET = 0,
+    AN_INIT_GAUSSIAN = 1, /* the preset's sigmas and biases (else 0.01 and 0) */
+    AN_INIT_FAN_IN = 2, /* uniform within 1/sqrt(inputs of a unit), biases too: PyTorch's
+                             default and the preset of AN_ARCH_TORCHVISION */
+    AN_INIT_HE = 3,     /* gaussian, sigma sqrt(2 / inputs of a unit), biases 0 */
+    AN_INIT_MAX_ = 0x7fffffff
+} an_initialisation;
+
+enum { AN_SWITCH_PRESET = 0, AN_SWITCH_ON = 1, AN_SWITCH_OFF = 2 };
+
+/* Zero, in any field but `arch`, means what the preset says. */
+typedef struct an_model_config {
+    size_t size;
+    uint32_t arch;       /* an_arch; init writes AN_ARCH_PAPER */
+    uint32_t classes;    /* 2 to 65536 (1000; 10 for AN_ARCH_CIFAR10) */
+    uint32_t image_size; /* side of the input in pixels, up to 1024; at least what the
+                                 layers need */
+    uint32_t activation; /* an_activation, of all layers but the last */
+    uint32_t lrn;        /* AN_SWITCH_OFF removes all response normalisation; ON adds
+                                 the paper's after the first two layers where the preset
+                                 has none */
+    uint32_t pooling;    /* an_pooling */
+    uint32_t dropout;    /* AN_SWITCH_OFF: none */
+    uint32_t dropout_scaling; /* an_dropout_scaling */
+    float dropout_rate;   /* share of outputs set to 0: 0 (preset) or 0 < rate < 0.95 */
+    float width;          /* factor on every layer's maps and units but the last's,
+                                 0.02 to 4, rounded to multiples of 4; 0 means 1 */
+    uint32_t groups;      /* 1: every layer reads all maps; 2: conv2, conv4 and conv5
+                                 read those of their own half (paper, figure 2) */
+    uint32_t towers;      /* 1: computed whole; 2: split in two halves that exchange
+                                 maps only where a layer reads both. 0 means 1. The two
+                                 compute the same function with the same parameters. */
+    uint32_t remove_conv; /* 2 to 5: without that layer's convolution, activation and
+                                 norm (its pooling stays); 0: none */
+    uint32_t extra_conv;  /* 1: a sixth convolution over the last pooling, 3x3, as many
+                                 maps and groups as the layer before (paper, 6.1) */
+    uint32_t initialisation; /* an_initialisation */
+    uint32_t reserved;       /* 0 */
+    uint64_t seed;           /* of the initialisation */
+    const char *devices;     /* null or "cpu"; with two towers also "cpu,cpu": one device
+                                 for each tower. Read during the call. */
+} an_model_config;
+
+AN_API void an_model_config_init(an_model_config *config, size_t size);
+
+/* an_arch_name() is the preset's name as files and programs write it ("paper",
+ * "krizhevsky2012", ...), null if there is no such preset. an_arch_find() is its inverse,
+ * 0 if there is none of that name. The presets are 1, 2, ... without a gap. */
+AN_API const char *an_arch_name(uint32_t arch);
+AN_API uint32_t an_arch_find(const char *name);
+
+/* an_model_create() makes a model and initialises its parameters from config->seed;
+ * `config` may be null for the defaults. The model keeps a reference to the context.
+ * Statuses: ARGUMENT (the message names the field and its limits), MEMORY, VERSION,
+ * BACKEND and DEVICE (config->devices). */
+AN_API an_status an_model_create(an_model **out, an_context *ctx,
+                                 const an_model_config *config);
+
+/* an_model_destroy() frees the model once its last trainer is destroyed. Null is
+ * allowed. */
+AN_API void an_model_destroy(an_model *model);
+
+typedef struct an_model_info {
+    size_t size;
+    uint32_t arch, classes, image_size, towers;
+    uint32_t layers;          /* with weights: an_layer_describe() */
+    uint32_t parameters;      /* tensors: an_parameter_describe() */
+    uint64_t parameter_count; /* numbers in all of them */
+    uint64_t multiply_adds;   /* of one image's forward pass, padding counted */
+    uint64_t units;           /* outputs of all layers, the input not counted */
+    uint64_t exchange_floats; /* that the towers send each other per image, forward, both
+                                  ways together; 0 for one tower */
+    uint64_t infer_bytes;     /* planned buffers of an_infer() with one image */
+    uint64_t train_bytes;     /* planned buffers of a trainer with one image a step,
+                                  without parameters; each further image adds
+                                  train_bytes_image */
+    uint64_t train_bytes_image;
+} an_model_info;
+
+AN_API void an_model_info_init(an_model_info *info, size_t size);
+AN_API an_status an_model_describe(const an_model *model, an_model_info *info);
+
+/* an_model_get_config() fills `config` with the model's own, every preset value resolved;
+ * devices is null. A model made with it has the same shape. */
+AN_API an_status an_model_get_config(const an_model *model, an_model_config *config);
+
+/* One row for each layer with weights, in order: sizes of what it reads and of what it
+ * hands on, after its activation, normalisation and pooling. */
+typedef struct an_layer_info {
+    size_t size;
+    char name[16]; /* "conv1" ... "fc8" */
+    uint32_t is_conv;
+    uint32_t kernel, stride, pad_before, pad_after, groups; /* dense layers: 1 1 0 0 1 */
+    uint32_t in_maps, in_height, in_width;
+    uint32_t maps, height, width; /* of the convolution or dense layer itself */
+    uint32_t out_maps, out_height, out_width; /* after the stages below */
+    char stages[24]; /* in order: a activation, n LRN across maps, w norm within a
+                                 map, p max-pooling, d dropout; "anp" */
+    uint64_t parameter_count, multiply_adds;
+} an_layer_info;
+
+AN_API void an_layer_info_init(an_layer_info *info, size_t size);
+AN_API an_status an_layer_describe(const an_model *model, uint32_t index,
+                                   an_layer_info *info);
+
+/* Where the time goes. One row for each layer with weights: seconds of its operations,
+ * exchanges and all stages after it included. */
+typedef struct an_layer_time {
+    size_t size;
+    char name[16];
+    double forward, backward, update; /* 0 where not training */
+} an_layer_time;
+
+AN_API void an_layer_time_init(an_layer_time *time, size_t size);
+
+/* an_model_profile() runs the model once on `batch` random images, 1 to 8192,
+ * forward (training 0), or forward, backward and update (training 1, on a copy), and fills
+ * rows[0 .. layers - 1], which `count` must equal (an_model_info.layers); each row is
+ * prepared by its init. Parameters stay as they are. It plans its own buffers, whose first use
+ * the rows do not show: a pass before the timed one touches them.
+ * Statuses: ARGUMENT, MEMORY, VERSION. */
+AN_API an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
+                                  an_layer_time *rows, uint32_t count);
+
+/* Class names, for people and for the checkpoint: up to 255 bytes of UTF-8, copied. Null
+ * where none was given. The pointer stays valid until the name is set again.
+ * Statuses: ARGUMENT (index, length, not UTF-8). */
+AN_API an_status an_model_set_class_name(an_model *model, uint32_t index,
+                                         const char *name);
+AN_API const char *an_model_class_name(const an_model *model, uint32_t index);
+
+/* ------------------------------------------------------------------------------------
+ * 5. Parameters
+ *
+ * Numbered from 0, each layer's weight before its bias. Weights are [maps][maps read /
+ * groups][kernel][kernel] and [units][inputs], as PyTorch has them. Names are those of
+ * torchvision's state dict for AN_ARCH_TORCHVISION ("features.0.weight"), else
+ * "conv1.weight", "conv1.bias", ... Towers do not show: each tensor is whole, the first
+ * half of its maps being tower 0's.
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_parameter_info {
+    size_t size;
+    char name[48];
+    char layer[16]; /* "conv1" */
+    uint32_t is_bias;
+    uint32_t dims;     /* 4, 2 or 1 */
+    uint32_t shape[4]; /* 1 beyond dims */
+    uint64_t count;    /* product of shape */
+} an_parameter_info;
+
+AN_API void an_parameter_info_init(an_parameter_info *info, size_t size);
+AN_API an_status an_parameter_describe(const an_model *model, uint32_t index,
+                                       an_parameter_info *info);
+
+/* an_parameter_find() gives the index of a name; ARGUMENT if there is none. */
+AN_API an_status an_parameter_find(const an_model *model, const char *name,
+                                   uint32_t *index);
+
+/* Copies a whole tensor out or in; `count` must be its size. an_parameter_set() refuses
+ * (ARGUMENT) numbers that are not finite, and then changes nothing. */
+AN_API an_status an_parameter_get(const an_model *model, uint32_t index, float *values,
+                                  size_t count);
+AN_API an_status an_parameter_set(an_model *model, uint32_t index, const float *values,
+                                  size_t count);
+
+/* ------------------------------------------------------------------------------------
+ * 6. Images
+ *
+ * A decoded picture of any size becomes the network's input in two steps. Fit: the short
+ * side is scaled to `side` (a triangle filter as wide as the reduction, so that nothing
+ * aliases), the centre side x side is cut out, as 8-bit values (paper, 2). View: a crop of
+ * image_size x image_size at some place, perhaps mirrored; then (pixel - mean) * scale.
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_image {
+    size_t size;
+    const uint8_t *pixels;  /* RGB RGB ..., the caller's, read during the call */
+    uint32_t width, height; /* 1 to 32768 */
+    size_t row_bytes;       /* from one row to the next; 0: 3 * width */
+} an_image;
+
+AN_API void an_image_init(an_image *image, size_t size);
+
+typedef struct an_preprocessing {
+    size_t size;
+    uint32_t side;  /* of the fitted picture: image_size to 2048 (256 for 224 and 227) */
+    uint32_t bgr;   /* 1: the network's first map is blue (Caffe) */
+    float mean[3];  /* R, G, B in 0..255, subtracted */
+    float scale[3]; /* R, G, B; then multiplied; not 0. 1 in 2012: raw pixel values */
+} an_preprocessing;
+
+AN_API void an_preprocessing_init(an_preprocessing *p, size_t size);
+
+/* The model's preprocessing travels in its checkpoint. A new model has its preset's:
+ * ImageNet's mean colour, and the scale with which the preset was trained.
+ * Statuses: ARGUMENT (limits above; mean and scale must be finite), VERSION. */
+AN_API an_status an_model_set_preprocessing(an_model *model, const an_preprocessing *p);
+AN_API an_status an_model_get_preprocessing(const an_model *model, an_preprocessing *p);
+
+/* The ten views of the paper, 4.1: the centre and the four corners, then their mirrors. */
+enum {
+    AN_VIEW_CENTRE = 0,
+    AN_VIEW_TOP_LEFT = 1,
+    AN_VIEW_TOP_RIGHT = 2,
+    AN_VIEW_BOTTOM_LEFT = 3,
+    AN_VIEW_BOTTOM_RIGHT = 4,
+    AN_VIEW_MIRRORED = 5 /* added to one of the above */
+};
+
+/* an_image_fit() does the first step alone: `out` gets side * side * 3 bytes. Hosts that
+ * show a picture many times keep the fitted one: fitting it again changes nothing.
+ * side: 1 to 2048. No model needed, any thread. */
+AN_API an_status an_image_fit(const an_image *image, uint32_t side, uint8_t *out);
+
+/* an_preprocess() does both: `out` gets 3 * image_size * image_size floats (NCHW, one
+ * image). view: 0 to 9. Statuses: ARGUMENT, VERSION. */
+AN_API an_status an_preprocess(const an_model *model, const an_image *image,
+                               uint32_t view, float *out);
+
+/* ------------------------------------------------------------------------------------
+ * 7. Inference, evaluation
+ *
+ * Any number of threads may call these on one model at once. Buffers are planned for the
+ * largest count seen (passes of at most 128 images), one set for each call that runs at
+ * the same time as others; a call of a size seen before allocates nothing.
+ * ------------------------------------------------------------------------------------ */
+
+/* an_infer() classifies count images, float [count][3][image_size][image_size], already
+ * preprocessed. probabilities gets [count][classes], each row summing to 1.
+ * count: 1 to 1048576. The centre view's result for one image may differ in its last bits
+ * with the size of the batch that it is in.
+ * Statuses: DIVERGED (a result is not finite: the message names the first layer; rows of
+ * passes before that one have been written). */
+AN_API an_status an_infer(an_model *model, const float *images, uint32_t count,
+                          float *probabilities);
+
+/* Like an_infer(), but from decoded pictures of any size, their centre view. */
+AN_API an_status an_infer_images(an_model *model, const an_image *images, uint32_t count,
+                                 float *probabilities);
+
+typedef struct an_evaluation {
+    size_t size;
+    uint64_t count; /* images in the sums below */
+    double top1;    /* images whose label came first; where k classes share the place,
+                       1/k, as the original counted */
+    double top5;    /* images whose label is among the first five, likewise */
+    double loss;    /* sum of -ln(probability of the label) */
+} an_evaluation;
+
+AN_API void an_evaluation_init(an_evaluation *evaluation, size_t size);
+
+/* an_evaluate*() adds the results of count labelled images to `evaluation`, so that a set
+ * can be fed in pieces: top1 / count is the accuracy. labels: 0 to classes - 1.
+ * Statuses as for an_infer(). */
+AN_API an_status an_evaluate(an_model *model, const float *images, const int32_t *labels,
+                             uint32_t count, an_evaluation *evaluation);
+AN_API an_status an_evaluate_images(an_model *model, const an_image *images,
+                                    const int32_t *labels, uint32_t count,
+                                    an_evaluation *evaluation);
+
+/* ------------------------------------------------------------------------------------
+ * 8. Training
+ *
+ * The update of the paper, section 5, for each weight w and its velocity v, with the
+ * gradient g of the batch's mean loss:
+ *
+ *     v = momentum * v - weight_decay * rate * w - rate * g
+ *     w = w + v
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_trainer an_trainer;
+
+enum {
+    AN_AUGMENT_CROP = 1,  /* an_train_step_images(): a crop at a random place */
+    AN_AUGMENT_MIRROR = 2 /* and mirrored with probability 1/2 (paper, 4.1) */
+};
+
+typedef struct an_trainer_config {
+    size_t size;
+    uint32_t batch;   /* the most images of one step: 1 to 8192; buffers are planned
+                             for it. Default 128 (paper, 5) */
+    uint32_t augment; /* AN_AUGMENT_*; default both */
+    float rate;       /* of weights, 0 to 1000; default 0.01 (paper, 5) */
+    float bias_rate;  /* of biases; negative: rate times the preset's factor: 1, or 2 for
+                             krizhevsky2012, owt2014, caffe_alexnet and caffenet */
+    float momentum;   /* 0 to below 1; default 0.9 */
+    float weight_decay; /* 0 to 1; default 0.0005 */
+    float bias_decay;   /* of biases; negative: the preset's: weight_decay for paper,
+                             floor224 and torchvision, 0 for the rest */
+    uint32_t reserved;  /* 0 */
+    uint64_t seed;      /* of dropout, crops and mirrors */
+} an_trainer_config;
+
+AN_API void an_trainer_config_init(an_trainer_config *config, size_t size);
+
+/* an_trainer_create() plans the buffers of training `model`; `config` may be null. The
+ * trainer keeps a reference to the model. A model has one trainer at a time (STATE).
+ * Statuses: ARGUMENT, MEMORY, STATE, VERSION. */
+AN_API an_status an_trainer_create(an_trainer **out, an_model *model,
+                                   const an_trainer_config *config);
+AN_API void an_trainer_destroy(an_trainer *trainer);
+
+typedef struct an_step_stats {
+    size_t size;
+    double loss;        /* mean over the batch, before the update */
+    double top1, top5;  /* images of the batch, counted as in an_evaluation */
+    uint64_t iteration; /* steps done, this one included */
+    uint32_t flat; /* 1 while the loss has not left ln(classes): at least 100 steps, and
+                           a running mean above 97 % of it. The start that many
+                           initialisations never leave; also logged, once, as a warning */
+    uint32_t reserved;
+} an_step_stats;
+
+AN_API void an_step_stats_init(an_step_stats *stats, size_t size);
+
+/* an_train_step() does one step on count images, 1 to config.batch, preprocessed as for
+ * an_infer(): forward, mean cross-entropy, backward, update. labels: 0 to classes - 1.
+ * stats may be null. Statuses: DIVERGED: the loss or a gradient is not finite; the message
+ * names the first layer where that shows; no parameter, velocity or counter has changed.
+ * Allocates nothing. */
+AN_API an_status an_train_step(an_trainer *trainer, const float *images,
+                               const int32_t *labels, uint32_t count,
+                               an_step_stats *stats);
+
+/* Like an_train_step(), but from decoded pictures of any size. Crop and mirror depend on
+ * config.seed, the iteration and the place in the batch alone. */
+AN_API an_status an_train_step_images(an_trainer *trainer, const an_image *images,
+                                      const int32_t *labels, uint32_t count,
+                                      an_step_stats *stats);
+
+/* an_trainer_get_config() fills `config` with what is in force, negative values resolved;
+ * an_trainer_set_rates() changes the rates from the next step on (limits as above). */
+AN_API an_status an_trainer_get_config(const an_trainer *trainer,
+                                       an_trainer_config *config);
+AN_API an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate);
+
+/* Steps done since the trainer began, those before a resume included; 0 for null. */
+AN_API uint64_t an_trainer_iteration(const an_trainer *trainer);
+
+/* The gradients of the last step, as the update saw them: the mean over the batch, without
+ * weight decay. index and count as for an_parameter_get(). STATE before the first step. */
+AN_API an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
+                                         float *values, size_t count);
+
+/* 64 bytes that belong to the host and travel in the trainer's checkpoint: where it was in
+ * its data, say. All zero in a new trainer. */
+#define AN_TRAINER_NOTE_BYTES 64
+AN_API an_status an_trainer_set_note(an_trainer *trainer,
+                                     const uint8_t note[AN_TRAINER_NOTE_BYTES]);
+AN_API an_status an_trainer_get_note(const an_trainer *trainer,
+                                     uint8_t note[AN_TRAINER_NOTE_BYTES]);
+
+/* ------------------------------------------------------------------------------------
+ * 9. Checkpoints
+ *
+ * A safetensors file with every parameter under its name, and in the metadata whatever is
+ * needed to use the model: preset, config, preprocessing, class names. A trainer's file
+ * has the velocities too ("velocity." before the name), iteration, rates, seed and note,
+ * and is a model's file as well. docs/CHECKPOINTS.md has the layout.
+ *
+ * A file is written beside its target under a temporary name, synced and renamed: at any
+ * moment the path holds the old file or the new one, whole. A file being read is taken for
+ * hostile until checked: nothing in it can do more than fail with AN_ERROR_FORMAT.
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_load_config {
+    size_t size;
+    const char *devices; /* as in an_model_config */
+    uint32_t towers;     /* as in an_model_config */
+    uint32_t copy; /* 0: the file is mapped and pages are read when first used: a file
+                            that another program overwrites in place, instead of renaming,
+                            is then a danger (SIGBUS if it is cut short). 1: read at once */
+} an_load_config;
+
+AN_API void an_load_config_init(an_load_config *config, size_t size);
+
+/* an_model_load() makes a model from a file: float32, float16 and bfloat16 tensors are
+ * accepted, and used as float32. `config` may be null. Tensors that are not the model's are
+ * ignored. A file without this library's metadata loads where its tensors are those of
+ * torchvision's AlexNet, by name and shape.
+ * Statuses: IO, FORMAT, VERSION, MEMORY, those of an_model_create(). */
+AN_API an_status an_model_load(an_model **out, an_context *ctx, const char *path,
+                               const an_load_config *config);
+AN_API an_status an_model_save(const an_model *model, const char *path);
+
+/* The same through callbacks. A reader puts up to `bytes` bytes into `data` and returns how
+ * many, 0 at the end, -1 on failure (IO). A writer returns 0, or anything else for failure
+ * (IO); it gets the file in order, in pieces of at most 1 MiB. */
+typedef ptrdiff_t (*an_read_fn)(void *data, size_t bytes, void *user);
+typedef int (*an_write_fn)(const void *data, size_t bytes, void *user);
+
+AN_API an_status an_model_read(an_model **out, an_context *ctx, an_read_fn read,
+                               void *user, const an_load_config *config);
+AN_API an_status an_model_write(const an_model *model, an_write_fn write, void *user);
+
+/* an_trainer_save() writes the trainer with its model. To resume, load the model from the
+ * file, then the trainer: from there every step gives the bits that the uninterrupted run
+ * would have given, on the same machine. config->batch of the file is kept.
+ * Statuses: IO, MEMORY; loading also FORMAT (also: a model's file without a trainer),
+ * STATE (the model has a trainer; or is not the file's), VERSION. */
+AN_API an_status an_trainer_save(const an_trainer *trainer, const char *path);
+AN_API an_status an_trainer_write(const an_trainer *trainer, an_write_fn write,
+                                  void *user);
+AN_API an_status an_trainer_load(an_trainer **out, an_model *model, const char *path);
+AN_API an_status an_trainer_read(an_trainer **out, an_model *model, an_read_fn read,
+                                 void *user);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * backend.h - what a backend provides: one const table of operations. Private: a plugin is
+ * built with the library it belongs to, and refused if AN_BACKEND_ABI or the table's size
+ * differ.
+ *
+ * An operation works on one tower's tensors, on that tower's device. It may run later than
+ * the call: operations given to one queue run in order, and sync() waits for them. Pointers
+ * named `x`, `y`, `w`, ... are device memory; for a backend with host_memory set that is the
+ * host's own. Tensors are float32, NCHW, dense: x has batch * s->in_maps * ... numbers.
+ *
+ * Every operation splits its work over outputs, never over a sum, so that the bits of a
+ * result do not depend on the number of threads. test/ref.c says, slowly and in double
+ * precision, what each one computes.
+ */
+#ifndef AN_BACKEND_H
+#define AN_BACKEND_H
+
+#include "alexnet.h"
+
+#define AN_BACKEND_ABI 1u
+
+typedef struct an_device an_device; /* the backend's own */
+typedef struct an_queue an_queue;   /* the backend's own: operations in order, scratch */
+
+/* What the library offers its backends. */
+typedef struct an_host {
+    void *user; /* handed back in each call */
+    void *(*alloc)(size_t bytes, void *user);
+    void (*release)(void *memory, void *user);
+    /* Calls body(item, worker, arg) for each item below count, on up to `threads` threads,
+     * and returns when all are done. worker < threads, and no two calls with the same
+     * worker overlap within one parallel(). */
+    void (*parallel)(uint32_t count,
+                     void (*body)(uint32_t item, uint32_t worker, void *arg), void *arg,
+                     void *user);
+    uint32_t threads;
+    /* Sets the calling thread's error message and returns `status`. */
+    an_status (*fail)(an_status status, const char *format, ...);
+} an_host;
+
+typedef struct an_conv_shape {
+    uint32_t in_maps, in_height, in_width;
+    uint32_t out_maps, out_height, out_width;
+    uint32_t kernel, stride;
+    uint32_t pad;    /* zeros above and left of the image; below and right come as many as
+                        out_height and out_width ask for */
+    uint32_t groups; /* output maps of group g read the input maps of group g alone */
+} an_conv_shape;
+
+typedef struct an_dense_shape {
+    uint32_t inputs, outputs;
+} an_dense_shape;
+
+typedef struct an_pool_shape {
+    uint32_t maps, in_height, in_width, out_height, out_width;
+    uint32_t kernel, stride; /* windows are clipped at the lower and right edge */
+} an_pool_shape;
+
+typedef struct an_lrn_shape {
+    uint32_t maps, height, width;
+    uint32_t size; /* n: of the window, odd. Across: maps. Within: n x n pixels */
+    uint32_t
+        groups; /* across: the window is clipped at the edges of each group of maps */
+    float k, alpha,
+        beta; /* scale = k + alpha * sum of squares: alpha is already divided */
+} an_lrn_shape;
+
+/* Unit u of image i is kept if a number drawn for (seed, iteration, layer, position) says
+ * so; position = i * total + first + u, which is the same however the layer is split. */
+typedef struct an_dropout_shape {
+    uint32_t units;        /* of this tensor, per image */
+    uint32_t first, total; /* where they stand in the whole layer */
+    uint32_t layer;        /* stream of the generator */
+    float rate;
+    float scale; /* of what is kept: 1, or 1 / (1 - rate) */
+} an_dropout_shape;
+
+typedef struct an_update {
+    float rate, momentum, decay;
+} an_update;
+
+typedef struct an_backend {
+    uint32_t abi, size;
+    const char *name;
+    uint32_t host_memory; /* 1: device memory is the host's */
+
+    /* Devices. open: index below count. */
+    an_status (*count)(const an_host *host, uint32_t *count);
+    an_status (*describe)(const an_host *host, uint32_t index, an_device_info *info);
+    an_status (*open)(an_device **out, uint32_t index, const an_host *host);
+    void (*close)(an_device *device);
+    an_status (*alloc)(an_device *device, size_t bytes, void **out);
+    void (*release)(an_device *device, void *memory);
+
+    /* Queues. scratch_bytes: the largest that any operation given to it says it needs. */
+    an_status (*queue_open)(an_queue **out, an_device *device, size_t scratch_bytes);
+    void (*queue_close)(an_queue *queue);
+    an_status (*sync)(an_queue *queue);
+    an_status (*upload)(an_queue *queue, void *to, const void *from, size_t bytes);
+    an_status (*download)(an_queue *queue, void *to, const void *from, size_t bytes);
+
+    /* One tower's part of an exchange: images of `count` numbers, `to_pitch` and
+     * `from_pitch` apart, from one queue's device to another's. add: to += from. */
+    an_status (*exchange)(an_queue *to_queue, float *to, size_t to_pitch,
+                          an_queue *from_queue, const float *from, size_t from_pitch,
+                          size_t count, uint32_t batch, int add);
+
+    /* Scratch bytes that convolutions need of their queue. */
+    size_t (*conv_scratch)(an_device *device, const an_conv_shape *s);
+
+    /* y = w * x + b */
+    an_status (*conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                              const float *x, const float *w, const float *b, float *y);
+    /* dx: gradient of x, overwritten */
+    an_status (*conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                    const float *w, const float *dy, float *dx);
+    /* dw, db: sums over the batch, overwritten */
+    an_status (*conv_backward_weights)(an_queue *q, const an_conv_shape *s,
+                                       uint32_t batch, const float *x, const float *dy,
+                                       float *dw, float *db);
+
+    an_status (*dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                               const float *x, const float *w, const float *b, float *y);
+    an_status (*dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                     const float *w, const float *dy, float *dx);
+    an_status (*dense_backward_weights)(an_queue *q, const an_dense_shape *s,
+                                        uint32_t batch, const float *x, const float *dy,
+                                        float *dw, float *db);
+
+    /* In place. kind: an_activation. backward: dy becomes dx, from y alone. */
+    an_status (*activation_forward)(an_queue *q, uint32_t kind, size_t count, float *y);
+    an_status (*activation_backward)(an_queue *q, uint32_t kind, size_t count,
+                                     const float *y, float *dy);
+
+    /* y = x * (k + alpha * sum x^2)^-beta. dx overwritten; not in place. */
+    an_status (*lrn_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                             const float *x, float *y);
+    an_status (*lrn_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                              const float *x, const float *dy, float *dx);
+    an_status (*lrn_within_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                    const float *x, float *y);
+    an_status (*lrn_within_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                     const float *x, const float *dy, float *dx);
+
+    /* Max. Every x that equals its window's maximum gets that window's gradient, as in
+     * cuda-convnet: ties are not broken. dx overwritten. */
+    an_status (*pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                              const float *x, float *y);
+    an_status (*pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                               const float *x, const float *dy, float *dx);
+
+    /* In place, and the same for forward and backward: multiplies by 0 or s->scale. */
+    an_status (*dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch,
+                         uint64_t seed, uint64_t iteration, float *x);
+    an_status (*scale)(an_queue *q, size_t count, float factor, float *x);
+
+    /* x: [batch][classes], becomes probabilities in place. */
+    an_status (*softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x);
+    /* loss[i] = -ln p[i][label[i]] from the logits x, in double; dx = (p - onehot) / batch,
+     * may be x; p = probabilities. labels, loss, p: host memory (p null:
+     * not wanted); done when the call returns. */
+    an_status (*softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch,
+                              const float *x, const int32_t *labels, float *dx, float *p,
+                              double *loss);
+
+    /* v = momentum * v - decay * rate * w - rate * g; w = w + v */
+    an_status (*update)(an_queue *q, const an_update *u, size_t count, const float *g,
+                        float *v, float *w);
+
+    /* *finite: host; 1 if no x is an infinity or a NaN. Done when the call returns. */
+    an_status (*all_finite)(an_queue *q, size_t count, const float *x, int *finite);
+} an_backend;
+
+extern const an_backend an__cpu_backend;
+
+#endif

@@ -1,0 +1,371 @@
+/*
+ * internal.h - what the library's files share. Names: an_ for types, an__ for functions.
+ *
+ * One direction: config -> arch (rows) -> plan (operations, tensors, parameters, per tower)
+ * -> exec (memory, running a plan) -> backend operations. model.c holds parameters and the
+ * execs of inference, trainer.c the exec of training.
+ */
+#ifndef AN_INTERNAL_H
+#define AN_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "alexnet.h"
+#include "backend.h"
+
+#define AN_MAX_TOWERS 2
+#define AN_MAX_DEVICES 16
+#define AN_MAX_LAYERS 10
+#define AN_MAX_STAGES 6
+#define AN_MAX_OPS 128
+#define AN_MAX_PARAMS (2 * AN_MAX_LAYERS)
+#define AN_PASS 128 /* images of one pass of an_infer(), at most */
+
+/* --- errors (error.c) ---------------------------------------------------------------- */
+
+/* Sets the thread's message, returns status. `format` knows what printf does. */
+an_status an__fail(an_status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define AN_TRY(call)                                                                     \
+    do {                                                                                 \
+        an_status try_status_ = (call);                                                  \
+        if (try_status_ != AN_OK) return try_status_;                                    \
+    } while (0)
+
+#define AN_CHECK(condition, ...)                                                         \
+    do {                                                                                 \
+        if (!(condition)) return an__fail(AN_ERROR_ARGUMENT, __VA_ARGS__);               \
+    } while (0)
+
+/* *product = a * b; false if it does not fit. */
+int an__multiply(size_t a, size_t b, size_t *product);
+
+/* --- config structs (config.c) ------------------------------------------------------- */
+
+/* Copies a caller's struct over one with defaults: `known` is this library's sizeof,
+ * `least` the size in 1.0. A longer struct must be zero beyond `known`. `what` names it. */
+an_status an__struct_read(void *to, const void *from, size_t known, size_t least,
+                          const char *what);
+/* The inverse: fills what the caller's struct has room for, keeping its size field. */
+an_status an__struct_write(void *to, const void *from, size_t known, size_t least,
+                           const char *what);
+an_status
+an__model_config_check(an_model_config *config); /* limits; resolves no preset */
+an_status an__trainer_config_check(const an_trainer_config *config);
+
+/* --- thread pool (pool.c) ------------------------------------------------------------ */
+
+typedef struct an_pool an_pool;
+typedef void (*an_body_fn)(uint32_t item, uint32_t worker, void *arg);
+
+an_status an__pool_create(an_pool **out, an_context *ctx, uint32_t threads);
+void an__pool_destroy(an_pool *pool, int forked);
+/* Runs body for items 0..count-1. If the pool is busy with another caller's work, the
+ * calling thread does all of it alone, as worker 0. */
+void an__pool_run(an_pool *pool, uint32_t count, an_body_fn body, void *arg);
+
+/* --- context (context.c) ------------------------------------------------------------- */
+
+typedef struct an_slot { /* an opened device */
+    const an_backend *backend;
+    an_device *device;
+    uint32_t index;
+} an_slot;
+
+struct an_context {
+    an_alloc_fn alloc;
+    an_release_fn release;
+    void *alloc_user;
+    an_log_fn log;
+    void *log_user;
+    pid_t pid;
+    uint32_t threads;
+    an_pool *pool;
+    an_host host;
+    pthread_mutex_t lock; /* guards refs and slots */
+    uint32_t refs;
+    an_slot slots[AN_MAX_DEVICES];
+    uint32_t slot_count;
+};
+
+void *an__alloc(an_context *ctx, size_t bytes); /* null: sets the message. Not zeroed */
+void *an__alloc_zero(an_context *ctx, size_t bytes);
+void an__free(an_context *ctx, void *memory); /* null allowed */
+void an__log(an_context *ctx, an_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+an_status an__context_check(const an_context *ctx); /* null, fork */
+void an__context_retain(an_context *ctx);
+void an__context_release(an_context *ctx);
+/* Reads "cpu" or "cpu,cpu" and opens what it names, once per context. */
+an_status an__context_devices(an_context *ctx, const char *devices, uint32_t towers,
+                              an_slot slots[AN_MAX_TOWERS]);
+
+/* --- random numbers (rng.c) ---------------------------------------------------------- */
+
+/* Philox 4x32-10: 128 bits that are a function of seed and counter alone. */
+void an__philox(uint64_t seed, const uint32_t counter[4], uint32_t out[4]);
+
+/* Which of the independent sequences of one seed; the third word of the counter's high
+ * part. The layer or parameter number is added. */
+enum { AN_STREAM_DROPOUT = 0x100, AN_STREAM_VIEW = 0x200, AN_STREAM_INIT = 0x300 };
+
+/* Four words for position 4 * block .. 4 * block + 3 of a stream at an iteration. */
+void an__random4(uint64_t seed, uint32_t stream, uint64_t iteration, uint32_t block,
+                 uint32_t out[4]);
+
+/* --- arch (arch.c): which AlexNet, as data ------------------------------------------- */
+
+typedef enum an_layer_kind { AN_LAYER_CONV, AN_LAYER_DENSE } an_layer_kind;
+
+typedef struct an_lrn_row {
+    uint32_t size;
+    float k, alpha, beta; /* alpha multiplies the plain sum of squares */
+    uint32_t per_tower;   /* the window stays within a half of the maps */
+} an_lrn_row;
+
+/* A layer with weights, and what follows it. */
+typedef struct an_layer_row {
+    const char *name;
+    an_layer_kind kind;
+    uint32_t maps; /* units of a dense layer; 0: the number of classes */
+    uint32_t kernel, stride, pad, groups;
+    uint32_t ceil; /* 1: the last position may hang over the edge, where zeros are read */
+    char stages[AN_MAX_STAGES + 1]; /* see an_layer_info.stages */
+    an_lrn_row lrn, within;
+    uint32_t pool_kernel, pool_stride, pool_ceil;
+    float sigma, bias;     /* gaussian initialisation */
+    const char *file_name; /* of its parameters */
+} an_layer_row;
+
+typedef struct an_arch_row {
+    uint32_t arch;
+    const char *name;
+    uint32_t image_size, classes, side;
+    uint32_t activation, initialisation, dropout_scaling;
+    float dropout_rate;
+    float bias_rate_factor; /* of the weights' rate */
+    uint32_t bias_decays;
+    uint32_t bgr;
+    float mean[3], scale[3];
+    uint32_t layers;
+    an_layer_row layer[AN_MAX_LAYERS];
+} an_arch_row;
+
+const an_arch_row *an__arch(uint32_t arch); /* null if there is none */
+
+/* Applies a checked config's ablations to a preset: `row` is the network to build, and
+ * `config` has every preset value resolved. */
+an_status an__arch_apply(an_arch_row *row, an_model_config *config);
+
+/* --- plan (plan.c): operations, tensors and parameters, in order ---------------------- */
+
+typedef enum an_op_kind {
+    AN_OP_CONV,
+    AN_OP_DENSE,
+    AN_OP_ACTIVATION,
+    AN_OP_LRN,
+    AN_OP_LRN_WITHIN,
+    AN_OP_POOL,
+    AN_OP_DROPOUT,
+    AN_OP_EXCHANGE
+} an_op_kind;
+
+typedef struct an_tensor {
+    uint32_t tower;
+    uint32_t maps, height, width; /* per image */
+    size_t count;                 /* their product */
+} an_tensor;
+
+typedef struct an_param {
+    char name[48];
+    uint32_t layer; /* row */
+    uint32_t is_bias;
+    uint32_t dims, shape[4];
+    size_t count;
+    /* Tower t holds numbers first[t] .. first[t] + part[t] - 1 of the whole tensor. */
+    size_t first[AN_MAX_TOWERS], part[AN_MAX_TOWERS];
+    uint32_t inputs; /* of one unit: fan-in */
+} an_param;
+
+typedef struct an_op {
+    an_op_kind kind;
+    uint32_t tower, layer;
+    uint32_t in, out;      /* tensors; the same: in place */
+    uint32_t other;        /* EXCHANGE: the other tower's half; `in` is the own one */
+    uint32_t weight, bias; /* parameters */
+    union {
+        an_conv_shape conv;
+        an_dense_shape dense;
+        an_lrn_shape lrn;
+        an_pool_shape pool;
+        an_dropout_shape dropout;
+        uint32_t activation;
+    } u;
+} an_op;
+
+typedef struct an_plan {
+    an_arch_row row;        /* ablations applied */
+    an_model_config config; /* resolved; devices null */
+    uint32_t towers;
+    an_op ops[AN_MAX_OPS];
+    uint32_t op_count;
+    an_tensor tensors[AN_MAX_OPS];
+    uint32_t tensor_count;
+    an_param params[AN_MAX_PARAMS];
+    uint32_t param_count;
+    uint32_t input[AN_MAX_TOWERS]; /* tensors */
+    uint32_t output;               /* logits, on tower 0 */
+    an_layer_info layers[AN_MAX_LAYERS];
+    uint64_t multiply_adds, units, parameter_count, exchange_floats;
+} an_plan;
+
+an_status an__plan_make(an_plan *plan, const an_model_config *config);
+
+/* --- layout (layout.c): where tensors lie ---------------------------------------------- */
+
+/* Where each tensor and gradient lies, in bytes from its tower's arena for a batch. */
+typedef struct an_layout {
+    size_t value[AN_MAX_OPS], gradient[AN_MAX_OPS];
+    size_t bytes[AN_MAX_TOWERS];
+} an_layout;
+
+/* training: values are kept for the way back, and gradients have their places. */
+an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch,
+                          int training);
+
+/* Whether the way back needs what the operation wrote, or what it read. */
+int an__op_needs_output(const an_op *op);
+int an__op_needs_input(const an_op *op);
+
+/* --- exec (exec.c): a plan with memory ------------------------------------------------ */
+
+typedef struct an_weights { /* parameters or something of their shape, on their devices */
+    float *part[AN_MAX_PARAMS][AN_MAX_TOWERS];
+} an_weights;
+
+typedef struct an_exec {
+    struct an_exec *next; /* idle ones of a model */
+    an_context *ctx;
+    const an_plan *plan;
+    an_slot slots[AN_MAX_TOWERS];
+    an_queue *queue[AN_MAX_TOWERS];
+    void *arena[AN_MAX_TOWERS];
+    an_layout layout;
+    uint32_t batch; /* planned for */
+    int training;
+    float *staging;  /* preprocessed images of one pass; made when first needed */
+    float *scores;   /* [batch][classes], host */
+    double *losses;  /* [batch] */
+    double *seconds; /* profiling: [2][op_count], forward and backward; null else */
+} an_exec;
+
+an_status an__exec_create(an_exec **out, an_context *ctx, const an_plan *plan,
+                          const an_slot slots[AN_MAX_TOWERS], uint32_t batch,
+                          int training);
+void an__exec_destroy(an_exec *exec);
+float *an__exec_value(const an_exec *exec, uint32_t tensor);
+
+typedef struct an_dropout_state { /* null: testing */
+    uint64_t seed, iteration;
+} an_dropout_state;
+
+/* images: host. Leaves the logits in plan->output. */
+an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
+                           const float *images, const an_dropout_state *dropout);
+/* From the gradient of plan->output, in an__exec_gradient(), to all of `g`. */
+an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
+                            uint32_t batch, const an_dropout_state *dropout);
+float *an__exec_gradient(const an_exec *exec, uint32_t tensor);
+/* The name of the first layer whose output is not finite ("input", "conv1", ...), null if
+ * none is. Runs the pass again, layer by layer, where its values were not kept. */
+const char *an__exec_find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,
+                                    const float *images, const an_dropout_state *dropout);
+
+/* --- weights (weights.c) -------------------------------------------------------------- */
+
+/* Zeroed memory for everything, freed by the second. */
+an_status an__weights_alloc(an_weights *w, const an_model *model);
+void an__weights_free(an_weights *w, const an_model *model);
+an_status an__weights_get(const an_weights *w, const an_model *model, uint32_t index,
+                          float *values);
+an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t index,
+                          const float *values);
+an_status an__weights_init(const an_weights *w, const an_model *model);
+
+/* --- model (model.c) ------------------------------------------------------------------ */
+
+typedef struct an_mapping { /* a file's bytes, whose pages parameters may be */
+    void *base;
+    size_t bytes;
+} an_mapping;
+
+struct an_model {
+    an_context *ctx;
+    an_plan *plan;
+    an_slot slots[AN_MAX_TOWERS];
+    an_queue *queue[AN_MAX_TOWERS]; /* for moving parameters */
+    an_weights weights;
+    an_mapping mapping; /* if base is not null, weights lie in it */
+    an_preprocessing preprocessing;
+    char **class_names; /* [classes]; null where none */
+    an_trainer *trainer;
+    pthread_mutex_t lock; /* guards refs, idle and trainer */
+    uint32_t refs;
+    an_exec *idle;
+};
+
+an_status an__model_check(const an_model *model); /* null, fork */
+/* A model without values in its parameters: allocated and zero if map is null, else
+ * pointing to where map[param] says, in host memory that the model then owns as
+ * `mapping`. */
+an_status an__model_make(an_model **out, an_context *ctx, const an_model_config *config,
+                         float *const *map, const an_mapping *mapping);
+void an__model_retain(an_model *model);
+void an__model_release(an_model *model);
+
+/* --- images (preprocess.c) ------------------------------------------------------------ */
+
+typedef struct an_view { /* of the fitted picture */
+    uint32_t x, y, mirror;
+} an_view;
+
+an_view an__view(const an_model *model, uint32_t view);
+an_view an__view_random(const an_model *model, uint32_t augment, uint64_t seed,
+                        uint64_t iteration, uint32_t index);
+an_status an__images_check(const an_image *images, uint32_t count);
+/* Images as network input, on the context's threads. views: one for each image. */
+void an__images_prepare(const an_model *model, const an_image *images, uint32_t count,
+                        const an_view *views, float *out);
+
+/* --- scores (infer.c) ----------------------------------------------------------------- */
+
+/* 1 if the label is among the first `k` of a row; where others share its value at the
+ * edge, the share of that place which falls to it. */
+double an__top(const float *row, uint32_t classes, int32_t label, uint32_t k);
+an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t classes);
+/* Forward and loss of one batch: exec->scores and exec->losses, and the gradient of
+ * plan->output if exec is for training. DIVERGED: a loss is not finite. */
+an_status an__forward_loss(an_exec *exec, const an_weights *w, uint32_t batch,
+                           const float *images, const int32_t *labels,
+                           const an_dropout_state *dropout);
+/* The exec's staging buffer, made on first use; null: no memory. */
+float *an__staging(an_exec *exec);
+double an__seconds(void); /* a clock that never goes back */
+
+/* --- trainer (trainer.c) -------------------------------------------------------------- */
+
+struct an_trainer {
+    an_model *model;
+    an_trainer_config config; /* resolved */
+    an_exec *exec;
+    an_weights velocity, gradient;
+    uint64_t iteration;
+    double running_loss; /* mean with a memory of 50 steps */
+    uint32_t flat_logged;
+    int has_gradient;
+    uint8_t note[AN_TRAINER_NOTE_BYTES];
+};
+
+#endif

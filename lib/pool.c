@@ -1,0 +1,160 @@
+/*
+ * pool.c - a context's worker threads.
+ *
+ * One job at a time: a caller that finds the workers busy with somebody else's job does its
+ * own work alone, rather than wait. Either way the same items are computed in the same way,
+ * so that results do not depend on who did them. Workers sleep between jobs; they never
+ * spin.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
+#include <string.h>
+
+#include "internal.h"
+
+typedef struct worker {
+    an_pool *pool;
+    uint32_t index;
+    pthread_t thread;
+} worker;
+
+struct an_pool {
+    an_context *ctx;
+    uint32_t workers;       /* started; the caller of a job is one more */
+    pthread_mutex_t caller; /* held by the thread whose job is running */
+    pthread_mutex_t lock;   /* guards all below but `next` */
+    pthread_cond_t begin, end;
+    uint64_t jobs; /* begun so far */
+    uint32_t busy; /* workers that have not finished the current one */
+    int stop;
+    an_body_fn body;
+    void *arg;
+    uint32_t count;
+    uint32_t next;   /* item to be taken; atomic */
+    worker worker[]; /* [workers] */
+};
+
+static void take_items(an_pool *pool, an_body_fn body, void *arg, uint32_t count,
+                       uint32_t index)
+{
+    uint32_t item;
+
+    while ((item = __atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED)) < count)
+        body(item, index, arg);
+}
+
+static void *worker_main(void *self)
+{
+    worker *w = self;
+    an_pool *pool = w->pool;
+    uint64_t seen = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        an_body_fn body;
+        void *arg;
+        uint32_t count;
+
+        while (pool->jobs == seen && !pool->stop)
+            pthread_cond_wait(&pool->begin, &pool->lock);
+        if (pool->stop) break;
+        seen = pool->jobs;
+        body = pool->body;
+        arg = pool->arg;
+        count = pool->count;
+        pthread_mutex_unlock(&pool->lock);
+        take_items(pool, body, arg, count, w->index);
+        pthread_mutex_lock(&pool->lock);
+        if (--pool->busy == 0) pthread_cond_signal(&pool->end);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static void pool_free(an_pool *pool)
+{
+    pthread_cond_destroy(&pool->begin);
+    pthread_cond_destroy(&pool->end);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->caller);
+    an__free(pool->ctx, pool);
+}
+
+an_status an__pool_create(an_pool **out, an_context *ctx, uint32_t threads)
+{
+    an_pool *pool = an__alloc_zero(ctx, sizeof *pool + (threads - 1) * sizeof(worker));
+    sigset_t all, before;
+    int failed = 0;
+
+    if (pool == NULL) return AN_ERROR_MEMORY;
+    pool->ctx = ctx;
+    pthread_mutex_init(&pool->caller, NULL);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->begin, NULL);
+    pthread_cond_init(&pool->end, NULL);
+
+    /* A new thread inherits the mask: the host's signals are for the host's threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (pool->workers + 1 < threads && !failed) {
+        worker *w = &pool->worker[pool->workers];
+
+        w->pool = pool;
+        w->index = pool->workers + 1;
+        failed = pthread_create(&w->thread, NULL, worker_main, w);
+        if (!failed) pool->workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        an__fail(AN_ERROR_MEMORY,
+                 "config.threads is %u: the system refused number %u: %s", threads,
+                 pool->workers + 2, strerror(failed));
+        an__pool_destroy(pool, 0);
+        return AN_ERROR_MEMORY;
+    }
+    *out = pool;
+    return AN_OK;
+}
+
+void an__pool_destroy(an_pool *pool, int forked)
+{
+    uint32_t i;
+
+    if (pool == NULL) return;
+    if (forked) { /* no worker came along, and a lock may be held by one for ever */
+        an__free(pool->ctx, pool);
+        return;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->stop = 1;
+    pthread_cond_broadcast(&pool->begin);
+    pthread_mutex_unlock(&pool->lock);
+    for (i = 0; i < pool->workers; i++) pthread_join(pool->worker[i].thread, NULL);
+    pool_free(pool);
+}
+
+void an__pool_run(an_pool *pool, uint32_t count, an_body_fn body, void *arg)
+{
+    uint32_t item;
+
+    if (count < 2 || pool->workers == 0 || pthread_mutex_trylock(&pool->caller) != 0) {
+        for (item = 0; item < count; item++) body(item, 0, arg);
+        return;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->body = body;
+    pool->arg = arg;
+    pool->count = count;
+    __atomic_store_n(&pool->next, 0, __ATOMIC_RELAXED);
+    pool->busy = pool->workers;
+    pool->jobs++;
+    pthread_cond_broadcast(&pool->begin);
+    pthread_mutex_unlock(&pool->lock);
+
+    take_items(pool, body, arg, count, 0);
+
+    pthread_mutex_lock(&pool->lock);
+    while (pool->busy > 0) pthread_cond_wait(&pool->end, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&pool->caller);
+}
