@@ -1,0 +1,286 @@
+/*
+ * backend.c - the CPU as a device: its memory is the host's, its queues run at once.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpu.h"
+
+#define ALIGN 64 /* bytes: a cache line, and the widest vector */
+
+/* --- devices -------------------------------------------------------------------------- */
+
+static an_status cpu_count(const an_host *host, uint32_t *count)
+{
+    (void)host;
+    *count = 1;
+    return AN_OK;
+}
+
+/* The processor's name as Linux has it; "cpu" elsewhere. */
+static void processor_name(char *name, size_t size)
+{
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    char line[256];
+
+    snprintf(name, size, "cpu");
+    if (file == NULL) return;
+    while (fgets(line, sizeof line, file) != NULL) {
+        char *value = strchr(line, ':');
+
+        if (strncmp(line, "model name", 10) != 0 || value == NULL) continue;
+        value += strspn(value, ": \t");
+        value[strcspn(value, "\n")] = '\0';
+        snprintf(name, size, "%s", value);
+        break;
+    }
+    fclose(file);
+}
+
+static an_status cpu_describe(const an_host *host, uint32_t index, an_device_info *info)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+
+    (void)index;
+    snprintf(info->backend, sizeof info->backend, "cpu");
+    snprintf(info->device, sizeof info->device, "cpu");
+    processor_name(info->name, sizeof info->name);
+    info->memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    info->units = host->threads;
+    return AN_OK;
+}
+
+static an_status cpu_open(an_device **out, uint32_t index, const an_host *host)
+{
+    an_device *device = host->alloc(sizeof *device, host->user);
+
+    (void)index;
+    if (device == NULL) return AN_ERROR_MEMORY;
+    device->host = host;
+    *out = device;
+    return AN_OK;
+}
+
+static void cpu_close(an_device *device)
+{
+    device->host->release(device, device->host->user);
+}
+
+/* --- memory --------------------------------------------------------------------------- */
+
+/* The host's block, with its own address in front of the aligned part. */
+static an_status cpu_alloc(an_device *device, size_t bytes, void **out)
+{
+    const an_host *host = device->host;
+    char *block, *aligned;
+
+    if (bytes > SIZE_MAX - ALIGN - sizeof block)
+        return host->fail(AN_ERROR_MEMORY, "no memory for %zu bytes", bytes);
+    block = host->alloc(bytes + ALIGN + sizeof block, host->user);
+    if (block == NULL) return AN_ERROR_MEMORY;
+    aligned = block + sizeof block;
+    aligned += (ALIGN - (uintptr_t)aligned % ALIGN) % ALIGN;
+    memcpy(aligned - sizeof block, &block, sizeof block);
+    *out = aligned;
+    return AN_OK;
+}
+
+static void cpu_release(an_device *device, void *memory)
+{
+    char *block;
+
+    memcpy(&block, (char *)memory - sizeof block, sizeof block);
+    device->host->release(block, device->host->user);
+}
+
+/* --- queues --------------------------------------------------------------------------- */
+
+static void cpu_queue_close(an_queue *queue)
+{
+    const an_host *host = queue->device->host;
+
+    if (queue->scratch != NULL) cpu_release(queue->device, queue->scratch);
+    host->release(queue, host->user);
+}
+
+static an_status cpu_queue_open(an_queue **out, an_device *device, size_t scratch_bytes)
+{
+    const an_host *host = device->host;
+    an_queue *queue = host->alloc(sizeof *queue, host->user);
+    an_status status = AN_OK;
+
+    if (queue == NULL) return AN_ERROR_MEMORY;
+    queue->device = device;
+    queue->scratch_bytes = scratch_bytes / host->threads;
+    queue->scratch = NULL;
+    if (scratch_bytes > 0) status = cpu_alloc(device, scratch_bytes, &queue->scratch);
+    if (status != AN_OK) {
+        cpu_queue_close(queue);
+        return status;
+    }
+    *out = queue;
+    return AN_OK;
+}
+
+static an_status cpu_sync(an_queue *queue)
+{
+    (void)queue;
+    return AN_OK;
+}
+
+/* Upload and download alike. */
+static an_status cpu_copy(an_queue *queue, void *to, const void *from, size_t bytes)
+{
+    (void)queue;
+    memcpy(to, from, bytes);
+    return AN_OK;
+}
+
+void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *arg)
+{
+    const an_host *host = q->device->host;
+
+    host->parallel(items, body, arg, host->user);
+}
+
+float *an__cpu_scratch(const an_queue *q, uint32_t worker)
+{
+    return (float *)(void *)((char *)q->scratch + worker * q->scratch_bytes);
+}
+
+uint32_t an__cpu_chunks(size_t count)
+{
+    return (uint32_t)((count + AN_CHUNK - 1) / AN_CHUNK);
+}
+
+void an__cpu_chunk(size_t count, uint32_t item, size_t *from, size_t *to)
+{
+    *from = (size_t)item * AN_CHUNK;
+    *to = count - *from < AN_CHUNK ? count : *from + AN_CHUNK;
+}
+
+/* --- exchange, scale, all_finite ------------------------------------------------------- */
+
+typedef struct an_copying {
+    float *to;
+    const float *from;
+    size_t to_pitch, from_pitch, count;
+    int add;
+} an_copying;
+
+static void copy_item(uint32_t image, uint32_t worker, void *arg)
+{
+    const an_copying *c = arg;
+    float *to = c->to + image * c->to_pitch;
+    const float *from = c->from + image * c->from_pitch;
+    size_t i;
+
+    (void)worker;
+    if (!c->add)
+        memcpy(to, from, c->count * sizeof *to);
+    else
+        for (i = 0; i < c->count; i++) to[i] += from[i];
+}
+
+static an_status cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
+                              an_queue *from_queue, const float *from, size_t from_pitch,
+                              size_t count, uint32_t batch, int add)
+{
+    an_copying c = {to, from, to_pitch, from_pitch, count, add};
+
+    (void)from_queue;
+    an__cpu_parallel(to_queue, batch, copy_item, &c);
+    return AN_OK;
+}
+
+typedef struct an_scaling {
+    float *x, factor;
+    size_t count;
+} an_scaling;
+
+static void scale_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_scaling *s = arg;
+    size_t i, end;
+
+    (void)worker;
+    for (an__cpu_chunk(s->count, item, &i, &end); i < end; i++) s->x[i] *= s->factor;
+}
+
+static an_status cpu_scale(an_queue *q, size_t count, float factor, float *x)
+{
+    an_scaling s = {x, factor, count};
+
+    an__cpu_parallel(q, an__cpu_chunks(count), scale_item, &s);
+    return AN_OK;
+}
+
+typedef struct an_checking {
+    const float *x;
+    size_t count;
+    int found; /* atomic: something that is not finite */
+} an_checking;
+
+static void check_item(uint32_t item, uint32_t worker, void *arg)
+{
+    an_checking *c = arg;
+    float sum = 0;
+    size_t i, end;
+
+    (void)worker;
+    /* 0 for what is finite, else a NaN, which no sum loses */
+    for (an__cpu_chunk(c->count, item, &i, &end); i < end; i++) sum += c->x[i] * 0.0f;
+    if (sum != 0) __atomic_store_n(&c->found, 1, __ATOMIC_RELAXED);
+}
+
+static an_status cpu_all_finite(an_queue *q, size_t count, const float *x, int *finite)
+{
+    an_checking c = {x, count, 0};
+
+    an__cpu_parallel(q, an__cpu_chunks(count), check_item, &c);
+    *finite = !c.found;
+    return AN_OK;
+}
+
+const an_backend an__cpu_backend = {
+    AN_BACKEND_ABI,
+    sizeof(an_backend),
+    "cpu",
+    1,
+    cpu_count,
+    cpu_describe,
+    cpu_open,
+    cpu_close,
+    cpu_alloc,
+    cpu_release,
+    cpu_queue_open,
+    cpu_queue_close,
+    cpu_sync,
+    cpu_copy,
+    cpu_copy,
+    cpu_exchange,
+    an__cpu_conv_scratch,
+    an__cpu_conv_forward,
+    an__cpu_conv_backward_data,
+    an__cpu_conv_backward_weights,
+    an__cpu_dense_forward,
+    an__cpu_dense_backward_data,
+    an__cpu_dense_backward_weights,
+    an__cpu_activation_forward,
+    an__cpu_activation_backward,
+    an__cpu_lrn_forward,
+    an__cpu_lrn_backward,
+    an__cpu_lrn_within_forward,
+    an__cpu_lrn_within_backward,
+    an__cpu_pool_forward,
+    an__cpu_pool_backward,
+    an__cpu_dropout,
+    cpu_scale,
+    an__cpu_softmax,
+    an__cpu_softmax_loss,
+    an__cpu_update,
+    cpu_all_finite,
+};

@@ -1,0 +1,86 @@
+/*
+ * cpu.h - what the files of this folder share.
+ *
+ * Work is cut into items by shape and batch alone, never by the number of threads, and an
+ * item owns its outputs: so the bits of a result are the same for any number of threads.
+ */
+#ifndef AN_CPU_H
+#define AN_CPU_H
+
+#include "backend.h"
+#include "internal.h"
+
+struct an_device {
+    const an_host *host;
+};
+
+struct an_queue {
+    an_device *device;
+    size_t scratch_bytes; /* of one worker */
+    void *scratch;        /* [threads] of them, 64-byte aligned */
+};
+
+/* Runs body for each item on the host's threads. */
+void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *arg);
+float *an__cpu_scratch(const an_queue *q, uint32_t worker);
+
+/* Elementwise work: chunks of this many numbers are items. */
+#define AN_CHUNK 32768u
+uint32_t an__cpu_chunks(size_t count);
+/* Numbers [*from, *to) of chunk `item`. */
+void an__cpu_chunk(size_t count, uint32_t item, size_t *from, size_t *to);
+
+/* c = a * b, or c += a * b with add; a is m x k, b is k x n, row after row. ta, tb: the
+ * matrix is stored transposed. lda, ldb, ldc: numbers from one stored row to the next. */
+typedef struct an_gemm {
+    size_t m, n, k;
+    const float *a, *b;
+    float *c;
+    size_t lda, ldb, ldc;
+    int ta, tb, add;
+} an_gemm;
+
+void an__cpu_gemm(const an_gemm *g);
+
+/* The operations, as an_backend has them. */
+size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s);
+an_status an__cpu_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                               const float *x, const float *w, const float *b, float *y);
+an_status an__cpu_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                     const float *w, const float *dy, float *dx);
+an_status an__cpu_conv_backward_weights(an_queue *q, const an_conv_shape *s,
+                                        uint32_t batch, const float *x, const float *dy,
+                                        float *dw, float *db);
+an_status an__cpu_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                const float *x, const float *w, const float *b, float *y);
+an_status an__cpu_dense_backward_data(an_queue *q, const an_dense_shape *s,
+                                      uint32_t batch, const float *w, const float *dy,
+                                      float *dx);
+an_status an__cpu_dense_backward_weights(an_queue *q, const an_dense_shape *s,
+                                         uint32_t batch, const float *x, const float *dy,
+                                         float *dw, float *db);
+an_status an__cpu_activation_forward(an_queue *q, uint32_t kind, size_t count, float *y);
+an_status an__cpu_activation_backward(an_queue *q, uint32_t kind, size_t count,
+                                      const float *y, float *dy);
+an_status an__cpu_lrn_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                              const float *x, float *y);
+an_status an__cpu_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                               const float *x, const float *dy, float *dx);
+an_status an__cpu_lrn_within_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                     const float *x, float *y);
+an_status an__cpu_lrn_within_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                      const float *x, const float *dy, float *dx);
+an_status an__cpu_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                               const float *x, float *y);
+an_status an__cpu_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                                const float *x, const float *dy, float *dx);
+an_status an__cpu_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
+                          uint64_t seed, uint64_t iteration, float *x);
+an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x);
+an_status an__cpu_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
+                               const float *x, const int32_t *labels, float *dx, float *p,
+                               double *loss);
+an_status an__cpu_update(an_queue *q, const an_update *u, size_t count, const float *g,
+                         float *v, float *w);
+
+#endif

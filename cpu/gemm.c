@@ -1,0 +1,53 @@
+/*
+ * gemm.c - the one place that calls OpenBLAS.
+ *
+ * OpenBLAS keeps a table of work buffers, one for each call that is running. In Debian's
+ * threaded build of 0.3.21 a hundred callers at once do well and two hundred crash; contexts
+ * may have more threads than that between them, so calls wait here for one of 48 places. A
+ * build without threads does not even lock its table, and gets one place. The count belongs
+ * to the process, like OpenBLAS's table.
+ */
+#include <cblas.h>
+#include <pthread.h>
+
+#include "cpu.h"
+
+#define PLACES 48
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t freed = PTHREAD_COND_INITIALIZER;
+static int running;
+
+static void enter(void)
+{
+    int places = openblas_get_parallel() == OPENBLAS_SEQUENTIAL ? 1 : PLACES;
+
+    pthread_mutex_lock(&lock);
+    while (running == places) pthread_cond_wait(&freed, &lock);
+    running++;
+    pthread_mutex_unlock(&lock);
+}
+
+static void leave(void)
+{
+    pthread_mutex_lock(&lock);
+    running--;
+    pthread_cond_signal(&freed);
+    pthread_mutex_unlock(&lock);
+}
+
+void an__cpu_gemm(const an_gemm *g)
+{
+    enter();
+    /* One image through a dense layer: OpenBLAS's sgemm would first copy all the weights
+     * into its own order, which costs more than the product. */
+    if (g->m == 1 && g->tb && !g->ta && !g->add)
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, (blasint)g->n, (blasint)g->k, 1, g->b,
+                    (blasint)g->ldb, g->a, 1, 0, g->c, 1);
+    else
+        cblas_sgemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans,
+                    g->tb ? CblasTrans : CblasNoTrans, (blasint)g->m, (blasint)g->n,
+                    (blasint)g->k, 1, g->a, (blasint)g->lda, g->b, (blasint)g->ldb,
+                    g->add ? 1.0f : 0.0f, g->c, (blasint)g->ldc);
+    leave();
+}

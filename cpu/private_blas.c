@@ -1,0 +1,125 @@
+/*
+ * private_blas.c - keeps the OpenBLAS inside libalexnet.so to itself.
+ *
+ * The shared library carries its own copy of OpenBLAS, hidden by the version script, so that
+ * it neither uses nor disturbs the host's: OpenBLAS's thread count is one for the process,
+ * and its threads start before main(). This copy is to compute on the calling thread only -
+ * the library has threads of its own - and to be as silent as the rest of the library. The
+ * linker's --wrap sends the calls that would break that promise here; it applies to
+ * libalexnet.so alone, whose own code uses none of them.
+ */
+#include <stddef.h>
+#include <string.h>
+
+char *__real_getenv(const char *name);
+char *__wrap_getenv(const char *name);
+void __wrap_exit(int status) __attribute__((noreturn));
+int __wrap_raise(int number);
+int __wrap_puts(const char *text);
+int __wrap_fputs(const char *text, void *file);
+size_t __wrap_fwrite(const void *data, size_t size, size_t count, void *file);
+int __wrap___printf_chk(int flag, const char *format, ...);
+int __wrap___fprintf_chk(void *file, int flag, const char *format, ...);
+int __wrap_printf(const char *format, ...);
+int __wrap_fprintf(void *file, const char *format, ...);
+void __wrap_perror(const char *text);
+int __wrap___register_atfork(void (*prepare)(void), void (*parent)(void),
+                             void (*child)(void), void *dso);
+int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void),
+                          void (*child)(void));
+
+/* One thread, whatever the environment says. This is the first place where OpenBLAS looks;
+ * other settings, its choice of kernels say, stay the user's. */
+char *__wrap_getenv(const char *name)
+{
+    static char one[] = "1";
+
+    return strcmp(name, "OPENBLAS_NUM_THREADS") == 0 ? one : __real_getenv(name);
+}
+
+/* Reached only if OpenBLAS had no kernels for this processor, which its generic ones rule
+ * out. */
+void __wrap_exit(int status)
+{
+    (void)status;
+    __builtin_trap();
+}
+
+/* Without threads there is nothing to stop before a fork. */
+int __wrap___register_atfork(void (*prepare)(void), void (*parent)(void),
+                             void (*child)(void), void *dso)
+{
+    (void)prepare;
+    (void)parent;
+    (void)child;
+    (void)dso;
+    return 0;
+}
+
+int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void),
+                          void (*child)(void))
+{
+    return __wrap___register_atfork(prepare, parent, child, NULL);
+}
+
+/* OpenBLAS's remarks: lost threads, wrong arguments, too many callers. gemm.c sees to it
+ * that there is no reason for any. */
+int __wrap_raise(int number)
+{
+    (void)number;
+    return 0;
+}
+
+int __wrap_puts(const char *text)
+{
+    (void)text;
+    return 0;
+}
+
+int __wrap_fputs(const char *text, void *file)
+{
+    (void)text;
+    (void)file;
+    return 0;
+}
+
+size_t __wrap_fwrite(const void *data, size_t size, size_t count, void *file)
+{
+    (void)data;
+    (void)size;
+    (void)file;
+    return count;
+}
+
+int __wrap___printf_chk(int flag, const char *format, ...)
+{
+    (void)flag;
+    (void)format;
+    return 0;
+}
+
+int __wrap___fprintf_chk(void *file, int flag, const char *format, ...)
+{
+    (void)file;
+    (void)flag;
+    (void)format;
+    return 0;
+}
+
+int __wrap_printf(const char *format, ...)
+{
+    (void)format;
+    return 0;
+}
+
+int __wrap_fprintf(void *file, const char *format, ...)
+{
+    (void)file;
+    (void)format;
+    return 0;
+}
+
+void __wrap_perror(const char *text)
+{
+    (void)text;
+}
