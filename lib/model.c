@@ -1,0 +1,346 @@
+/*
+ * model.c - a plan with parameters: life, description, parameters by name.
+ */
+#define _DEFAULT_SOURCE
+#include <math.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+/* --- life ----------------------------------------------------------------------------- */
+
+an_status an__model_check(const an_model *model)
+{
+    AN_CHECK(model != NULL, "model is null");
+    return an__context_check(model->ctx);
+}
+
+void an__model_retain(an_model *model)
+{
+    pthread_mutex_lock(&model->lock);
+    model->refs++;
+    pthread_mutex_unlock(&model->lock);
+}
+
+static void model_free(an_model *model)
+{
+    an_context *ctx = model->ctx;
+    uint32_t i;
+
+    while (model->idle != NULL) {
+        an_exec *exec = model->idle;
+
+        model->idle = exec->next;
+        an__exec_destroy(exec);
+    }
+    if (model->mapping.base != NULL)
+        munmap(model->mapping.base, model->mapping.bytes);
+    else if (model->plan != NULL)
+        an__weights_free(&model->weights, model);
+    for (i = 0; i < AN_MAX_TOWERS; i++)
+        if (model->queue[i] != NULL)
+            model->slots[i].backend->queue_close(model->queue[i]);
+    for (i = 0; model->class_names != NULL && i < model->plan->config.classes; i++)
+        an__free(ctx, model->class_names[i]);
+    an__free(ctx, model->class_names);
+    an__free(ctx, model->plan);
+    pthread_mutex_destroy(&model->lock);
+    an__free(ctx, model);
+    an__context_release(ctx);
+}
+
+void an__model_release(an_model *model)
+{
+    /* A forked child is alone, and a lock may be held by a thread that it does not have. */
+    int alone = an__context_check(model->ctx) != AN_OK;
+    uint32_t refs;
+
+    if (!alone) pthread_mutex_lock(&model->lock);
+    refs = --model->refs;
+    if (!alone) pthread_mutex_unlock(&model->lock);
+    if (refs == 0) model_free(model);
+}
+
+void an_model_destroy(an_model *model)
+{
+    if (model != NULL) an__model_release(model);
+}
+
+/* What the images of a preset are like, for its size of input. */
+static void preset_preprocessing(an_model *model)
+{
+    const an_arch_row *row = &model->plan->row;
+    an_preprocessing *p = &model->preprocessing;
+    uint32_t margin = row->side - row->image_size;
+
+    an_preprocessing_init(p, sizeof *p);
+    p->side = model->plan->config.image_size + margin;
+    p->bgr = row->bgr;
+    memcpy(p->mean, row->mean, sizeof p->mean);
+    memcpy(p->scale, row->scale, sizeof p->scale);
+}
+
+static void map_weights(an_model *model, float *const *map)
+{
+    const an_plan *plan = model->plan;
+    uint32_t i, t;
+
+    for (i = 0; i < plan->param_count; i++)
+        for (t = 0; t < plan->towers; t++)
+            if (plan->params[i].part[t] > 0)
+                model->weights.part[i][t] = map[i] + plan->params[i].first[t];
+}
+
+static an_status model_fill(an_model *model, const an_model_config *config,
+                            float *const *map)
+{
+    an_context *ctx = model->ctx;
+    an_plan *plan = model->plan = an__alloc(ctx, sizeof *plan);
+    uint32_t t;
+
+    if (plan == NULL) return AN_ERROR_MEMORY;
+    AN_TRY(an__plan_make(plan, config));
+    AN_TRY(an__context_devices(ctx, config->devices, plan->towers, model->slots));
+    for (t = 0; t < plan->towers; t++)
+        AN_TRY(model->slots[t].backend->queue_open(&model->queue[t],
+                                                   model->slots[t].device, 0));
+    model->class_names = an__alloc_zero(ctx, plan->config.classes * sizeof(char *));
+    if (model->class_names == NULL) return AN_ERROR_MEMORY;
+    preset_preprocessing(model);
+    if (map == NULL) return an__weights_alloc(&model->weights, model);
+    map_weights(model, map);
+    return AN_OK;
+}
+
+an_status an__model_make(an_model **out, an_context *ctx, const an_model_config *given,
+                         float *const *map, const an_mapping *mapping)
+{
+    an_model_config config;
+    an_model *model;
+    an_status status;
+
+    AN_TRY(an__context_check(ctx));
+    AN_CHECK(out != NULL, "out is null");
+    an_model_config_init(&config, sizeof config);
+    if (given != NULL)
+        AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
+    AN_TRY(an__model_config_check(&config));
+
+    model = an__alloc_zero(ctx, sizeof *model);
+    if (model == NULL) return AN_ERROR_MEMORY;
+    model->ctx = ctx;
+    model->refs = 1;
+    pthread_mutex_init(&model->lock, NULL);
+    an__context_retain(ctx);
+    status = model_fill(model, &config, map);
+    if (status != AN_OK) {
+        model_free(model); /* has no mapping yet: that stays the caller's */
+        return status;
+    }
+    if (mapping != NULL) model->mapping = *mapping;
+    *out = model;
+    return AN_OK;
+}
+
+an_status an_model_create(an_model **out, an_context *ctx, const an_model_config *config)
+{
+    an_model *model;
+    an_status status;
+
+    AN_CHECK(out != NULL, "out is null");
+    AN_TRY(an__model_make(&model, ctx, config, NULL, NULL));
+    status = an__weights_init(&model->weights, model);
+    if (status != AN_OK) {
+        model_free(model);
+        return status;
+    }
+    *out = model;
+    return AN_OK;
+}
+
+/* --- description ---------------------------------------------------------------------- */
+
+static an_status planned_bytes(const an_plan *plan, uint32_t batch, int training,
+                               uint64_t *bytes)
+{
+    an_layout layout;
+    uint32_t t;
+
+    AN_TRY(an__layout_make(&layout, plan, batch, training));
+    *bytes = 0;
+    for (t = 0; t < plan->towers; t++) *bytes += layout.bytes[t];
+    return AN_OK;
+}
+
+an_status an_model_describe(const an_model *model, an_model_info *out)
+{
+    uint64_t one, two;
+    an_model_info info;
+    const an_plan *plan;
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(out != NULL, "info is null");
+    plan = model->plan;
+    an_model_info_init(&info, sizeof info);
+    info.arch = plan->config.arch;
+    info.classes = plan->config.classes;
+    info.image_size = plan->config.image_size;
+    info.towers = plan->towers;
+    info.layers = plan->row.layers;
+    info.parameters = plan->param_count;
+    info.parameter_count = plan->parameter_count;
+    info.multiply_adds = plan->multiply_adds;
+    info.units = plan->units;
+    info.exchange_floats = plan->exchange_floats;
+    AN_TRY(planned_bytes(plan, 1, 0, &info.infer_bytes));
+    AN_TRY(planned_bytes(plan, 1, 1, &one));
+    AN_TRY(planned_bytes(plan, 2, 1, &two));
+    info.train_bytes = one + 2 * plan->parameter_count * sizeof(float);
+    info.train_bytes_image = two - one;
+    return an__struct_write(out, &info, sizeof info, sizeof info, "info");
+}
+
+an_status an_model_get_config(const an_model *model, an_model_config *config)
+{
+    AN_TRY(an__model_check(model));
+    AN_CHECK(config != NULL, "config is null");
+    return an__struct_write(config, &model->plan->config, sizeof *config, sizeof *config,
+                            "config");
+}
+
+an_status an_layer_describe(const an_model *model, uint32_t index, an_layer_info *info)
+{
+    AN_TRY(an__model_check(model));
+    AN_CHECK(info != NULL, "info is null");
+    AN_CHECK(index < model->plan->row.layers, "index is %u: the model has %u layers",
+             index, model->plan->row.layers);
+    return an__struct_write(info, &model->plan->layers[index], sizeof *info, sizeof *info,
+                            "info");
+}
+
+/* --- class names ---------------------------------------------------------------------- */
+
+/* Well-formed UTF-8, as RFC 3629 has it: no overlong forms, no surrogates. */
+static int utf8_valid(const unsigned char *s)
+{
+    while (*s != '\0') {
+        uint32_t code = *s, more = 0, least;
+
+        s++;
+        if (code < 0x80) continue;
+        if (code >= 0xc2 && code < 0xe0)
+            more = 1, code &= 0x1f;
+        else if (code >= 0xe0 && code < 0xf0)
+            more = 2, code &= 0x0f;
+        else if (code >= 0xf0 && code < 0xf5)
+            more = 3, code &= 0x07;
+        else
+            return 0;
+        least = more == 1 ? 0x80 : more == 2 ? 0x800 : 0x10000;
+        for (; more > 0; more--, s++) {
+            if ((*s & 0xc0) != 0x80) return 0;
+            code = code << 6 | (*s & 0x3f);
+        }
+        if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+            return 0;
+    }
+    return 1;
+}
+
+an_status an_model_set_class_name(an_model *model, uint32_t index, const char *name)
+{
+    char *copy;
+    size_t length;
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(index < model->plan->config.classes, "index is %u: the model has %u classes",
+             index, model->plan->config.classes);
+    AN_CHECK(name != NULL, "name is null");
+    length = strlen(name);
+    AN_CHECK(length <= 255, "name is %zu bytes long: must be at most 255", length);
+    AN_CHECK(utf8_valid((const unsigned char *)name), "name is not UTF-8");
+    copy = an__alloc(model->ctx, length + 1);
+    if (copy == NULL) return AN_ERROR_MEMORY;
+    memcpy(copy, name, length + 1);
+    an__free(model->ctx, model->class_names[index]);
+    model->class_names[index] = copy;
+    return AN_OK;
+}
+
+const char *an_model_class_name(const an_model *model, uint32_t index)
+{
+    if (model == NULL || index >= model->plan->config.classes) return NULL;
+    return model->class_names[index];
+}
+
+/* --- parameters ----------------------------------------------------------------------- */
+
+static an_status param_check(const an_model *model, uint32_t index)
+{
+    AN_TRY(an__model_check(model));
+    AN_CHECK(index < model->plan->param_count, "index is %u: the model has %u parameters",
+             index, model->plan->param_count);
+    return AN_OK;
+}
+
+an_status an_parameter_describe(const an_model *model, uint32_t index,
+                                an_parameter_info *out)
+{
+    const an_param *param;
+    an_parameter_info info;
+
+    AN_TRY(param_check(model, index));
+    AN_CHECK(out != NULL, "info is null");
+    param = &model->plan->params[index];
+    an_parameter_info_init(&info, sizeof info);
+    memcpy(info.name, param->name, sizeof info.name);
+    memcpy(info.layer, model->plan->layers[param->layer].name, sizeof info.layer);
+    info.is_bias = param->is_bias;
+    info.dims = param->dims;
+    memcpy(info.shape, param->shape, sizeof info.shape);
+    info.count = param->count;
+    return an__struct_write(out, &info, sizeof info, sizeof info, "info");
+}
+
+an_status an_parameter_find(const an_model *model, const char *name, uint32_t *index)
+{
+    uint32_t i;
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(name != NULL, "name is null");
+    AN_CHECK(index != NULL, "index is null");
+    for (i = 0; i < model->plan->param_count; i++)
+        if (strcmp(model->plan->params[i].name, name) == 0) {
+            *index = i;
+            return AN_OK;
+        }
+    return an__fail(AN_ERROR_ARGUMENT,
+                    "name is \"%.60s\": the model has no such parameter", name);
+}
+
+an_status an_parameter_get(const an_model *model, uint32_t index, float *values,
+                           size_t count)
+{
+    AN_TRY(param_check(model, index));
+    AN_CHECK(values != NULL, "values is null");
+    AN_CHECK(count == model->plan->params[index].count,
+             "count is %zu: %s has %zu numbers", count, model->plan->params[index].name,
+             model->plan->params[index].count);
+    return an__weights_get(&model->weights, model, index, values);
+}
+
+an_status an_parameter_set(an_model *model, uint32_t index, const float *values,
+                           size_t count)
+{
+    size_t i;
+
+    AN_TRY(param_check(model, index));
+    AN_CHECK(values != NULL, "values is null");
+    AN_CHECK(count == model->plan->params[index].count,
+             "count is %zu: %s has %zu numbers", count, model->plan->params[index].name,
+             model->plan->params[index].count);
+    for (i = 0; i < count; i++)
+        AN_CHECK(isfinite(values[i]), "values[%zu] is not finite", i);
+    return an__weights_set(&model->weights, model, index, values);
+}

@@ -1,0 +1,330 @@
+/*
+ * trainer.c - a training step: forward, loss, backward, update; and where the time goes.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* --- life ----------------------------------------------------------------------------- */
+
+static void trainer_free(an_trainer *trainer)
+{
+    an_model *model = trainer->model;
+
+    an__exec_destroy(trainer->exec);
+    an__weights_free(&trainer->velocity, model);
+    an__weights_free(&trainer->gradient, model);
+    an__free(model->ctx, trainer);
+}
+
+static an_status trainer_fill(an_trainer *trainer)
+{
+    an_model *model = trainer->model;
+
+    AN_TRY(an__exec_create(&trainer->exec, model->ctx, model->plan, model->slots,
+                           trainer->config.batch, 1));
+    AN_TRY(an__weights_alloc(&trainer->velocity, model));
+    AN_TRY(an__weights_alloc(&trainer->gradient, model));
+    /* Here rather than when first needed: a step allocates nothing. */
+    return an__staging(trainer->exec) != NULL ? AN_OK : AN_ERROR_MEMORY;
+}
+
+static void resolve(an_trainer_config *config, const an_arch_row *row)
+{
+    if (config->bias_rate < 0) config->bias_rate = config->rate * row->bias_rate_factor;
+    if (config->bias_decay < 0)
+        config->bias_decay = row->bias_decays ? config->weight_decay : 0;
+}
+
+/* A model has one trainer at a time: the first to claim it. */
+static an_status claim(an_model *model, an_trainer *trainer)
+{
+    int taken;
+
+    pthread_mutex_lock(&model->lock);
+    taken = model->trainer != NULL;
+    if (!taken) {
+        model->trainer = trainer;
+        model->refs++;
+    }
+    pthread_mutex_unlock(&model->lock);
+    if (taken) return an__fail(AN_ERROR_STATE, "the model has a trainer already");
+    return AN_OK;
+}
+
+an_status an_trainer_create(an_trainer **out, an_model *model,
+                            const an_trainer_config *given)
+{
+    an_trainer_config config;
+    an_trainer *trainer;
+    an_status status;
+
+    AN_CHECK(out != NULL, "out is null");
+    AN_TRY(an__model_check(model));
+    an_trainer_config_init(&config, sizeof config);
+    if (given != NULL)
+        AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
+    AN_TRY(an__trainer_config_check(&config));
+    resolve(&config, &model->plan->row);
+
+    trainer = an__alloc_zero(model->ctx, sizeof *trainer);
+    if (trainer == NULL) return AN_ERROR_MEMORY;
+    trainer->model = model;
+    trainer->config = config;
+    status = trainer_fill(trainer);
+    if (status == AN_OK) status = claim(model, trainer);
+    if (status != AN_OK) {
+        trainer_free(trainer);
+        return status;
+    }
+    *out = trainer;
+    return AN_OK;
+}
+
+void an_trainer_destroy(an_trainer *trainer)
+{
+    an_model *model;
+
+    if (trainer == NULL) return;
+    model = trainer->model;
+    trainer_free(trainer);
+    model->trainer = NULL;
+    an__model_release(model);
+}
+
+/* --- step ----------------------------------------------------------------------------- */
+
+static an_status gradients_check(const an_trainer *trainer)
+{
+    const an_model *model = trainer->model;
+    const an_plan *plan = model->plan;
+    uint32_t i, t;
+
+    /* From the loss down, as they were computed: the first is where it began. */
+    for (i = plan->param_count; i-- > 0;)
+        for (t = 0; t < plan->towers; t++) {
+            int finite = 1;
+
+            if (plan->params[i].part[t] == 0) continue;
+            AN_TRY(model->slots[t].backend->all_finite(
+                trainer->exec->queue[t], plan->params[i].part[t],
+                trainer->gradient.part[i][t], &finite));
+            if (!finite)
+                return an__fail(
+                    AN_ERROR_DIVERGED,
+                    "%s is the first layer, from the loss down, whose gradient "
+                    "(%s) is not finite",
+                    plan->layers[plan->params[i].layer].name, plan->params[i].name);
+        }
+    return AN_OK;
+}
+
+static an_status update(const an_model *model, an_queue *const queue[AN_MAX_TOWERS],
+                        uint32_t index, const an_update *u, const an_weights *gradient,
+                        const an_weights *velocity)
+{
+    const an_param *param = &model->plan->params[index];
+    uint32_t t;
+
+    for (t = 0; t < model->plan->towers; t++)
+        if (param->part[t] > 0)
+            AN_TRY(model->slots[t].backend->update(
+                queue[t], u, param->part[t], gradient->part[index][t],
+                velocity->part[index][t], model->weights.part[index][t]));
+    return AN_OK;
+}
+
+static an_status update_all(const an_trainer *trainer)
+{
+    const an_trainer_config *c = &trainer->config;
+    const an_plan *plan = trainer->model->plan;
+    uint32_t i;
+
+    for (i = 0; i < plan->param_count; i++) {
+        an_update u;
+
+        u.rate = plan->params[i].is_bias ? c->bias_rate : c->rate;
+        u.decay = plan->params[i].is_bias ? c->bias_decay : c->weight_decay;
+        u.momentum = c->momentum;
+        AN_TRY(update(trainer->model, trainer->exec->queue, i, &u, &trainer->gradient,
+                      &trainer->velocity));
+    }
+    return AN_OK;
+}
+
+#define FLAT_STEPS 100    /* before which nothing is said */
+#define FLAT_SHARE 0.97   /* of ln(classes), what guessing costs */
+#define RUNNING_STEPS 50. /* the running mean's memory */
+
+static uint32_t note_loss(an_trainer *trainer, double loss)
+{
+    uint32_t classes = trainer->model->plan->config.classes, flat;
+    double guess = log((double)classes);
+
+    if (trainer->iteration == 1) trainer->running_loss = loss;
+    trainer->running_loss += (loss - trainer->running_loss) / RUNNING_STEPS;
+    flat = trainer->iteration >= FLAT_STEPS && trainer->running_loss > FLAT_SHARE * guess;
+    if (flat && !trainer->flat_logged)
+        an__log(
+            trainer->model->ctx, AN_LOG_WARNING,
+            "after %llu steps the loss is still that of guessing: %.4f, ln(%u) is %.4f",
+            (unsigned long long)trainer->iteration, trainer->running_loss, classes,
+            guess);
+    if (flat) trainer->flat_logged = 1;
+    return flat;
+}
+
+static an_status step(an_trainer *trainer, const float *images, const int32_t *labels,
+                      uint32_t count, an_step_stats *out)
+{
+    an_model *model = trainer->model;
+    an_exec *exec = trainer->exec;
+    uint32_t classes = model->plan->config.classes, i;
+    an_dropout_state dropout;
+    an_step_stats stats;
+
+    an_step_stats_init(&stats, sizeof stats);
+    if (out != NULL)
+        AN_TRY(an__struct_read(&stats, out, sizeof stats, sizeof stats, "stats"));
+    dropout.seed = trainer->config.seed;
+    dropout.iteration = trainer->iteration;
+    AN_TRY(an__forward_loss(exec, &model->weights, count, images, labels, &dropout));
+    trainer->has_gradient = 0;
+    AN_TRY(an__exec_backward(exec, &model->weights, &trainer->gradient, count, &dropout));
+    AN_TRY(gradients_check(trainer));
+    AN_TRY(update_all(trainer));
+    trainer->has_gradient = 1;
+    trainer->iteration++;
+
+    stats.loss = stats.top1 = stats.top5 = 0;
+    for (i = 0; i < count; i++) {
+        const float *row = exec->scores + (size_t)i * classes;
+
+        stats.loss += exec->losses[i] / count;
+        stats.top1 += an__top(row, classes, labels[i], 1);
+        stats.top5 += an__top(row, classes, labels[i], 5);
+    }
+    stats.iteration = trainer->iteration;
+    stats.flat = note_loss(trainer, stats.loss);
+    if (out != NULL)
+        return an__struct_write(out, &stats, sizeof stats, sizeof stats, "stats");
+    return AN_OK;
+}
+
+static an_status trainer_check(const an_trainer *trainer)
+{
+    AN_CHECK(trainer != NULL, "trainer is null");
+    return an__model_check(trainer->model);
+}
+
+static an_status step_check(const an_trainer *trainer, const void *images,
+                            const int32_t *labels, uint32_t count)
+{
+    AN_TRY(trainer_check(trainer));
+    AN_CHECK(images != NULL, "images is null");
+    AN_CHECK(count >= 1 && count <= trainer->config.batch,
+             "count is %u: must be 1 to config.batch, %u", count, trainer->config.batch);
+    return an__labels_check(labels, count, trainer->model->plan->config.classes);
+}
+
+an_status an_train_step(an_trainer *trainer, const float *images, const int32_t *labels,
+                        uint32_t count, an_step_stats *stats)
+{
+    AN_TRY(step_check(trainer, images, labels, count));
+    return step(trainer, images, labels, count, stats);
+}
+
+#define VIEWS 256u /* on the stack at a time */
+
+an_status an_train_step_images(an_trainer *trainer, const an_image *images,
+                               const int32_t *labels, uint32_t count,
+                               an_step_stats *stats)
+{
+    an_view views[VIEWS];
+    uint32_t done, part, i;
+    size_t numbers;
+    float *staging;
+
+    AN_TRY(step_check(trainer, images, labels, count));
+    AN_TRY(an__images_check(images, count));
+    staging = an__staging(trainer->exec);
+    numbers = trainer->model->plan->tensors[trainer->model->plan->input[0]].count;
+    for (done = 0; done < count; done += part) {
+        const char *from = (const char *)images + done * images->size;
+
+        part = count - done < VIEWS ? count - done : VIEWS;
+        for (i = 0; i < part; i++)
+            views[i] =
+                an__view_random(trainer->model, trainer->config.augment,
+                                trainer->config.seed, trainer->iteration, done + i);
+        an__images_prepare(trainer->model, (const an_image *)(const void *)from, part,
+                           views, staging + done * numbers);
+    }
+    return step(trainer, staging, labels, count, stats);
+}
+
+/* --- state ---------------------------------------------------------------------------- */
+
+an_status an_trainer_get_config(const an_trainer *trainer, an_trainer_config *config)
+{
+    AN_TRY(trainer_check(trainer));
+    AN_CHECK(config != NULL, "config is null");
+    return an__struct_write(config, &trainer->config, sizeof *config, sizeof *config,
+                            "config");
+}
+
+an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate)
+{
+    an_trainer_config config;
+
+    AN_TRY(trainer_check(trainer));
+    config = trainer->config;
+    config.rate = rate;
+    config.bias_rate = bias_rate;
+    AN_TRY(an__trainer_config_check(&config));
+    resolve(&config, &trainer->model->plan->row);
+    trainer->config = config;
+    return AN_OK;
+}
+
+uint64_t an_trainer_iteration(const an_trainer *trainer)
+{
+    return trainer != NULL ? trainer->iteration : 0;
+}
+
+an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
+                                  float *values, size_t count)
+{
+    const an_param *param;
+
+    AN_TRY(trainer_check(trainer));
+    AN_CHECK(index < trainer->model->plan->param_count,
+             "index is %u: the model has %u parameters", index,
+             trainer->model->plan->param_count);
+    AN_CHECK(values != NULL, "values is null");
+    param = &trainer->model->plan->params[index];
+    AN_CHECK(count == param->count, "count is %zu: %s has %zu numbers", count,
+             param->name, param->count);
+    if (!trainer->has_gradient)
+        return an__fail(AN_ERROR_STATE, "no step has been done that left a gradient");
+    return an__weights_get(&trainer->gradient, trainer->model, index, values);
+}
+
+an_status an_trainer_set_note(an_trainer *trainer,
+                              const uint8_t note[AN_TRAINER_NOTE_BYTES])
+{
+    AN_TRY(trainer_check(trainer));
+    AN_CHECK(note != NULL, "note is null");
+    memcpy(trainer->note, note, sizeof trainer->note);
+    return AN_OK;
+}
+
+an_status an_trainer_get_note(const an_trainer *trainer,
+                              uint8_t note[AN_TRAINER_NOTE_BYTES])
+{
+    AN_TRY(trainer_check(trainer));
+    AN_CHECK(note != NULL, "note is null");
+    memcpy(note, trainer->note, sizeof trainer->note);
+    return AN_OK;
+}
