@@ -1,0 +1,554 @@
+/*
+ * checkpoint.c - models and trainers to safetensors files and back.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "file.h"
+#include "metadata.h"
+#include "safetensors.h"
+
+#define VELOCITY "velocity."
+
+/* A file being read: all of it mapped, or a reader that gives it in order. */
+typedef struct an_source {
+    an_read_fn read;
+    void *user;
+    an_mapping map; /* base null: none */
+    size_t at;      /* read from the map so far */
+} an_source;
+
+static ptrdiff_t read_map(void *data, size_t bytes, void *user)
+{
+    an_source *source = user;
+    size_t left = source->map.bytes - source->at;
+
+    if (bytes > left) bytes = left;
+    memcpy(data, (const char *)source->map.base + source->at, bytes);
+    source->at += bytes;
+    return (ptrdiff_t)bytes;
+}
+
+static an_source source_of_reader(an_read_fn read, void *user)
+{
+    an_source source = {read, user, {NULL, 0}, 0};
+
+    return source;
+}
+
+static void source_use_map(an_source *source)
+{
+    source->read = read_map;
+    source->user = source;
+    source->at = 0;
+}
+
+/* What arguments a file's own numbers make is the file's fault, not the caller's. */
+static an_status fault_of_file(an_status status)
+{
+    char text[320];
+
+    if (status != AN_ERROR_ARGUMENT) return status;
+    snprintf(text, sizeof text, "%s", an_error_message());
+    return an__fail(AN_ERROR_FORMAT, "the file's metadata: %.280s", text);
+}
+
+/* --- header ------------------------------------------------------------------------------ */
+
+static an_status read_header(an_header *out, an_context *ctx, an_source *source)
+{
+    unsigned char head[8];
+    uint64_t length = 0;
+    an_status status;
+    char *text;
+    int i;
+
+    AN_TRY(an__read_all(source->read, source->user, head, sizeof head));
+    for (i = 0; i < 8; i++) length |= (uint64_t)head[i] << 8 * i;
+    if (length > AN_HEADER_LIMIT)
+        return an__fail(AN_ERROR_FORMAT, "the header has %llu bytes: must be at most %zu",
+                        (unsigned long long)length, AN_HEADER_LIMIT);
+    text = an__alloc(ctx, (size_t)length);
+    if (text == NULL) return AN_ERROR_MEMORY;
+    status = an__read_all(source->read, source->user, text, (size_t)length);
+    if (status == AN_OK) status = an__header_parse(out, ctx, text, (size_t)length);
+    an__free(ctx, text);
+    if (status == AN_OK && source->map.base != NULL &&
+        out->bytes != source->map.bytes - out->start) {
+        an__header_free(out, ctx);
+        return an__fail(AN_ERROR_FORMAT,
+                        "the file has %zu bytes after its header, which says "
+                        "another number",
+                        source->map.bytes - 8 - (size_t)length);
+    }
+    return status;
+}
+
+/* torchvision's AlexNet, by names and shapes, has no metadata of ours; its classes are the
+ * rows of its last layer. */
+static an_status config_of_torchvision(const an_header *header, an_model_config *config)
+{
+    const an_entry *last = an__header_find(header, "classifier.6.weight");
+
+    if (last == NULL || last->dims != 2 || last->shape[0] < 2 || last->shape[0] > 65536)
+        return an__fail(AN_ERROR_FORMAT,
+                        "the file has neither this library's metadata nor "
+                        "the tensors of torchvision's AlexNet");
+    an_model_config_init(config, sizeof *config);
+    config->arch = AN_ARCH_TORCHVISION;
+    config->classes = (uint32_t)last->shape[0];
+    return AN_OK;
+}
+
+static an_status find_tensor(const an_header *header, const an_param *param,
+                             const char *prefix, const an_entry **out)
+{
+    char name[64];
+    const an_entry *entry;
+    uint32_t i;
+
+    snprintf(name, sizeof name, "%s%s", prefix, param->name);
+    entry = an__header_find(header, name);
+    if (entry == NULL)
+        return an__fail(AN_ERROR_FORMAT, "the file has no tensor %s", name);
+    if (entry->dtype == AN_OTHER)
+        return an__fail(AN_ERROR_FORMAT, "%s is none of F32, F16 and BF16", name);
+    for (i = 0; i < param->dims; i++)
+        if (entry->dims != param->dims || entry->shape[i] != param->shape[i])
+            return an__fail(AN_ERROR_FORMAT, "%s has another shape than its model says",
+                            name);
+    *out = entry;
+    return AN_OK;
+}
+
+static an_status find_tensors(const an_header *header, const an_plan *plan,
+                              const char *prefix, const an_entry *out[AN_MAX_PARAMS])
+{
+    uint32_t i;
+
+    for (i = 0; i < plan->param_count; i++)
+        AN_TRY(find_tensor(header, &plan->params[i], prefix, &out[i]));
+    return AN_OK;
+}
+
+/* --- reading tensors --------------------------------------------------------------------- */
+
+/* Numbers [first, first + count) of a whole tensor to the towers that hold them. */
+static an_status put_piece(const an_weights *w, const an_model *model, uint32_t index,
+                           size_t first, const float *values, size_t count)
+{
+    const an_param *param = &model->plan->params[index];
+    uint32_t t;
+
+    for (t = 0; t < model->plan->towers; t++) {
+        size_t begin = param->first[t], end = begin + param->part[t];
+        size_t from = first > begin ? first : begin;
+        size_t to = first + count < end ? first + count : end;
+
+        if (from >= to) continue;
+        AN_TRY(model->slots[t].backend->upload(
+            model->queue[t], w->part[index][t] + (from - begin), values + (from - first),
+            (to - from) * sizeof *values));
+        AN_TRY(model->slots[t].backend->sync(model->queue[t]));
+    }
+    return AN_OK;
+}
+
+/* A tensor in pieces: `raw` and `values` have room for AN_PIECE / 4 numbers. */
+static an_status read_tensor(an_source *source, const an_entry *entry,
+                             const an_weights *w, const an_model *model, uint32_t index,
+                             void *raw, float *values)
+{
+    const size_t most = AN_PIECE / sizeof(float);
+    size_t size = an__dtype_bytes(entry->dtype), first, part, i;
+
+    for (first = 0; first < entry->count; first += part) {
+        part = entry->count - first < most ? (size_t)entry->count - first : most;
+        AN_TRY(an__read_all(source->read, source->user, raw, part * size));
+        an__dtype_convert(entry->dtype, raw, part, values);
+        for (i = 0; i < part; i++)
+            if (!isfinite(values[i]))
+                return an__fail(AN_ERROR_FORMAT, "%s[%zu] is not finite", entry->name,
+                                first + i);
+        AN_TRY(put_piece(w, model, index, first, values, part));
+    }
+    return AN_OK;
+}
+
+static an_status skip(an_source *source, uint64_t bytes, void *raw)
+{
+    while (bytes > 0) {
+        size_t part = bytes < AN_PIECE ? (size_t)bytes : AN_PIECE;
+
+        AN_TRY(an__read_all(source->read, source->user, raw, part));
+        bytes -= part;
+    }
+    return AN_OK;
+}
+
+/* All tensors in the file's order: wanted[i] to parameter i of w, the others unread. */
+static an_status read_tensors(an_source *source, const an_header *header,
+                              const an_entry *const wanted[AN_MAX_PARAMS],
+                              const an_weights *w, const an_model *model)
+{
+    an_context *ctx = model->ctx;
+    float *values = an__alloc(ctx, AN_PIECE);
+    void *raw = an__alloc(ctx, AN_PIECE);
+    an_status status = values != NULL && raw != NULL ? AN_OK : AN_ERROR_MEMORY;
+    size_t e;
+
+    for (e = 0; e < header->count && status == AN_OK; e++) {
+        const an_entry *entry = &header->entries[e];
+        uint32_t i = 0;
+
+        while (i < model->plan->param_count && wanted[i] != entry) i++;
+        status = i < model->plan->param_count
+                     ? read_tensor(source, entry, w, model, i, raw, values)
+                     : skip(source, entry->end - entry->begin, raw);
+    }
+    if (status == AN_OK) {
+        ptrdiff_t more = source->read(raw, 1, source->user);
+
+        if (more < 0) status = an__fail(AN_ERROR_IO, "the reader failed");
+        if (more > 0)
+            status = an__fail(AN_ERROR_FORMAT, "the file goes on after its tensors");
+    }
+    an__free(ctx, values);
+    an__free(ctx, raw);
+    return status;
+}
+
+/* --- models ------------------------------------------------------------------------------ */
+
+/* 1 if every tensor can be used where it lies in the map. */
+static int usable_in_place(const an_source *source, const an_header *header,
+                           const an_entry *const wanted[AN_MAX_PARAMS], uint32_t count)
+{
+    uint32_t i;
+
+    if (source->map.base == NULL || header->start % sizeof(float) != 0) return 0;
+    for (i = 0; i < count; i++)
+        if (wanted[i]->dtype != AN_F32 || wanted[i]->begin % sizeof(float) != 0) return 0;
+    return 1;
+}
+
+/* copy 0: the source's map, where there is one, becomes the model's if that can be. */
+static an_status build_model(an_model **out, an_context *ctx, an_source *source,
+                             const an_header *header, const an_plan *plan,
+                             const an_load_config *load, const json_t *metadata)
+{
+    const an_entry *wanted[AN_MAX_PARAMS];
+    float *places[AN_MAX_PARAMS];
+    an_model_config config = plan->config;
+    an_model *model;
+    an_status status;
+    uint32_t i;
+    int in_place;
+
+    config.devices = load->devices;
+    AN_TRY(find_tensors(header, plan, "", wanted));
+    in_place = !load->copy && usable_in_place(source, header, wanted, plan->param_count);
+    for (i = 0; in_place && i < plan->param_count; i++)
+        places[i] = (float *)(void *)((char *)source->map.base + header->start +
+                                      wanted[i]->begin);
+    AN_TRY(an__model_make(&model, ctx, &config, in_place ? places : NULL, NULL));
+    status =
+        in_place ? AN_OK : read_tensors(source, header, wanted, &model->weights, model);
+    if (status == AN_OK && metadata != NULL)
+        status = fault_of_file(an__metadata_apply(metadata, model));
+    if (status != AN_OK) {
+        if (in_place) memset(&model->weights, 0, sizeof model->weights);
+        an_model_destroy(model);
+        return status;
+    }
+    if (in_place) {
+        model->mapping = source->map;
+        source->map.base = NULL;
+    }
+    *out = model;
+    return AN_OK;
+}
+
+static an_status plan_model(an_plan *plan, const an_header *header,
+                            const json_t *metadata, const an_load_config *load)
+{
+    an_model_config config;
+
+    if (metadata != NULL)
+        AN_TRY(an__metadata_config(metadata, &config));
+    else
+        AN_TRY(config_of_torchvision(header, &config));
+    AN_TRY(fault_of_file(an__model_config_check(&config)));
+    AN_TRY(fault_of_file(an__plan_make(plan, &config)));
+    if (load->towers < 2) return AN_OK;
+    /* Whether it can be split is the caller's question. */
+    config = plan->config;
+    config.towers = load->towers;
+    return an__plan_make(plan, &config);
+}
+
+static an_status load_model(an_model **out, an_context *ctx, an_source *source,
+                            const an_load_config *load)
+{
+    an_header header;
+    an_plan *plan;
+    json_t *metadata = NULL;
+    an_status status;
+
+    AN_TRY(read_header(&header, ctx, source));
+    plan = an__alloc(ctx, sizeof *plan);
+    status = plan != NULL ? AN_OK : AN_ERROR_MEMORY;
+    if (status == AN_OK && header.metadata != NULL)
+        status = an__metadata_parse(&metadata, header.metadata);
+    if (status == AN_OK) status = plan_model(plan, &header, metadata, load);
+    if (status == AN_OK)
+        status = build_model(out, ctx, source, &header, plan, load, metadata);
+    json_decref(metadata);
+    an__free(ctx, plan);
+    an__header_free(&header, ctx);
+    return status;
+}
+
+static an_status load_config_read(an_load_config *config, const an_load_config *given)
+{
+    an_load_config_init(config, sizeof *config);
+    if (given != NULL)
+        AN_TRY(an__struct_read(config, given, sizeof *config, sizeof *config, "config"));
+    AN_CHECK(config->towers <= AN_MAX_TOWERS, "config.towers is %u: must be 0, 1 or 2",
+             config->towers);
+    AN_CHECK(config->copy <= 1, "config.copy is %u: must be 0 or 1", config->copy);
+    return AN_OK;
+}
+
+an_status an_model_load(an_model **out, an_context *ctx, const char *path,
+                        const an_load_config *given)
+{
+    an_source source = source_of_reader(NULL, NULL);
+    an_load_config config;
+    an_status status;
+
+    AN_TRY(an__context_check(ctx));
+    AN_CHECK(out != NULL, "out is null");
+    AN_CHECK(path != NULL, "path is null");
+    AN_TRY(load_config_read(&config, given));
+    AN_TRY(an__file_map(&source.map, path));
+    source_use_map(&source);
+    status = load_model(out, ctx, &source, &config);
+    an__file_unmap(&source.map);
+    return status;
+}
+
+an_status an_model_read(an_model **out, an_context *ctx, an_read_fn read, void *user,
+                        const an_load_config *given)
+{
+    an_source source = source_of_reader(read, user);
+    an_load_config config;
+
+    AN_TRY(an__context_check(ctx));
+    AN_CHECK(out != NULL, "out is null");
+    AN_CHECK(read != NULL, "read is null");
+    AN_TRY(load_config_read(&config, given));
+    return load_model(out, ctx, &source, &config);
+}
+
+/* --- writing ----------------------------------------------------------------------------- */
+
+static int set_entry(json_t *json, const char *prefix, const an_param *param,
+                     uint64_t *at)
+{
+    json_t *entry = json_object(), *shape = json_array(), *offsets = json_array();
+    uint64_t end = *at + param->count * sizeof(float);
+    char name[64];
+    uint32_t i;
+    int failed = 0;
+
+    for (i = 0; i < param->dims; i++)
+        failed |= json_array_append_new(shape, json_integer(param->shape[i]));
+    failed |= json_array_append_new(offsets, json_integer((json_int_t)*at));
+    failed |= json_array_append_new(offsets, json_integer((json_int_t)end));
+    failed |= json_object_set_new(entry, "dtype", json_string("F32"));
+    failed |= json_object_set_new(entry, "shape", shape);
+    failed |= json_object_set_new(entry, "data_offsets", offsets);
+    snprintf(name, sizeof name, "%s%s", prefix, param->name);
+    *at = end;
+    return failed | json_object_set_new(json, name, entry);
+}
+
+static json_t *header_make(const an_model *model, const an_trainer *trainer)
+{
+    json_t *json = json_object(), *metadata = json_object();
+    uint64_t at = 0;
+    int failed = 0;
+    uint32_t i;
+
+    failed |= json_object_set_new(metadata, "alexnet", an__metadata_make(model, trainer));
+    failed |= json_object_set_new(json, "__metadata__", metadata);
+    for (i = 0; i < model->plan->param_count; i++)
+        failed |= set_entry(json, "", &model->plan->params[i], &at);
+    for (i = 0; trainer != NULL && i < model->plan->param_count; i++)
+        failed |= set_entry(json, VELOCITY, &model->plan->params[i], &at);
+    if (!failed) return json;
+    json_decref(json);
+    return NULL;
+}
+
+static an_status write_weights(const an_weights *w, const an_model *model,
+                               an_write_fn write, void *user, char *piece)
+{
+    const an_plan *plan = model->plan;
+    uint32_t i, t;
+
+    for (i = 0; i < plan->param_count; i++)
+        for (t = 0; t < plan->towers; t++) {
+            size_t bytes = plan->params[i].part[t] * sizeof(float), done, part;
+
+            for (done = 0; done < bytes; done += part) {
+                part = bytes - done < AN_PIECE ? bytes - done : AN_PIECE;
+                AN_TRY(model->slots[t].backend->download(
+                    model->queue[t], piece, (const char *)w->part[i][t] + done, part));
+                AN_TRY(model->slots[t].backend->sync(model->queue[t]));
+                if (write(piece, part, user) != 0) return AN_ERROR_IO;
+            }
+        }
+    return AN_OK;
+}
+
+typedef struct an_saving {
+    const an_model *model;
+    const an_trainer *trainer; /* null: the model alone */
+} an_saving;
+
+/* A writer that fails without a message of its own leaves IO without one. */
+static an_status write_checkpoint(an_write_fn write, void *user, const void *arg)
+{
+    const an_saving *s = arg;
+    an_context *ctx = s->model->ctx;
+    json_t *header = header_make(s->model, s->trainer);
+    char *piece;
+    an_status status;
+
+    if (header == NULL) return an__fail(AN_ERROR_MEMORY, "no memory for the header");
+    piece = an__alloc(ctx, AN_PIECE);
+    status = piece != NULL ? an__header_write(header, write, user) : AN_ERROR_MEMORY;
+    json_decref(header);
+    if (status == AN_OK)
+        status = write_weights(&s->model->weights, s->model, write, user, piece);
+    if (status == AN_OK && s->trainer != NULL)
+        status = write_weights(&s->trainer->velocity, s->model, write, user, piece);
+    an__free(ctx, piece);
+    return status;
+}
+
+static an_status save(const an_model *model, const an_trainer *trainer, const char *path)
+{
+    an_saving saving = {model, trainer};
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(path != NULL, "path is null");
+    return an__file_replace(model->ctx, path, write_checkpoint, &saving);
+}
+
+static an_status write_out(const an_model *model, const an_trainer *trainer,
+                           an_write_fn write, void *user)
+{
+    an_saving saving = {model, trainer};
+    an_status status;
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(write != NULL, "write is null");
+    status = write_checkpoint(write, user, &saving);
+    return status == AN_ERROR_IO ? an__fail(AN_ERROR_IO, "the writer failed") : status;
+}
+
+an_status an_model_save(const an_model *model, const char *path)
+{
+    return save(model, NULL, path);
+}
+
+an_status an_model_write(const an_model *model, an_write_fn write, void *user)
+{
+    return write_out(model, NULL, write, user);
+}
+
+an_status an_trainer_save(const an_trainer *trainer, const char *path)
+{
+    AN_CHECK(trainer != NULL, "trainer is null");
+    return save(trainer->model, trainer, path);
+}
+
+an_status an_trainer_write(const an_trainer *trainer, an_write_fn write, void *user)
+{
+    AN_CHECK(trainer != NULL, "trainer is null");
+    return write_out(trainer->model, trainer, write, user);
+}
+
+/* --- trainers ---------------------------------------------------------------------------- */
+
+static an_status build_trainer(an_trainer **out, an_model *model, an_source *source,
+                               const an_header *header, const json_t *metadata)
+{
+    const an_entry *wanted[AN_MAX_PARAMS];
+    an_trainer_state state;
+    an_trainer *trainer;
+    an_status status;
+
+    AN_TRY(an__metadata_trainer(metadata, &state));
+    AN_TRY(an__metadata_same(metadata, model));
+    AN_TRY(find_tensors(header, model->plan, VELOCITY, wanted));
+    AN_TRY(fault_of_file(an_trainer_create(&trainer, model, &state.config)));
+    status = read_tensors(source, header, wanted, &trainer->velocity, model);
+    if (status != AN_OK) {
+        an_trainer_destroy(trainer);
+        return status;
+    }
+    trainer->iteration = state.iteration;
+    trainer->running_loss = state.running_loss;
+    trainer->flat_logged = state.flat_logged;
+    memcpy(trainer->note, state.note, sizeof trainer->note);
+    *out = trainer;
+    return AN_OK;
+}
+
+static an_status load_trainer(an_trainer **out, an_model *model, an_source *source)
+{
+    an_header header;
+    json_t *metadata = NULL;
+    an_status status;
+
+    AN_TRY(read_header(&header, model->ctx, source));
+    if (header.metadata == NULL)
+        status =
+            an__fail(AN_ERROR_FORMAT, "the file has none of this library's metadata");
+    else
+        status = an__metadata_parse(&metadata, header.metadata);
+    if (status == AN_OK) status = build_trainer(out, model, source, &header, metadata);
+    json_decref(metadata);
+    an__header_free(&header, model->ctx);
+    return status;
+}
+
+an_status an_trainer_load(an_trainer **out, an_model *model, const char *path)
+{
+    an_source source = source_of_reader(NULL, NULL);
+    an_status status;
+
+    AN_CHECK(out != NULL, "out is null");
+    AN_TRY(an__model_check(model));
+    AN_CHECK(path != NULL, "path is null");
+    AN_TRY(an__file_map(&source.map, path));
+    source_use_map(&source);
+    status = load_trainer(out, model, &source);
+    an__file_unmap(&source.map);
+    return status;
+}
+
+an_status an_trainer_read(an_trainer **out, an_model *model, an_read_fn read, void *user)
+{
+    an_source source = source_of_reader(read, user);
+
+    AN_CHECK(out != NULL, "out is null");
+    AN_TRY(an__model_check(model));
+    AN_CHECK(read != NULL, "read is null");
+    return load_trainer(out, model, &source);
+}

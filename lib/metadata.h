@@ -1,0 +1,34 @@
+/*
+ * metadata.h - what a checkpoint says of its model and trainer beside their tensors.
+ */
+#ifndef AN_METADATA_H
+#define AN_METADATA_H
+
+#include <jansson.h>
+
+#include "internal.h"
+
+/* The text for the metadata's "alexnet" key; trainer may be null. A new reference, null if
+ * there is no memory. */
+json_t *an__metadata_make(const an_model *model, const an_trainer *trainer);
+
+/* The parsed text; its version is checked. A new reference. */
+an_status an__metadata_parse(json_t **out, const char *text);
+/* Config with towers 0, devices null. */
+an_status an__metadata_config(const json_t *metadata, an_model_config *config);
+/* Preprocessing and class names, onto a model. */
+an_status an__metadata_apply(const json_t *metadata, an_model *model);
+
+typedef struct an_trainer_state {
+    an_trainer_config config;
+    uint64_t iteration;
+    double running_loss;
+    uint32_t flat_logged;
+    uint8_t note[AN_TRAINER_NOTE_BYTES];
+} an_trainer_state;
+
+an_status an__metadata_trainer(const json_t *metadata, an_trainer_state *state);
+/* STATE if the network that the file was written for is not the model's. */
+an_status an__metadata_same(const json_t *metadata, const an_model *model);
+
+#endif
