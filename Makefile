@@ -35,7 +35,7 @@ OPENBLAS    ?= $(if $(OPENBLAS_A),private,shared)
 OPENBLAS_A  ?= $(firstword $(wildcard \
                  /usr/lib/$(shell $(CC) -print-multiarch)/openblas-pthread/libopenblas.a))
 WRAPPED     := getenv exit raise puts fputs fwrite printf fprintf __printf_chk \
-               __fprintf_chk perror __register_atfork pthread_atfork
+               __fprintf_chk perror __assert_fail __register_atfork pthread_atfork
 BLAS_CFLAGS  = $(shell $(PKG_CONFIG) --cflags openblas)
 BLAS_PRIVATE = $(OPENBLAS_A) $(WRAPPED:%=-Wl,--wrap=%)
 BLAS_SHARED  = $(shell $(PKG_CONFIG) --libs openblas)
@@ -179,6 +179,80 @@ $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(TESTS) $(OBJ) $(PRIVATE) $(TESTBLAS) \
 	    $(shell $(PKG_CONFIG) --libs jansson) $(CHECK_LIBS) -lm -pthread -o $@
 
+# Programs of their own: a host beside whose OpenBLAS ours lives, and loading alone.
+$(BUILD)/test/host: test/host.c $(BUILD)/$(SO)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -Iinclude $(CFLAGS) $(SANFLAGS) $< -L$(BUILD) -lalexnet $(BLAS_SHARED) \
+	    -pthread -Wl,-rpath,'$$ORIGIN/..' -o $@
+
+$(BUILD)/test/host_load: test/host_load.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(CFLAGS) $(SANFLAGS) $< -ldl -o $@
+
+check-host: $(BUILD)/test/host $(BUILD)/test/host_load
+	$(Q)OPENBLAS_NUM_THREADS=4 OPENBLAS_VERBOSE=2 $(BUILD)/test/host_load \
+	    $(CURDIR)/$(BUILD)/$(SO) > $(BUILD)/test/host.out
+	$(Q)$(BUILD)/test/host >> $(BUILD)/test/host.out
+	$(Q)test ! -s $(BUILD)/test/host.out
+	@echo "  check-host: ok"
+
+check-headers:
+	$(Q)for s in c99 c11 c17; do $(CC) -x c -std=$$s -Wall -Wextra -Wpedantic -Werror \
+	    -fsyntax-only include/alexnet.h || exit 1; done
+	$(Q)for s in c++98 c++11 c++17; do $(CXX) -x c++ -std=$$s -Wall -Wextra -Wpedantic \
+	    -Werror -fsyntax-only include/alexnet.h || exit 1; done
+	@echo "  check-headers: ok"
+
+# Header, map and library name the same functions; the archive defines an_* alone; nobody
+# calls what ends, prints or changes a process. A stack that can run code is refused.
+FORBIDDEN := exit|_exit|_Exit|abort|quick_exit|printf|__printf_chk|fprintf|__fprintf_chk|\
+vprintf|vfprintf|puts|putchar|fputs|fputc|fwrite|perror|setlocale|signal|sigaction|raise|kill|\
+system|putenv|setenv|unsetenv|srand|rand|random|strtok|chdir|umask|__assert_fail
+
+check-symbols: $(BUILD)/$(SO) $(BUILD)/libalexnet.a
+	$(Q)sed -n 's/^ *\(an_[a-z0-9_]*\);/\1/p' lib/alexnet.map | sort > $(BUILD)/map.txt
+	$(Q)$(CC) -E -P include/alexnet.h | tr '\n' ' ' | tr ';' '\n' | grep visibility | \
+	    grep -o '\ban_[a-z0-9_]*(' | tr -d '(' | sort -u | diff - $(BUILD)/map.txt
+	$(Q)nm -D --defined-only $(BUILD)/$(SO) | awk '$$2 != "A" { sub(/@.*/, "", $$3); print $$3 }' \
+	    | sort | diff - $(BUILD)/map.txt
+	$(Q)! nm --defined-only -g $(BUILD)/libalexnet.a | awk 'NF == 3 { print $$3 }' | grep -v '^an_'
+	$(Q)! nm -u $(BUILD)/libalexnet.a | grep -wE 'U ($(FORBIDDEN)|stdout|stderr)'
+	$(Q)$(if $(filter shared,$(OPENBLAS)),:,! nm -D -u $(BUILD)/$(SO) | sed 's/@.*//' | \
+	    grep -wE 'U ($(FORBIDDEN))')
+	$(Q)readelf -lW $(BUILD)/$(SO) | grep -q 'GNU_STACK.*RW '
+	@echo "  check-symbols: ok"
+
+# abidiff compares with the ABI of 1.0; a deliberate addition stores a new baseline.
+ABIFILE := test/alexnet-$(SOMAJOR).abi
+check-abi: $(BUILD)/$(SO)
+	$(Q)if command -v abidiff > /dev/null; then abidiff --no-added-syms $(ABIFILE) $< && \
+	    echo "  check-abi: ok"; else echo "  check-abi: skipped, abidiff is not installed"; fi
+
+store-abi: $(BUILD)/$(SO)
+	$(Q)abidw --headers-dir include --drop-private-types --no-show-locs --no-corpus-path \
+	    --no-comp-dir-path --exported-interfaces-only --out-file $(ABIFILE) $<
+
+check-install: all
+	$(Q)CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BLAS_CFLAGS="$(BLAS_CFLAGS)" sh test/install/run.sh
+
+# Two folders, the same bits.
+check-reproducible:
+	$(Q)CC="$(CC)" MAKE="$(MAKE)" sh test/reproducible.sh
+
+GATES = check-headers check-symbols check-host check-abi check-install
+check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint
+	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
+	$(Q)$(SANENV) $(BUILD)/test/check
+
+check-long: check check-reproducible
+	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000
+	$(Q)AN_LONG=1 CK_RUN_SUITE=checkpoint $(BUILD)/test/check
+
+$(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz_checkpoint.o $(BUILD)/test/fuzz_main.o \
+                               $(OBJ) $(BUILD)/cpu/private_blas.o
+	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(filter %.o,$(filter-out %private_blas.o,$^)) $(PRIVATE) \
+	    $(TESTBLAS) $(shell $(PKG_CONFIG) --libs jansson) -lm -pthread -o $@
+
 demo: all
 	$(Q)sh examples/demo.sh $(BUILD)
 
@@ -191,4 +265,5 @@ clean:
 	$(Q)rm -rf $(BUILD)
 
 FORCE:
-.PHONY: FORCE all deps install uninstall demo bench clean
+.PHONY: FORCE all deps install uninstall demo bench clean check check-long check-headers \
+        check-symbols check-host check-abi check-install check-reproducible store-abi

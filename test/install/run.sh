@@ -1,0 +1,60 @@
+#!/bin/sh
+# Installs into a folder of its own and uses the library from there, by pkg-config and by
+# CMake, shared and static; uninstalls and looks whether a file is left; then compiles the
+# sources without the Makefile. Run by make check-install: CC, CXX, MAKE from there.
+set -eu
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+here=$(dirname "$0")
+say() { echo "  check-install: $*"; }
+
+# As a package is built: staged under DESTDIR, for another prefix.
+$MAKE -s install DESTDIR="$work/stage" PREFIX=/opt/alexnet
+root=$work/stage/opt/alexnet
+export PKG_CONFIG_PATH="$root/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/stage"
+export LD_LIBRARY_PATH="$root/lib"
+flags=$(pkg-config --cflags alexnet | sed "s|$work/stage\(/usr/include\)|\1|g")
+
+# shellcheck disable=SC2086
+{
+    $CC -std=c99 -Wall -Werror "$here/user.c" $flags $(pkg-config --libs alexnet) \
+        -o "$work/user_c"
+    $CXX -std=c++98 -Wall -Werror "$here/user.cpp" $flags $(pkg-config --libs alexnet) \
+        -o "$work/user_cpp"
+    libs=$(pkg-config --static --libs alexnet | sed "s|$work/stage\(/usr/lib\)|\1|g; s|-lalexnet||")
+    $CC -std=c99 "$here/user.c" $flags "$root/lib/libalexnet.a" $libs -o "$work/user_static"
+}
+for program in user_c user_cpp user_static; do
+    "$work/$program" "$work/model"
+    say "$program, by pkg-config: runs"
+done
+for program in "$root"/bin/alexnet-*; do "$program" --help >"$work/help" && test -s "$work/help"; done
+say "installed programs run"
+
+if command -v cmake >/dev/null; then
+    cmake -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$root" -DCMAKE_C_COMPILER="$CC" \
+        >"$work/log" || { cat "$work/log"; exit 1; }
+    cmake --build "$work/cmake" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    "$work/cmake/user_shared" "$work/model" && "$work/cmake/user_static" "$work/model"
+    say "find_package(alexnet 1.0): shared and static run"
+    sed 's/alexnet 1.0/alexnet 2.0/' "$here/CMakeLists.txt" >"$work/CMakeLists.txt"
+    cp "$here/user.c" "$work"
+    if cmake -S "$work" -B "$work/cmake2" -DCMAKE_PREFIX_PATH="$root" >"$work/log" 2>&1; then
+        say "find_package(alexnet 2.0) was not refused"
+        exit 1
+    fi
+else
+    say "skipped: cmake is not installed"
+fi
+
+$MAKE -s uninstall DESTDIR="$work/stage" PREFIX=/opt/alexnet
+left=$(find "$work/stage" ! -type d)
+test -z "$left" || { say "left behind: $left"; exit 1; }
+say "uninstall leaves no file"
+
+for source in lib/*.c cpu/*.c; do
+    # shellcheck disable=SC2086
+    $CC -std=c99 -O1 -Iinclude -Ilib $BLAS_CFLAGS -c "$source" -o "$work/object.o"
+done
+say "every source compiles without the Makefile"

@@ -1,0 +1,20 @@
+/*
+ * test.h - the suites, one for each file test_NAME.c.
+ */
+#ifndef AN_TEST_H
+#define AN_TEST_H
+
+#include <check.h>
+
+Suite *api_suite(void);
+Suite *checkpoint_suite(void);
+Suite *config_suite(void);
+Suite *golden_suite(void);
+Suite *hygiene_suite(void);
+Suite *images_suite(void);
+Suite *infer_suite(void);
+Suite *layout_suite(void);
+Suite *ops_suite(void);
+Suite *train_suite(void);
+
+#endif

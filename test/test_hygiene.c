@@ -1,0 +1,381 @@
+/*
+ * test_hygiene.c - the library as a guest: memory that runs out at any moment, many threads,
+ * forks. What a host that links the shared object can see stands in host.c.
+ */
+#define _GNU_SOURCE
+#include <check.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "alexnet.h"
+#include "test.h"
+
+enum { NUMBERS = 3 * 32 * 32 };
+
+/* --- memory that runs out ------------------------------------------------------------------ */
+
+typedef struct counting {
+    pthread_mutex_t lock;
+    long calls, fail_at; /* the call that fails, counted from 1; 0: none */
+    long held;           /* blocks */
+} counting;
+
+static void *count_alloc(size_t bytes, void *user)
+{
+    counting *c = user;
+    void *memory = NULL;
+
+    pthread_mutex_lock(&c->lock);
+    if (++c->calls != c->fail_at) memory = malloc(bytes);
+    c->held += memory != NULL;
+    pthread_mutex_unlock(&c->lock);
+    return memory;
+}
+
+static void count_release(void *memory, void *user)
+{
+    counting *c = user;
+
+    pthread_mutex_lock(&c->lock);
+    c->held--;
+    pthread_mutex_unlock(&c->lock);
+    free(memory);
+}
+
+/* Everything a host does; returns the first failure, with all that was made destroyed. After
+ * a failure the model, if there is one, must still answer as it did before. */
+static an_status whole_life(counting *c, const char *path)
+{
+    static float images[2 * NUMBERS];
+    static const int32_t labels[2] = {1, 2};
+    an_context *ctx = NULL;
+    an_model *model = NULL, *loaded = NULL;
+    an_trainer *trainer = NULL, *resumed = NULL;
+    an_context_config context;
+    an_model_config config;
+    an_trainer_config training;
+    an_evaluation e;
+    an_layer_time rows[4];
+    float p[20], again[20];
+    uint8_t pixels[64 * 48 * 3] = {0};
+    an_image image;
+    an_status status;
+    int i;
+
+    an_context_config_init(&context, sizeof context);
+    context.threads = 2;
+    context.alloc = count_alloc;
+    context.release = count_release;
+    context.alloc_user = c;
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    config.width = 0.1f;
+    an_trainer_config_init(&training, sizeof training);
+    training.batch = 2;
+    an_evaluation_init(&e, sizeof e);
+    an_image_init(&image, sizeof image);
+    image.pixels = pixels;
+    image.width = 64;
+    image.height = 48;
+    for (i = 0; i < 4; i++) an_layer_time_init(&rows[i], sizeof rows[i]);
+
+    status = an_context_create(&ctx, &context);
+    if (status == AN_OK) status = an_model_create(&model, ctx, &config);
+    if (status == AN_OK) status = an_model_set_class_name(model, 0, "zero");
+    if (status == AN_OK) status = an_infer(model, images, 1, p);
+    if (status == AN_OK)
+        status = an_infer(model, images, 2, p); /* more than planned for */
+    if (status == AN_OK) status = an_infer_images(model, &image, 1, p);
+    if (status == AN_OK) status = an_evaluate(model, images, labels, 2, &e);
+    if (status == AN_OK) status = an_model_profile(model, 1, 1, rows, 4);
+    if (status == AN_OK) status = an_trainer_create(&trainer, model, &training);
+    if (status == AN_OK) status = an_train_step(trainer, images, labels, 2, NULL);
+    if (status == AN_OK) status = an_trainer_save(trainer, path);
+    if (status == AN_OK) status = an_model_load(&loaded, ctx, path, NULL);
+    if (status == AN_OK) status = an_trainer_load(&resumed, loaded, path);
+    if (status == AN_OK) status = an_train_step(resumed, images, labels, 2, NULL);
+
+    c->fail_at = 0;
+    if (model != NULL) {
+        ck_assert_int_eq(an_infer(model, images, 2, p), AN_OK);
+        ck_assert_int_eq(an_infer(model, images, 2, again), AN_OK);
+        ck_assert_mem_eq(p, again, sizeof p);
+    }
+    an_trainer_destroy(resumed);
+    an_trainer_destroy(trainer);
+    an_model_destroy(loaded);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    return status;
+}
+
+START_TEST(any_allocation_may_fail)
+{
+    counting c = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0};
+    char path[] = "/tmp/alexnet-test-XXXXXX";
+    long calls, i;
+    int file = mkstemp(path);
+
+    ck_assert_int_ge(file, 0);
+    close(file);
+    ck_assert_int_eq(whole_life(&c, path), AN_OK);
+    ck_assert_int_eq(c.held, 0);
+    calls = c.calls;
+    ck_assert_int_gt(calls, 80);
+    for (i = 1; i <= calls; i++) {
+        an_status status;
+
+        c.calls = 0;
+        c.fail_at = i;
+        status = whole_life(&c, path);
+        /* the two calls that only whole_life()'s own check makes may come last */
+        ck_assert_msg(status == AN_ERROR_MEMORY || (status == AN_OK && i > calls - 4),
+                      "allocation %ld of %ld: %d %s", i, calls, (int)status,
+                      an_error_message());
+        ck_assert_msg(c.held == 0, "allocation %ld: %ld blocks leaked", i, c.held);
+    }
+    unlink(path);
+}
+END_TEST
+
+/* A step, and an inference of a size seen before, allocate nothing. */
+START_TEST(steady_state_allocates_nothing)
+{
+    counting c = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0};
+    static float images[4 * NUMBERS];
+    static const int32_t labels[4] = {0, 1, 2, 3};
+    an_context_config context;
+    an_trainer_config training;
+    an_model_config config;
+    an_context *ctx;
+    an_model *model;
+    an_trainer *trainer;
+    float p[40];
+    long before;
+
+    an_context_config_init(&context, sizeof context);
+    context.alloc = count_alloc;
+    context.release = count_release;
+    context.alloc_user = &c;
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    an_trainer_config_init(&training, sizeof training);
+    training.batch = 4;
+    ck_assert_int_eq(an_context_create(&ctx, &context), AN_OK);
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    ck_assert_int_eq(an_trainer_create(&trainer, model, &training), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 4, p), AN_OK);
+    before = c.calls;
+    ck_assert_int_eq(an_train_step(trainer, images, labels, 4, NULL), AN_OK);
+    ck_assert_int_eq(an_train_step(trainer, images, labels, 3, NULL), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 4, p), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 1, p), AN_OK);
+    ck_assert_int_eq(c.calls, before);
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* --- threads ------------------------------------------------------------------------------- */
+
+enum { THREADS = 8, ROUNDS = 12 };
+
+typedef struct crowd {
+    an_model *model;
+    const float *images, *want; /* one at a time: rows of `want` */
+    int wrong;
+} crowd;
+
+static void *one_of_crowd(void *arg)
+{
+    crowd *c = arg;
+    float p[10];
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        if (an_infer(c->model, c->images + i % 4 * NUMBERS, 1, p) != AN_OK ||
+            memcmp(p, c->want + i % 4 * 10, sizeof p) != 0)
+            __atomic_fetch_add(&c->wrong, 1, __ATOMIC_RELAXED);
+        /* a failure of one's own leaves the others' messages alone */
+        if (an_infer(c->model, c->images, 0, p) != AN_ERROR_ARGUMENT ||
+            strstr(an_error_message(), "count is 0") == NULL)
+            __atomic_fetch_add(&c->wrong, 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+START_TEST(eight_threads_share_a_model)
+{
+    float images[4 * NUMBERS], want[40];
+    an_context_config context;
+    an_model_config config;
+    pthread_t thread[THREADS];
+    an_context *ctx;
+    uint32_t seed = 1;
+    crowd c;
+    int i;
+
+    for (i = 0; i < 4 * NUMBERS; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        images[i] = (float)(seed >> 8) / 8388608.0f - 1;
+    }
+    an_context_config_init(&context, sizeof context);
+    context.threads = 3;
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    ck_assert_int_eq(an_context_create(&ctx, &context), AN_OK);
+    ck_assert_int_eq(an_model_create(&c.model, ctx, &config), AN_OK);
+    for (i = 0; i < 4; i++)
+        ck_assert_int_eq(an_infer(c.model, images + i * NUMBERS, 1, want + i * 10),
+                         AN_OK);
+    c.images = images;
+    c.want = want;
+    c.wrong = 0;
+    for (i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, one_of_crowd, &c), 0);
+    for (i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
+    ck_assert_int_eq(c.wrong, 0);
+    an_model_destroy(c.model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* More threads between contexts than OpenBLAS has places for. */
+static void *own_context(void *arg)
+{
+    static float image[NUMBERS];
+    an_context_config context;
+    an_model_config config;
+    an_context *ctx;
+    an_model *model;
+    float p[10];
+    int *wrong = arg, i;
+
+    an_context_config_init(&context, sizeof context);
+    context.threads = 20;
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    if (an_context_create(&ctx, &context) != AN_OK ||
+        an_model_create(&model, ctx, &config) != AN_OK) {
+        __atomic_fetch_add(wrong, 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    for (i = 0; i < 5; i++)
+        if (an_infer(model, image, 1, p) != AN_OK)
+            __atomic_fetch_add(wrong, 1, __ATOMIC_RELAXED);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    return NULL;
+}
+
+START_TEST(many_contexts_at_once)
+{
+    pthread_t thread[12];
+    int wrong = 0, i;
+
+    for (i = 0; i < 12; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, own_context, &wrong), 0);
+    for (i = 0; i < 12; i++) pthread_join(thread[i], NULL);
+    ck_assert_int_eq(wrong, 0);
+}
+END_TEST
+
+/* --- forks --------------------------------------------------------------------------------- */
+
+/* In the child: every use is refused, destroying frees, a context of its own works. */
+static int in_child(an_context *ctx, an_model *model, an_trainer *trainer)
+{
+    static float image[NUMBERS];
+    const int32_t label = 0;
+    an_context *own;
+    an_model *other;
+    an_model_config config;
+    float p[10];
+    uint32_t count;
+
+    alarm(20); /* a hang ends as a signal */
+    if (an_infer(model, image, 1, p) != AN_ERROR_FORKED) return 1;
+    if (an_train_step(trainer, image, &label, 1, NULL) != AN_ERROR_FORKED) return 2;
+    if (an_device_count(ctx, &count) != AN_ERROR_FORKED) return 3;
+    if (an_model_save(model, "/dev/null") != AN_ERROR_FORKED) return 4;
+    if (strstr(an_error_message(), "fork") == NULL) return 5;
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    if (an_context_create(&own, NULL) != AN_OK) return 6;
+    if (an_model_create(&other, own, &config) != AN_OK) return 7;
+    if (an_infer(other, image, 1, p) != AN_OK) return 8;
+    an_model_destroy(other);
+    an_context_destroy(own);
+    return 0;
+}
+
+static void *keep_busy(void *arg)
+{
+    crowd *c = arg;
+    float p[10];
+
+    while (!__atomic_load_n(&c->wrong, __ATOMIC_RELAXED))
+        if (an_infer(c->model, c->images, 1, p) != AN_OK) abort();
+    return NULL;
+}
+
+START_TEST(a_forked_child_gets_an_error)
+{
+    static float images[NUMBERS];
+    an_context_config context;
+    an_model_config config;
+    an_context *ctx;
+    an_trainer *trainer;
+    pthread_t thread;
+    crowd c = {NULL, images, NULL, 0};
+    float p[10];
+    int i;
+
+    an_context_config_init(&context, sizeof context);
+    context.threads = 3;
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    ck_assert_int_eq(an_context_create(&ctx, &context), AN_OK);
+    ck_assert_int_eq(an_model_create(&c.model, ctx, &config), AN_OK);
+    ck_assert_int_eq(an_trainer_create(&trainer, c.model, NULL), AN_OK);
+    ck_assert_int_eq(an_infer(c.model, images, 1, p), AN_OK);
+    ck_assert_int_eq(pthread_create(&thread, NULL, keep_busy, &c), 0);
+    for (i = 0; i < 5; i++) { /* while another thread holds locks, now and then */
+        pid_t child = fork();
+        int status;
+
+        if (child == 0) _exit(in_child(ctx, c.model, trainer));
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child: %x", status);
+    }
+    __atomic_store_n(&c.wrong, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(an_infer(c.model, images, 1, p), AN_OK);
+    an_trainer_destroy(trainer);
+    an_model_destroy(c.model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+Suite *hygiene_suite(void)
+{
+    Suite *suite = suite_create("hygiene");
+    TCase *tc = tcase_create("hygiene");
+
+    tcase_set_timeout(tc, 300);
+    tcase_add_test(tc, any_allocation_may_fail);
+    tcase_add_test(tc, steady_state_allocates_nothing);
+    tcase_add_test(tc, eight_threads_share_a_model);
+    tcase_add_test(tc, many_contexts_at_once);
+    tcase_add_test(tc, a_forked_child_gets_an_error);
+    suite_add_tcase(suite, tc);
+    return suite;
+}

@@ -1,0 +1,598 @@
+/*
+ * test_ops.c - every operation of every backend against test/ref.c, forward and backward.
+ *
+ * A case runs on each backend of the table below, with one thread and with three, and the
+ * two must agree to the bit. Errors are relative to the largest number of the reference's
+ * result; BOUND holds for all operations: float32 sums of up to some thousand products.
+ */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ref.h"
+#include "test.h"
+
+#define BOUND 2e-6
+
+static const an_backend *const backends[] = {&an__cpu_backend};
+enum { BACKENDS = sizeof backends / sizeof backends[0] };
+
+/* A context's threads and allocator serve as the backend's host. */
+typedef struct rig {
+    an_context *ctx;
+    const an_backend *b;
+    an_device *device;
+    an_queue *queue;
+} rig;
+
+static rig open_rig(int backend, uint32_t threads, const an_conv_shape *conv)
+{
+    an_context_config config;
+    rig r;
+
+    an_context_config_init(&config, sizeof config);
+    config.threads = threads;
+    ck_assert_int_eq(an_context_create(&r.ctx, &config), AN_OK);
+    r.b = backends[backend];
+    ck_assert_int_eq(r.b->open(&r.device, 0, &r.ctx->host), AN_OK);
+    ck_assert_int_eq(
+        r.b->queue_open(&r.queue, r.device,
+                        conv != NULL ? r.b->conv_scratch(r.device, conv) : 0),
+        AN_OK);
+    return r;
+}
+
+static void close_rig(rig *r)
+{
+    r->b->queue_close(r->queue);
+    r->b->close(r->device);
+    an_context_destroy(r->ctx);
+}
+
+/* An array in double and in the device's float, with the same values. */
+typedef struct both {
+    size_t count;
+    double *ref;
+    float *device;
+} both;
+
+static uint32_t noise_state = 1;
+
+static float noise(void)
+{
+    noise_state = noise_state * 1664525u + 1013904223u;
+    return (float)(noise_state >> 8) / 8388608.0f - 1;
+}
+
+static both make(const rig *r, size_t count, float scale)
+{
+    both a = {count, malloc(count * sizeof(double)), NULL};
+    float *values = malloc(count * sizeof *values);
+    void *memory;
+    size_t i;
+
+    for (i = 0; i < count; i++) a.ref[i] = (double)(values[i] = noise() * scale);
+    ck_assert_int_eq(r->b->alloc(r->device, count * sizeof(float), &memory), AN_OK);
+    a.device = memory;
+    ck_assert_int_eq(r->b->upload(r->queue, a.device, values, count * sizeof(float)),
+                     AN_OK);
+    ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
+    free(values);
+    return a;
+}
+
+/* The device's copy of new reference values. */
+static void put(const rig *r, const both *a)
+{
+    float *values = malloc(a->count * sizeof *values);
+    size_t i;
+
+    for (i = 0; i < a->count; i++) values[i] = (float)a->ref[i];
+    ck_assert_int_eq(r->b->upload(r->queue, a->device, values, a->count * sizeof(float)),
+                     AN_OK);
+    ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
+    free(values);
+}
+
+static float *get(const rig *r, const both *a)
+{
+    float *values = malloc(a->count * sizeof *values);
+
+    ck_assert_int_eq(
+        r->b->download(r->queue, values, a->device, a->count * sizeof(float)), AN_OK);
+    ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
+    return values;
+}
+
+static void drop(const rig *r, both *a)
+{
+    r->b->release(r->device, a->device);
+    free(a->ref);
+}
+
+/* Also mixes the device's bits into a sum, by which runs are compared. */
+static uint64_t bits;
+
+static void same(const rig *r, const char *what, const both *a, double bound)
+{
+    float *got = get(r, a);
+    double worst = 0, largest = 1e-30;
+    size_t i;
+
+    for (i = 0; i < a->count; i++) {
+        uint32_t word;
+
+        memcpy(&word, &got[i], sizeof word);
+        bits = (bits ^ word) * 1099511628211u;
+        if (fabs(a->ref[i]) > largest) largest = fabs(a->ref[i]);
+        if (!(fabs((double)got[i] - a->ref[i]) <= worst))
+            worst = fabs((double)got[i] - a->ref[i]);
+    }
+    ck_assert_msg(worst <= bound * largest, "%s: off by %g of %g", what, worst, largest);
+    free(got);
+}
+
+#define OK(call) ck_assert_int_eq((call), AN_OK)
+
+/* Runs a case on every backend with 1, 2, 3 and 8 threads; all must give the same bits. */
+static void on_all(void (*body)(rig *r, const void *arg), const an_conv_shape *conv,
+                   const void *arg)
+{
+    static const uint32_t threads[] = {1, 2, 3, 8};
+    uint64_t first = 0;
+    int backend;
+    size_t t;
+
+    for (backend = 0; backend < BACKENDS; backend++)
+        for (t = 0; t < 4; t++) {
+            rig r = open_rig(backend, threads[t], conv);
+
+            noise_state = 1;
+            bits = 1;
+            body(&r, arg);
+            close_rig(&r);
+            if (t == 0) first = bits;
+            ck_assert_msg(bits == first, "%u threads give other bits than one",
+                          threads[t]);
+        }
+}
+
+/* --- convolution ------------------------------------------------------------------------- */
+
+static const struct {
+    uint32_t batch;
+    an_conv_shape s; /* maps, height, width in and out, kernel, stride, pad, groups */
+} convs[] = {
+    {1, {3, 11, 11, 4, 1, 1, 11, 4, 0, 1}}, /* one output pixel */
+    {3, {3, 23, 21, 5, 4, 4, 11, 4, 0, 1}}, /* zeros behind alone: 23 of 4 * 3 + 11 */
+    {1, {3, 20, 20, 4, 4, 4, 11, 4, 0, 1}}, /* three of them */
+    {2, {4, 9, 7, 6, 9, 7, 5, 1, 2, 2}},    /* groups, same size */
+    {9, {6, 13, 13, 8, 13, 13, 3, 1, 1, 2}},
+    {3, {2, 10, 9, 3, 4, 3, 2, 3, 0, 1}},      /* stride beyond the kernel */
+    {2, {1, 8, 8, 2, 3, 3, 1, 3, 0, 1}},       /* 1 x 1 kernels, stride 3 */
+    {3, {5, 1, 1, 3, 1, 1, 3, 1, 1, 1}},       /* one pixel amid padding */
+    {2, {3, 12, 15, 4, 4, 4, 7, 4, 3, 1}},     /* padding with stride */
+    {2, {2, 5, 3, 2, 7, 5, 5, 1, 3, 1}},       /* more padding than "same" */
+    {1, {48, 27, 27, 32, 27, 27, 5, 1, 2, 1}}, /* deep: 1200 products */
+    {8, {96, 13, 13, 64, 13, 13, 3, 1, 1, 2}},
+};
+
+static void conv_case(rig *r, const void *arg)
+{
+    int i = *(const int *)arg;
+    const an_conv_shape *s = &convs[i].s;
+    uint32_t batch = convs[i].batch;
+    size_t in = (size_t)batch * s->in_maps * s->in_height * s->in_width;
+    size_t out = (size_t)batch * s->out_maps * s->out_height * s->out_width;
+    size_t weights = (size_t)s->out_maps * s->in_maps / s->groups * s->kernel * s->kernel;
+    both x = make(r, in, 1), w = make(r, weights, 1), b = make(r, s->out_maps, 1);
+    both y = make(r, out, 9), dy = make(r, out, 1), dx = make(r, in, 9);
+    both dw = make(r, weights, 9), db = make(r, s->out_maps, 9);
+
+    OK(r->b->conv_forward(r->queue, s, batch, x.device, w.device, b.device, y.device));
+    OK(r->b->conv_backward_data(r->queue, s, batch, w.device, dy.device, dx.device));
+    OK(r->b->conv_backward_weights(r->queue, s, batch, x.device, dy.device, dw.device,
+                                   db.device));
+    ref_conv_forward(s, batch, x.ref, w.ref, b.ref, y.ref);
+    ref_conv_backward(s, batch, x.ref, w.ref, dy.ref, dx.ref, dw.ref, db.ref);
+    same(r, "y", &y, BOUND);
+    same(r, "dx", &dx, BOUND);
+    same(r, "dw", &dw, BOUND);
+    same(r, "db", &db, BOUND);
+    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+    drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
+}
+
+START_TEST(convolution)
+{
+    on_all(conv_case, &convs[_i].s, &_i);
+}
+END_TEST
+
+/* --- dense ------------------------------------------------------------------------------- */
+
+static const struct {
+    uint32_t batch, inputs, outputs;
+} denses[] = {{1, 1, 1},    {1, 7, 300},    {3, 1000, 129},
+              {9, 513, 10}, {32, 100, 257}, {2, 1300, 5}};
+
+static void dense_case(rig *r, const void *arg)
+{
+    int i = *(const int *)arg;
+    an_dense_shape s = {denses[i].inputs, denses[i].outputs};
+    uint32_t n = denses[i].batch;
+    size_t weights = (size_t)s.inputs * s.outputs;
+    both x = make(r, n * s.inputs, 1), w = make(r, weights, 1), b = make(r, s.outputs, 1);
+    both y = make(r, n * s.outputs, 9), dy = make(r, n * s.outputs, 1);
+    both dx = make(r, n * s.inputs, 9), dw = make(r, weights, 9),
+         db = make(r, s.outputs, 9);
+
+    OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, b.device, y.device));
+    OK(r->b->dense_backward_data(r->queue, &s, n, w.device, dy.device, dx.device));
+    OK(r->b->dense_backward_weights(r->queue, &s, n, x.device, dy.device, dw.device,
+                                    db.device));
+    ref_dense_forward(&s, n, x.ref, w.ref, b.ref, y.ref);
+    ref_dense_backward(&s, n, x.ref, w.ref, dy.ref, dx.ref, dw.ref, db.ref);
+    same(r, "y", &y, BOUND);
+    same(r, "dx", &dx, BOUND);
+    same(r, "dw", &dw, BOUND);
+    same(r, "db", &db, BOUND);
+    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+    drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
+}
+
+START_TEST(dense)
+{
+    on_all(dense_case, NULL, &_i);
+}
+END_TEST
+
+/* --- activations ------------------------------------------------------------------------- */
+
+static void activation_case(rig *r, const void *arg)
+{
+    uint32_t kind = (uint32_t) * (const int *)arg;
+    both y = make(r, 70001, 4), dy = make(r, 70001, 1);
+
+    y.ref[3] = 0; /* relu'(0) is 0 */
+    put(r, &y);
+    OK(r->b->activation_forward(r->queue, kind, y.count, y.device));
+    ref_activation_forward(kind, y.count, y.ref);
+    same(r, "y", &y, BOUND);
+    OK(r->b->activation_backward(r->queue, kind, y.count, y.device, dy.device));
+    ref_activation_backward(kind, y.count, y.ref, dy.ref);
+    same(r, "dx", &dy, BOUND);
+    drop(r, &y), drop(r, &dy);
+}
+
+START_TEST(activation)
+{
+    on_all(activation_case, NULL, &_i);
+}
+END_TEST
+
+/* --- normalisation ----------------------------------------------------------------------- */
+
+static const struct {
+    uint32_t batch, within;
+    an_lrn_shape s; /* maps, height, width, size, groups, k, alpha, beta */
+} lrns[] = {
+    {2, 0, {8, 5, 7, 5, 1, 2, 1e-4f, 0.75f}},
+    {1, 0, {8, 5, 7, 5, 2, 2, 1e-2f, 0.75f}},  /* the window stops at the group's edge */
+    {3, 0, {3, 1, 1, 5, 1, 1, 0.3f, 0.75f}},   /* a window wider than the maps */
+    {1, 0, {12, 17, 19, 3, 2, 1, 0.1f, 0.5f}}, /* another exponent */
+    {1, 0, {6, 20, 21, 9, 1, 1, 0.1f, 0.75f}},
+    {1, 0, {1, 3, 3, 1, 1, 1, 0.1f, 0.75f}},
+    {2, 1, {3, 9, 7, 5, 1, 1, 4e-2f, 0.75f}},
+    {1, 1, {2, 1, 1, 5, 1, 1, 0.3f, 0.75f}},
+    {1, 1, {2, 13, 2, 3, 1, 2, 0.3f, 1}},
+    {1, 1, {1, 10, 12, 9, 1, 1, 0.01f, 0.75f}},
+};
+
+static void lrn_case(rig *r, const void *arg)
+{
+    int i = *(const int *)arg, within = (int)lrns[i].within;
+    const an_lrn_shape *s = &lrns[i].s;
+    uint32_t n = lrns[i].batch;
+    size_t count = (size_t)n * s->maps * s->height * s->width;
+    both x = make(r, count, 3), y = make(r, count, 9), dy = make(r, count, 1);
+    both dx = make(r, count, 9);
+
+    OK((within ? r->b->lrn_within_forward : r->b->lrn_forward)(r->queue, s, n, x.device,
+                                                               y.device));
+    OK((within ? r->b->lrn_within_backward : r->b->lrn_backward)(r->queue, s, n, x.device,
+                                                                 dy.device, dx.device));
+    ref_lrn_forward(s, within, n, x.ref, y.ref);
+    ref_lrn_backward(s, within, n, x.ref, dy.ref, dx.ref);
+    same(r, "y", &y, BOUND);
+    same(r, "dx", &dx, BOUND);
+    drop(r, &x), drop(r, &y), drop(r, &dy), drop(r, &dx);
+}
+
+START_TEST(normalisation)
+{
+    on_all(lrn_case, NULL, &_i);
+}
+END_TEST
+
+/* --- pooling ----------------------------------------------------------------------------- */
+
+static const struct {
+    uint32_t batch, ties;
+    an_pool_shape s; /* maps, height, width in and out, kernel, stride */
+} pools[] = {
+    {2, 0, {3, 13, 13, 6, 6, 3, 2}}, /* overlapping, exact */
+    {1, 0, {2, 10, 9, 5, 4, 3, 2}},  /* the last windows hang over the lower edge */
+    {1, 0, {2, 8, 8, 4, 4, 2, 2}},   /* plain */
+    {3, 0, {1, 9, 9, 3, 3, 2, 3}},   /* stride beyond the kernel: some inputs unread */
+    {1, 0, {2, 1, 1, 1, 1, 3, 2}},
+    {2, 1, {2, 13, 11, 6, 5, 3, 2}}, /* many equal values */
+};
+
+static void pool_case(rig *r, const void *arg)
+{
+    int i = *(const int *)arg;
+    const an_pool_shape *s = &pools[i].s;
+    uint32_t n = pools[i].batch;
+    both x = make(r, (size_t)n * s->maps * s->in_height * s->in_width, 2);
+    both y = make(r, (size_t)n * s->maps * s->out_height * s->out_width, 9);
+    both dy = make(r, y.count, 1), dx = make(r, x.count, 9);
+    size_t j;
+
+    for (j = 0; pools[i].ties && j < x.count; j++) x.ref[j] = floor(x.ref[j]);
+    put(r, &x);
+    OK(r->b->pool_forward(r->queue, s, n, x.device, y.device));
+    OK(r->b->pool_backward(r->queue, s, n, x.device, dy.device, dx.device));
+    ref_pool_forward(s, n, x.ref, y.ref);
+    ref_pool_backward(s, n, x.ref, dy.ref, dx.ref);
+    same(r, "y", &y, 0);
+    same(r, "dx", &dx, BOUND);
+    drop(r, &x), drop(r, &y), drop(r, &dy), drop(r, &dx);
+}
+
+START_TEST(pooling)
+{
+    on_all(pool_case, NULL, &_i);
+}
+END_TEST
+
+/* The rule by itself: four equal inputs of one window each get its whole gradient; with
+ * overlapping windows an input gets that of each window whose maximum it equals. */
+static void tie_case(rig *r, const void *arg)
+{
+    const an_pool_shape s = {1, 3, 3, 2, 2, 2, 1};
+    static const float want[9] = {1, 3, 2, 4, 10, 6, 3, 7, 4};
+    both x = make(r, 9, 1), dy = make(r, 4, 1), dx = make(r, 9, 9);
+    size_t i;
+
+    (void)arg;
+    for (i = 0; i < 9; i++) x.ref[i] = 5;
+    for (i = 0; i < 4; i++) dy.ref[i] = (double)i + 1;
+    put(r, &x);
+    put(r, &dy);
+    OK(r->b->pool_backward(r->queue, &s, 1, x.device, dy.device, dx.device));
+    for (i = 0; i < 9; i++) dx.ref[i] = (double)want[i];
+    same(r, "dx", &dx, 0);
+    drop(r, &x), drop(r, &dy), drop(r, &dx);
+}
+
+START_TEST(every_tied_maximum_receives_the_gradient)
+{
+    on_all(tie_case, NULL, NULL);
+}
+END_TEST
+
+/* --- dropout ----------------------------------------------------------------------------- */
+
+static void dropout_case(rig *r, const void *arg)
+{
+    const an_dropout_shape whole = {1030, 0, 1030, 5, 0.3f, 1},
+                           left = {515, 0, 1030, 5, 0.3f, 1};
+    const an_dropout_shape right = {515, 515, 1030, 5, 0.3f, 1 / 0.7f};
+    both x = make(r, 4 * 1030, 1), a = make(r, 4 * 515, 1), b = make(r, 4 * 515, 1);
+    size_t n, i, kept = 0;
+
+    (void)arg;
+    for (n = 0; n < 4; n++)
+        for (i = 0; i < 515; i++) {
+            a.ref[n * 515 + i] = x.ref[n * 1030 + i];
+            b.ref[n * 515 + i] = x.ref[n * 1030 + 515 + i];
+        }
+    put(r, &a);
+    put(r, &b);
+    OK(r->b->dropout(r->queue, &whole, 4, 77, 1u << 20, x.device));
+    OK(r->b->dropout(r->queue, &left, 4, 77, 1u << 20, a.device));
+    OK(r->b->dropout(r->queue, &right, 4, 77, 1u << 20, b.device));
+    ref_dropout(&whole, 4, 77, 1u << 20, x.ref);
+    for (n = 0; n < 4; n++) /* two halves have the mask of the whole */
+        for (i = 0; i < 515; i++) {
+            a.ref[n * 515 + i] = x.ref[n * 1030 + i];
+            b.ref[n * 515 + i] = x.ref[n * 1030 + 515 + i] / (double)0.7f;
+            kept +=
+                (size_t)((x.ref[n * 1030 + i] != 0) + (x.ref[n * 1030 + 515 + i] != 0));
+        }
+    same(r, "whole", &x, 0);
+    same(r, "left", &a, 0);
+    same(r, "right", &b, BOUND);
+    /* 0.7 of 4120, within four standard deviations */
+    ck_assert_uint_ge(kept, 2884 - 118);
+    ck_assert_uint_le(kept, 2884 + 118);
+    drop(r, &x), drop(r, &a), drop(r, &b);
+}
+
+START_TEST(dropout)
+{
+    on_all(dropout_case, NULL, NULL);
+}
+END_TEST
+
+/* Known answers of Philox 4x32-10, from the authors' test vectors (Random123). */
+START_TEST(generator_gives_the_published_numbers)
+{
+    static const uint32_t zero[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    static const uint32_t ones[4] = {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd};
+    uint32_t counter[4] = {0, 0, 0, 0}, out[4];
+
+    an__philox(0, counter, out);
+    ck_assert_mem_eq(out, zero, sizeof out);
+    memset(counter, 0xff, sizeof counter);
+    an__philox(UINT64_MAX, counter, out);
+    ck_assert_mem_eq(out, ones, sizeof out);
+}
+END_TEST
+
+/* --- softmax, update, the rest ------------------------------------------------------------ */
+
+static void softmax_case(rig *r, const void *arg)
+{
+    const uint32_t classes = 11, n = 5;
+    static const int32_t labels[5] = {0, 10, 3, 3, 7};
+    both x = make(r, 55, 60), dx = make(r, 55, 9), p = make(r, 55, 9); /* logits to 60 */
+    float probabilities[55];
+    double losses[5], sum = 0, want;
+    int i;
+
+    (void)arg;
+    x.ref[0] = 500; /* e^500 is beyond double's range squared, let alone float's */
+    x.ref[12] = -500;
+    put(r, &x);
+    OK(r->b->softmax_loss(r->queue, classes, n, x.device, labels, dx.device,
+                          probabilities, losses));
+    want = ref_softmax_loss(classes, n, x.ref, labels, dx.ref);
+    for (i = 0; i < 5; i++) sum += losses[i] / n;
+    ck_assert_double_eq_tol(sum, want, 1e-12 * want);
+    same(r, "dx", &dx, BOUND);
+    OK(r->b->softmax(r->queue, classes, n, x.device));
+    ref_softmax(classes, n, x.ref);
+    same(r, "p", &x, BOUND);
+    for (i = 0; i < 55; i++)
+        ck_assert_double_eq_tol((double)probabilities[i], x.ref[i], BOUND);
+    drop(r, &x), drop(r, &dx), drop(r, &p);
+}
+
+START_TEST(softmax)
+{
+    on_all(softmax_case, NULL, NULL);
+}
+END_TEST
+
+static void update_case(rig *r, const void *arg)
+{
+    const an_update u = {0.01f, 0.9f, 0.0005f};
+    both w = make(r, 70001, 1), v = make(r, 70001, 0.1f), g = make(r, 70001, 5);
+
+    (void)arg;
+    OK(r->b->update(r->queue, &u, w.count, g.device, v.device, w.device));
+    ref_update(&u, w.count, g.ref, v.ref, w.ref);
+    same(r, "v", &v, BOUND);
+    same(r, "w", &w, BOUND);
+    drop(r, &w), drop(r, &v), drop(r, &g);
+}
+
+START_TEST(update)
+{
+    on_all(update_case, NULL, NULL);
+}
+END_TEST
+
+static void exchange_case(rig *r, const void *arg)
+{
+    both from = make(r, 3 * 10, 1), to = make(r, 3 * 7, 1);
+    size_t n, i;
+
+    (void)arg;
+    OK(r->b->exchange(r->queue, to.device + 2, 7, r->queue, from.device + 1, 10, 5, 3,
+                      0));
+    OK(r->b->exchange(r->queue, to.device, 7, r->queue, from.device, 10, 3, 3, 1));
+    for (n = 0; n < 3; n++) {
+        for (i = 0; i < 5; i++) to.ref[n * 7 + 2 + i] = from.ref[n * 10 + 1 + i];
+        for (i = 0; i < 3; i++) to.ref[n * 7 + i] += from.ref[n * 10 + i];
+    }
+    same(r, "to", &to, 1e-7);
+    OK(r->b->scale(r->queue, to.count, 0.25f, to.device));
+    for (i = 0; i < to.count; i++) to.ref[i] *= 0.25;
+    same(r, "scaled", &to, 1e-7);
+    drop(r, &from), drop(r, &to);
+}
+
+START_TEST(exchange_and_scale)
+{
+    on_all(exchange_case, NULL, NULL);
+}
+END_TEST
+
+/* Nothing hides a NaN or an infinity. */
+static void nonfinite_case(rig *r, const void *arg)
+{
+    static const double evil[3] = {NAN, INFINITY, -INFINITY};
+    static const int32_t label = 1;
+    const an_pool_shape pool = {1, 3, 3, 1, 1, 3, 2};
+    int finite = 0, e;
+    size_t i;
+
+    (void)arg;
+    for (e = 0; e < 3; e++) {
+        both big = make(r, 100000, 3e38f), x = make(r, 9, 1), y = make(r, 1, 1);
+        both logits = make(r, 3, 1), dx = make(r, 3, 1);
+        float *got, p[3];
+        double loss = 0;
+
+        OK(r->b->all_finite(r->queue, big.count, big.device, &finite));
+        ck_assert_int_eq(finite, 1);
+        big.ref[99999 - 40000 * (size_t)e] = evil[e];
+        put(r, &big);
+        OK(r->b->all_finite(r->queue, big.count, big.device, &finite));
+        ck_assert_int_eq(finite, 0);
+
+        for (i = 0; e == 0 && i < 9; i += 4) { /* first, middle and last of a window */
+            x.ref[i] = NAN;
+            put(r, &x);
+            OK(r->b->pool_forward(r->queue, &pool, 1, x.device, y.device));
+            got = get(r, &y);
+            ck_assert(isnan(got[0]));
+            free(got);
+            x.ref[i] = 0;
+        }
+        x.ref[4] = NAN;
+        put(r, &x);
+        OK(r->b->activation_forward(r->queue, AN_ACTIVATION_RELU, 9, x.device));
+        got = get(r, &x);
+        ck_assert(isnan(got[4]));
+        free(got);
+        logits.ref[e] = e == 2 ? INFINITY : evil[e];
+        put(r, &logits);
+        OK(r->b->softmax_loss(r->queue, 3, 1, logits.device, &label, dx.device, p,
+                              &loss));
+        ck_assert(!isfinite(loss));
+        drop(r, &big), drop(r, &x), drop(r, &y), drop(r, &logits), drop(r, &dx);
+    }
+}
+
+START_TEST(nonfinite_numbers_are_seen)
+{
+    on_all(nonfinite_case, NULL, NULL);
+}
+END_TEST
+
+Suite *ops_suite(void)
+{
+    Suite *suite = suite_create("ops");
+    TCase *tc = tcase_create("against the reference");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, convolution, 0, sizeof convs / sizeof convs[0]);
+    tcase_add_loop_test(tc, dense, 0, sizeof denses / sizeof denses[0]);
+    tcase_add_loop_test(tc, activation, AN_ACTIVATION_RELU, AN_ACTIVATION_SIGMOID + 1);
+    tcase_add_loop_test(tc, normalisation, 0, sizeof lrns / sizeof lrns[0]);
+    tcase_add_loop_test(tc, pooling, 0, sizeof pools / sizeof pools[0]);
+    tcase_add_test(tc, every_tied_maximum_receives_the_gradient);
+    tcase_add_test(tc, dropout);
+    tcase_add_test(tc, generator_gives_the_published_numbers);
+    tcase_add_test(tc, softmax);
+    tcase_add_test(tc, update);
+    tcase_add_test(tc, exchange_and_scale);
+    tcase_add_test(tc, nonfinite_numbers_are_seen);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
