@@ -271,7 +271,10 @@ static void apply_extra(an_arch_row *row)
     extra->kernel = 3;
     extra->stride = extra->pad = 1;
     extra->ceil = 0;
-    memcpy(extra->stages, strchr(extra->stages, 'd') != NULL ? "ad" : "a", 3);
+    if (strchr(extra->stages, 'd') != NULL)
+        memcpy(extra->stages, "ad", sizeof "ad");
+    else
+        memcpy(extra->stages, "a", sizeof "a");
     stages_remove(row->layer[at - 1].stages, "d");
 }
 

@@ -1,0 +1,211 @@
+/*
+ * bench.c - how fast: forward and training, in all and layer by layer, beside the machine's
+ * measured peak.
+ */
+#include <alexnet.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/options.h"
+#include "common/peak.h"
+#include "common/progress.h"
+
+static const char *arch_text = "paper", *batches = "1,32,128";
+static unsigned long threads, runs = 5, towers = 1;
+static int train_only, forward_only, layers;
+static double width = 1;
+
+static option table[] = {
+    {"--arch", OPTION_TEXT, &arch_text, 0, 0, "preset (paper)", 0},
+    {"--width", OPTION_REAL, &width, 0.02, 4, "factor on every layer's maps (1)", 0},
+    {"--towers", OPTION_NUMBER, &towers, 1, 2, "(1)", 0},
+    {"--batch", OPTION_TEXT, &batches, 0, 0, "images at once, with commas (1,32,128)", 0},
+    {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
+    {"--runs", OPTION_NUMBER, &runs, 1, 1000, "of each, the median counts (5)", 0},
+    {"--train", OPTION_FLAG, &train_only, 0, 0, "training steps alone", 0},
+    {"--forward", OPTION_FLAG, &forward_only, 0, 0, "forward passes alone", 0},
+    {"--layers", OPTION_FLAG, &layers, 0, 0, "layer by layer", 0},
+    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+
+static an_model *model;
+static an_model_info info;
+static double peak, first_layer_adds;
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Noise, not zeros: arithmetic on zeros can be faster than on anything else. */
+static float *noise(uint32_t batch)
+{
+    size_t count = (size_t)batch * 3 * info.image_size * info.image_size, i;
+    float *images = allocate(count * sizeof *images);
+    uint32_t state = 1;
+
+    for (i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        images[i] = (float)(state >> 8) / 8388608.0f - 1;
+    }
+    return images;
+}
+
+/* flops: of one image. */
+static void report(const char *what, uint32_t batch, double *seconds, double flops)
+{
+    double median, rate;
+
+    qsort(seconds, runs, sizeof *seconds, by_size);
+    median = seconds[runs / 2];
+    rate = flops * batch / median * 1e-9;
+    printf("%-9s %5u %10.2f %9.2f ..%9.2f %9.1f %8.1f", what, batch, 1e3 * median,
+           1e3 * seconds[0], 1e3 * seconds[runs - 1], batch / median, rate);
+    if (peak > 0) printf(" %6.1f %%", 100 * rate / peak);
+    printf("\n");
+    fflush(stdout);
+}
+
+static void bench_forward(uint32_t batch)
+{
+    float *images = noise(batch), *p = allocate((size_t)batch * info.classes * sizeof *p);
+    double *seconds = allocate(runs * sizeof *seconds);
+    unsigned long run;
+
+    if (an_infer(model, images, batch, p) != AN_OK) fail("inference");
+    for (run = 0; run < runs; run++) {
+        double started = seconds_now();
+
+        if (an_infer(model, images, batch, p) != AN_OK) fail("inference");
+        seconds[run] = seconds_now() - started;
+    }
+    report("forward", batch, seconds, 2.0 * (double)info.multiply_adds);
+    free(images);
+    free(p);
+    free(seconds);
+}
+
+static void bench_train(uint32_t batch)
+{
+    float *images = noise(batch);
+    int32_t *labels = allocate(batch * sizeof *labels);
+    double *seconds = allocate(runs * sizeof *seconds);
+    an_trainer_config config;
+    an_trainer *trainer;
+    unsigned long run;
+    uint32_t i;
+
+    an_trainer_config_init(&config, sizeof config);
+    config.batch = batch;
+    config.rate = 1e-6f; /* noise teaches nothing; no risk of divergence */
+    if (an_trainer_create(&trainer, model, &config) != AN_OK) fail("trainer");
+    for (i = 0; i < batch; i++) labels[i] = (int32_t)(i * 7919u % info.classes);
+    if (an_train_step(trainer, images, labels, batch, NULL) != AN_OK) fail("training");
+    for (run = 0; run < runs; run++) {
+        double started = seconds_now();
+
+        if (an_train_step(trainer, images, labels, batch, NULL) != AN_OK)
+            fail("training");
+        seconds[run] = seconds_now() - started;
+    }
+    /* Backward is twice forward, but nobody asks for the images' gradient. */
+    report("training", batch, seconds,
+           6.0 * (double)info.multiply_adds - 2 * first_layer_adds);
+    an_trainer_destroy(trainer);
+    free(images);
+    free(labels);
+    free(seconds);
+}
+
+static void bench_layers(uint32_t batch)
+{
+    an_layer_time *rows = allocate(info.layers * sizeof *rows), sum;
+    uint32_t i;
+
+    for (i = 0; i < info.layers; i++) an_layer_time_init(&rows[i], sizeof rows[i]);
+    an_layer_time_init(&sum, sizeof sum);
+    if (an_model_profile(model, batch, !forward_only, rows, info.layers) != AN_OK)
+        fail("profile");
+    printf(
+        "\nbatch %u    forward ms   GFLOP/s   of peak  backward ms   GFLOP/s   of peak  "
+        "update ms\n",
+        batch);
+    for (i = 0; i < info.layers; i++) {
+        an_layer_info l;
+        double forward, backward;
+
+        an_layer_info_init(&l, sizeof l);
+        if (an_layer_describe(model, i, &l) != AN_OK) fail("layer");
+        forward = 2e-9 * (double)l.multiply_adds * batch;
+        backward = (i == 0 ? 1 : 2) * forward;
+        printf("%-9s %12.2f", rows[i].name, 1e3 * rows[i].forward);
+        printf(" %9.1f", forward / rows[i].forward);
+        if (peak > 0) printf(" %7.1f %%", 100 * forward / rows[i].forward / peak);
+        if (rows[i].backward > 0) {
+            printf(" %12.2f %9.1f", 1e3 * rows[i].backward, backward / rows[i].backward);
+            if (peak > 0) printf(" %7.1f %%", 100 * backward / rows[i].backward / peak);
+            printf(" %10.2f", 1e3 * rows[i].update);
+        }
+        printf("\n");
+        sum.forward += rows[i].forward;
+        sum.backward += rows[i].backward;
+        sum.update += rows[i].update;
+    }
+    printf("all       %12.2f %31.2f %30.2f\n", 1e3 * sum.forward, 1e3 * sum.backward,
+           1e3 * sum.update);
+    free(rows);
+}
+
+int main(int argc, char **argv)
+{
+    const char *instructions, *text;
+    an_context_config context;
+    an_model_config config;
+    an_device_info device;
+    an_layer_info first;
+    an_context *ctx;
+    char *end;
+
+    if (options_parse(table, argc, argv, "[options]") != 0)
+        usage_error("no operand is wanted");
+    an_context_config_init(&context, sizeof context);
+    context.threads = (uint32_t)threads;
+    an_model_config_init(&config, sizeof config);
+    config.arch = an_arch_find(arch_text);
+    config.width = (float)width;
+    config.towers = (uint32_t)towers;
+    if (config.arch == 0) usage_error("--arch %s: no such preset", arch_text);
+    an_model_info_init(&info, sizeof info);
+    an_device_info_init(&device, sizeof device);
+    an_layer_info_init(&first, sizeof first);
+    if (an_context_create(&ctx, &context) != AN_OK) fail("context");
+    if (an_model_create(&model, ctx, &config) != AN_OK ||
+        an_model_describe(model, &info) != AN_OK ||
+        an_layer_describe(model, 0, &first) != AN_OK ||
+        an_device_describe(ctx, 0, &device) != AN_OK)
+        fail("model");
+    first_layer_adds = (double)first.multiply_adds;
+    peak = peak_gflops(an_context_threads(ctx), &instructions);
+    printf("%s\n%s, %u threads", an_build_info(), device.name, an_context_threads(ctx));
+    if (peak > 0) printf(", measured peak %.0f GFLOP/s (%s)", peak, instructions);
+    printf("\n%s, %.1f M multiply-adds an image; median of %lu runs\n\n", arch_text,
+           1e-6 * (double)info.multiply_adds, runs);
+    printf("%-9s %5s %10s %21s %9s %8s %8s\n", "", "batch", "ms", "fastest .. slowest",
+           "images/s", "GFLOP/s", "of peak");
+    for (text = batches; *text != '\0'; text = *end == ',' ? end + 1 : end) {
+        unsigned long batch = strtoul(text, &end, 10);
+
+        if (end == text || (*end != ',' && *end != '\0') || batch < 1 || batch > 8192)
+            usage_error("--batch %s: must be numbers from 1 to 8192 with commas",
+                        batches);
+        if (!train_only) bench_forward((uint32_t)batch);
+        if (!forward_only) bench_train((uint32_t)batch);
+        if (layers) bench_layers((uint32_t)batch);
+    }
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    return 0;
+}

@@ -1,0 +1,41 @@
+/*
+ * options.h - command lines: "--name value" options of a table, the rest are operands.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stddef.h>
+
+typedef enum option_kind {
+    OPTION_FLAG,   /* int *: set to 1; takes no value */
+    OPTION_NUMBER, /* unsigned long *, of low to high */
+    OPTION_REAL,   /* double *, of low to high */
+    OPTION_TEXT    /* const char ** */
+} option_kind;
+
+typedef struct option {
+    const char *name; /* "--epochs"; a null name ends the table */
+    option_kind kind;
+    void *value;
+    double low, high;
+    const char *help;
+    int given; /* set by options_parse() */
+} option;
+
+/* Moves the operands to the front of argv, from argv[1], and returns how many there are.
+ * --help prints `usage` and the table and exits with 0; anything wrong says so on stderr and
+ * exits with 2. */
+int options_parse(option *table, int argc, char **argv, const char *usage);
+
+int option_given(const option *table, const char *name);
+
+/* Says on stderr what is wrong and how to get help; exits with 2. */
+void usage_error(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* Prints the library's message for a call that failed, after `what`; exits with 1. */
+void fail(const char *what) __attribute__((noreturn));
+
+/* malloc() that does not return null. */
+void *allocate(size_t bytes);
+
+#endif

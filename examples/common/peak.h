@@ -1,0 +1,12 @@
+/*
+ * peak.h - the machine's arithmetic limit, measured.
+ */
+#ifndef PEAK_H
+#define PEAK_H
+
+/* Float multiply-adds that `threads` threads do in registers, in GFLOP/s (two operations
+ * each); the best of some runs. `name` gets the instruction set. 0 where it is not known how
+ * to measure: other processors than x86-64 with FMA. */
+double peak_gflops(unsigned threads, const char **name);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * progress.c - one line that says how far, how fast and how long still.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+progress progress_start(void)
+{
+    progress p = {seconds_now(), 0, 0, isatty(STDOUT_FILENO)};
+
+    return p;
+}
+
+void progress_show(progress *p, const char *text, double left)
+{
+    double now = seconds_now(), rate = p->done / (now - p->started);
+    long rest = rate > 0 ? (long)(left / rate) : 0;
+
+    if (now - p->shown < (p->tty ? 0.2 : 10)) return;
+    p->shown = now;
+    printf("%s%s  %.1f images/s  %ld:%02ld:%02ld left%s", p->tty ? "\r" : "", text, rate,
+           rest / 3600, rest / 60 % 60, rest % 60, p->tty ? "\033[K" : "\n");
+    fflush(stdout);
+}
+
+void progress_clear(const progress *p)
+{
+    if (p->tty) printf("\r\033[K");
+}

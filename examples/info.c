@@ -1,0 +1,185 @@
+/*
+ * info.c - what a model is made of: layers, sizes, parameters, memory, metadata; devices.
+ */
+#include <alexnet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/options.h"
+
+static const char *arch_text = "paper";
+static unsigned long classes, towers = 1, image_size, groups, remove_conv;
+static double width = 1;
+static int list_archs, list_devices, no_lrn, extra_conv;
+
+static option table[] = {
+    {"--arch", OPTION_TEXT, &arch_text, 0, 0,
+     "preset to describe, instead of a file (paper)", 0},
+    {"--classes", OPTION_NUMBER, &classes, 2, 65536, "(the preset's)", 0},
+    {"--image-size", OPTION_NUMBER, &image_size, 1, 1024, "(the preset's)", 0},
+    {"--width", OPTION_REAL, &width, 0.02, 4, "factor on every layer's maps (1)", 0},
+    {"--towers", OPTION_NUMBER, &towers, 1, 2, "(1)", 0},
+    {"--groups", OPTION_NUMBER, &groups, 1, 2, "(the preset's)", 0},
+    {"--no-lrn", OPTION_FLAG, &no_lrn, 0, 0, "without response normalisation", 0},
+    {"--remove-conv", OPTION_NUMBER, &remove_conv, 2, 5, "without this convolution", 0},
+    {"--extra-conv", OPTION_FLAG, &extra_conv, 0, 0, "with a sixth convolution", 0},
+    {"--archs", OPTION_FLAG, &list_archs, 0, 0, "list the presets", 0},
+    {"--devices", OPTION_FLAG, &list_devices, 0, 0, "list the devices", 0},
+    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+
+static void print_archs(an_context *ctx)
+{
+    uint32_t arch;
+
+    printf("%-16s %6s %12s %14s\n", "preset", "input", "parameters", "multiply-adds");
+    for (arch = 1; an_arch_name(arch) != NULL; arch++) {
+        an_model_config config;
+        an_model_info info;
+        an_model *model;
+
+        an_model_config_init(&config, sizeof config);
+        an_model_info_init(&info, sizeof info);
+        config.arch = arch;
+        if (an_model_create(&model, ctx, &config) != AN_OK ||
+            an_model_describe(model, &info) != AN_OK)
+            fail(an_arch_name(arch));
+        printf("%-16s %6u %12" PRIu64 " %14" PRIu64 "\n", an_arch_name(arch),
+               info.image_size, info.parameter_count, info.multiply_adds);
+        an_model_destroy(model);
+    }
+}
+
+static void print_devices(an_context *ctx)
+{
+    an_device_info info;
+    uint32_t count, i;
+
+    if (an_device_count(ctx, &count) != AN_OK) fail("devices");
+    for (i = 0; i < count; i++) {
+        an_device_info_init(&info, sizeof info);
+        if (an_device_describe(ctx, i, &info) != AN_OK) fail("devices");
+        printf("%-8s %s, %u threads, %.1f GiB\n", info.device, info.name, info.units,
+               (double)info.memory / (1 << 30));
+    }
+}
+
+static const char *stage_names(const char *stages, char *text)
+{
+    static const struct {
+        char letter;
+        const char *name;
+    } names[] = {{'a', "activation"},
+                 {'n', "LRN"},
+                 {'w', "norm within"},
+                 {'p', "pool"},
+                 {'d', "dropout"}};
+    size_t i;
+
+    text[0] = '\0';
+    for (; *stages != '\0'; stages++)
+        for (i = 0; i < sizeof names / sizeof names[0]; i++)
+            if (names[i].letter == *stages) {
+                if (text[0] != '\0') strcat(text, ", ");
+                strcat(text, names[i].name);
+            }
+    return text;
+}
+
+static void print_layers(const an_model *model, const an_model_info *info)
+{
+    uint32_t i;
+
+    printf("%-6s %-12s %-22s %-12s %-12s %11s %13s  %s\n", "layer", "reads", "kernel",
+           "computes", "hands on", "parameters", "multiply-adds", "then");
+    for (i = 0; i < info->layers; i++) {
+        char reads[32], kernel[48] = "dense", computes[32], hands_on[32], stages[160];
+        an_layer_info l;
+
+        an_layer_info_init(&l, sizeof l);
+        if (an_layer_describe(model, i, &l) != AN_OK) fail("layer");
+        snprintf(reads, sizeof reads, "%ux%ux%u", l.in_height, l.in_width, l.in_maps);
+        snprintf(computes, sizeof computes, "%ux%ux%u", l.height, l.width, l.maps);
+        snprintf(hands_on, sizeof hands_on, "%ux%ux%u", l.out_height, l.out_width,
+                 l.out_maps);
+        if (l.is_conv)
+            snprintf(kernel, sizeof kernel, "%ux%u/%u pad %u+%u%s", l.kernel, l.kernel,
+                     l.stride, l.pad_before, l.pad_after, l.groups == 2 ? " halves" : "");
+        printf("%-6s %-12s %-22s %-12s %-12s %11" PRIu64 " %13" PRIu64 "  %s\n", l.name,
+               reads, kernel, computes, hands_on, l.parameter_count, l.multiply_adds,
+               stage_names(l.stages, stages));
+    }
+}
+
+static void print_model(an_model *model, const char *source)
+{
+    an_model_info info;
+    an_preprocessing p;
+    uint32_t i, named = 0;
+
+    an_model_info_init(&info, sizeof info);
+    an_preprocessing_init(&p, sizeof p);
+    if (an_model_describe(model, &info) != AN_OK ||
+        an_model_get_preprocessing(model, &p) != AN_OK)
+        fail(source);
+    printf("%s: %s, %u x %u pixels, %u classes, %u tower%s\n\n", source,
+           an_arch_name(info.arch), info.image_size, info.image_size, info.classes,
+           info.towers, info.towers == 1 ? "" : "s");
+    print_layers(model, &info);
+    printf("\nparameters      %" PRIu64 " (%.1f MB)\n", info.parameter_count,
+           4e-6 * (double)info.parameter_count);
+    printf("multiply-adds   %" PRIu64 " an image\n", info.multiply_adds);
+    printf("units           %" PRIu64 "\n", info.units);
+    if (info.exchange_floats > 0)
+        printf("exchange        %" PRIu64 " numbers an image, forward\n",
+               info.exchange_floats);
+    printf("buffers         inference %.1f MB; training %.1f MB + %.2f MB for each "
+           "further image\n",
+           1e-6 * (double)info.infer_bytes, 1e-6 * (double)info.train_bytes,
+           1e-6 * (double)info.train_bytes_image);
+    printf("preprocessing   short side to %u, centre, crop %u; %s; mean %.4g %.4g %.4g; "
+           "scale "
+           "%.4g %.4g %.4g\n",
+           p.side, info.image_size, p.bgr ? "BGR" : "RGB", (double)p.mean[0],
+           (double)p.mean[1], (double)p.mean[2], (double)p.scale[0], (double)p.scale[1],
+           (double)p.scale[2]);
+    for (i = 0; i < info.classes; i++)
+        if (an_model_class_name(model, i) != NULL)
+            printf("%s%s", named++ == 0 ? "class names     " : ", ",
+                   an_model_class_name(model, i));
+    if (named > 0) printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+    int operands = options_parse(table, argc, argv, "[options] [MODEL]");
+    an_model_config c;
+    an_context *ctx;
+    an_model *model;
+
+    if (operands > 1) usage_error("one model at a time");
+    if (an_context_create(&ctx, NULL) != AN_OK) fail("context");
+    if (list_archs) print_archs(ctx);
+    if (list_devices) print_devices(ctx);
+    if (!list_archs && !list_devices) {
+        printf("%s\n", an_build_info());
+        an_model_config_init(&c, sizeof c);
+        c.arch = an_arch_find(arch_text);
+        if (c.arch == 0) usage_error("--arch %s: --archs lists the presets", arch_text);
+        c.classes = (uint32_t)classes;
+        c.image_size = (uint32_t)image_size;
+        c.width = (float)width;
+        c.towers = (uint32_t)towers;
+        c.groups = (uint32_t)groups;
+        c.lrn = no_lrn ? AN_SWITCH_OFF : AN_SWITCH_PRESET;
+        c.remove_conv = (uint32_t)remove_conv;
+        c.extra_conv = (uint32_t)extra_conv;
+        if ((operands == 1 ? an_model_load(&model, ctx, argv[1], NULL)
+                           : an_model_create(&model, ctx, &c)) != AN_OK)
+            fail(operands == 1 ? argv[1] : arch_text);
+        print_model(model, operands == 1 ? argv[1] : arch_text);
+        an_model_destroy(model);
+    }
+    an_context_destroy(ctx);
+    return 0;
+}
