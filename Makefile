@@ -239,7 +239,10 @@ check-install: all
 check-reproducible:
 	$(Q)CC="$(CC)" MAKE="$(MAKE)" sh test/reproducible.sh
 
-GATES = check-headers check-symbols check-host check-abi check-install
+check-examples: all
+	$(Q)sh test/examples.sh $(BUILD)
+
+GATES = check-headers check-symbols check-host check-abi check-install check-examples
 check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint
 	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
 	$(Q)$(SANENV) $(BUILD)/test/check
@@ -266,4 +269,4 @@ clean:
 
 FORCE:
 .PHONY: FORCE all deps install uninstall demo bench clean check check-long check-headers \
-        check-symbols check-host check-abi check-install check-reproducible store-abi
+        check-symbols check-host check-abi check-install check-examples check-reproducible store-abi

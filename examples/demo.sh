@@ -12,8 +12,8 @@ echo "1. eight shapes, 240 pictures each, every fifth held out"
 "$bin/shapes" --out "$out" --per-class 240 --seed 1
 
 echo "2. training the paper's network, a quarter as wide, at 224 x 224"
-"$bin/train" --arch paper --width 0.25 --init he --input-scale unit --batch 32 --lr 0.01 \
-    --epochs 20 --drop-at 15,18 --no-dropout --out "$out/shapes.safetensors" "$out/train"
+"$bin/train" --arch paper --width 0.25 --init he --input-scale unit --batch 16 --lr 0.002 \
+    --epochs 12 --drop-at 9,11 --no-dropout --out "$out/shapes.safetensors" "$out/train"
 
 echo "3. pictures that it has never seen"
 "$bin/classify" --top 3 "$out/shapes.safetensors" "$out"/unseen/*-0.png

@@ -30,7 +30,7 @@ static void setup(void)
     uint32_t seed = 3, i;
 
     ck_assert_int_eq(an_context_create(&ctx, NULL), AN_OK);
-    snprintf(folder, sizeof folder, "/tmp/alexnet-test-XXXXXX");
+    snprintf(folder, sizeof folder, P_tmpdir "/alexnet-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     for (i = 0; i < BATCH * NUMBERS; i++) {

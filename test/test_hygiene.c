@@ -116,7 +116,7 @@ static an_status whole_life(counting *c, const char *path)
 START_TEST(any_allocation_may_fail)
 {
     counting c = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0};
-    char path[] = "/tmp/alexnet-test-XXXXXX";
+    char path[] = P_tmpdir "/alexnet-test-XXXXXX";
     long calls, i;
     int file = mkstemp(path);
 
