@@ -14,7 +14,7 @@ $MAKE -s install DESTDIR="$work/stage" PREFIX=/opt/alexnet
 root=$work/stage/opt/alexnet
 export PKG_CONFIG_PATH="$root/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/stage"
 export LD_LIBRARY_PATH="$root/lib"
-flags=$(pkg-config --cflags alexnet | sed "s|$work/stage\(/usr/include\)|\1|g")
+flags=$(pkg-config --cflags alexnet)
 
 # shellcheck disable=SC2086
 {
@@ -22,8 +22,8 @@ flags=$(pkg-config --cflags alexnet | sed "s|$work/stage\(/usr/include\)|\1|g")
         -o "$work/user_c"
     $CXX -std=c++98 -Wall -Werror "$here/user.cpp" $flags $(pkg-config --libs alexnet) \
         -o "$work/user_cpp"
-    libs=$(pkg-config --static --libs alexnet | sed "s|$work/stage\(/usr/lib\)|\1|g; s|-lalexnet||")
-    $CC -std=c99 "$here/user.c" $flags "$root/lib/libalexnet.a" $libs -o "$work/user_static"
+    libs=$(pkg-config --static --libs alexnet | sed 's|-lalexnet|-l:libalexnet.a|')
+    $CC -std=c99 "$here/user.c" $flags $libs -o "$work/user_static"
 }
 for program in user_c user_cpp user_static; do
     "$work/$program" "$work/model"
