@@ -3,8 +3,6 @@
  */
 #define _GNU_SOURCE
 #include <sched.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,40 +12,7 @@
 static const an_backend *const backends[] = {&an__cpu_backend};
 #define BACKEND_COUNT (sizeof backends / sizeof backends[0])
 
-/* --- memory, log ---------------------------------------------------------------------- */
-
-void *an__alloc(an_context *ctx, size_t bytes)
-{
-    void *memory = ctx->alloc(bytes > 0 ? bytes : 1, ctx->alloc_user);
-
-    if (memory == NULL) an__fail(AN_ERROR_MEMORY, "no memory for %zu bytes", bytes);
-    return memory;
-}
-
-void *an__alloc_zero(an_context *ctx, size_t bytes)
-{
-    void *memory = an__alloc(ctx, bytes);
-
-    if (memory != NULL) memset(memory, 0, bytes);
-    return memory;
-}
-
-void an__free(an_context *ctx, void *memory)
-{
-    if (memory != NULL) ctx->release(memory, ctx->alloc_user);
-}
-
-void an__log(an_context *ctx, an_log_level level, const char *format, ...)
-{
-    char text[320];
-    va_list args;
-
-    if (ctx->log == NULL) return;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    ctx->log(level, text, ctx->log_user);
-}
+/* --- the default allocator ----------------------------------------------------------- */
 
 static void *default_alloc(size_t bytes, void *user)
 {

@@ -3,8 +3,10 @@
  *
  * Only EXCHANGE sees two towers; every other operation works on its own tower's device.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "internal.h"
 
@@ -111,6 +113,16 @@ void an__exec_destroy(an_exec *exec)
     an__free(exec->ctx, exec->scores);
     an__free(exec->ctx, exec->losses);
     an__free(exec->ctx, exec);
+}
+
+float *an__exec_staging(an_exec *exec)
+{
+    const an_plan *plan = exec->plan;
+
+    if (exec->staging == NULL)
+        exec->staging = an__alloc(exec->ctx, plan->tensors[plan->input[0]].count *
+                                                 exec->batch * sizeof *exec->staging);
+    return exec->staging;
 }
 
 /* --- exchange ------------------------------------------------------------------------- */
@@ -260,6 +272,14 @@ static an_status load_images(an_exec *exec, uint32_t batch, const float *images)
                                                   sizeof *images));
     }
     return AN_OK;
+}
+
+double an__seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 /* Profiling: waits for what was given to the queues, and adds the time since `*since` to

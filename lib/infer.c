@@ -1,19 +1,9 @@
 /*
  * infer.c - inference and evaluation: any number of images, by any number of threads.
  */
-#define _POSIX_C_SOURCE 200809L
 #include <math.h>
-#include <time.h>
 
 #include "internal.h"
-
-double an__seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* --- scores --------------------------------------------------------------------------- */
 
@@ -65,16 +55,6 @@ static void exec_give(an_model *model, an_exec *exec)
     exec->next = model->idle;
     model->idle = exec;
     pthread_mutex_unlock(&model->lock);
-}
-
-float *an__staging(an_exec *exec)
-{
-    const an_plan *plan = exec->plan;
-
-    if (exec->staging == NULL)
-        exec->staging = an__alloc(exec->ctx, plan->tensors[plan->input[0]].count *
-                                                 exec->batch * sizeof *exec->staging);
-    return exec->staging;
 }
 
 /* --- passes --------------------------------------------------------------------------- */
@@ -167,7 +147,7 @@ static an_status passes(an_model *model, an_exec *exec, const an_work *work,
             an_view views[AN_PASS];
             uint32_t i;
 
-            images = an__staging(exec);
+            images = an__exec_staging(exec);
             if (images == NULL) return AN_ERROR_MEMORY;
             for (i = 0; i < part; i++) views[i] = an__view(model, AN_VIEW_CENTRE);
             an__images_prepare(model, work->pictures + done, part, views, exec->staging);

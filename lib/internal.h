@@ -55,6 +55,14 @@ an_status
 an__model_config_check(an_model_config *config); /* limits; resolves no preset */
 an_status an__trainer_config_check(const an_trainer_config *config);
 
+/* --- a context's memory and log (memory.c) --------------------------------------------- */
+
+void *an__alloc(an_context *ctx, size_t bytes); /* null: sets the message. Not zeroed */
+void *an__alloc_zero(an_context *ctx, size_t bytes);
+void an__free(an_context *ctx, void *memory); /* null allowed */
+void an__log(an_context *ctx, an_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* --- thread pool (pool.c) ------------------------------------------------------------ */
 
 typedef struct an_pool an_pool;
@@ -90,11 +98,6 @@ struct an_context {
     uint32_t slot_count;
 };
 
-void *an__alloc(an_context *ctx, size_t bytes); /* null: sets the message. Not zeroed */
-void *an__alloc_zero(an_context *ctx, size_t bytes);
-void an__free(an_context *ctx, void *memory); /* null allowed */
-void an__log(an_context *ctx, an_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 an_status an__context_check(const an_context *ctx); /* null, fork */
 void an__context_retain(an_context *ctx);
 void an__context_release(an_context *ctx);
@@ -283,6 +286,10 @@ float *an__exec_gradient(const an_exec *exec, uint32_t tensor);
 const char *an__exec_find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,
                                     const float *images, const an_dropout_state *dropout);
 
+/* The exec's staging buffer, made on first use; null: no memory. */
+float *an__exec_staging(an_exec *exec);
+double an__seconds(void); /* a clock that never goes back */
+
 /* --- weights (weights.c) -------------------------------------------------------------- */
 
 /* Zeroed memory for everything, freed by the second. */
@@ -350,9 +357,6 @@ an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t class
 an_status an__forward_loss(an_exec *exec, const an_weights *w, uint32_t batch,
                            const float *images, const int32_t *labels,
                            const an_dropout_state *dropout);
-/* The exec's staging buffer, made on first use; null: no memory. */
-float *an__staging(an_exec *exec);
-double an__seconds(void); /* a clock that never goes back */
 
 /* --- trainer (trainer.c) -------------------------------------------------------------- */
 

@@ -27,7 +27,7 @@ static an_status trainer_fill(an_trainer *trainer)
     AN_TRY(an__weights_alloc(&trainer->velocity, model));
     AN_TRY(an__weights_alloc(&trainer->gradient, model));
     /* Here rather than when first needed: a step allocates nothing. */
-    return an__staging(trainer->exec) != NULL ? AN_OK : AN_ERROR_MEMORY;
+    return an__exec_staging(trainer->exec) != NULL ? AN_OK : AN_ERROR_MEMORY;
 }
 
 static void resolve(an_trainer_config *config, const an_arch_row *row)
@@ -248,7 +248,7 @@ an_status an_train_step_images(an_trainer *trainer, const an_image *images,
 
     AN_TRY(step_check(trainer, images, labels, count));
     AN_TRY(an__images_check(images, count));
-    staging = an__staging(trainer->exec);
+    staging = an__exec_staging(trainer->exec);
     numbers = trainer->model->plan->tensors[trainer->model->plan->input[0]].count;
     for (done = 0; done < count; done += part) {
         const char *from = (const char *)images + done * images->size;

@@ -4,7 +4,6 @@
  */
 #define _GNU_SOURCE
 #include <alexnet.h>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <locale.h>
 #include <signal.h>
@@ -12,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tasks.h"
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -29,18 +30,6 @@ static int failures;
             failures++;                                                                  \
         }                                                                                \
     } while (0)
-
-static int threads_now(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    const struct dirent *entry;
-    int count = 0;
-
-    while (tasks != NULL && (entry = readdir(tasks)) != NULL)
-        count += entry->d_name[0] != '.';
-    if (tasks != NULL) closedir(tasks);
-    return count;
-}
 
 typedef struct surroundings {
     unsigned mxcsr;

@@ -3,28 +3,17 @@
  * prints nothing, and leaves the floating-point mode alone, whatever the environment asks of
  * OpenBLAS.
  */
-#include <dirent.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "tasks.h"
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #define MODES (_mm_getcsr() & ~0x3fu)
 #else
 #define MODES 0u
 #endif
-
-static int threads_now(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    const struct dirent *entry;
-    int count = 0;
-
-    while (tasks != NULL && (entry = readdir(tasks)) != NULL)
-        count += entry->d_name[0] != '.';
-    if (tasks != NULL) closedir(tasks);
-    return count;
-}
 
 int main(int argc, char **argv)
 {
