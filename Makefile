@@ -242,6 +242,9 @@ check-reproducible:
 check-examples: all
 	$(Q)sh test/examples.sh $(BUILD)
 
+# Tests fork with threads running, and the children start threads of their own.
+SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
+
 GATES = check-headers check-symbols check-host check-abi check-install check-examples
 check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint
 	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
