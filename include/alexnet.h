@@ -545,7 +545,8 @@ typedef struct an_step_stats {
     double top1, top5;  /* images of the batch, counted as in an_evaluation */
     uint64_t iteration; /* steps done, this one included */
     uint32_t flat; /* 1 while the loss has not left ln(classes): at least 100 steps, and
-                           a running mean above 97 % of it. The start that many
+                           a running mean, of no loss more than
+                           that, above 98 % of it. The start that many
                            initialisations never leave; also logged, once, as a warning */
     uint32_t reserved;
 } an_step_stats;

@@ -366,7 +366,7 @@ struct an_trainer {
     an_exec *exec;
     an_weights velocity, gradient;
     uint64_t iteration;
-    double running_loss; /* mean with a memory of 50 steps */
+    double running_loss; /* mean with a memory of 25 steps */
     uint32_t flat_logged;
     int has_gradient;
     uint8_t note[AN_TRAINER_NOTE_BYTES];

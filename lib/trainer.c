@@ -154,14 +154,16 @@ static an_status update_all(const an_trainer *trainer)
 }
 
 #define FLAT_STEPS 100    /* before which nothing is said */
-#define FLAT_SHARE 0.97   /* of ln(classes), what guessing costs */
-#define RUNNING_STEPS 50. /* the running mean's memory */
+#define FLAT_SHARE 0.98   /* of ln(classes), what guessing costs */
+#define RUNNING_STEPS 25. /* the running mean's memory */
 
 static uint32_t note_loss(an_trainer *trainer, double loss)
 {
     uint32_t classes = trainer->model->plan->config.classes, flat;
     double guess = log((double)classes);
 
+    /* Worse than guessing counts as guessing: a wild start would weigh on the mean for long. */
+    if (loss > guess) loss = guess;
     if (trainer->iteration == 1) trainer->running_loss = loss;
     trainer->running_loss += (loss - trainer->running_loss) / RUNNING_STEPS;
     flat = trainer->iteration >= FLAT_STEPS && trainer->running_loss > FLAT_SHARE * guess;
