@@ -44,7 +44,7 @@ kill -INT $child
 code=0
 wait $child || code=$?
 if [ "$code" = 130 ]; then
-    resume=$(sed -n 's/^  train \(--resume .*\)/\1/p' "$work/out")
+    resume=$(sed -n 's/^  .*train \(--resume .*\)/\1/p' "$work/out")
     test -n "$resume" || die "no command to go on with was printed"
     # shellcheck disable=SC2086
     "$bin/train" $resume --threads 1 >"$work/out"

@@ -270,3 +270,37 @@ void dataset_colours(const dataset *data, double mean[3], double deviation[3])
         deviation[c] = sqrt(fmax(squares[c] / count - mean[c] * mean[c], 1));
     }
 }
+
+an_image dataset_image(const dataset *data, const sample *from)
+{
+    an_image image;
+
+    an_image_init(&image, sizeof image);
+    image.pixels = from->pixels;
+    image.width = image.height = data->side;
+    return image;
+}
+
+an_status dataset_evaluate(const dataset *data, an_model *model,
+                           an_evaluation *evaluation)
+{
+    enum { AT_ONCE = 64 };
+    uint32_t first, count, i;
+    an_image images[AT_ONCE];
+    int32_t labels[AT_ONCE];
+
+    for (first = 0; first < data->held_out_count; first += count) {
+        const sample *from = &data->held_out[first];
+        an_status status;
+
+        count = data->held_out_count - first < AT_ONCE ? data->held_out_count - first
+                                                       : AT_ONCE;
+        for (i = 0; i < count; i++) {
+            images[i] = dataset_image(data, &from[i]);
+            labels[i] = from[i].label;
+        }
+        status = an_evaluate_images(model, images, labels, count, evaluation);
+        if (status != AN_OK) return status;
+    }
+    return AN_OK;
+}

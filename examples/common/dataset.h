@@ -4,6 +4,7 @@
 #ifndef DATASET_H
 #define DATASET_H
 
+#include <alexnet.h>
 #include <stdint.h>
 
 typedef struct sample {
@@ -28,5 +29,11 @@ void dataset_free(dataset *data);
 
 /* Mean and standard deviation of each colour over the training images. */
 void dataset_colours(const dataset *data, double mean[3], double deviation[3]);
+
+/* A sample as the library takes it; its pixels stay the data set's. */
+an_image dataset_image(const dataset *data, const sample *from);
+/* Adds the held-out images, their centre views, to `evaluation`. */
+an_status dataset_evaluate(const dataset *data, an_model *model,
+                           an_evaluation *evaluation);
 
 #endif
