@@ -54,15 +54,6 @@ static const char *beside(const recipe *r, const char *given, const char *suffix
 
 /* --- making or loading ------------------------------------------------------------------- */
 
-static uint32_t side_of(const an_model *model)
-{
-    an_preprocessing p;
-
-    an_preprocessing_init(&p, sizeof p);
-    an_model_get_preprocessing(model, &p);
-    return p.side;
-}
-
 static void begin(run *r)
 {
     unsigned long classes = r->recipe.classes;
@@ -71,8 +62,7 @@ static void begin(run *r)
     /* The number of classes is the folder's, and the size of the pictures the model's: a
      * model made for two classes says the size. */
     r->model = recipe_model(&r->recipe, r->ctx, 2);
-    dataset_read(&r->data, r->folder, side_of(r->model),
-                 recipe_held_out_every(&r->recipe));
+    dataset_read(&r->data, r->folder, r->model, recipe_held_out_every(&r->recipe));
     an_model_destroy(r->model);
     if (classes != 0 && classes < r->data.classes)
         usage_error("--classes %lu: the folder has %u", classes, r->data.classes);
@@ -106,8 +96,7 @@ static void resume(run *r)
     r->recipe.batch = c.batch;
     r->recipe.seed = (unsigned long)c.seed;
     if (r->recipe.rate_given) r->at.rate = r->recipe.rate;
-    dataset_read(&r->data, r->folder, side_of(r->model),
-                 recipe_held_out_every(&r->recipe));
+    dataset_read(&r->data, r->folder, r->model, recipe_held_out_every(&r->recipe));
     if (r->data.fingerprint != r->at.fingerprint)
         usage_error("%s: not the pictures, or not the --val-split, of the checkpoint",
                     r->folder);

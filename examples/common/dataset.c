@@ -226,10 +226,15 @@ static int read_cifar(dataset *data, const char *folder, uint32_t every)
 
 /* --- both -------------------------------------------------------------------------------- */
 
-void dataset_read(dataset *data, const char *folder, uint32_t side, uint32_t every)
+void dataset_read(dataset *data, const char *folder, const an_model *model,
+                  uint32_t every)
 {
+    an_preprocessing p;
+
+    an_preprocessing_init(&p, sizeof p);
+    if (an_model_get_preprocessing(model, &p) != AN_OK) fail(folder);
     memset(data, 0, sizeof *data);
-    data->side = side;
+    data->side = p.side;
     data->fingerprint = 14695981039346656037u + every;
     if (!read_cifar(data, folder, every)) read_folders(data, folder, every);
     if (data->skipped > 0) fprintf(stderr, "%u pictures were skipped\n", data->skipped);
