@@ -21,9 +21,10 @@ typedef struct dataset {
     uint64_t fingerprint; /* of names, labels and split: the same data gives the same */
 } dataset;
 
-/* For the size that the model crops from. Reads a folder with a folder of JPEG and PNG files per class, or with CIFAR-10's binary
- * batches (data_batch_1.bin ...). every: each every-th image of a class, by name, is held
- * out (0: none). Says on stderr what it skips; exits with 1 if a class is left empty. */
+/* Reads a folder with a folder of JPEG and PNG files per class, or with CIFAR-10's binary
+ * batches (data_batch_1.bin ...), fitted to the size that the model crops from. every: each
+ * every-th image of a class, by name, is held out (0: none). Says on stderr what it skips;
+ * exits with 1 if a class is left empty. */
 void dataset_read(dataset *data, const char *folder, const an_model *model,
                   uint32_t every);
 void dataset_free(dataset *data);
