@@ -312,8 +312,7 @@ static int in_child(an_context *ctx, an_model *model, an_trainer *trainer)
     config.arch = AN_ARCH_CIFAR10;
     an_context_config_init(&context, sizeof context);
 #ifdef __SANITIZE_THREAD__
-    context.threads =
-        1; /* gcc's ThreadSanitizer loses count of threads made after a fork */
+    context.threads = 1; /* gcc's TSan loses count of threads made after a fork */
 #endif
     if (an_context_create(&own, &context) != AN_OK) return 6;
     if (an_model_create(&other, own, &config) != AN_OK) return 7;
