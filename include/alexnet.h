@@ -14,9 +14,12 @@
  *   4. Model              which AlexNet; create, describe, destroy
  *   5. Parameters         by index and by name
  *   6. Images             from decoded pixels to the network's input
- *   7. Inference, evaluation
+ *   7. Inference, evaluation, activations by name
  *   8. Training
  *   9. Checkpoints        safetensors files, by path or through callbacks
+ *  10. Packs              a data set in a few large files
+ *  11. Loader             batches prepared while the last one trains
+ *  12. Recipes            how to train, as named data
  *
  * A program that only classifies needs this much:
  *
@@ -89,7 +92,7 @@ extern "C" {
  * ------------------------------------------------------------------------------------ */
 
 #define AN_VERSION_MAJOR 1
-#define AN_VERSION_MINOR 0
+#define AN_VERSION_MINOR 1
 #define AN_VERSION_PATCH 0
 #define AN_VERSION_NUMBER                                                                \
     (AN_VERSION_MAJOR * 10000 + AN_VERSION_MINOR * 100 + AN_VERSION_PATCH)
@@ -426,15 +429,39 @@ typedef struct an_preprocessing {
     uint32_t bgr;   /* 1: the network's first map is blue (Caffe) */
     float mean[3];  /* R, G, B in 0..255, subtracted */
     float scale[3]; /* R, G, B; then multiplied; not 0. 1 in 2012: raw pixel values */
+    /* since 1.1 */
+    uint32_t fit;        /* an_fit */
+    uint32_t mean_moves; /* of a mean image. 0: its centre is subtracted wherever the crop
+                            lies, after mirroring (2012); 1: the part under the crop,
+                            before mirroring (Caffe) */
+    float colour_deviation[3]; /* the pixels' colours along their principal axes: standard
+                                  deviations in grey levels, 0 or more; all 0: unknown */
+    float colour_axis[3][3];   /* [i]: R, G, B of the unit vector of deviation i */
 } an_preprocessing;
+
+typedef enum an_fit {
+    AN_FIT_CROP = 0, /* the short side to `side`, the centre cut out (paper, 2) */
+    AN_FIT_WARP = 1, /* both sides to `side`, whatever the proportions (Caffe's models) */
+    AN_FIT_MAX_ = 0x7fffffff
+} an_fit;
 
 AN_API void an_preprocessing_init(an_preprocessing *p, size_t size);
 
 /* The model's preprocessing travels in its checkpoint. A new model has its preset's:
- * ImageNet's mean colour, and the scale with which the preset was trained.
- * Statuses: ARGUMENT (limits above; mean and scale must be finite), VERSION. */
+ * ImageNet's mean colour and principal axes, and the scale with which the preset was trained.
+ * Statuses: ARGUMENT (limits above; all must be finite), STATE (another side than that of the
+ * model's mean image), VERSION. */
 AN_API an_status an_model_set_preprocessing(an_model *model, const an_preprocessing *p);
 AN_API an_status an_model_get_preprocessing(const an_model *model, an_preprocessing *p);
+
+/* A mean image is subtracted in place of the mean colour: mean is float
+ * [3][side][side], R, G, B in 0..255, copied; count must be 3 * side * side of the model's
+ * preprocessing. Null and 0: none, as in a new model. It travels in the checkpoint.
+ * an_model_get_mean_image() wants the same count; STATE if the model has none. */
+AN_API an_status an_model_set_mean_image(an_model *model, const float *mean,
+                                         size_t count);
+AN_API an_status an_model_get_mean_image(const an_model *model, float *mean,
+                                         size_t count);
 
 /* The ten views of the paper, 4.1: the centre and the four corners, then their mirrors. */
 enum {
@@ -450,6 +477,9 @@ enum {
  * show a picture many times keep the fitted one: fitting it again changes nothing.
  * side: 1 to 2048. No model needed, any thread. */
 AN_API an_status an_image_fit(const an_image *image, uint32_t side, uint8_t *out);
+
+/* The same without regard to proportions: both sides are scaled to `side`. */
+AN_API an_status an_image_warp(const an_image *image, uint32_t side, uint8_t *out);
 
 /* an_preprocess() does both: `out` gets 3 * image_size * image_size floats (NCHW, one
  * image). view: 0 to 9. Statuses: ARGUMENT, VERSION. */
@@ -477,6 +507,11 @@ AN_API an_status an_infer(an_model *model, const float *images, uint32_t count,
 AN_API an_status an_infer_images(an_model *model, const an_image *images, uint32_t count,
                                  float *probabilities);
 
+/* an_infer_views() averages the probabilities of several views of each picture: 1, the
+ * centre, or 10, the paper's (4.1). */
+AN_API an_status an_infer_views(an_model *model, const an_image *images, uint32_t count,
+                                uint32_t views, float *probabilities);
+
 typedef struct an_evaluation {
     size_t size;
     uint64_t count; /* images in the sums below */
@@ -497,6 +532,40 @@ AN_API an_status an_evaluate_images(an_model *model, const an_image *images,
                                     const int32_t *labels, uint32_t count,
                                     an_evaluation *evaluation);
 
+/* an_score() adds the results of rows of probabilities, [count][classes], wherever they come
+ * from: the mean over several models, say (the paper's rows of 5 and 7 CNNs). Needs no
+ * object. count: 1 to 1048576; classes: 2 to 65536; a loss of more than 87.3, the
+ * logarithm of the smallest normal float, counts as that. */
+AN_API an_status an_score(const float *probabilities, uint32_t classes,
+                          const int32_t *labels, uint32_t count,
+                          an_evaluation *evaluation);
+
+/* What a layer computes, by name: "conv1" ... "fc8", or "prob" for the probabilities. */
+typedef enum an_point {
+    AN_POINT_LINEAR = 1, /* before the non-linearity */
+    AN_POINT_ACTIVATION =
+        2,               /* right after it: of krizhevsky2012's conv1 and conv5 that is
+                                after pooling, which stands before it there */
+    AN_POINT_OUTPUT = 3, /* what the next layer reads: after norm, pooling, and dropout's
+                                scaling for testing */
+    AN_POINT_MAX_ = 0x7fffffff
+} an_point;
+
+/* an_activation_count() gives the numbers of one image: maps * height * width, which are
+ * written to shape[3] unless it is null. ARGUMENT: no such layer; the last layer and "prob"
+ * have no non-linearity. */
+AN_API an_status an_activation_count(const an_model *model, const char *layer,
+                                     uint32_t point, size_t *count, uint32_t shape[3]);
+
+/* an_infer_layer() and an_infer_layer_images() are an_infer() and an_infer_images() up to
+ * there: out gets [count][maps][height][width], tower 0's maps first. The layers behind are
+ * not computed. Statuses as for an_infer(), but values are not checked for being finite. */
+AN_API an_status an_infer_layer(an_model *model, const float *images, uint32_t count,
+                                const char *layer, uint32_t point, float *out);
+AN_API an_status an_infer_layer_images(an_model *model, const an_image *images,
+                                       uint32_t count, const char *layer, uint32_t point,
+                                       float *out);
+
 /* ------------------------------------------------------------------------------------
  * 8. Training
  *
@@ -510,15 +579,17 @@ AN_API an_status an_evaluate_images(an_model *model, const an_image *images,
 typedef struct an_trainer an_trainer;
 
 enum {
-    AN_AUGMENT_CROP = 1,  /* an_train_step_images(): a crop at a random place */
-    AN_AUGMENT_MIRROR = 2 /* and mirrored with probability 1/2 (paper, 4.1) */
+    AN_AUGMENT_CROP = 1,   /* a crop at a random place, each as likely (paper, 4.1) */
+    AN_AUGMENT_MIRROR = 2, /* and mirrored with probability 1/2 */
+    AN_AUGMENT_COLOUR = 4  /* and its colour moved along the principal axes; the loader
+                              only (section 11) */
 };
 
 typedef struct an_trainer_config {
     size_t size;
     uint32_t batch;   /* the most images of one step: 1 to 8192; buffers are planned
                              for it. Default 128 (paper, 5) */
-    uint32_t augment; /* AN_AUGMENT_*; default both */
+    uint32_t augment; /* of an_train_step_images(): AN_AUGMENT_CROP and MIRROR; both */
     float rate;       /* of weights, 0 to 1000; default 0.01 (paper, 5) */
     float bias_rate;  /* of biases; negative: rate times the preset's factor: 1, or 2 for
                              krizhevsky2012, owt2014, caffe_alexnet and caffenet */
@@ -528,6 +599,19 @@ typedef struct an_trainer_config {
                              floor224 and torchvision, 0 for the rest */
     uint32_t reserved;  /* 0 */
     uint64_t seed;      /* of dropout, crops and mirrors */
+    /* since 1.1 */
+    uint32_t micro_batch;   /* images computed at a time, 1 to batch: a step adds up the
+                             gradients of its pieces, in the memory of one piece and one
+                             more set of gradients. The same step but for the order of its
+                             sums. 0: batch */
+    uint32_t plateau_drops; /* 0: an_trainer_end_epoch() drops no rate by itself. Else how
+                               often at most: 3 in the paper, 5 */
+    uint32_t
+        plateau_patience; /* epochs without a new best after which it drops; 1 to 1000,
+                                  default 5. The paper gives no number */
+    float plateau_factor; /* above 0, below 1; default 0.1 (paper, 5) */
+    float plateau_gain;   /* a best is new if it is below the last by this share of it;
+                             0 (default) to below 1 */
 } an_trainer_config;
 
 AN_API void an_trainer_config_init(an_trainer_config *config, size_t size);
@@ -569,16 +653,69 @@ AN_API an_status an_train_step_images(an_trainer *trainer, const an_image *image
                                       an_step_stats *stats);
 
 /* an_trainer_get_config() fills `config` with what is in force, negative values resolved;
- * an_trainer_set_rates() changes the rates from the next step on (limits as above). */
+ * an_trainer_set_rates() changes the rates from the next step on (limits as above), of all
+ * layers without rates of their own. */
 AN_API an_status an_trainer_get_config(const an_trainer *trainer,
                                        an_trainer_config *config);
 AN_API an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate);
+
+/* Rates of one layer's weights and biases, in place of the common ones; negative: the common
+ * one again. With both 0 the layer is frozen: neither its gradient nor its update is
+ * computed, and nothing below the lowest layer that learns. They travel in the checkpoint.
+ * an_trainer_get_layer_rates() tells what is in force, drops of a plateau counted in.
+ * Statuses: ARGUMENT (no such layer; limits as above). */
+AN_API an_status an_trainer_set_layer_rates(an_trainer *trainer, const char *layer,
+                                            float rate, float bias_rate);
+AN_API an_status an_trainer_get_layer_rates(const an_trainer *trainer, const char *layer,
+                                            float *rate, float *bias_rate);
+
+/* A schedule: changes of rate at epochs. */
+typedef struct an_rate_change {
+    size_t size;
+    uint32_t epoch;        /* after so many */
+    char layer[16];        /* "": all that have no rates of their own */
+    float rate, bias_rate; /* from then on; negative: as before */
+} an_rate_change;
+
+AN_API void an_rate_change_init(an_rate_change *change, size_t size);
+
+/* Copies up to 64 changes, in the order in which they are to be made, epochs not falling, in
+ * place of an earlier schedule; null and 0: none. Those of epochs that the trainer has reached
+ * are made now. The schedule travels in the checkpoint. */
+AN_API an_status an_trainer_set_schedule(an_trainer *trainer,
+                                         const an_rate_change *changes, uint32_t count);
+
+typedef struct an_epoch_info {
+    size_t size;
+    uint32_t epoch;        /* epochs done, this one included */
+    uint32_t dropped;      /* 1: the plateau rule dropped the rates now */
+    uint32_t drops;        /* how often so far */
+    uint32_t finished;     /* 1: it would drop again, but has done so plateau_drops times:
+                              the paper stopped here */
+    double best;           /* validation error so far */
+    float rate, bias_rate; /* in force from now on */
+} an_epoch_info;
+
+AN_API void an_epoch_info_init(an_epoch_info *info, size_t size);
+
+/* an_trainer_end_epoch() tells the trainer that a pass over the data is done. It makes the
+ * schedule's changes that are due, and, with config.plateau_drops, multiplies all rates by
+ * plateau_factor once the validation error has had no new best for plateau_patience epochs.
+ * validation_error: 0 or more, or negative for none. info may be null.
+ * Statuses: ARGUMENT (not finite). */
+AN_API an_status an_trainer_end_epoch(an_trainer *trainer, double validation_error,
+                                      an_epoch_info *info);
+
+/* Epochs ended, and steps done since: where a loader has to go on. Either may be null. */
+AN_API an_status an_trainer_epoch(const an_trainer *trainer, uint32_t *epochs,
+                                  uint32_t *steps);
 
 /* Steps done since the trainer began, those before a resume included; 0 for null. */
 AN_API uint64_t an_trainer_iteration(const an_trainer *trainer);
 
 /* The gradients of the last step, as the update saw them: the mean over the batch, without
- * weight decay. index and count as for an_parameter_get(). STATE before the first step. */
+ * weight decay. index and count as for an_parameter_get(). STATE before the first step, and
+ * for a frozen layer. */
 AN_API an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
                                          float *values, size_t count);
 
@@ -644,6 +781,265 @@ AN_API an_status an_trainer_write(const an_trainer *trainer, an_write_fn write,
 AN_API an_status an_trainer_load(an_trainer **out, an_model *model, const char *path);
 AN_API an_status an_trainer_read(an_trainer **out, an_model *model, an_read_fn read,
                                  void *user);
+
+/* an_model_transfer() copies from another model every parameter that both have, by name and
+ * shape, and its preprocessing, if its crops are as large: to go on with other classes (the
+ * last layer keeps its initial values), or with a sixth convolution. copied, which may be
+ * null, gets the number of tensors. Statuses: STATE (`to` has a trainer; no tensor fits). */
+AN_API an_status an_model_transfer(an_model *to, const an_model *from, uint32_t *copied);
+
+/* ------------------------------------------------------------------------------------
+ * 10. Packs
+ *
+ * A data set of any size in one folder: fitted pictures of side x side back to back in a few
+ * large files, and an index with their places, labels and checksums, class names, mean image
+ * and principal axes of the colours. docs/PACKS.md has the layout. Read by mmap, at random.
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_pack an_pack;
+
+typedef enum an_pack_kind {
+    AN_PACK_RAW = 1,  /* side * side * 3 bytes a picture */
+    AN_PACK_JPEG = 2, /* whatever the host's codec makes of it: JPEG files, by custom */
+    AN_PACK_MAX_ = 0x7fffffff
+} an_pack_kind;
+
+/* Decodes one picture into side * side * 3 bytes, RGB; 0 on success. May be called from
+ * several threads at once. */
+typedef int (*an_decode_fn)(const uint8_t *bytes, size_t count, uint32_t side,
+                            uint8_t *pixels, void *user);
+
+/* an_pack_open() maps the pack of a finished folder; the library decodes no files, so packs
+ * of JPEG need `decode`. The index is checked as a whole, the files by their sizes; each
+ * picture's checksum when it is read. The files must not be changed while the pack is open.
+ * Any number of threads may read a pack.
+ * Statuses: IO, FORMAT (cut short, damaged), STATE (preparing it was not finished),
+ * VERSION. */
+AN_API an_status an_pack_open(an_pack **out, an_context *ctx, const char *folder,
+                              an_decode_fn decode, void *user);
+AN_API void an_pack_close(an_pack *pack); /* null allowed */
+
+typedef struct an_pack_info {
+    size_t size;
+    uint64_t count;   /* pictures */
+    uint64_t bytes;   /* of the files, index not counted */
+    uint64_t skipped; /* pictures that could not be read when it was made */
+    uint32_t side, classes, kind, parts;
+    float mean[3];             /* R, G, B */
+    float deviation[3];        /* standard deviations of R, G, B */
+    float colour_deviation[3]; /* as in an_preprocessing, largest first */
+    float colour_axis[3][3];
+} an_pack_info;
+
+AN_API void an_pack_info_init(an_pack_info *info, size_t size);
+AN_API an_status an_pack_describe(const an_pack *pack, an_pack_info *info);
+AN_API const char *an_pack_class_name(const an_pack *pack, uint32_t index); /* or null */
+
+/* One picture: side * side * 3 bytes, RGB, and its label; either may be null.
+ * Statuses: ARGUMENT (no such picture), FORMAT (damaged: the message has its number). */
+AN_API an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixels,
+                              int32_t *label);
+
+/* float [3][side][side], count numbers, as an_model_set_mean_image() takes it. */
+AN_API an_status an_pack_mean_image(const an_pack *pack, float *mean, size_t count);
+
+/* Gives a model the pack's mean colour, principal axes and class names, if its classes are
+ * as many. unit: 1 for scales that make the deviation of each colour 1, 0 for scales of 1.
+ * mean_image: 1 to subtract the mean image. Statuses: ARGUMENT (the pack's side is smaller
+ * than the model's crops), STATE (the model has a trainer that has done a step). */
+AN_API an_status an_pack_prepare_model(const an_pack *pack, an_model *model,
+                                       uint32_t unit, uint32_t mean_image);
+
+/* Making one. Pictures get their numbers in the order of an_packing_add(). What is made
+ * survives the process up to the last an_packing_sync(), and an_packing_create() with
+ * `resume` goes on from there; without an_packing_finish() it opens as no pack. One thread at
+ * a time. */
+typedef struct an_packing an_packing;
+
+typedef struct an_packing_config {
+    size_t size;
+    uint32_t side;       /* 1 to 2048; default 256 */
+    uint32_t kind;       /* an_pack_kind; default AN_PACK_RAW */
+    uint32_t classes;    /* 2 to 65536 */
+    uint32_t resume;     /* 1: go on with what the folder holds, if it does */
+    uint64_t part_bytes; /* a file is closed once it is as large; default 4 GiB */
+} an_packing_config;
+
+AN_API void an_packing_config_init(an_packing_config *config, size_t size);
+
+/* The folder is made if it is not there. Statuses: IO, STATE (it holds a finished pack),
+ * FORMAT, VERSION (what is there to resume is damaged, or made with another config). */
+AN_API an_status an_packing_create(an_packing **out, an_context *ctx, const char *folder,
+                                   const an_packing_config *config);
+
+/* Up to 255 bytes of UTF-8. */
+AN_API an_status an_packing_set_class_name(an_packing *packing, uint32_t index,
+                                           const char *name);
+
+/* Adds a picture: side * side * 3 bytes, RGB, which are also what the statistics are of; and
+ * for AN_PACK_JPEG the bytes to store. Statuses: ARGUMENT, IO (disk full: the picture is not
+ * in the pack, and the call may be repeated). */
+AN_API an_status an_packing_add(an_packing *packing, const uint8_t *pixels,
+                                const void *bytes, size_t count, int32_t label);
+/* Counts a picture that could not be read. */
+AN_API an_status an_packing_skip(an_packing *packing);
+/* Pictures added and skipped so far, those before a resume included. */
+AN_API uint64_t an_packing_position(const an_packing *packing);
+AN_API an_status an_packing_sync(an_packing *packing);
+
+/* Writes the index, from when on the folder is a pack. The object stays to be destroyed.
+ * Statuses: IO, STATE (no picture at all, or a class without one: the message names it). */
+AN_API an_status an_packing_finish(an_packing *packing);
+AN_API void an_packing_destroy(an_packing *packing); /* null allowed */
+
+/* ------------------------------------------------------------------------------------
+ * 11. Loader
+ *
+ * Threads of its own crop, mirror and colour the next batches while the model trains on the
+ * last (paper, 4.1). Which batch comes when, and every number in it, depends on source,
+ * config and position alone, not on the number of workers.
+ * ------------------------------------------------------------------------------------ */
+
+/* A labelled picture, as a source gives it: pixels as in an_image. */
+typedef struct an_sample {
+    size_t size;
+    const uint8_t *pixels;
+    uint32_t width, height;
+    size_t row_bytes;
+    int32_t label;
+    uint32_t reserved;
+    void *scratch; /* from the loader: source.scratch_bytes, this worker's */
+} an_sample;
+
+/* Fills `sample` with picture `index`, 0 to count - 1; 0 on success. Called from the loader's
+ * threads, several at once; pixels must stay until the next call with the same scratch. */
+typedef int (*an_fetch_fn)(uint64_t index, an_sample *sample, void *user);
+
+typedef struct an_source {
+    size_t size;
+    uint64_t count; /* 1 to 4294967295 */
+    an_fetch_fn fetch;
+    void *user;
+    size_t scratch_bytes; /* that each worker has for decoding, say */
+} an_source;
+
+AN_API void an_source_init(an_source *source, size_t size);
+
+/* A pack as a source; the pack must outlive its loaders. */
+AN_API an_status an_pack_source(an_pack *pack, an_source *source);
+
+typedef enum an_colour_rule {
+    /* Principal axis i is moved by sigma * N(0,1) * deviation i: the code of 2012 */
+    AN_COLOUR_DEVIATION = 0,
+    /* by sigma * N(0,1) * eigenvalue i, of pixels from 0 to 1: the paper's words (4.1) */
+    AN_COLOUR_EIGENVALUE = 1,
+    AN_COLOUR_MAX_ = 0x7fffffff
+} an_colour_rule;
+
+typedef struct an_loader_config {
+    size_t size;
+    uint32_t batch;   /* images, 1 to 8192; default 128. An epoch's last may be smaller */
+    uint32_t workers; /* threads, 1 to 256; default 1 */
+    uint32_t ahead;   /* batches prepared beforehand, 1 to 64; default 2 */
+    uint32_t shuffle; /* 1 (default): a new order in each epoch; 0: the source's */
+    uint32_t augment; /* AN_AUGMENT_*, default all. Without CROP: the centre */
+    uint32_t crop_group;  /* images in a row with the same crop and mirror, 1 to 8192;
+                             default 1; the original's loader: 32 */
+    uint32_t colour_rule; /* an_colour_rule */
+    float colour_sigma;   /* 0 to 10; default 0.1 (paper, 4.1) */
+    float
+        colour_divisor; /* of the image with its noise, 0.1 to 10; default 1; the original
+                             divides by 1.1 */
+    uint32_t
+        colour_epochs; /* after so many there is no noise and no division; 0: always */
+    uint64_t seed;     /* of order, crops, mirrors and colours */
+} an_loader_config;
+
+AN_API void an_loader_config_init(an_loader_config *config, size_t size);
+
+typedef struct an_loader an_loader;
+
+/* an_loader_create() starts the workers. The model's preprocessing of this moment is taken;
+ * AN_AUGMENT_COLOUR wants its colour_deviation (STATE where all are 0 and sigma is not).
+ * The loader keeps a reference to the model. Memory: ahead + 1 batches of floats.
+ * Statuses: ARGUMENT, MEMORY, STATE, VERSION. */
+AN_API an_status an_loader_create(an_loader **out, an_model *model,
+                                  const an_source *source,
+                                  const an_loader_config *config);
+AN_API void
+an_loader_destroy(an_loader *loader); /* null allowed; waits for the workers */
+
+typedef struct an_batch {
+    size_t size;
+    const float *images;     /* [count][3][image_size][image_size], for an_train_step() */
+    const int32_t *labels;   /* [count] */
+    const uint64_t *indices; /* [count], in the source */
+    uint32_t count;
+    uint32_t epoch, step; /* of this batch, from 0 */
+    uint32_t last;        /* 1: the epoch's last */
+} an_batch;
+
+AN_API void an_batch_init(an_batch *batch, size_t size);
+
+/* an_loader_next() waits for the next batch. Its pointers are valid until the next call on
+ * this loader. One thread at a time.
+ * Statuses: of a picture that fails - IO (the source's fetch failed), FORMAT (a damaged
+ * pack), ARGUMENT (size or label out of range); the next call gets the batch after it. */
+AN_API an_status an_loader_next(an_loader *loader, an_batch *batch);
+
+/* The next batch will be `step` of `epoch`, both from 0; step: below an_loader_info.steps. */
+AN_API an_status an_loader_seek(an_loader *loader, uint32_t epoch, uint32_t step);
+
+typedef struct an_loader_info {
+    size_t size;
+    uint64_t count;    /* images of an epoch */
+    uint64_t prepared; /* images so far */
+    double busy;       /* seconds of all workers together that it took */
+    double waited;     /* seconds that an_loader_next() waited, in all */
+    uint32_t steps;    /* of an epoch */
+    uint32_t reserved;
+} an_loader_info;
+
+AN_API void an_loader_info_init(an_loader_info *info, size_t size);
+AN_API an_status an_loader_describe(an_loader *loader, an_loader_info *info);
+
+/* ------------------------------------------------------------------------------------
+ * 12. Recipes
+ *
+ * How to train, as named data: docs/RECIPES.md has the tables and where they are from.
+ *
+ *     krizhevsky2012  as the network of the paper was trained
+ *     paper           as the paper's text says
+ *     fine-tune       from a trained model to other classes
+ *     small-data      from nothing, on some thousand pictures
+ * ------------------------------------------------------------------------------------ */
+
+typedef struct an_recipe_info {
+    size_t size;
+    char name[24];
+    char summary[104];
+    uint32_t epochs;     /* that the schedule is made for */
+    uint32_t changes;    /* of the schedule */
+    uint32_t unit;       /* 1: inputs of unit variance, see an_pack_prepare_model() */
+    uint32_t mean_image; /* 1: with a mean image */
+} an_recipe_info;
+
+AN_API void an_recipe_info_init(an_recipe_info *info, size_t size);
+
+/* By number, 0, 1, ... until ARGUMENT; and by name. */
+AN_API an_status an_recipe_describe(uint32_t index, an_recipe_info *info);
+AN_API an_status an_recipe_find(const char *name, uint32_t *index);
+
+/* Writes what the recipe says into configs that were initialised, and leaves the rest as it
+ * is; each may be null. */
+AN_API an_status an_recipe_apply(const char *name, an_model_config *model,
+                                 an_trainer_config *trainer, an_loader_config *loader);
+
+/* Gives the trainer the recipe's schedule, stretched or pressed to `epochs` (0: its own), as
+ * an_trainer_set_schedule() does. rate: that the run begins with, which scales all others;
+ * 0: the recipe's. */
+AN_API an_status an_recipe_schedule(const char *name, an_trainer *trainer,
+                                    uint32_t epochs, float rate);
 
 #ifdef __cplusplus
 }

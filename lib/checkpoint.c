@@ -10,18 +10,19 @@
 #include "safetensors.h"
 
 #define VELOCITY "velocity."
+#define MEAN_IMAGE "preprocessing.mean_image"
 
 /* A file being read: all of it mapped, or a reader that gives it in order. */
-typedef struct an_source {
+typedef struct an_reading {
     an_read_fn read;
     void *user;
     an_mapping map; /* base null: none */
     size_t at;      /* read from the map so far */
-} an_source;
+} an_reading;
 
 static ptrdiff_t read_map(void *data, size_t bytes, void *user)
 {
-    an_source *source = user;
+    an_reading *source = user;
     size_t left = source->map.bytes - source->at;
 
     if (bytes > left) bytes = left;
@@ -30,14 +31,14 @@ static ptrdiff_t read_map(void *data, size_t bytes, void *user)
     return (ptrdiff_t)bytes;
 }
 
-static an_source source_of_reader(an_read_fn read, void *user)
+static an_reading source_of_reader(an_read_fn read, void *user)
 {
-    an_source source = {read, user, {NULL, 0}, 0};
+    an_reading source = {read, user, {NULL, 0}, 0};
 
     return source;
 }
 
-static void source_use_map(an_source *source)
+static void source_use_map(an_reading *source)
 {
     source->read = read_map;
     source->user = source;
@@ -56,7 +57,7 @@ static an_status fault_of_file(an_status status)
 
 /* --- header ------------------------------------------------------------------------------ */
 
-static an_status read_header(an_header *out, an_context *ctx, an_source *source)
+static an_status read_header(an_header *out, an_context *ctx, an_reading *source)
 {
     unsigned char head[8];
     uint64_t length = 0;
@@ -112,7 +113,7 @@ static an_status find_tensor(const an_header *header, const an_param *param,
     entry = an__header_find(header, name);
     if (entry == NULL)
         return an__fail(AN_ERROR_FORMAT, "the file has no tensor %s", name);
-    if (entry->dtype == AN_OTHER)
+    if (entry->dtype > AN_BF16)
         return an__fail(AN_ERROR_FORMAT, "%s is none of F32, F16 and BF16", name);
     for (i = 0; i < param->dims; i++)
         if (entry->dims != param->dims || entry->shape[i] != param->shape[i])
@@ -155,28 +156,60 @@ static an_status put_piece(const an_weights *w, const an_model *model, uint32_t 
     return AN_OK;
 }
 
+/* The next `count` numbers of a tensor, from its number `first` on, of at most AN_PIECE
+ * bytes as float32; `raw` has as much room. */
+static an_status read_piece(an_reading *source, const an_entry *entry, size_t first,
+                            size_t count, void *raw, float *values)
+{
+    size_t size = an__dtype_bytes(entry->dtype), i;
+
+    AN_TRY(an__read_all(source->read, source->user, raw, count * size));
+    an__dtype_convert(entry->dtype, raw, count, values);
+    for (i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return an__fail(AN_ERROR_FORMAT, "%s[%zu] is not finite", entry->name,
+                            first + i);
+    return AN_OK;
+}
+
+/* Where read_tensors() puts what it finds. */
+typedef struct an_wanted {
+    const an_entry *tensors[AN_MAX_PARAMS]; /* parameter i of `weights` */
+    const an_weights *weights;
+    const an_entry *mean; /* null: not wanted */
+    float *mean_values;   /* [mean->count] */
+} an_wanted;
+
 /* A tensor in pieces: `raw` and `values` have room for AN_PIECE / 4 numbers. */
-static an_status read_tensor(an_source *source, const an_entry *entry,
-                             const an_weights *w, const an_model *model, uint32_t index,
-                             void *raw, float *values)
+static an_status read_tensor(an_reading *source, const an_entry *entry,
+                             const an_wanted *wanted, const an_model *model, void *raw,
+                             float *values)
 {
     const size_t most = AN_PIECE / sizeof(float);
-    size_t size = an__dtype_bytes(entry->dtype), first, part, i;
+    size_t first, part;
+    uint32_t i = 0;
 
+    while (i < model->plan->param_count && wanted->tensors[i] != entry) i++;
     for (first = 0; first < entry->count; first += part) {
         part = entry->count - first < most ? (size_t)entry->count - first : most;
-        AN_TRY(an__read_all(source->read, source->user, raw, part * size));
-        an__dtype_convert(entry->dtype, raw, part, values);
-        for (i = 0; i < part; i++)
-            if (!isfinite(values[i]))
-                return an__fail(AN_ERROR_FORMAT, "%s[%zu] is not finite", entry->name,
-                                first + i);
-        AN_TRY(put_piece(w, model, index, first, values, part));
+        if (entry == wanted->mean) values = wanted->mean_values + first;
+        AN_TRY(read_piece(source, entry, first, part, raw, values));
+        if (entry != wanted->mean)
+            AN_TRY(put_piece(wanted->weights, model, i, first, values, part));
     }
     return AN_OK;
 }
 
-static an_status skip(an_source *source, uint64_t bytes, void *raw)
+static int is_wanted(const an_wanted *wanted, const an_entry *entry, uint32_t count)
+{
+    uint32_t i;
+
+    for (i = 0; i < count; i++)
+        if (wanted->tensors[i] == entry) return 1;
+    return entry == wanted->mean;
+}
+
+static an_status skip(an_reading *source, uint64_t bytes, void *raw)
 {
     while (bytes > 0) {
         size_t part = bytes < AN_PIECE ? (size_t)bytes : AN_PIECE;
@@ -187,10 +220,9 @@ static an_status skip(an_source *source, uint64_t bytes, void *raw)
     return AN_OK;
 }
 
-/* All tensors in the file's order: wanted[i] to parameter i of w, the others unread. */
-static an_status read_tensors(an_source *source, const an_header *header,
-                              const an_entry *const wanted[AN_MAX_PARAMS],
-                              const an_weights *w, const an_model *model)
+/* All tensors in the file's order: those that are wanted, the others unread. */
+static an_status read_tensors(an_reading *source, const an_header *header,
+                              const an_wanted *wanted, const an_model *model)
 {
     an_context *ctx = model->ctx;
     float *values = an__alloc(ctx, AN_PIECE);
@@ -200,11 +232,9 @@ static an_status read_tensors(an_source *source, const an_header *header,
 
     for (e = 0; e < header->count && status == AN_OK; e++) {
         const an_entry *entry = &header->entries[e];
-        uint32_t i = 0;
 
-        while (i < model->plan->param_count && wanted[i] != entry) i++;
-        status = i < model->plan->param_count
-                     ? read_tensor(source, entry, w, model, i, raw, values)
+        status = is_wanted(wanted, entry, model->plan->param_count)
+                     ? read_tensor(source, entry, wanted, model, raw, values)
                      : skip(source, entry->end - entry->begin, raw);
     }
     if (status == AN_OK) {
@@ -222,41 +252,82 @@ static an_status read_tensors(an_source *source, const an_header *header,
 /* --- models ------------------------------------------------------------------------------ */
 
 /* 1 if every tensor can be used where it lies in the map. */
-static int usable_in_place(const an_source *source, const an_header *header,
-                           const an_entry *const wanted[AN_MAX_PARAMS], uint32_t count)
+static int usable_in_place(const an_reading *source, const an_header *header,
+                           const an_wanted *wanted, uint32_t count)
 {
     uint32_t i;
 
     if (source->map.base == NULL || header->start % sizeof(float) != 0) return 0;
     for (i = 0; i < count; i++)
-        if (wanted[i]->dtype != AN_F32 || wanted[i]->begin % sizeof(float) != 0) return 0;
+        if (wanted->tensors[i]->dtype != AN_F32 ||
+            wanted->tensors[i]->begin % sizeof(float) != 0)
+            return 0;
     return 1;
 }
 
+/* [3][side][side], or none in the file. */
+static an_status find_mean(const an_header *header, an_wanted *wanted)
+{
+    const an_entry *entry = an__header_find(header, MEAN_IMAGE);
+
+    if (entry == NULL) return AN_OK;
+    if (entry->dtype > AN_BF16 || entry->dims != 3 || entry->shape[0] != 3 ||
+        entry->shape[1] != entry->shape[2] || entry->shape[1] > 2048)
+        return an__fail(AN_ERROR_FORMAT, "%s has no shape of a mean image", MEAN_IMAGE);
+    wanted->mean = entry;
+    return AN_OK;
+}
+
+/* What the file says beside the parameters. The mean of a map is still to be taken. */
+static an_status apply_metadata(an_model *model, const json_t *metadata,
+                                const an_reading *source, const an_header *header,
+                                const an_wanted *wanted, int in_place)
+{
+    const an_entry *mean = wanted->mean;
+
+    if (metadata != NULL) AN_TRY(an__metadata_apply(metadata, model));
+    if (mean == NULL) return AN_OK;
+    if (in_place)
+        an__dtype_convert(mean->dtype,
+                          (const char *)source->map.base + header->start + mean->begin,
+                          (size_t)mean->count, wanted->mean_values);
+    return an_model_set_mean_image(model, wanted->mean_values, (size_t)mean->count);
+}
+
 /* copy 0: the source's map, where there is one, becomes the model's if that can be. */
-static an_status build_model(an_model **out, an_context *ctx, an_source *source,
+static an_status build_model(an_model **out, an_context *ctx, an_reading *source,
                              const an_header *header, const an_plan *plan,
                              const an_load_config *load, const json_t *metadata)
 {
-    const an_entry *wanted[AN_MAX_PARAMS];
     float *places[AN_MAX_PARAMS];
     an_model_config config = plan->config;
+    an_wanted wanted;
     an_model *model;
-    an_status status;
+    an_status status = AN_OK;
     uint32_t i;
     int in_place;
 
     config.devices = load->devices;
-    AN_TRY(find_tensors(header, plan, "", wanted));
-    in_place = !load->copy && usable_in_place(source, header, wanted, plan->param_count);
+    memset(&wanted, 0, sizeof wanted);
+    AN_TRY(find_tensors(header, plan, "", wanted.tensors));
+    AN_TRY(find_mean(header, &wanted));
+    in_place = !load->copy && usable_in_place(source, header, &wanted, plan->param_count);
     for (i = 0; in_place && i < plan->param_count; i++)
         places[i] = (float *)(void *)((char *)source->map.base + header->start +
-                                      wanted[i]->begin);
+                                      wanted.tensors[i]->begin);
     AN_TRY(an__model_make(&model, ctx, &config, in_place ? places : NULL, NULL));
-    status =
-        in_place ? AN_OK : read_tensors(source, header, wanted, &model->weights, model);
-    if (status == AN_OK && metadata != NULL)
-        status = fault_of_file(an__metadata_apply(metadata, model));
+    wanted.weights = &model->weights;
+    if (wanted.mean != NULL) {
+        wanted.mean_values =
+            an__alloc(ctx, (size_t)wanted.mean->count * sizeof *wanted.mean_values);
+        if (wanted.mean_values == NULL) status = AN_ERROR_MEMORY;
+    }
+    if (status == AN_OK && !in_place)
+        status = read_tensors(source, header, &wanted, model);
+    if (status == AN_OK)
+        status = fault_of_file(
+            apply_metadata(model, metadata, source, header, &wanted, in_place));
+    an__free(ctx, wanted.mean_values);
     if (status != AN_OK) {
         if (in_place) memset(&model->weights, 0, sizeof model->weights);
         an_model_destroy(model);
@@ -288,7 +359,7 @@ static an_status plan_model(an_plan *plan, const an_header *header,
     return an__plan_make(plan, &config);
 }
 
-static an_status load_model(an_model **out, an_context *ctx, an_source *source,
+static an_status load_model(an_model **out, an_context *ctx, an_reading *source,
                             const an_load_config *load)
 {
     an_header header;
@@ -324,7 +395,7 @@ static an_status load_config_read(an_load_config *config, const an_load_config *
 an_status an_model_load(an_model **out, an_context *ctx, const char *path,
                         const an_load_config *given)
 {
-    an_source source = source_of_reader(NULL, NULL);
+    an_reading source = source_of_reader(NULL, NULL);
     an_load_config config;
     an_status status;
 
@@ -332,7 +403,7 @@ an_status an_model_load(an_model **out, an_context *ctx, const char *path,
     AN_CHECK(out != NULL, "out is null");
     AN_CHECK(path != NULL, "path is null");
     AN_TRY(load_config_read(&config, given));
-    AN_TRY(an__file_map(&source.map, path));
+    AN_TRY(an__file_map(&source.map, path, 1));
     source_use_map(&source);
     status = load_model(out, ctx, &source, &config);
     an__file_unmap(&source.map);
@@ -342,7 +413,7 @@ an_status an_model_load(an_model **out, an_context *ctx, const char *path,
 an_status an_model_read(an_model **out, an_context *ctx, an_read_fn read, void *user,
                         const an_load_config *given)
 {
-    an_source source = source_of_reader(read, user);
+    an_reading source = source_of_reader(read, user);
     an_load_config config;
 
     AN_TRY(an__context_check(ctx));
@@ -354,25 +425,16 @@ an_status an_model_read(an_model **out, an_context *ctx, an_read_fn read, void *
 
 /* --- writing ----------------------------------------------------------------------------- */
 
-static int set_entry(json_t *json, const char *prefix, const an_param *param,
+static int set_param(json_t *json, const char *prefix, const an_param *param,
                      uint64_t *at)
 {
-    json_t *entry = json_object(), *shape = json_array(), *offsets = json_array();
-    uint64_t end = *at + param->count * sizeof(float);
+    uint64_t shape[4];
     char name[64];
     uint32_t i;
-    int failed = 0;
 
-    for (i = 0; i < param->dims; i++)
-        failed |= json_array_append_new(shape, json_integer(param->shape[i]));
-    failed |= json_array_append_new(offsets, json_integer((json_int_t)*at));
-    failed |= json_array_append_new(offsets, json_integer((json_int_t)end));
-    failed |= json_object_set_new(entry, "dtype", json_string("F32"));
-    failed |= json_object_set_new(entry, "shape", shape);
-    failed |= json_object_set_new(entry, "data_offsets", offsets);
+    for (i = 0; i < param->dims; i++) shape[i] = param->shape[i];
     snprintf(name, sizeof name, "%s%s", prefix, param->name);
-    *at = end;
-    return failed | json_object_set_new(json, name, entry);
+    return an__header_add(json, name, AN_F32, shape, param->dims, at);
 }
 
 static json_t *header_make(const an_model *model, const an_trainer *trainer)
@@ -385,12 +447,29 @@ static json_t *header_make(const an_model *model, const an_trainer *trainer)
     failed |= json_object_set_new(metadata, "alexnet", an__metadata_make(model, trainer));
     failed |= json_object_set_new(json, "__metadata__", metadata);
     for (i = 0; i < model->plan->param_count; i++)
-        failed |= set_entry(json, "", &model->plan->params[i], &at);
+        failed |= set_param(json, "", &model->plan->params[i], &at);
     for (i = 0; trainer != NULL && i < model->plan->param_count; i++)
-        failed |= set_entry(json, VELOCITY, &model->plan->params[i], &at);
+        failed |= set_param(json, VELOCITY, &model->plan->params[i], &at);
+    if (model->input.mean_image != NULL) {
+        const uint64_t side = model->input.p.side, shape[3] = {3, side, side};
+
+        failed |= an__header_add(json, MEAN_IMAGE, AN_F32, shape, 3, &at);
+    }
     if (!failed) return json;
     json_decref(json);
     return NULL;
+}
+
+static an_status write_mean(const an_input *input, an_write_fn write, void *user)
+{
+    size_t bytes = an__mean_count(input) * sizeof(float), done, part;
+
+    for (done = 0; done < bytes; done += part) {
+        part = bytes - done < AN_PIECE ? bytes - done : AN_PIECE;
+        if (write((const char *)input->mean_image + done, part, user) != 0)
+            return AN_ERROR_IO;
+    }
+    return AN_OK;
 }
 
 static an_status write_weights(const an_weights *w, const an_model *model,
@@ -436,6 +515,8 @@ static an_status write_checkpoint(an_write_fn write, void *user, const void *arg
         status = write_weights(&s->model->weights, s->model, write, user, piece);
     if (status == AN_OK && s->trainer != NULL)
         status = write_weights(&s->trainer->velocity, s->model, write, user, piece);
+    if (status == AN_OK && s->model->input.mean_image != NULL)
+        status = write_mean(&s->model->input, write, user);
     an__free(ctx, piece);
     return status;
 }
@@ -485,32 +566,31 @@ an_status an_trainer_write(const an_trainer *trainer, an_write_fn write, void *u
 
 /* --- trainers ---------------------------------------------------------------------------- */
 
-static an_status build_trainer(an_trainer **out, an_model *model, an_source *source,
+static an_status build_trainer(an_trainer **out, an_model *model, an_reading *source,
                                const an_header *header, const json_t *metadata)
 {
-    const an_entry *wanted[AN_MAX_PARAMS];
-    an_trainer_state state;
+    an_trainer_config config;
+    an_wanted wanted;
     an_trainer *trainer;
     an_status status;
 
-    AN_TRY(an__metadata_trainer(metadata, &state));
+    AN_TRY(an__metadata_trainer_config(metadata, &config));
     AN_TRY(an__metadata_same(metadata, model));
-    AN_TRY(find_tensors(header, model->plan, VELOCITY, wanted));
-    AN_TRY(fault_of_file(an_trainer_create(&trainer, model, &state.config)));
-    status = read_tensors(source, header, wanted, &trainer->velocity, model);
+    memset(&wanted, 0, sizeof wanted);
+    AN_TRY(find_tensors(header, model->plan, VELOCITY, wanted.tensors));
+    AN_TRY(fault_of_file(an_trainer_create(&trainer, model, &config)));
+    wanted.weights = &trainer->velocity;
+    status = fault_of_file(an__metadata_trainer(metadata, trainer));
+    if (status == AN_OK) status = read_tensors(source, header, &wanted, model);
     if (status != AN_OK) {
         an_trainer_destroy(trainer);
         return status;
     }
-    trainer->iteration = state.iteration;
-    trainer->running_loss = state.running_loss;
-    trainer->flat_logged = state.flat_logged;
-    memcpy(trainer->note, state.note, sizeof trainer->note);
     *out = trainer;
     return AN_OK;
 }
 
-static an_status load_trainer(an_trainer **out, an_model *model, an_source *source)
+static an_status load_trainer(an_trainer **out, an_model *model, an_reading *source)
 {
     an_header header;
     json_t *metadata = NULL;
@@ -530,13 +610,13 @@ static an_status load_trainer(an_trainer **out, an_model *model, an_source *sour
 
 an_status an_trainer_load(an_trainer **out, an_model *model, const char *path)
 {
-    an_source source = source_of_reader(NULL, NULL);
+    an_reading source = source_of_reader(NULL, NULL);
     an_status status;
 
     AN_CHECK(out != NULL, "out is null");
     AN_TRY(an__model_check(model));
     AN_CHECK(path != NULL, "path is null");
-    AN_TRY(an__file_map(&source.map, path));
+    AN_TRY(an__file_map(&source.map, path, 1));
     source_use_map(&source);
     status = load_trainer(out, model, &source);
     an__file_unmap(&source.map);
@@ -545,7 +625,7 @@ an_status an_trainer_load(an_trainer **out, an_model *model, const char *path)
 
 an_status an_trainer_read(an_trainer **out, an_model *model, an_read_fn read, void *user)
 {
-    an_source source = source_of_reader(read, user);
+    an_reading source = source_of_reader(read, user);
 
     AN_CHECK(out != NULL, "out is null");
     AN_TRY(an__model_check(model));

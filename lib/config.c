@@ -74,6 +74,12 @@ INIT_ZERO(an_parameter_info_init, an_parameter_info)
 INIT_ZERO(an_image_init, an_image)
 INIT_ZERO(an_preprocessing_init, an_preprocessing)
 INIT_ZERO(an_evaluation_init, an_evaluation)
+INIT_ZERO(an_epoch_info_init, an_epoch_info)
+INIT_ZERO(an_pack_info_init, an_pack_info)
+INIT_ZERO(an_source_init, an_source)
+INIT_ZERO(an_batch_init, an_batch)
+INIT_ZERO(an_loader_info_init, an_loader_info)
+INIT_ZERO(an_recipe_info_init, an_recipe_info)
 INIT_ZERO(an_step_stats_init, an_step_stats)
 INIT_ZERO(an_load_config_init, an_load_config)
 
@@ -98,6 +104,44 @@ void an_trainer_config_init(an_trainer_config *config, size_t size)
     defaults.momentum = 0.9f;
     defaults.weight_decay = 0.0005f;
     defaults.bias_decay = -1;
+    defaults.plateau_patience = 5;
+    defaults.plateau_factor = 0.1f;
+    struct_init(config, size, &defaults, sizeof defaults);
+}
+
+void an_rate_change_init(an_rate_change *change, size_t size)
+{
+    an_rate_change defaults;
+
+    memset(&defaults, 0, sizeof defaults);
+    defaults.rate = defaults.bias_rate = -1;
+    struct_init(change, size, &defaults, sizeof defaults);
+}
+
+void an_packing_config_init(an_packing_config *config, size_t size)
+{
+    an_packing_config defaults;
+
+    memset(&defaults, 0, sizeof defaults);
+    defaults.side = 256; /* the paper, section 2 */
+    defaults.kind = AN_PACK_RAW;
+    defaults.part_bytes = (uint64_t)4 << 30;
+    struct_init(config, size, &defaults, sizeof defaults);
+}
+
+void an_loader_config_init(an_loader_config *config, size_t size)
+{
+    an_loader_config defaults;
+
+    memset(&defaults, 0, sizeof defaults);
+    defaults.batch = 128; /* the paper, section 5 */
+    defaults.workers = 1;
+    defaults.ahead = 2;
+    defaults.shuffle = 1;
+    defaults.augment = AN_AUGMENT_CROP | AN_AUGMENT_MIRROR | AN_AUGMENT_COLOUR;
+    defaults.crop_group = 1;
+    defaults.colour_sigma = 0.1f; /* the paper, 4.1 */
+    defaults.colour_divisor = 1;
     struct_init(config, size, &defaults, sizeof defaults);
 }
 
@@ -159,5 +203,16 @@ an_status an__trainer_config_check(const an_trainer_config *c)
     AN_CHECK(c->bias_decay <= 1, "config.bias_decay is %g: must be at most 1",
              (double)c->bias_decay);
     AN_CHECK(c->reserved == 0, "config.reserved is %u: must be 0", c->reserved);
+    AN_CHECK(c->micro_batch <= c->batch,
+             "config.micro_batch is %u: must be 1 to config.batch, %u, or 0",
+             c->micro_batch, c->batch);
+    AN_CHECK(c->plateau_patience >= 1 && c->plateau_patience <= 1000,
+             "config.plateau_patience is %u: must be 1 to 1000", c->plateau_patience);
+    AN_CHECK(in_range(c->plateau_factor, 0, 1) && c->plateau_factor > 0 &&
+                 c->plateau_factor < 1,
+             "config.plateau_factor is %g: must be above 0 and below 1",
+             (double)c->plateau_factor);
+    AN_CHECK(in_range(c->plateau_gain, 0, 1) && c->plateau_gain < 1,
+             "config.plateau_gain is %g: must be 0 to below 1", (double)c->plateau_gain);
     return AN_OK;
 }

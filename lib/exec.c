@@ -177,12 +177,14 @@ static an_status dropout(an_exec *exec, const an_op *op, uint32_t batch,
 {
     const an_backend *backend = exec->slots[op->tower].backend;
     an_queue *queue = exec->queue[op->tower];
-    const an_dropout_shape *s = &op->u.dropout;
+    an_dropout_shape s = op->u.dropout;
 
-    if (state != NULL)
-        return backend->dropout(queue, s, batch, state->seed, state->iteration, x);
-    if (s->scale != 1) return AN_OK;
-    return backend->scale(queue, (size_t)s->units * batch, 1 - s->rate, x);
+    if (state != NULL) {
+        s.first += state->first * s.total;
+        return backend->dropout(queue, &s, batch, state->seed, state->iteration, x);
+    }
+    if (s.scale != 1) return AN_OK;
+    return backend->scale(queue, (size_t)s.units * batch, 1 - s.rate, x);
 }
 
 static an_status copy(an_exec *exec, uint32_t tower, float *to, const float *from,
@@ -237,16 +239,20 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
     const float *weight = w->part[op->weight][op->tower];
     float *dw = g->part[op->weight][op->tower], *db = g->part[op->bias][op->tower];
     size_t count = exec->plan->tensors[op->out].count;
-    int first = op->in == exec->plan->input[op->tower]; /* nobody wants dx */
+    int first = op->in == exec->plan->input[op->tower] || op->layer == exec->lowest;
+    int learns = !exec->frozen[op->layer];
 
     switch (op->kind) {
     case AN_OP_CONV:
-        AN_TRY(b->conv_backward_weights(q, &op->u.conv, batch, x, dy, dw, db));
-        return first ? AN_OK
+        if (learns)
+            AN_TRY(b->conv_backward_weights(q, &op->u.conv, batch, x, dy, dw, db));
+        return first ? AN_OK /* nobody wants dx */
                      : b->conv_backward_data(q, &op->u.conv, batch, weight, dy, dx);
     case AN_OP_DENSE:
-        AN_TRY(b->dense_backward_weights(q, &op->u.dense, batch, x, dy, dw, db));
-        return b->dense_backward_data(q, &op->u.dense, batch, weight, dy, dx);
+        if (learns)
+            AN_TRY(b->dense_backward_weights(q, &op->u.dense, batch, x, dy, dw, db));
+        return first ? AN_OK
+                     : b->dense_backward_data(q, &op->u.dense, batch, weight, dy, dx);
     case AN_OP_ACTIVATION:
         return b->activation_backward(q, op->u.activation, count * batch, y, dy);
     case AN_OP_LRN: return b->lrn_backward(q, &op->u.lrn, batch, x, dy, dx);
@@ -312,6 +318,17 @@ an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
     return AN_OK;
 }
 
+an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch,
+                              const float *images, uint32_t end)
+{
+    uint32_t i;
+
+    AN_TRY(load_images(exec, batch, images));
+    for (i = 0; i < end; i++)
+        AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, NULL));
+    return AN_OK;
+}
+
 an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
                             uint32_t batch, const an_dropout_state *dropout_state)
 {
@@ -320,8 +337,12 @@ an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights
     uint32_t i;
 
     for (i = exec->plan->op_count; i-- > 0;) {
-        AN_TRY(
-            op_backward(exec, &exec->plan->ops[i], w, g, batch, dropout_state, written));
+        const an_op *op = &exec->plan->ops[i];
+
+        if (op->layer < exec->lowest ||
+            (op->layer == exec->lowest && op->kind == AN_OP_EXCHANGE))
+            continue; /* below it nothing learns */
+        AN_TRY(op_backward(exec, op, w, g, batch, dropout_state, written));
         AN_TRY(take_time(exec, exec->plan->op_count + i, &since));
     }
     return AN_OK;

@@ -20,7 +20,7 @@ static an_status io_error(const char *what, const char *path)
     return an__fail(AN_ERROR_IO, "%s %.160s: %s", what, path, strerror(error));
 }
 
-an_status an__file_map(an_mapping *out, const char *path)
+an_status an__file_map(an_mapping *out, const char *path, int writable)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     an_status status = AN_OK;
@@ -33,10 +33,12 @@ an_status an__file_map(an_mapping *out, const char *path)
     else if (!S_ISREG(info.st_mode))
         status = an__fail(AN_ERROR_IO, "%.160s is no regular file", path);
     else if (info.st_size < 8)
-        status = an__fail(AN_ERROR_FORMAT, "%.160s is too short for a checkpoint", path);
+        status = an__fail(AN_ERROR_FORMAT,
+                          "%.160s is too short: it has fewer than 8 bytes", path);
     if (status == AN_OK) {
-        base = mmap(NULL, (size_t)info.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file,
-                    0);
+        base = mmap(NULL, (size_t)info.st_size,
+                    writable ? PROT_READ | PROT_WRITE : PROT_READ,
+                    writable ? MAP_PRIVATE : MAP_SHARED, file, 0);
         if (base == MAP_FAILED) {
             status = io_error("cannot map", path);
         } else {
@@ -46,6 +48,13 @@ an_status an__file_map(an_mapping *out, const char *path)
     }
     close(file);
     return status;
+}
+
+int an__file_exists(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0;
 }
 
 void an__file_unmap(an_mapping *mapping)

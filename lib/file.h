@@ -6,8 +6,10 @@
 
 #include "internal.h"
 
-/* Maps a file for reading; its pages may be written, and are then this process's own. */
-an_status an__file_map(an_mapping *out, const char *path);
+/* Maps a file for reading. writable: its pages may be written, and are then this process's
+ * own. */
+an_status an__file_map(an_mapping *out, const char *path, int writable);
+int an__file_exists(const char *path);
 void an__file_unmap(an_mapping *mapping);
 
 /* Calls body with a writer and replaces `path` by what it wrote, in one moment: at any time

@@ -1,7 +1,10 @@
 /*
- * infer.c - inference and evaluation: any number of images, by any number of threads.
+ * infer.c - inference, evaluation, activations: any number of images, by any number of
+ * threads.
  */
+#include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "internal.h"
 
@@ -57,15 +60,27 @@ static void exec_give(an_model *model, an_exec *exec)
     pthread_mutex_unlock(&model->lock);
 }
 
+/* Where in the plan a layer's activations are. */
+typedef struct an_spot {
+    uint32_t end; /* operations to run */
+    uint32_t tensor[AN_MAX_TOWERS], towers, shape[3];
+    size_t numbers; /* of one image, all towers */
+    int prob;
+} an_spot;
+
 /* --- passes --------------------------------------------------------------------------- */
 
 /* What a call was given: float images or pictures, with labels or without. */
 typedef struct an_work {
     const float *floats;
     const an_image *pictures;
+    uint32_t view; /* of the pictures */
     const int32_t *labels;
-    float *probabilities;
+    float *probabilities; /* [count][classes] */
+    int add;              /* to what is there */
     an_evaluation *evaluation;
+    float *activations; /* [count][numbers of `point`] */
+    const an_spot *spot;
 } an_work;
 
 static an_status diverged(an_exec *exec, const an_weights *w, uint32_t batch,
@@ -97,7 +112,7 @@ an_status an__forward_loss(an_exec *exec, const an_weights *w, uint32_t batch,
 }
 
 static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
-                               const float *images, float *probabilities)
+                               const float *images, float *probabilities, int add)
 {
     const an_backend *backend = exec->slots[0].backend;
     size_t numbers = (size_t)count * model->plan->config.classes, i;
@@ -111,7 +126,8 @@ static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
     for (i = 0; i < numbers; i++)
         if (!isfinite(exec->scores[i]))
             return diverged(exec, &model->weights, count, images, NULL);
-    for (i = 0; i < numbers; i++) probabilities[i] = exec->scores[i];
+    for (i = 0; i < numbers; i++)
+        probabilities[i] = add ? probabilities[i] + exec->scores[i] : exec->scores[i];
     return AN_OK;
 }
 
@@ -133,6 +149,42 @@ static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
     return AN_OK;
 }
 
+/* The halves of two towers stand one after the other for each image. */
+static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count,
+                                  const float *images, const an_spot *spot, float *out)
+{
+    size_t part = model->plan->tensors[spot->tensor[0]].count,
+           whole = part * spot->towers;
+    uint32_t t, i;
+
+    AN_TRY(an__exec_forward_to(exec, &model->weights, count, images, spot->end));
+    for (t = 0; t < spot->towers; t++) {
+        const an_backend *backend = exec->slots[t].backend;
+        const float *from = an__exec_value(exec, spot->tensor[t]);
+
+        for (i = 0; i < count; i++)
+            AN_TRY(backend->download(exec->queue[t], out + i * whole + t * part,
+                                     from + i * part, part * sizeof *out));
+        AN_TRY(backend->sync(exec->queue[t]));
+    }
+    return AN_OK;
+}
+
+static an_status do_pass(an_model *model, an_exec *exec, const an_work *work,
+                         uint32_t first, uint32_t count, const float *images)
+{
+    size_t classes = model->plan->config.classes;
+
+    if (work->spot != NULL)
+        return pass_activations(model, exec, count, images, work->spot,
+                                work->activations + first * work->spot->numbers);
+    if (work->probabilities != NULL)
+        return pass_classify(model, exec, count, images,
+                             work->probabilities + first * classes, work->add);
+    return pass_evaluate(model, exec, count, images, work->labels + first,
+                         work->evaluation);
+}
+
 static an_status passes(an_model *model, an_exec *exec, const an_work *work,
                         uint32_t count)
 {
@@ -144,23 +196,20 @@ static an_status passes(an_model *model, an_exec *exec, const an_work *work,
 
         part = count - done < exec->batch ? count - done : exec->batch;
         if (work->pictures != NULL) {
+            const char *from = (const char *)work->pictures + done * work->pictures->size;
             an_view views[AN_PASS];
             uint32_t i;
 
             images = an__exec_staging(exec);
             if (images == NULL) return AN_ERROR_MEMORY;
-            for (i = 0; i < part; i++) views[i] = an__view(model, AN_VIEW_CENTRE);
-            an__images_prepare(model, work->pictures + done, part, views, exec->staging);
+            for (i = 0; i < part; i++) views[i] = an__view(&model->input, work->view);
+            an__images_prepare(model->ctx, &model->input,
+                               (const an_image *)(const void *)from, part, views,
+                               exec->staging);
         } else {
             images += done * image;
         }
-        if (work->probabilities != NULL)
-            AN_TRY(pass_classify(model, exec, part, images,
-                                 work->probabilities +
-                                     (size_t)done * model->plan->config.classes));
-        else
-            AN_TRY(pass_evaluate(model, exec, part, images, work->labels + done,
-                                 work->evaluation));
+        AN_TRY(do_pass(model, exec, work, done, part, images));
     }
     return AN_OK;
 }
@@ -187,13 +236,24 @@ static an_status count_check(const an_model *model, const void *images, uint32_t
     return AN_OK;
 }
 
+static an_work work_of(const float *floats, const an_image *pictures)
+{
+    an_work work;
+
+    memset(&work, 0, sizeof work);
+    work.floats = floats;
+    work.pictures = pictures;
+    return work;
+}
+
 static an_status infer(an_model *model, const float *floats, const an_image *pictures,
                        uint32_t count, float *probabilities)
 {
-    an_work work = {floats, pictures, NULL, probabilities, NULL};
+    an_work work = work_of(floats, pictures);
 
     AN_TRY(count_check(model, floats != NULL ? (const void *)floats : pictures, count));
     AN_CHECK(probabilities != NULL, "probabilities is null");
+    work.probabilities = probabilities;
     return run(model, &work, count);
 }
 
@@ -209,17 +269,39 @@ an_status an_infer_images(an_model *model, const an_image *images, uint32_t coun
     return infer(model, NULL, images, count, probabilities);
 }
 
+an_status an_infer_views(an_model *model, const an_image *images, uint32_t count,
+                         uint32_t views, float *probabilities)
+{
+    an_work work = work_of(NULL, images);
+    size_t numbers, i;
+
+    AN_TRY(count_check(model, images, count));
+    AN_CHECK(views == 1 || views == 2 * AN_VIEW_MIRRORED, "views is %u: must be 1 or 10",
+             views);
+    AN_CHECK(probabilities != NULL, "probabilities is null");
+    work.probabilities = probabilities;
+    for (work.view = 0; work.view < views; work.view++) {
+        work.add = work.view > 0;
+        AN_TRY(run(model, &work, count));
+    }
+    numbers = (size_t)count * model->plan->config.classes;
+    for (i = 0; i < numbers; i++) probabilities[i] /= (float)views;
+    return AN_OK;
+}
+
 static an_status evaluate(an_model *model, const float *floats, const an_image *pictures,
                           const int32_t *labels, uint32_t count, an_evaluation *out)
 {
     an_evaluation sum;
-    an_work work = {floats, pictures, labels, NULL, &sum};
+    an_work work = work_of(floats, pictures);
 
     AN_TRY(count_check(model, floats != NULL ? (const void *)floats : pictures, count));
     AN_TRY(an__labels_check(labels, count, model->plan->config.classes));
     AN_CHECK(out != NULL, "evaluation is null");
     an_evaluation_init(&sum, sizeof sum);
     AN_TRY(an__struct_read(&sum, out, sizeof sum, sizeof sum, "evaluation"));
+    work.labels = labels;
+    work.evaluation = &sum;
     AN_TRY(run(model, &work, count));
     return an__struct_write(out, &sum, sizeof sum, sizeof sum, "evaluation");
 }
@@ -235,4 +317,138 @@ an_status an_evaluate_images(an_model *model, const an_image *images,
                              an_evaluation *evaluation)
 {
     return evaluate(model, NULL, images, labels, count, evaluation);
+}
+
+an_status an_score(const float *probabilities, uint32_t classes, const int32_t *labels,
+                   uint32_t count, an_evaluation *out)
+{
+    an_evaluation sum;
+    uint32_t i;
+
+    AN_CHECK(probabilities != NULL, "probabilities is null");
+    AN_CHECK(classes >= 2 && classes <= 65536, "classes is %u: must be 2 to 65536",
+             classes);
+    AN_CHECK(count >= 1 && count <= 1048576, "count is %u: must be 1 to 1048576", count);
+    AN_TRY(an__labels_check(labels, count, classes));
+    AN_CHECK(out != NULL, "evaluation is null");
+    an_evaluation_init(&sum, sizeof sum);
+    AN_TRY(an__struct_read(&sum, out, sizeof sum, sizeof sum, "evaluation"));
+    for (i = 0; i < count; i++) {
+        const float *row = probabilities + (size_t)i * classes;
+        float p = row[labels[i]];
+
+        AN_CHECK(p >= 0 && p <= 1.001f, "probabilities[%u][%ld] is %g: must be 0 to 1", i,
+                 (long)labels[i], (double)p);
+        sum.top1 += an__top(row, classes, labels[i], 1);
+        sum.top5 += an__top(row, classes, labels[i], 5);
+        sum.loss -= log(p > FLT_MIN ? (double)p : (double)FLT_MIN);
+    }
+    sum.count += count;
+    return an__struct_write(out, &sum, sizeof sum, sizeof sum, "evaluation");
+}
+
+/* --- activations by name -------------------------------------------------------------- */
+
+/* The layer's own row, null for "prob" or none. */
+static const an_layer_info *layer_of(const an_plan *plan, const char *name,
+                                     uint32_t *index)
+{
+    for (*index = 0; *index < plan->row.layers; ++*index)
+        if (strcmp(plan->layers[*index].name, name) == 0) return &plan->layers[*index];
+    return NULL;
+}
+
+static int is_linear(const an_op *op)
+{
+    return op->kind == AN_OP_CONV || op->kind == AN_OP_DENSE;
+}
+
+/* Whether the layer's value at `point` is what the operation leaves. */
+static int reaches(const an_op *op, uint32_t point)
+{
+    if (point == AN_POINT_LINEAR) return is_linear(op);
+    if (point == AN_POINT_ACTIVATION) return op->kind == AN_OP_ACTIVATION;
+    return op->kind != AN_OP_EXCHANGE; /* the last of them */
+}
+
+static an_status find_spot(const an_model *model, const char *layer, uint32_t point,
+                           an_spot *spot)
+{
+    const an_plan *plan = model->plan;
+    const an_tensor *tensor;
+    uint32_t index, i;
+
+    AN_CHECK(layer != NULL, "layer is null");
+    AN_CHECK(point >= AN_POINT_LINEAR && point <= AN_POINT_OUTPUT,
+             "point is %u: not one of an_point", point);
+    memset(spot, 0, sizeof *spot);
+    spot->prob = strcmp(layer, "prob") == 0;
+    if (spot->prob) index = plan->row.layers - 1;
+    if (!spot->prob && layer_of(plan, layer, &index) == NULL)
+        return an__fail(AN_ERROR_ARGUMENT, "layer is \"%.20s\": the model has none such",
+                        layer);
+    AN_CHECK(point != AN_POINT_ACTIVATION || strchr(plan->layers[index].stages, 'a'),
+             "point is AN_POINT_ACTIVATION: %s has no non-linearity", layer);
+    for (i = 0; i < plan->op_count; i++) {
+        const an_op *op = &plan->ops[i];
+
+        if (op->layer != index || !reaches(op, point)) continue;
+        spot->tensor[op->tower] = op->out;
+        if (op->tower + 1 > spot->towers) spot->towers = op->tower + 1;
+        spot->end = i + 1;
+    }
+    tensor = &plan->tensors[spot->tensor[0]];
+    spot->shape[0] = tensor->maps * spot->towers;
+    spot->shape[1] = tensor->height;
+    spot->shape[2] = tensor->width;
+    spot->numbers = tensor->count * spot->towers;
+    return AN_OK;
+}
+
+an_status an_activation_count(const an_model *model, const char *layer, uint32_t point,
+                              size_t *count, uint32_t shape[3])
+{
+    an_spot spot;
+
+    AN_TRY(an__model_check(model));
+    AN_TRY(find_spot(model, layer, point, &spot));
+    AN_CHECK(count != NULL, "count is null");
+    *count = spot.numbers;
+    if (shape != NULL) memcpy(shape, spot.shape, sizeof spot.shape);
+    return AN_OK;
+}
+
+static an_status infer_layer(an_model *model, an_work *work, uint32_t count,
+                             const char *layer, uint32_t point, float *out)
+{
+    an_spot spot;
+
+    AN_TRY(count_check(model,
+                       work->floats != NULL ? (const void *)work->floats : work->pictures,
+                       count));
+    AN_TRY(find_spot(model, layer, point, &spot));
+    AN_CHECK(out != NULL, "out is null");
+    if (spot.prob) {
+        work->probabilities = out;
+    } else {
+        work->activations = out;
+        work->spot = &spot;
+    }
+    return run(model, work, count);
+}
+
+an_status an_infer_layer(an_model *model, const float *images, uint32_t count,
+                         const char *layer, uint32_t point, float *out)
+{
+    an_work work = work_of(images, NULL);
+
+    return infer_layer(model, &work, count, layer, point, out);
+}
+
+an_status an_infer_layer_images(an_model *model, const an_image *images, uint32_t count,
+                                const char *layer, uint32_t point, float *out)
+{
+    an_work work = work_of(NULL, images);
+
+    return infer_layer(model, &work, count, layer, point, out);
 }

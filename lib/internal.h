@@ -9,6 +9,7 @@
 #define AN_INTERNAL_H
 
 #include <pthread.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "alexnet.h"
@@ -112,7 +113,14 @@ void an__philox(uint64_t seed, const uint32_t counter[4], uint32_t out[4]);
 
 /* Which of the independent sequences of one seed; the third word of the counter's high
  * part. The layer or parameter number is added. */
-enum { AN_STREAM_DROPOUT = 0x100, AN_STREAM_VIEW = 0x200, AN_STREAM_INIT = 0x300 };
+enum {
+    AN_STREAM_DROPOUT = 0x100,
+    AN_STREAM_VIEW = 0x200, /* of an_train_step_images() */
+    AN_STREAM_INIT = 0x300,
+    AN_STREAM_LOADER_ORDER = 0x400,
+    AN_STREAM_LOADER_VIEW = 0x500,
+    AN_STREAM_LOADER_COLOUR = 0x600
+};
 
 /* Four words for position 4 * block .. 4 * block + 3 of a stream at an iteration. */
 void an__random4(uint64_t seed, uint32_t stream, uint64_t iteration, uint32_t block,
@@ -262,6 +270,10 @@ typedef struct an_exec {
     float *scores;   /* [batch][classes], host */
     double *losses;  /* [batch] */
     double *seconds; /* profiling: [2][op_count], forward and backward; null else */
+    /* Backward: layers whose weights' gradients are not wanted, and the first that is not
+     * such a one. */
+    unsigned char frozen[AN_MAX_LAYERS];
+    uint32_t lowest;
 } an_exec;
 
 an_status an__exec_create(an_exec **out, an_context *ctx, const an_plan *plan,
@@ -272,11 +284,15 @@ float *an__exec_value(const an_exec *exec, uint32_t tensor);
 
 typedef struct an_dropout_state { /* null: testing */
     uint64_t seed, iteration;
+    uint32_t first; /* place in the step's batch of the first image */
 } an_dropout_state;
 
 /* images: host. Leaves the logits in plan->output. */
 an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
                            const float *images, const an_dropout_state *dropout);
+/* The operations below `end` alone, testing: their values are where they left them. */
+an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch,
+                              const float *images, uint32_t end);
 /* From the gradient of plan->output, in an__exec_gradient(), to all of `g`. */
 an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
                             uint32_t batch, const an_dropout_state *dropout);
@@ -301,6 +317,49 @@ an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t i
                           const float *values);
 an_status an__weights_init(const an_weights *w, const an_model *model);
 
+/* --- pictures (fit.c, preprocess.c) --------------------------------------------------- */
+
+typedef struct an_axis {
+    double step, reach;
+    uint32_t offset, size; /* size: of the input */
+} an_axis;
+
+typedef struct an_fitting { /* a picture, and how it becomes side x side */
+    an_image image;
+    an_axis x, y;
+} an_fitting;
+
+an_status an__image_check(const an_image *given, an_image *image);
+an_fitting an__fitting(const an_image *image, uint32_t side, uint32_t fit);
+/* Columns x .. x + width - 1 of some rows of the fitted picture. */
+void an__fitting_rows(const an_fitting *f, uint32_t x, uint32_t width, uint32_t y,
+                      uint32_t rows, uint8_t *out);
+
+/* How pictures become a model's input. */
+typedef struct an_input {
+    an_preprocessing p;
+    uint32_t size;     /* of a crop */
+    float *mean_image; /* [3][side][side], or null */
+} an_input;
+
+typedef struct an_view { /* of the fitted picture */
+    uint32_t x, y, mirror;
+    float colour[3], divisor; /* (pixel - mean + colour) / divisor */
+} an_view;
+
+an_view an__view(const an_input *input, uint32_t view);
+/* word: three random ones. */
+an_view an__view_random(const an_input *input, uint32_t augment, const uint32_t word[3]);
+an_status an__images_check(const an_image *images, uint32_t count);
+
+#define AN_INPUT_ROWS 16u /* of an image, at most, that one call below does */
+void an__input_rows(const an_input *input, const an_image *image, const an_view *view,
+                    uint32_t first, uint32_t rows, float *out);
+/* Images as network input, on the context's threads. views: one for each image. */
+void an__images_prepare(an_context *ctx, const an_input *input, const an_image *images,
+                        uint32_t count, const an_view *views, float *out);
+size_t an__mean_count(const an_input *input); /* numbers of its mean image */
+
 /* --- model (model.c) ------------------------------------------------------------------ */
 
 typedef struct an_mapping { /* a file's bytes, whose pages parameters may be */
@@ -315,7 +374,7 @@ struct an_model {
     an_queue *queue[AN_MAX_TOWERS]; /* for moving parameters */
     an_weights weights;
     an_mapping mapping; /* if base is not null, weights lie in it */
-    an_preprocessing preprocessing;
+    an_input input;
     char **class_names; /* [classes]; null where none */
     an_trainer *trainer;
     pthread_mutex_t lock; /* guards refs, idle and trainer */
@@ -329,22 +388,10 @@ an_status an__model_check(const an_model *model); /* null, fork */
  * `mapping`. */
 an_status an__model_make(an_model **out, an_context *ctx, const an_model_config *config,
                          float *const *map, const an_mapping *mapping);
+/* A name of up to 255 bytes of UTF-8 in place of what *to has. */
+an_status an__name_copy(an_context *ctx, char **to, const char *name);
 void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
-
-/* --- images (preprocess.c) ------------------------------------------------------------ */
-
-typedef struct an_view { /* of the fitted picture */
-    uint32_t x, y, mirror;
-} an_view;
-
-an_view an__view(const an_model *model, uint32_t view);
-an_view an__view_random(const an_model *model, uint32_t augment, uint64_t seed,
-                        uint64_t iteration, uint32_t index);
-an_status an__images_check(const an_image *images, uint32_t count);
-/* Images as network input, on the context's threads. views: one for each image. */
-void an__images_prepare(const an_model *model, const an_image *images, uint32_t count,
-                        const an_view *views, float *out);
 
 /* --- scores (infer.c) ----------------------------------------------------------------- */
 
@@ -358,18 +405,38 @@ an_status an__forward_loss(an_exec *exec, const an_weights *w, uint32_t batch,
                            const float *images, const int32_t *labels,
                            const an_dropout_state *dropout);
 
-/* --- trainer (trainer.c) -------------------------------------------------------------- */
+/* --- trainer (trainer.c, schedule.c) -------------------------------------------------- */
 
-struct an_trainer {
-    an_model *model;
-    an_trainer_config config; /* resolved */
-    an_exec *exec;
-    an_weights velocity, gradient;
+#define AN_MAX_CHANGES 64u
+
+/* How far a trainer has come: all that its checkpoint keeps beside config and velocities. */
+typedef struct an_progress {
     uint64_t iteration;
     double running_loss; /* mean with a memory of 25 steps */
     uint32_t flat_logged;
-    int has_gradient;
     uint8_t note[AN_TRAINER_NOTE_BYTES];
+    uint32_t epoch, epoch_steps; /* epochs ended, steps since */
+    double best;                 /* validation error; negative: none yet */
+    uint32_t stale, drops; /* epochs without a new best; drops of the plateau rule */
+    float layer_rate[AN_MAX_LAYERS][2]; /* weights, biases; negative: the common one */
+    uint32_t change_count;
+    an_rate_change changes[AN_MAX_CHANGES];
+} an_progress;
+
+struct an_trainer {
+    an_model *model;
+    an_trainer_config config; /* resolved; its rates are those in force */
+    an_exec *exec;            /* for config.micro_batch images */
+    an_weights velocity, gradient;
+    an_weights piece; /* gradient of a micro-batch but the first; if there are several */
+    an_progress at;
+    int has_gradient;
 };
+
+an_status an__trainer_check(const an_trainer *trainer); /* null, fork */
+float an__trainer_rate(const an_trainer *trainer, uint32_t layer, uint32_t is_bias);
+int an__trainer_frozen(const an_trainer *trainer, uint32_t layer);
+an_status an__changes_check(const an_trainer *trainer, const an_rate_change *changes,
+                            uint32_t count);
 
 #endif

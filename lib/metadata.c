@@ -19,31 +19,38 @@ typedef enum an_field_kind {
     KIND_U64,
     KIND_FLOAT,
     KIND_DOUBLE,
-    KIND_BYTES
+    KIND_BYTES,
+    KIND_TEXT
 } an_field_kind;
 
 typedef struct an_field {
     const char *name;
     size_t offset;
     an_field_kind kind;
-    size_t count; /* of an array; of bytes */
+    size_t count;  /* of an array; of bytes */
+    int since_1_1; /* files of 1.0 lack it: what the object has stays */
 } an_field;
 
 #define U32(type, name)                                                                  \
     {                                                                                    \
-#name, offsetof(type, name), KIND_U32, 1                                         \
+#name, offsetof(type, name), KIND_U32, 1, 0                                      \
     }
 #define U64(type, name)                                                                  \
     {                                                                                    \
-#name, offsetof(type, name), KIND_U64, 1                                         \
+#name, offsetof(type, name), KIND_U64, 1, 0                                      \
     }
 #define FLOAT(type, name)                                                                \
     {                                                                                    \
-#name, offsetof(type, name), KIND_FLOAT, 1                                       \
+#name, offsetof(type, name), KIND_FLOAT, 1, 0                                    \
+    }
+/* Added in 1.1. */
+#define ARRAY(type, name, kind, count)                                                   \
+    {                                                                                    \
+#name, offsetof(type, name), kind, count, 1                                      \
     }
 #define END                                                                              \
     {                                                                                    \
-        NULL, 0, KIND_U32, 0                                                             \
+        NULL, 0, KIND_U32, 0, 0                                                          \
     }
 
 /* Not the preset, which stands there by name, nor where and how the model is computed. */
@@ -66,25 +73,48 @@ static const an_field config_fields[] = {U32(an_model_config, classes),
 static const an_field preprocessing_fields[] = {
     U32(an_preprocessing, side),
     U32(an_preprocessing, bgr),
-    {"mean", offsetof(an_preprocessing, mean), KIND_FLOAT, 3},
-    {"scale", offsetof(an_preprocessing, scale), KIND_FLOAT, 3},
+    {"mean", offsetof(an_preprocessing, mean), KIND_FLOAT, 3, 0},
+    {"scale", offsetof(an_preprocessing, scale), KIND_FLOAT, 3, 0},
+    ARRAY(an_preprocessing, fit, KIND_U32, 1),
+    ARRAY(an_preprocessing, mean_moves, KIND_U32, 1),
+    ARRAY(an_preprocessing, colour_deviation, KIND_FLOAT, 3),
+    ARRAY(an_preprocessing, colour_axis, KIND_FLOAT, 9),
     END};
 
-static const an_field trainer_config_fields[] = {U32(an_trainer_config, batch),
-                                                 U32(an_trainer_config, augment),
-                                                 FLOAT(an_trainer_config, rate),
-                                                 FLOAT(an_trainer_config, bias_rate),
-                                                 FLOAT(an_trainer_config, momentum),
-                                                 FLOAT(an_trainer_config, weight_decay),
-                                                 FLOAT(an_trainer_config, bias_decay),
-                                                 U64(an_trainer_config, seed),
-                                                 END};
+static const an_field trainer_config_fields[] = {
+    U32(an_trainer_config, batch),
+    U32(an_trainer_config, augment),
+    FLOAT(an_trainer_config, rate),
+    FLOAT(an_trainer_config, bias_rate),
+    FLOAT(an_trainer_config, momentum),
+    FLOAT(an_trainer_config, weight_decay),
+    FLOAT(an_trainer_config, bias_decay),
+    U64(an_trainer_config, seed),
+    ARRAY(an_trainer_config, micro_batch, KIND_U32, 1),
+    ARRAY(an_trainer_config, plateau_drops, KIND_U32, 1),
+    ARRAY(an_trainer_config, plateau_patience, KIND_U32, 1),
+    ARRAY(an_trainer_config, plateau_factor, KIND_FLOAT, 1),
+    ARRAY(an_trainer_config, plateau_gain, KIND_FLOAT, 1),
+    END};
 
-static const an_field trainer_fields[] = {
-    U64(an_trainer_state, iteration),
-    {"running_loss", offsetof(an_trainer_state, running_loss), KIND_DOUBLE, 1},
-    U32(an_trainer_state, flat_logged),
-    {"note", offsetof(an_trainer_state, note), KIND_BYTES, AN_TRAINER_NOTE_BYTES},
+static const an_field progress_fields[] = {
+    U64(an_progress, iteration),
+    {"running_loss", offsetof(an_progress, running_loss), KIND_DOUBLE, 1, 0},
+    U32(an_progress, flat_logged),
+    {"note", offsetof(an_progress, note), KIND_BYTES, AN_TRAINER_NOTE_BYTES, 0},
+    ARRAY(an_progress, epoch, KIND_U32, 1),
+    ARRAY(an_progress, epoch_steps, KIND_U32, 1),
+    ARRAY(an_progress, best, KIND_DOUBLE, 1),
+    ARRAY(an_progress, stale, KIND_U32, 1),
+    ARRAY(an_progress, drops, KIND_U32, 1),
+    ARRAY(an_progress, layer_rate, KIND_FLOAT, 2 * AN_MAX_LAYERS),
+    END};
+
+static const an_field change_fields[] = {
+    U32(an_rate_change, epoch),
+    {"layer", offsetof(an_rate_change, layer), KIND_TEXT, 16, 0},
+    FLOAT(an_rate_change, rate),
+    FLOAT(an_rate_change, bias_rate),
     END};
 
 /* --- writing ---------------------------------------------------------------------------- */
@@ -121,6 +151,7 @@ static json_t *value_make(const char *at, an_field_kind kind, size_t count)
     case KIND_FLOAT: memcpy(&single, at, sizeof single); return json_real((double)single);
     case KIND_DOUBLE: memcpy(&real, at, sizeof real); return json_real(real);
     case KIND_BYTES: return hex_text((const uint8_t *)at, count);
+    case KIND_TEXT: return json_string(at);
     }
     return NULL;
 }
@@ -168,19 +199,29 @@ static json_t *class_names_make(const an_model *model)
     return NULL;
 }
 
+static json_t *changes_make(const an_progress *at)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    uint32_t i;
+
+    for (i = 0; i < at->change_count; i++)
+        failed |=
+            json_array_append_new(list, fields_make(&at->changes[i], change_fields));
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *trainer_make(const an_trainer *trainer)
 {
-    an_trainer_state state;
-    json_t *json;
+    json_t *json = fields_make(&trainer->at, progress_fields);
+    int failed = 0;
 
-    state.iteration = trainer->iteration;
-    state.running_loss = trainer->running_loss;
-    state.flat_logged = trainer->flat_logged;
-    memcpy(state.note, trainer->note, sizeof state.note);
-    json = fields_make(&state, trainer_fields);
-    if (json_object_set_new(json, "config",
-                            fields_make(&trainer->config, trainer_config_fields)) == 0)
-        return json;
+    failed |= json_object_set_new(json, "schedule", changes_make(&trainer->at));
+    failed |= json_object_set_new(json, "config",
+                                  fields_make(&trainer->config, trainer_config_fields));
+    if (!failed) return json;
     json_decref(json);
     return NULL;
 }
@@ -196,8 +237,8 @@ json_t *an__metadata_make(const an_model *model, const an_trainer *trainer)
     failed |= json_object_set_new(json, "arch", json_string(model->plan->row.name));
     failed |= json_object_set_new(json, "config",
                                   fields_make(&model->plan->config, config_fields));
-    failed |= json_object_set_new(
-        json, "preprocessing", fields_make(&model->preprocessing, preprocessing_fields));
+    failed |= json_object_set_new(json, "preprocessing",
+                                  fields_make(&model->input.p, preprocessing_fields));
     failed |= json_object_set_new(json, "class_names", class_names_make(model));
     if (trainer != NULL)
         failed |= json_object_set_new(json, "trainer", trainer_make(trainer));
@@ -255,6 +296,11 @@ static int value_read(const json_t *json, char *at, an_field_kind kind, size_t c
     case KIND_FLOAT: memcpy(at, &single, sizeof single); return json_is_number(json);
     case KIND_DOUBLE: memcpy(at, &real, sizeof real); return json_is_number(json);
     case KIND_BYTES: return hex_read(json, (uint8_t *)at, count);
+    case KIND_TEXT:
+        if (!json_is_string(json) || json_string_length(json) >= count) return 0;
+        memset(at, 0, count);
+        memcpy(at, json_string_value(json), json_string_length(json));
+        return 1;
     }
     return 0;
 }
@@ -273,6 +319,7 @@ static an_status fields_read(const json_t *json, void *object, const an_field *f
         char *at = (char *)object + field->offset;
         size_t i;
 
+        if (value == NULL && field->since_1_1) continue;
         if (field->kind == KIND_FLOAT && field->count > 1) {
             if (json_array_size(value) != field->count) return bad(section, field->name);
             for (i = 0; i < field->count; i++)
@@ -330,7 +377,7 @@ an_status an__metadata_apply(const json_t *metadata, an_model *model)
     an_preprocessing p;
     size_t i;
 
-    an_preprocessing_init(&p, sizeof p);
+    p = model->input.p;
     AN_TRY(fields_read(json_object_get(metadata, "preprocessing"), &p,
                        preprocessing_fields, "preprocessing"));
     AN_TRY(an_model_set_preprocessing(model, &p));
@@ -347,17 +394,52 @@ an_status an__metadata_apply(const json_t *metadata, an_model *model)
     return AN_OK;
 }
 
-an_status an__metadata_trainer(const json_t *metadata, an_trainer_state *state)
+static an_status trainer_section(const json_t *metadata, const json_t **out)
 {
-    const json_t *trainer = json_object_get(metadata, "trainer");
-
-    if (!json_is_object(trainer))
+    *out = json_object_get(metadata, "trainer");
+    if (!json_is_object(*out))
         return an__fail(AN_ERROR_FORMAT, "the file is a model's, without a trainer");
-    memset(state, 0, sizeof *state);
-    an_trainer_config_init(&state->config, sizeof state->config);
-    AN_TRY(fields_read(trainer, state, trainer_fields, "trainer"));
-    return fields_read(json_object_get(trainer, "config"), &state->config,
-                       trainer_config_fields, "trainer's config");
+    return AN_OK;
+}
+
+an_status an__metadata_trainer_config(const json_t *metadata, an_trainer_config *config)
+{
+    const json_t *trainer;
+
+    AN_TRY(trainer_section(metadata, &trainer));
+    an_trainer_config_init(config, sizeof *config);
+    return fields_read(json_object_get(trainer, "config"), config, trainer_config_fields,
+                       "trainer's config");
+}
+
+static an_status changes_read(const json_t *list, an_trainer *trainer)
+{
+    an_progress *at = &trainer->at;
+    uint32_t i;
+
+    if (list == NULL) return AN_OK; /* a file of 1.0 */
+    if (!json_is_array(list) || json_array_size(list) > AN_MAX_CHANGES)
+        return bad("trainer", "schedule");
+    at->change_count = (uint32_t)json_array_size(list);
+    for (i = 0; i < at->change_count; i++) {
+        an_rate_change_init(&at->changes[i], sizeof at->changes[i]);
+        AN_TRY(fields_read(json_array_get(list, i), &at->changes[i], change_fields,
+                           "schedule"));
+    }
+    return an__changes_check(trainer, at->changes, at->change_count);
+}
+
+an_status an__metadata_trainer(const json_t *metadata, an_trainer *trainer)
+{
+    const json_t *section;
+    uint32_t i;
+
+    AN_TRY(trainer_section(metadata, &section));
+    AN_TRY(fields_read(section, &trainer->at, progress_fields, "trainer"));
+    for (i = 0; i < 2 * AN_MAX_LAYERS; i++)
+        if (!(trainer->at.layer_rate[i / 2][i % 2] <= 1000))
+            return bad("trainer", "layer_rate");
+    return changes_read(json_object_get(section, "schedule"), trainer);
 }
 
 an_status an__metadata_same(const json_t *metadata, const an_model *model)

@@ -19,15 +19,9 @@ an_status an__metadata_config(const json_t *metadata, an_model_config *config);
 /* Preprocessing and class names, onto a model. */
 an_status an__metadata_apply(const json_t *metadata, an_model *model);
 
-typedef struct an_trainer_state {
-    an_trainer_config config;
-    uint64_t iteration;
-    double running_loss;
-    uint32_t flat_logged;
-    uint8_t note[AN_TRAINER_NOTE_BYTES];
-} an_trainer_state;
-
-an_status an__metadata_trainer(const json_t *metadata, an_trainer_state *state);
+an_status an__metadata_trainer_config(const json_t *metadata, an_trainer_config *config);
+/* Onto a trainer made with that config. */
+an_status an__metadata_trainer(const json_t *metadata, an_trainer *trainer);
 /* STATE if the network that the file was written for is not the model's. */
 an_status an__metadata_same(const json_t *metadata, const an_model *model);
 

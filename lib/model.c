@@ -44,6 +44,7 @@ static void model_free(an_model *model)
     for (i = 0; model->class_names != NULL && i < model->plan->config.classes; i++)
         an__free(ctx, model->class_names[i]);
     an__free(ctx, model->class_names);
+    an__free(ctx, model->input.mean_image);
     an__free(ctx, model->plan);
     pthread_mutex_destroy(&model->lock);
     an__free(ctx, model);
@@ -67,11 +68,18 @@ void an_model_destroy(an_model *model)
     if (model != NULL) an__model_release(model);
 }
 
+/* Principal axes of the 2012 training set's colours, R, G, B, and its standard deviations
+ * along them (the data that ships with cc2: input_meta). */
+static const float colours_2012[3] = {121.7801f, 37.0939f, 19.7208f};
+static const float axes_2012[3][3] = {{-0.56351f, -0.57618f, -0.59200f},
+                                      {-0.71258f, -0.02354f, 0.70120f},
+                                      {0.41796f, -0.81698f, 0.39731f}};
+
 /* What the images of a preset are like, for its size of input. */
 static void preset_preprocessing(an_model *model)
 {
     const an_arch_row *row = &model->plan->row;
-    an_preprocessing *p = &model->preprocessing;
+    an_preprocessing *p = &model->input.p;
     uint32_t margin = row->side - row->image_size;
 
     an_preprocessing_init(p, sizeof *p);
@@ -79,6 +87,9 @@ static void preset_preprocessing(an_model *model)
     p->bgr = row->bgr;
     memcpy(p->mean, row->mean, sizeof p->mean);
     memcpy(p->scale, row->scale, sizeof p->scale);
+    memcpy(p->colour_deviation, colours_2012, sizeof colours_2012);
+    memcpy(p->colour_axis, axes_2012, sizeof axes_2012);
+    model->input.size = model->plan->config.image_size;
 }
 
 static void map_weights(an_model *model, float *const *map)
@@ -248,24 +259,29 @@ static int utf8_valid(const unsigned char *s)
     return 1;
 }
 
-an_status an_model_set_class_name(an_model *model, uint32_t index, const char *name)
+an_status an__name_copy(an_context *ctx, char **to, const char *name)
 {
     char *copy;
     size_t length;
 
-    AN_TRY(an__model_check(model));
-    AN_CHECK(index < model->plan->config.classes, "index is %u: the model has %u classes",
-             index, model->plan->config.classes);
     AN_CHECK(name != NULL, "name is null");
     length = strlen(name);
     AN_CHECK(length <= 255, "name is %zu bytes long: must be at most 255", length);
     AN_CHECK(utf8_valid((const unsigned char *)name), "name is not UTF-8");
-    copy = an__alloc(model->ctx, length + 1);
+    copy = an__alloc(ctx, length + 1);
     if (copy == NULL) return AN_ERROR_MEMORY;
     memcpy(copy, name, length + 1);
-    an__free(model->ctx, model->class_names[index]);
-    model->class_names[index] = copy;
+    an__free(ctx, *to);
+    *to = copy;
     return AN_OK;
+}
+
+an_status an_model_set_class_name(an_model *model, uint32_t index, const char *name)
+{
+    AN_TRY(an__model_check(model));
+    AN_CHECK(index < model->plan->config.classes, "index is %u: the model has %u classes",
+             index, model->plan->config.classes);
+    return an__name_copy(model->ctx, &model->class_names[index], name);
 }
 
 const char *an_model_class_name(const an_model *model, uint32_t index)
@@ -343,4 +359,63 @@ an_status an_parameter_set(an_model *model, uint32_t index, const float *values,
     for (i = 0; i < count; i++)
         AN_CHECK(isfinite(values[i]), "values[%zu] is not finite", i);
     return an__weights_set(&model->weights, model, index, values);
+}
+
+/* --- from another model --------------------------------------------------------------- */
+
+static int same_shape(const an_param *a, const an_param *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->dims == b->dims &&
+           memcmp(a->shape, b->shape, sizeof a->shape) == 0;
+}
+
+static an_status transfer_parameters(an_model *to, const an_model *from, float *values,
+                                     uint32_t *count)
+{
+    uint32_t i, j;
+
+    for (i = 0; i < to->plan->param_count; i++)
+        for (j = 0; j < from->plan->param_count; j++)
+            if (same_shape(&to->plan->params[i], &from->plan->params[j])) {
+                AN_TRY(an__weights_get(&from->weights, from, j, values));
+                AN_TRY(an__weights_set(&to->weights, to, i, values));
+                ++*count;
+            }
+    return AN_OK;
+}
+
+static an_status transfer_preprocessing(an_model *to, const an_model *from)
+{
+    const an_input *input = &from->input;
+
+    if (input->size != to->input.size) return AN_OK;
+    AN_TRY(an_model_set_mean_image(to, NULL, 0));
+    AN_TRY(an_model_set_preprocessing(to, &input->p));
+    if (input->mean_image == NULL) return AN_OK;
+    return an_model_set_mean_image(to, input->mean_image, an__mean_count(input));
+}
+
+an_status an_model_transfer(an_model *to, const an_model *from, uint32_t *copied)
+{
+    size_t most = 0;
+    uint32_t i, count = 0;
+    float *values;
+    an_status status;
+
+    AN_TRY(an__model_check(to));
+    AN_TRY(an__model_check(from));
+    AN_CHECK(to != from, "from is the model itself");
+    if (to->trainer != NULL) return an__fail(AN_ERROR_STATE, "the model has a trainer");
+    for (i = 0; i < to->plan->param_count; i++)
+        if (to->plan->params[i].count > most) most = to->plan->params[i].count;
+    values = an__alloc(to->ctx, most * sizeof *values);
+    if (values == NULL) return AN_ERROR_MEMORY;
+    status = transfer_parameters(to, from, values, &count);
+    an__free(to->ctx, values);
+    if (status == AN_OK && count == 0)
+        status = an__fail(AN_ERROR_STATE,
+                          "from has no parameter of this model's names and shapes");
+    if (status == AN_OK) status = transfer_preprocessing(to, from);
+    if (status == AN_OK && copied != NULL) *copied = count;
+    return status;
 }

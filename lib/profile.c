@@ -86,7 +86,7 @@ static an_status profile_update(an_profile *p, an_model *model)
 static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
                               int training)
 {
-    const an_dropout_state dropout = {0, 0};
+    const an_dropout_state dropout = {0, 0, 0};
     const an_plan *plan = model->plan;
 
     memset(p->exec->seconds, 0, 2 * plan->op_count * sizeof(double));

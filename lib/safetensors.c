@@ -12,9 +12,13 @@
 
 /* --- numbers ---------------------------------------------------------------------------- */
 
+static const char *const dtype_names[] = {"F32", "F16", "BF16", "I32", "U64"};
+
 size_t an__dtype_bytes(an_dtype dtype)
 {
-    return dtype == AN_F32 ? 4 : dtype == AN_OTHER ? 0 : 2;
+    static const size_t bytes[] = {4, 2, 2, 4, 8, 0};
+
+    return bytes[dtype];
 }
 
 /* IEEE 754 half precision: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
@@ -56,10 +60,11 @@ static an_status bad(const char *name, const char *what)
 
 static an_dtype dtype_of(const char *text)
 {
-    if (strcmp(text, "F32") == 0) return AN_F32;
-    if (strcmp(text, "F16") == 0) return AN_F16;
-    if (strcmp(text, "BF16") == 0) return AN_BF16;
-    return AN_OTHER;
+    uint32_t i;
+
+    for (i = 0; i < AN_OTHER; i++)
+        if (strcmp(text, dtype_names[i]) == 0) break;
+    return (an_dtype)i;
 }
 
 static int natural(const json_t *json, uint64_t *out)
@@ -229,6 +234,27 @@ static an_status write_text(const char *text, size_t length, an_write_fn write,
     }
     if (padding > 0 && write(spaces, padding, user) != 0) return AN_ERROR_IO;
     return AN_OK;
+}
+
+int an__header_add(json_t *json, const char *name, an_dtype dtype, const uint64_t *shape,
+                   uint32_t dims, uint64_t *at)
+{
+    json_t *entry = json_object(), *sizes = json_array(), *offsets = json_array();
+    uint64_t bytes = an__dtype_bytes(dtype);
+    uint32_t i;
+    int failed = 0;
+
+    for (i = 0; i < dims; i++) {
+        failed |= json_array_append_new(sizes, json_integer((json_int_t)shape[i]));
+        bytes *= shape[i];
+    }
+    failed |= json_array_append_new(offsets, json_integer((json_int_t)*at));
+    failed |= json_array_append_new(offsets, json_integer((json_int_t)(*at + bytes)));
+    failed |= json_object_set_new(entry, "dtype", json_string(dtype_names[dtype]));
+    failed |= json_object_set_new(entry, "shape", sizes);
+    failed |= json_object_set_new(entry, "data_offsets", offsets);
+    *at += bytes;
+    return failed | json_object_set_new(json, name, entry);
 }
 
 an_status an__header_write(json_t *json, an_write_fn write, void *user)

@@ -12,7 +12,7 @@
 #define AN_HEADER_LIMIT ((size_t)8 << 20) /* bytes: room for 65,536 class names */
 #define AN_PIECE ((size_t)1 << 20)        /* bytes handed to a writer at once */
 
-typedef enum an_dtype { AN_F32, AN_F16, AN_BF16, AN_OTHER } an_dtype;
+typedef enum an_dtype { AN_F32, AN_F16, AN_BF16, AN_I32, AN_U64, AN_OTHER } an_dtype;
 
 typedef struct an_entry {
     const char *name; /* in the header's JSON */
@@ -40,9 +40,13 @@ const an_entry *an__header_find(const an_header *header, const char *name);
 
 /* Bytes of one number; 0 for AN_OTHER. */
 size_t an__dtype_bytes(an_dtype dtype);
-/* `count` numbers of a file to float32. */
+/* `count` numbers of a file, of one of the first three kinds, to float32. */
 void an__dtype_convert(an_dtype dtype, const void *from, size_t count, float *to);
 
+/* Adds a tensor of up to four dimensions at byte *at, and moves *at behind it; nonzero: no
+ * memory. */
+int an__header_add(json_t *json, const char *name, an_dtype dtype, const uint64_t *shape,
+                   uint32_t dims, uint64_t *at);
 /* Writes length and header: padded with spaces, so that the tensors begin at a multiple of
  * 64 bytes. */
 an_status an__header_write(json_t *json, an_write_fn write, void *user);

@@ -6,6 +6,9 @@
 
 #include "internal.h"
 
+/* sizeof in 1.0 */
+#define LEAST_CONFIG offsetof(an_trainer_config, micro_batch)
+
 /* --- life ----------------------------------------------------------------------------- */
 
 static void trainer_free(an_trainer *trainer)
@@ -15,6 +18,7 @@ static void trainer_free(an_trainer *trainer)
     an__exec_destroy(trainer->exec);
     an__weights_free(&trainer->velocity, model);
     an__weights_free(&trainer->gradient, model);
+    an__weights_free(&trainer->piece, model);
     an__free(model->ctx, trainer);
 }
 
@@ -23,9 +27,11 @@ static an_status trainer_fill(an_trainer *trainer)
     an_model *model = trainer->model;
 
     AN_TRY(an__exec_create(&trainer->exec, model->ctx, model->plan, model->slots,
-                           trainer->config.batch, 1));
+                           trainer->config.micro_batch, 1));
     AN_TRY(an__weights_alloc(&trainer->velocity, model));
     AN_TRY(an__weights_alloc(&trainer->gradient, model));
+    if (trainer->config.micro_batch < trainer->config.batch)
+        AN_TRY(an__weights_alloc(&trainer->piece, model));
     /* Here rather than when first needed: a step allocates nothing. */
     return an__exec_staging(trainer->exec) != NULL ? AN_OK : AN_ERROR_MEMORY;
 }
@@ -35,6 +41,7 @@ static void resolve(an_trainer_config *config, const an_arch_row *row)
     if (config->bias_rate < 0) config->bias_rate = config->rate * row->bias_rate_factor;
     if (config->bias_decay < 0)
         config->bias_decay = row->bias_decays ? config->weight_decay : 0;
+    if (config->micro_batch == 0) config->micro_batch = config->batch;
 }
 
 /* A model has one trainer at a time: the first to claim it. */
@@ -59,12 +66,13 @@ an_status an_trainer_create(an_trainer **out, an_model *model,
     an_trainer_config config;
     an_trainer *trainer;
     an_status status;
+    uint32_t i;
 
     AN_CHECK(out != NULL, "out is null");
     AN_TRY(an__model_check(model));
     an_trainer_config_init(&config, sizeof config);
     if (given != NULL)
-        AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
+        AN_TRY(an__struct_read(&config, given, sizeof config, LEAST_CONFIG, "config"));
     AN_TRY(an__trainer_config_check(&config));
     resolve(&config, &model->plan->row);
 
@@ -72,6 +80,9 @@ an_status an_trainer_create(an_trainer **out, an_model *model,
     if (trainer == NULL) return AN_ERROR_MEMORY;
     trainer->model = model;
     trainer->config = config;
+    trainer->at.best = -1;
+    for (i = 0; i < AN_MAX_LAYERS; i++)
+        trainer->at.layer_rate[i][0] = trainer->at.layer_rate[i][1] = -1;
     status = trainer_fill(trainer);
     if (status == AN_OK) status = claim(model, trainer);
     if (status != AN_OK) {
@@ -106,7 +117,9 @@ static an_status gradients_check(const an_trainer *trainer)
         for (t = 0; t < plan->towers; t++) {
             int finite = 1;
 
-            if (plan->params[i].part[t] == 0) continue;
+            if (plan->params[i].part[t] == 0 ||
+                trainer->exec->frozen[plan->params[i].layer])
+                continue;
             AN_TRY(model->slots[t].backend->all_finite(
                 trainer->exec->queue[t], plan->params[i].part[t],
                 trainer->gradient.part[i][t], &finite));
@@ -135,6 +148,8 @@ static an_status update(const an_model *model, an_queue *const queue[AN_MAX_TOWE
     return AN_OK;
 }
 
+/* A rate of 0 leaves the parameter as it is, as in the original: no decay, and its velocity
+ * waits. */
 static an_status update_all(const an_trainer *trainer)
 {
     const an_trainer_config *c = &trainer->config;
@@ -144,9 +159,11 @@ static an_status update_all(const an_trainer *trainer)
     for (i = 0; i < plan->param_count; i++) {
         an_update u;
 
-        u.rate = plan->params[i].is_bias ? c->bias_rate : c->rate;
+        u.rate =
+            an__trainer_rate(trainer, plan->params[i].layer, plan->params[i].is_bias);
         u.decay = plan->params[i].is_bias ? c->bias_decay : c->weight_decay;
         u.momentum = c->momentum;
+        if (u.rate == 0) continue;
         AN_TRY(update(trainer->model, trainer->exec->queue, i, &u, &trainer->gradient,
                       &trainer->velocity));
     }
@@ -164,115 +181,196 @@ static uint32_t note_loss(an_trainer *trainer, double loss)
 
     /* Worse than guessing counts as guessing: a wild start would weigh on the mean for long. */
     if (loss > guess) loss = guess;
-    if (trainer->iteration == 1) trainer->running_loss = loss;
-    trainer->running_loss += (loss - trainer->running_loss) / RUNNING_STEPS;
-    flat = trainer->iteration >= FLAT_STEPS && trainer->running_loss > FLAT_SHARE * guess;
-    if (flat && !trainer->flat_logged)
+    if (trainer->at.iteration == 1) trainer->at.running_loss = loss;
+    trainer->at.running_loss += (loss - trainer->at.running_loss) / RUNNING_STEPS;
+    flat = trainer->at.iteration >= FLAT_STEPS &&
+           trainer->at.running_loss > FLAT_SHARE * guess;
+    if (flat && !trainer->at.flat_logged)
         an__log(
             trainer->model->ctx, AN_LOG_WARNING,
             "after %llu steps the loss is still that of guessing: %.4f, ln(%u) is %.4f",
-            (unsigned long long)trainer->iteration, trainer->running_loss, classes,
+            (unsigned long long)trainer->at.iteration, trainer->at.running_loss, classes,
             guess);
-    if (flat) trainer->flat_logged = 1;
+    if (flat) trainer->at.flat_logged = 1;
     return flat;
 }
 
-static an_status step(an_trainer *trainer, const float *images, const int32_t *labels,
-                      uint32_t count, an_step_stats *out)
+/* What a step was given: preprocessed images or pictures, with labels. */
+typedef struct an_given {
+    const float *floats;
+    const an_image *pictures;
+    const int32_t *labels;
+    uint32_t count;
+} an_given;
+
+#define VIEWS 256u /* on the stack at a time */
+
+/* Pictures first .. first + count - 1 of a step, cropped and mirrored. */
+static const float *stage(const an_trainer *trainer, const an_image *pictures,
+                          uint32_t first, uint32_t count)
+{
+    const an_model *model = trainer->model;
+    size_t numbers = model->plan->tensors[model->plan->input[0]].count;
+    float *staging = trainer->exec->staging;
+    an_view views[VIEWS];
+    uint32_t done, part, i;
+
+    for (done = 0; done < count; done += part) {
+        const char *from = (const char *)pictures + (first + done) * pictures->size;
+
+        part = count - done < VIEWS ? count - done : VIEWS;
+        for (i = 0; i < part; i++) {
+            uint32_t word[4];
+
+            an__random4(trainer->config.seed, AN_STREAM_VIEW, trainer->at.iteration,
+                        first + done + i, word);
+            views[i] = an__view_random(&model->input, trainer->config.augment, word);
+        }
+        an__images_prepare(model->ctx, &model->input,
+                           (const an_image *)(const void *)from, part, views,
+                           staging + done * numbers);
+    }
+    return staging;
+}
+
+/* gradient += piece */
+static an_status add_piece(const an_trainer *trainer)
+{
+    const an_model *model = trainer->model;
+    uint32_t i, t;
+
+    for (i = 0; i < model->plan->param_count; i++)
+        for (t = 0; t < model->plan->towers; t++) {
+            an_queue *queue = trainer->exec->queue[t];
+            size_t count = model->plan->params[i].part[t];
+
+            if (count > 0 && !trainer->exec->frozen[model->plan->params[i].layer])
+                AN_TRY(model->slots[t].backend->exchange(
+                    queue, trainer->gradient.part[i][t], count, queue,
+                    trainer->piece.part[i][t], count, count, 1, 1));
+        }
+    return AN_OK;
+}
+
+/* Forward and backward of a step's images first .. first + count - 1. */
+static an_status do_piece(an_trainer *trainer, const an_given *given, uint32_t first,
+                          uint32_t count)
 {
     an_model *model = trainer->model;
     an_exec *exec = trainer->exec;
-    uint32_t classes = model->plan->config.classes, i;
+    size_t numbers = model->plan->tensors[model->plan->input[0]].count;
+    uint32_t classes = model->plan->config.classes;
+    const float *images;
     an_dropout_state dropout;
+
+    dropout.seed = trainer->config.seed;
+    dropout.iteration = trainer->at.iteration;
+    dropout.first = first;
+    images = given->floats != NULL ? given->floats + first * numbers
+                                   : stage(trainer, given->pictures, first, count);
+    AN_TRY(an__forward_loss(exec, &model->weights, count, images, given->labels + first,
+                            &dropout));
+    if (count < given->count) /* the mean is over all pieces */
+        AN_TRY(exec->slots[0].backend->scale(
+            exec->queue[0], (size_t)count * classes, (float)count / (float)given->count,
+            an__exec_gradient(exec, model->plan->output)));
+    AN_TRY(an__exec_backward(exec, &model->weights,
+                             first == 0 ? &trainer->gradient : &trainer->piece, count,
+                             &dropout));
+    return first == 0 ? AN_OK : add_piece(trainer);
+}
+
+static void note_frozen(an_trainer *trainer)
+{
+    an_exec *exec = trainer->exec;
+    uint32_t layers = trainer->model->plan->row.layers, i;
+
+    exec->lowest = layers;
+    for (i = layers; i-- > 0;) {
+        exec->frozen[i] = (unsigned char)an__trainer_frozen(trainer, i);
+        if (!exec->frozen[i]) exec->lowest = i;
+    }
+}
+
+static an_status step(an_trainer *trainer, const an_given *given, an_step_stats *out)
+{
+    const an_exec *exec = trainer->exec;
+    uint32_t classes = trainer->model->plan->config.classes, done, part, i;
     an_step_stats stats;
 
     an_step_stats_init(&stats, sizeof stats);
     if (out != NULL)
         AN_TRY(an__struct_read(&stats, out, sizeof stats, sizeof stats, "stats"));
-    dropout.seed = trainer->config.seed;
-    dropout.iteration = trainer->iteration;
-    AN_TRY(an__forward_loss(exec, &model->weights, count, images, labels, &dropout));
+    stats.loss = stats.top1 = stats.top5 = 0;
+    note_frozen(trainer);
     trainer->has_gradient = 0;
-    AN_TRY(an__exec_backward(exec, &model->weights, &trainer->gradient, count, &dropout));
+    for (done = 0; done < given->count; done += part) {
+        part = given->count - done < exec->batch ? given->count - done : exec->batch;
+        AN_TRY(do_piece(trainer, given, done, part));
+        for (i = 0; i < part; i++) {
+            const float *row = exec->scores + (size_t)i * classes;
+
+            stats.loss += exec->losses[i] / given->count;
+            stats.top1 += an__top(row, classes, given->labels[done + i], 1);
+            stats.top5 += an__top(row, classes, given->labels[done + i], 5);
+        }
+    }
     AN_TRY(gradients_check(trainer));
     AN_TRY(update_all(trainer));
     trainer->has_gradient = 1;
-    trainer->iteration++;
-
-    stats.loss = stats.top1 = stats.top5 = 0;
-    for (i = 0; i < count; i++) {
-        const float *row = exec->scores + (size_t)i * classes;
-
-        stats.loss += exec->losses[i] / count;
-        stats.top1 += an__top(row, classes, labels[i], 1);
-        stats.top5 += an__top(row, classes, labels[i], 5);
-    }
-    stats.iteration = trainer->iteration;
+    trainer->at.iteration++;
+    trainer->at.epoch_steps++;
+    stats.iteration = trainer->at.iteration;
     stats.flat = note_loss(trainer, stats.loss);
     if (out != NULL)
         return an__struct_write(out, &stats, sizeof stats, sizeof stats, "stats");
     return AN_OK;
 }
 
-static an_status trainer_check(const an_trainer *trainer)
+an_status an__trainer_check(const an_trainer *trainer)
 {
     AN_CHECK(trainer != NULL, "trainer is null");
     return an__model_check(trainer->model);
 }
 
-static an_status step_check(const an_trainer *trainer, const void *images,
-                            const int32_t *labels, uint32_t count)
+static an_status given_check(const an_trainer *trainer, const an_given *given)
 {
-    AN_TRY(trainer_check(trainer));
-    AN_CHECK(images != NULL, "images is null");
-    AN_CHECK(count >= 1 && count <= trainer->config.batch,
-             "count is %u: must be 1 to config.batch, %u", count, trainer->config.batch);
-    return an__labels_check(labels, count, trainer->model->plan->config.classes);
+    AN_TRY(an__trainer_check(trainer));
+    AN_CHECK(given->floats != NULL || given->pictures != NULL, "images is null");
+    AN_CHECK(given->count >= 1 && given->count <= trainer->config.batch,
+             "count is %u: must be 1 to config.batch, %u", given->count,
+             trainer->config.batch);
+    return an__labels_check(given->labels, given->count,
+                            trainer->model->plan->config.classes);
 }
 
 an_status an_train_step(an_trainer *trainer, const float *images, const int32_t *labels,
                         uint32_t count, an_step_stats *stats)
 {
-    AN_TRY(step_check(trainer, images, labels, count));
-    return step(trainer, images, labels, count, stats);
-}
+    an_given given = {images, NULL, labels, count};
 
-#define VIEWS 256u /* on the stack at a time */
+    AN_TRY(given_check(trainer, &given));
+    return step(trainer, &given, stats);
+}
 
 an_status an_train_step_images(an_trainer *trainer, const an_image *images,
                                const int32_t *labels, uint32_t count,
                                an_step_stats *stats)
 {
-    an_view views[VIEWS];
-    uint32_t done, part, i;
-    size_t numbers;
-    float *staging;
+    an_given given = {NULL, images, labels, count};
 
-    AN_TRY(step_check(trainer, images, labels, count));
+    AN_TRY(given_check(trainer, &given));
     AN_TRY(an__images_check(images, count));
-    staging = an__exec_staging(trainer->exec);
-    numbers = trainer->model->plan->tensors[trainer->model->plan->input[0]].count;
-    for (done = 0; done < count; done += part) {
-        const char *from = (const char *)images + done * images->size;
-
-        part = count - done < VIEWS ? count - done : VIEWS;
-        for (i = 0; i < part; i++)
-            views[i] =
-                an__view_random(trainer->model, trainer->config.augment,
-                                trainer->config.seed, trainer->iteration, done + i);
-        an__images_prepare(trainer->model, (const an_image *)(const void *)from, part,
-                           views, staging + done * numbers);
-    }
-    return step(trainer, staging, labels, count, stats);
+    return step(trainer, &given, stats);
 }
 
 /* --- state ---------------------------------------------------------------------------- */
 
 an_status an_trainer_get_config(const an_trainer *trainer, an_trainer_config *config)
 {
-    AN_TRY(trainer_check(trainer));
+    AN_TRY(an__trainer_check(trainer));
     AN_CHECK(config != NULL, "config is null");
-    return an__struct_write(config, &trainer->config, sizeof *config, sizeof *config,
+    return an__struct_write(config, &trainer->config, sizeof *config, LEAST_CONFIG,
                             "config");
 }
 
@@ -280,7 +378,7 @@ an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate)
 {
     an_trainer_config config;
 
-    AN_TRY(trainer_check(trainer));
+    AN_TRY(an__trainer_check(trainer));
     config = trainer->config;
     config.rate = rate;
     config.bias_rate = bias_rate;
@@ -292,7 +390,7 @@ an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate)
 
 uint64_t an_trainer_iteration(const an_trainer *trainer)
 {
-    return trainer != NULL ? trainer->iteration : 0;
+    return trainer != NULL ? trainer->at.iteration : 0;
 }
 
 an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
@@ -300,7 +398,7 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
 {
     const an_param *param;
 
-    AN_TRY(trainer_check(trainer));
+    AN_TRY(an__trainer_check(trainer));
     AN_CHECK(index < trainer->model->plan->param_count,
              "index is %u: the model has %u parameters", index,
              trainer->model->plan->param_count);
@@ -310,23 +408,26 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
              param->name, param->count);
     if (!trainer->has_gradient)
         return an__fail(AN_ERROR_STATE, "no step has been done that left a gradient");
+    if (trainer->exec->frozen[param->layer])
+        return an__fail(AN_ERROR_STATE, "%s: its layer was frozen in the last step",
+                        param->name);
     return an__weights_get(&trainer->gradient, trainer->model, index, values);
 }
 
 an_status an_trainer_set_note(an_trainer *trainer,
                               const uint8_t note[AN_TRAINER_NOTE_BYTES])
 {
-    AN_TRY(trainer_check(trainer));
+    AN_TRY(an__trainer_check(trainer));
     AN_CHECK(note != NULL, "note is null");
-    memcpy(trainer->note, note, sizeof trainer->note);
+    memcpy(trainer->at.note, note, sizeof trainer->at.note);
     return AN_OK;
 }
 
 an_status an_trainer_get_note(const an_trainer *trainer,
                               uint8_t note[AN_TRAINER_NOTE_BYTES])
 {
-    AN_TRY(trainer_check(trainer));
+    AN_TRY(an__trainer_check(trainer));
     AN_CHECK(note != NULL, "note is null");
-    memcpy(note, trainer->note, sizeof trainer->note);
+    memcpy(note, trainer->at.note, sizeof trainer->at.note);
     return AN_OK;
 }

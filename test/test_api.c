@@ -37,7 +37,7 @@ START_TEST(versions_and_names)
     int s;
 
     ck_assert_uint_eq(an_version(), AN_VERSION_NUMBER);
-    ck_assert_str_eq(an_version_string(), "1.0.0");
+    ck_assert_str_eq(an_version_string(), "1.1.0");
     ck_assert_ptr_nonnull(strstr(an_build_info(), an_version_string()));
     ck_assert_str_eq(an_status_string(AN_OK), "ok");
     ck_assert_str_eq(an_status_string(AN_ERROR_DIVERGED), "diverged");

@@ -123,7 +123,11 @@ FROZEN(an_preprocessing, side, 8);
 FROZEN(an_preprocessing, bgr, 12);
 FROZEN(an_preprocessing, mean, 16);
 FROZEN(an_preprocessing, scale, 28);
-LEAST(an_preprocessing, 40);
+FROZEN(an_preprocessing, fit, 40);
+FROZEN(an_preprocessing, mean_moves, 44);
+FROZEN(an_preprocessing, colour_deviation, 48);
+FROZEN(an_preprocessing, colour_axis, 60);
+LEAST(an_preprocessing, 96);
 
 FROZEN(an_evaluation, size, 0);
 FROZEN(an_evaluation, count, 8);
@@ -142,7 +146,12 @@ FROZEN(an_trainer_config, weight_decay, 28);
 FROZEN(an_trainer_config, bias_decay, 32);
 FROZEN(an_trainer_config, reserved, 36);
 FROZEN(an_trainer_config, seed, 40);
-LEAST(an_trainer_config, 48);
+FROZEN(an_trainer_config, micro_batch, 48);
+FROZEN(an_trainer_config, plateau_drops, 52);
+FROZEN(an_trainer_config, plateau_patience, 56);
+FROZEN(an_trainer_config, plateau_factor, 60);
+FROZEN(an_trainer_config, plateau_gain, 64);
+LEAST(an_trainer_config, 72);
 
 FROZEN(an_step_stats, size, 0);
 FROZEN(an_step_stats, loss, 8);
@@ -158,6 +167,104 @@ FROZEN(an_load_config, devices, 8);
 FROZEN(an_load_config, towers, 16);
 FROZEN(an_load_config, copy, 20);
 LEAST(an_load_config, 24);
+
+FROZEN(an_rate_change, size, 0);
+FROZEN(an_rate_change, epoch, 8);
+FROZEN(an_rate_change, layer, 12);
+FROZEN(an_rate_change, rate, 28);
+FROZEN(an_rate_change, bias_rate, 32);
+LEAST(an_rate_change, 40);
+
+FROZEN(an_epoch_info, size, 0);
+FROZEN(an_epoch_info, epoch, 8);
+FROZEN(an_epoch_info, dropped, 12);
+FROZEN(an_epoch_info, drops, 16);
+FROZEN(an_epoch_info, finished, 20);
+FROZEN(an_epoch_info, best, 24);
+FROZEN(an_epoch_info, rate, 32);
+FROZEN(an_epoch_info, bias_rate, 36);
+LEAST(an_epoch_info, 40);
+
+FROZEN(an_pack_info, size, 0);
+FROZEN(an_pack_info, count, 8);
+FROZEN(an_pack_info, bytes, 16);
+FROZEN(an_pack_info, skipped, 24);
+FROZEN(an_pack_info, side, 32);
+FROZEN(an_pack_info, classes, 36);
+FROZEN(an_pack_info, kind, 40);
+FROZEN(an_pack_info, parts, 44);
+FROZEN(an_pack_info, mean, 48);
+FROZEN(an_pack_info, deviation, 60);
+FROZEN(an_pack_info, colour_deviation, 72);
+FROZEN(an_pack_info, colour_axis, 84);
+LEAST(an_pack_info, 120);
+
+FROZEN(an_packing_config, size, 0);
+FROZEN(an_packing_config, side, 8);
+FROZEN(an_packing_config, kind, 12);
+FROZEN(an_packing_config, classes, 16);
+FROZEN(an_packing_config, resume, 20);
+FROZEN(an_packing_config, part_bytes, 24);
+LEAST(an_packing_config, 32);
+
+FROZEN(an_sample, size, 0);
+FROZEN(an_sample, pixels, 8);
+FROZEN(an_sample, width, 16);
+FROZEN(an_sample, height, 20);
+FROZEN(an_sample, row_bytes, 24);
+FROZEN(an_sample, label, 32);
+FROZEN(an_sample, reserved, 36);
+FROZEN(an_sample, scratch, 40);
+LEAST(an_sample, 48);
+
+FROZEN(an_source, size, 0);
+FROZEN(an_source, count, 8);
+FROZEN(an_source, fetch, 16);
+FROZEN(an_source, user, 24);
+FROZEN(an_source, scratch_bytes, 32);
+LEAST(an_source, 40);
+
+FROZEN(an_loader_config, size, 0);
+FROZEN(an_loader_config, batch, 8);
+FROZEN(an_loader_config, workers, 12);
+FROZEN(an_loader_config, ahead, 16);
+FROZEN(an_loader_config, shuffle, 20);
+FROZEN(an_loader_config, augment, 24);
+FROZEN(an_loader_config, crop_group, 28);
+FROZEN(an_loader_config, colour_rule, 32);
+FROZEN(an_loader_config, colour_sigma, 36);
+FROZEN(an_loader_config, colour_divisor, 40);
+FROZEN(an_loader_config, colour_epochs, 44);
+FROZEN(an_loader_config, seed, 48);
+LEAST(an_loader_config, 56);
+
+FROZEN(an_batch, size, 0);
+FROZEN(an_batch, images, 8);
+FROZEN(an_batch, labels, 16);
+FROZEN(an_batch, indices, 24);
+FROZEN(an_batch, count, 32);
+FROZEN(an_batch, epoch, 36);
+FROZEN(an_batch, step, 40);
+FROZEN(an_batch, last, 44);
+LEAST(an_batch, 48);
+
+FROZEN(an_loader_info, size, 0);
+FROZEN(an_loader_info, count, 8);
+FROZEN(an_loader_info, prepared, 16);
+FROZEN(an_loader_info, busy, 24);
+FROZEN(an_loader_info, waited, 32);
+FROZEN(an_loader_info, steps, 40);
+FROZEN(an_loader_info, reserved, 44);
+LEAST(an_loader_info, 48);
+
+FROZEN(an_recipe_info, size, 0);
+FROZEN(an_recipe_info, name, 8);
+FROZEN(an_recipe_info, summary, 32);
+FROZEN(an_recipe_info, epochs, 136);
+FROZEN(an_recipe_info, changes, 140);
+FROZEN(an_recipe_info, unit, 144);
+FROZEN(an_recipe_info, mean_image, 148);
+LEAST(an_recipe_info, 152);
 
 VALUE(AN_OK, 0);
 VALUE(AN_ERROR_ARGUMENT, 1);
@@ -214,6 +321,20 @@ VALUE(AN_VIEW_BOTTOM_RIGHT, 4);
 VALUE(AN_VIEW_MIRRORED, 5);
 VALUE(AN_AUGMENT_CROP, 1);
 VALUE(AN_AUGMENT_MIRROR, 2);
+VALUE(AN_AUGMENT_COLOUR, 4);
+VALUE(AN_FIT_CROP, 0);
+VALUE(AN_FIT_WARP, 1);
+VALUE(AN_FIT_MAX_, 2147483647);
+VALUE(AN_POINT_LINEAR, 1);
+VALUE(AN_POINT_ACTIVATION, 2);
+VALUE(AN_POINT_OUTPUT, 3);
+VALUE(AN_POINT_MAX_, 2147483647);
+VALUE(AN_PACK_RAW, 1);
+VALUE(AN_PACK_JPEG, 2);
+VALUE(AN_PACK_MAX_, 2147483647);
+VALUE(AN_COLOUR_DEVIATION, 0);
+VALUE(AN_COLOUR_EIGENVALUE, 1);
+VALUE(AN_COLOUR_MAX_, 2147483647);
 /* clang-format on */
 
 /* The compiler has tested all of the above; what is left is that size comes first. */

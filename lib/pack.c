@@ -1,0 +1,293 @@
+/*
+ * pack.c - reading a pack: pictures of the mapped parts, by number, for any thread.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "file.h"
+#include "pack.h"
+
+struct an_pack {
+    an_context *ctx;
+    an_index index;
+    an_mapping *parts; /* [index.parts] */
+    an_decode_fn decode;
+    void *user;
+};
+
+void an_pack_close(an_pack *pack)
+{
+    an_context *ctx;
+    uint32_t i;
+
+    if (pack == NULL) return;
+    ctx = pack->ctx;
+    for (i = 0; pack->parts != NULL && i < pack->index.parts; i++)
+        an__file_unmap(&pack->parts[i]);
+    an__free(ctx, pack->parts);
+    an__index_free(&pack->index, ctx);
+    an__free(ctx, pack);
+    an__context_release(ctx);
+}
+
+static an_status open_part(an_pack *pack, const char *folder, uint32_t part)
+{
+    an_mapping *map = &pack->parts[part];
+    char name[32], *path;
+    an_status status;
+
+    an__part_name(name, part);
+    path = an__path_join(pack->ctx, folder, name);
+    if (path == NULL) return AN_ERROR_MEMORY;
+    status = an__file_map(map, path, 0);
+    an__free(pack->ctx, path);
+    if (status != AN_OK) return status;
+    if (map->bytes != pack->index.part_bytes[part])
+        return an__fail(AN_ERROR_FORMAT, "%s has %zu bytes, the index says %llu", name,
+                        map->bytes, (unsigned long long)pack->index.part_bytes[part]);
+    if (map->bytes < AN_PART_HEAD || memcmp(map->base, AN_PART_MAGIC, AN_PART_HEAD) != 0)
+        return an__fail(AN_ERROR_FORMAT, "%s is no part of a pack", name);
+    return AN_OK;
+}
+
+static an_status unfinished(an_context *ctx, const char *folder)
+{
+    char *path = an__path_join(ctx, folder, AN_PACK_JOURNAL);
+    int there = path != NULL && an__file_exists(path);
+
+    an__free(ctx, path);
+    if (there)
+        return an__fail(AN_ERROR_STATE,
+                        "%.160s: preparing this pack was not finished: go on with it",
+                        folder);
+    return AN_OK;
+}
+
+static an_status open_all(an_pack *pack, const char *folder)
+{
+    an_context *ctx = pack->ctx;
+    char *path = an__path_join(ctx, folder, AN_PACK_INDEX);
+    an_status status = AN_ERROR_MEMORY;
+    uint32_t i;
+
+    if (path != NULL && !an__file_exists(path)) status = unfinished(ctx, folder);
+    if (path != NULL && status != AN_ERROR_STATE)
+        status = an__index_read(&pack->index, ctx, path);
+    an__free(ctx, path);
+    if (status != AN_OK) return status;
+    if (pack->index.count == 0) return an__fail(AN_ERROR_FORMAT, "the pack is empty");
+    pack->parts = an__alloc_zero(ctx, pack->index.parts * sizeof *pack->parts);
+    if (pack->parts == NULL) return AN_ERROR_MEMORY;
+    for (i = 0; i < pack->index.parts; i++) AN_TRY(open_part(pack, folder, i));
+    AN_CHECK(pack->index.kind == AN_PACK_RAW || pack->decode != NULL,
+             "decode is null: the pack's pictures are JPEG");
+    return AN_OK;
+}
+
+an_status an_pack_open(an_pack **out, an_context *ctx, const char *folder,
+                       an_decode_fn decode, void *user)
+{
+    an_pack *pack;
+    an_status status;
+
+    AN_TRY(an__context_check(ctx));
+    AN_CHECK(out != NULL, "out is null");
+    AN_CHECK(folder != NULL, "folder is null");
+    pack = an__alloc_zero(ctx, sizeof *pack);
+    if (pack == NULL) return AN_ERROR_MEMORY;
+    an__context_retain(ctx);
+    pack->ctx = ctx;
+    pack->decode = decode;
+    pack->user = user;
+    status = open_all(pack, folder);
+    if (status != AN_OK) {
+        an_pack_close(pack);
+        return status;
+    }
+    *out = pack;
+    return AN_OK;
+}
+
+static an_status pack_check(const an_pack *pack)
+{
+    AN_CHECK(pack != NULL, "pack is null");
+    return an__context_check(pack->ctx);
+}
+
+an_status an_pack_describe(const an_pack *pack, an_pack_info *out)
+{
+    an_pack_info info;
+    an_colours colours;
+    uint32_t i;
+
+    AN_TRY(pack_check(pack));
+    AN_CHECK(out != NULL, "info is null");
+    an_pack_info_init(&info, sizeof info);
+    info.count = pack->index.count;
+    for (i = 0; i < pack->index.parts; i++) info.bytes += pack->index.part_bytes[i];
+    info.skipped = pack->index.skipped;
+    info.side = pack->index.side;
+    info.classes = pack->index.classes;
+    info.kind = pack->index.kind;
+    info.parts = pack->index.parts;
+    an__colours_of(&pack->index, &colours);
+    memcpy(info.mean, colours.mean, sizeof info.mean);
+    memcpy(info.deviation, colours.deviation, sizeof info.deviation);
+    memcpy(info.colour_deviation, colours.colour_deviation, sizeof info.colour_deviation);
+    memcpy(info.colour_axis, colours.colour_axis, sizeof info.colour_axis);
+    return an__struct_write(out, &info, sizeof info, sizeof info, "info");
+}
+
+const char *an_pack_class_name(const an_pack *pack, uint32_t index)
+{
+    if (pack == NULL || index >= pack->index.classes) return NULL;
+    return pack->index.class_names[index];
+}
+
+/* --- pictures ------------------------------------------------------------------------- */
+
+/* The picture's bytes as they are stored, if its checksum is right. */
+static an_status stored(const an_pack *pack, uint64_t index, const uint8_t **bytes)
+{
+    const an_record *r = &pack->index.records[index];
+    uint64_t part = r->place >> AN_PLACE_BITS;
+
+    *bytes = (const uint8_t *)pack->parts[part].base + (r->place & AN_PLACE_MASK);
+    if (an__check_bytes(*bytes, (size_t)r->bytes) == r->check) return AN_OK;
+    return an__fail(AN_ERROR_FORMAT,
+                    "picture %llu of the pack, in part %llu, is damaged: its checksum is "
+                    "another",
+                    (unsigned long long)index, (unsigned long long)part);
+}
+
+static an_status decoded(const an_pack *pack, uint64_t index, const uint8_t *bytes,
+                         uint8_t *pixels)
+{
+    size_t count = (size_t)pack->index.records[index].bytes;
+
+    if (pack->decode(bytes, count, pack->index.side, pixels, pack->user) == 0)
+        return AN_OK;
+    return an__fail(AN_ERROR_FORMAT, "picture %llu of the pack cannot be decoded",
+                    (unsigned long long)index);
+}
+
+an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixels,
+                       int32_t *label)
+{
+    const uint8_t *bytes;
+
+    AN_TRY(pack_check(pack));
+    AN_CHECK(index < pack->index.count, "index is %llu: the pack has %llu pictures",
+             (unsigned long long)index, (unsigned long long)pack->index.count);
+    if (pixels != NULL) {
+        AN_TRY(stored(pack, index, &bytes));
+        if (pack->index.kind == AN_PACK_RAW)
+            memcpy(pixels, bytes, (size_t)pack->index.records[index].bytes);
+        else
+            AN_TRY(decoded(pack, index, bytes, pixels));
+    }
+    if (label != NULL) *label = pack->index.records[index].label;
+    return AN_OK;
+}
+
+/* For the loader: raw pictures stay where they are, others go to the worker's scratch. */
+static int fetch(uint64_t index, an_sample *sample, void *user)
+{
+    const an_pack *pack = user;
+
+    if (stored(pack, index, &sample->pixels) != AN_OK) return AN_ERROR_FORMAT;
+    if (pack->index.kind != AN_PACK_RAW) {
+        if (decoded(pack, index, sample->pixels, sample->scratch) != AN_OK)
+            return AN_ERROR_FORMAT;
+        sample->pixels = sample->scratch;
+    }
+    sample->width = sample->height = pack->index.side;
+    sample->label = pack->index.records[index].label;
+    return 0;
+}
+
+int an__source_is_pack(const an_source *source)
+{
+    return source->fetch == fetch;
+}
+
+an_status an_pack_source(an_pack *pack, an_source *out)
+{
+    an_source source;
+
+    AN_TRY(pack_check(pack));
+    AN_CHECK(out != NULL, "source is null");
+    an_source_init(&source, sizeof source);
+    source.count = pack->index.count;
+    source.fetch = fetch;
+    source.user = pack;
+    if (pack->index.kind != AN_PACK_RAW)
+        source.scratch_bytes = (size_t)3 * pack->index.side * pack->index.side;
+    return an__struct_write(out, &source, sizeof source, sizeof source, "source");
+}
+
+/* --- for models ----------------------------------------------------------------------- */
+
+an_status an_pack_mean_image(const an_pack *pack, float *mean, size_t count)
+{
+    size_t numbers, i;
+
+    AN_TRY(pack_check(pack));
+    AN_CHECK(mean != NULL, "mean is null");
+    numbers = (size_t)3 * pack->index.side * pack->index.side;
+    AN_CHECK(count == numbers, "count is %zu: must be 3 * side * side, %zu", count,
+             numbers);
+    for (i = 0; i < numbers; i++)
+        mean[i] = (float)((double)pack->index.sums.pixels[i] / (double)pack->index.count);
+    return AN_OK;
+}
+
+static an_status set_mean_image(const an_pack *pack, an_model *model)
+{
+    size_t count = (size_t)3 * pack->index.side * pack->index.side;
+    float *mean = an__alloc(pack->ctx, count * sizeof *mean);
+    an_status status;
+
+    if (mean == NULL) return AN_ERROR_MEMORY;
+    status = an_pack_mean_image(pack, mean, count);
+    if (status == AN_OK) status = an_model_set_mean_image(model, mean, count);
+    an__free(pack->ctx, mean);
+    return status;
+}
+
+an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t unit,
+                                uint32_t mean_image)
+{
+    an_preprocessing p;
+    an_colours colours;
+    uint32_t c, i;
+
+    AN_TRY(pack_check(pack));
+    AN_TRY(an__model_check(model));
+    AN_CHECK(unit <= 1, "unit is %u: must be 0 or 1", unit);
+    AN_CHECK(mean_image <= 1, "mean_image is %u: must be 0 or 1", mean_image);
+    AN_CHECK(pack->index.side >= model->input.size,
+             "the pack's pictures are %u wide: the model's crops are %u",
+             pack->index.side, model->input.size);
+    if (model->trainer != NULL && model->trainer->at.iteration > 0)
+        return an__fail(AN_ERROR_STATE, "the model has been trained with another input");
+    an__colours_of(&pack->index, &colours);
+    p = model->input.p;
+    p.side = pack->index.side;
+    for (c = 0; c < 3; c++) {
+        p.mean[c] = colours.mean[c];
+        /* A colour that never changes is left at its scale. */
+        p.scale[c] = unit ? 1 / fmaxf(colours.deviation[c], 1) : 1;
+    }
+    memcpy(p.colour_deviation, colours.colour_deviation, sizeof p.colour_deviation);
+    memcpy(p.colour_axis, colours.colour_axis, sizeof p.colour_axis);
+    AN_TRY(an_model_set_mean_image(model, NULL, 0));
+    AN_TRY(an_model_set_preprocessing(model, &p));
+    if (mean_image) AN_TRY(set_mean_image(pack, model));
+    for (i = 0; i < pack->index.classes; i++)
+        if (pack->index.classes == model->plan->config.classes &&
+            pack->index.class_names[i] != NULL)
+            AN_TRY(an_model_set_class_name(model, i, pack->index.class_names[i]));
+    return AN_OK;
+}

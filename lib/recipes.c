@@ -1,0 +1,273 @@
+/*
+ * recipes.c - how to train, as data: one table for each recipe.
+ *
+ * Sources: paper - Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 4 and 5; code - the
+ * source code of 2012 that the Computer History Museum published: layer-params-145.cfg, its
+ * comments, which log the changes made by hand, and convdata_jpeg.py.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define MAX_CHANGES 8
+
+typedef struct change_row {
+    uint32_t epoch;
+    const char *layer;     /* "": all; "last": the last layer, whatever its name */
+    float rate, bias_rate; /* negative: as before */
+} change_row;
+
+typedef struct recipe_row {
+    const char *name, *summary;
+    uint32_t arch; /* 0: as it is */
+    uint32_t epochs, unit, mean_image;
+    uint32_t batch;
+    float rate, bias_rate, momentum, weight_decay, bias_decay;
+    uint32_t plateau_drops;
+    uint32_t augment, crop_group, colour_rule;
+    float colour_sigma, colour_divisor;
+    uint32_t colour_epochs;
+    change_row changes[MAX_CHANGES]; /* a null layer ends them */
+} recipe_row;
+
+#define AUGMENT_ALL (AN_AUGMENT_CROP | AN_AUGMENT_MIRROR | AN_AUGMENT_COLOUR)
+
+static const recipe_row rows[] = {
+    {/* code: weights at 0.01, dropped after 25 and 51 epochs; the first layer's to 1e-5 after
+        67, when the colour noise ends, and to nothing after 72; the others' to 1e-5 after 79;
+        stopped after 91. Biases stay at 0.02 and do not decay. One crop for 32 images, noise
+        by standard deviations, all divided by 1.1; the mean image's centre. */
+     "krizhevsky2012",
+     "as the paper's network was trained: rates of weights and biases apart, dropped by "
+     "hand",
+     AN_ARCH_KRIZHEVSKY2012,
+     91,
+     0,
+     1,
+     128,
+     0.01f,
+     0.02f,
+     0.9f,
+     0.0005f,
+     0,
+     0,
+     AUGMENT_ALL,
+     32,
+     AN_COLOUR_DEVIATION,
+     0.1f,
+     1.1f,
+     67,
+     {{25, "", 1e-3f, -1},
+      {51, "", 1e-4f, -1},
+      {67, "conv1", 1e-5f, -1},
+      {72, "conv1", 0, -1},
+      {79, "", 1e-5f, -1},
+      {0, NULL, 0, 0}}},
+    {/* paper, 5: "equal for all layers", divided by ten when the validation error rate stops
+        improving, three times, about 90 epochs; 4.1: noise by eigenvalues. */
+     "paper",
+     "as the paper says: 0.01, divided by ten when the error stops falling, three times",
+     AN_ARCH_PAPER,
+     90,
+     0,
+     1,
+     128,
+     0.01f,
+     0.01f,
+     0.9f,
+     0.0005f,
+     0.0005f,
+     3,
+     AUGMENT_ALL,
+     1,
+     AN_COLOUR_EIGENVALUE,
+     0.1f,
+     1,
+     0,
+     {{0, NULL, 0, 0}}},
+    {/* A tenth of the rate for what is trained already, as Caffe's fine-tuning example has it;
+        ours: the first convolution frozen. The last layer, new, learns ten times as fast. */
+     "fine-tune",
+     "from a trained model to other classes: conv1 frozen, the last layer ten times as "
+     "fast",
+     0,
+     20,
+     0,
+     0,
+     64,
+     0.001f,
+     0.002f,
+     0.9f,
+     0.0005f,
+     0,
+     0,
+     AUGMENT_ALL,
+     1,
+     AN_COLOUR_DEVIATION,
+     0.1f,
+     1,
+     0,
+     {{0, "conv1", 0, 0},
+      {0, "last", 0.01f, 0.02f},
+      {14, "", 0.0001f, 0.0002f},
+      {14, "last", 0.001f, 0.002f},
+      {0, NULL, 0, 0}}},
+    {/* Measured by this project: docs/RESULTS.md. */
+     "small-data",
+     "from nothing on some thousand pictures: torchvision's network, unit variance, "
+     "batch 32",
+     AN_ARCH_TORCHVISION,
+     60,
+     1,
+     0,
+     32,
+     0.01f,
+     0.01f,
+     0.9f,
+     0.0005f,
+     0.0005f,
+     0,
+     AUGMENT_ALL,
+     1,
+     AN_COLOUR_DEVIATION,
+     0.1f,
+     1,
+     0,
+     {{45, "", 1e-3f, 1e-3f}, {55, "", 1e-4f, 1e-4f}, {0, NULL, 0, 0}}},
+};
+
+#define ROWS ((uint32_t)(sizeof rows / sizeof rows[0]))
+
+static uint32_t changes_of(const recipe_row *row)
+{
+    uint32_t count = 0;
+
+    while (row->changes[count].layer != NULL) count++;
+    return count;
+}
+
+static an_status row_find(const char *name, const recipe_row **out)
+{
+    uint32_t i;
+
+    AN_CHECK(name != NULL, "name is null");
+    for (i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].name, name) == 0) {
+            *out = &rows[i];
+            return AN_OK;
+        }
+    return an__fail(AN_ERROR_ARGUMENT, "name is \"%.40s\": there is no such recipe",
+                    name);
+}
+
+an_status an_recipe_find(const char *name, uint32_t *index)
+{
+    const recipe_row *row = NULL;
+
+    AN_CHECK(index != NULL, "index is null");
+    AN_TRY(row_find(name, &row));
+    *index = (uint32_t)(row - rows);
+    return AN_OK;
+}
+
+an_status an_recipe_describe(uint32_t index, an_recipe_info *out)
+{
+    an_recipe_info info;
+
+    AN_CHECK(out != NULL, "info is null");
+    AN_CHECK(index < ROWS, "index is %u: there are %u recipes", index, ROWS);
+    an_recipe_info_init(&info, sizeof info);
+    snprintf(info.name, sizeof info.name, "%s", rows[index].name);
+    snprintf(info.summary, sizeof info.summary, "%s", rows[index].summary);
+    info.epochs = rows[index].epochs;
+    info.changes = changes_of(&rows[index]);
+    info.unit = rows[index].unit;
+    info.mean_image = rows[index].mean_image;
+    return an__struct_write(out, &info, sizeof info, sizeof info, "info");
+}
+
+static an_status apply_trainer(const recipe_row *row, an_trainer_config *out)
+{
+    const size_t least = offsetof(an_trainer_config, micro_batch);
+    an_trainer_config c;
+
+    an_trainer_config_init(&c, sizeof c);
+    AN_TRY(an__struct_read(&c, out, sizeof c, least, "trainer"));
+    c.batch = row->batch;
+    c.augment = row->augment & (AN_AUGMENT_CROP | AN_AUGMENT_MIRROR);
+    c.rate = row->rate;
+    c.bias_rate = row->bias_rate;
+    c.momentum = row->momentum;
+    c.weight_decay = row->weight_decay;
+    c.bias_decay = row->bias_decay;
+    c.plateau_drops = row->plateau_drops;
+    return an__struct_write(out, &c, sizeof c, least, "trainer");
+}
+
+static an_status apply_loader(const recipe_row *row, an_loader_config *out)
+{
+    an_loader_config c;
+
+    an_loader_config_init(&c, sizeof c);
+    AN_TRY(an__struct_read(&c, out, sizeof c, sizeof c, "loader"));
+    c.batch = row->batch;
+    c.augment = row->augment;
+    c.crop_group = row->crop_group;
+    c.colour_rule = row->colour_rule;
+    c.colour_sigma = row->colour_sigma;
+    c.colour_divisor = row->colour_divisor;
+    c.colour_epochs = row->colour_epochs;
+    return an__struct_write(out, &c, sizeof c, sizeof c, "loader");
+}
+
+an_status an_recipe_apply(const char *name, an_model_config *model,
+                          an_trainer_config *trainer, an_loader_config *loader)
+{
+    const recipe_row *row = NULL;
+    an_model_config c;
+
+    AN_TRY(row_find(name, &row));
+    if (model != NULL && row->arch != 0) {
+        an_model_config_init(&c, sizeof c);
+        AN_TRY(an__struct_read(&c, model, sizeof c, sizeof c, "model"));
+        c.arch = row->arch;
+        AN_TRY(an__struct_write(model, &c, sizeof c, sizeof c, "model"));
+    }
+    if (trainer != NULL) AN_TRY(apply_trainer(row, trainer));
+    if (loader != NULL) AN_TRY(apply_loader(row, loader));
+    return AN_OK;
+}
+
+an_status an_recipe_schedule(const char *name, an_trainer *trainer, uint32_t epochs,
+                             float rate)
+{
+    an_rate_change changes[MAX_CHANGES];
+    const recipe_row *row = NULL;
+    uint32_t count, i;
+    float scale;
+
+    AN_TRY(row_find(name, &row));
+    AN_TRY(an__trainer_check(trainer));
+    AN_CHECK(rate >= 0 && rate <= 1000, "rate is %g: must be 0 to 1000", (double)rate);
+    scale = rate > 0 ? rate / row->rate : 1;
+    count = changes_of(row);
+    for (i = 0; i < count; i++) {
+        const change_row *from = &row->changes[i];
+        const an_plan *plan = trainer->model->plan;
+        const char *layer = strcmp(from->layer, "last") == 0
+                                ? plan->layers[plan->row.layers - 1].name
+                                : from->layer;
+
+        an_rate_change_init(&changes[i], sizeof changes[i]);
+        snprintf(changes[i].layer, sizeof changes[i].layer, "%s", layer);
+        changes[i].epoch =
+            epochs == 0 ? from->epoch
+                        : (uint32_t)(((uint64_t)from->epoch * epochs + row->epochs / 2) /
+                                     row->epochs);
+        changes[i].rate = from->rate * scale;
+        changes[i].bias_rate = from->bias_rate * scale;
+    }
+    return an_trainer_set_schedule(trainer, changes, count);
+}
