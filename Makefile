@@ -64,7 +64,7 @@ TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/re
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \
-            libstb-dev check cmake
+            libxxhash-dev libstb-dev libcairo2-dev check cmake
 AFTER    := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 
 all: $(BUILD)/$(SO) $(BUILD)/libalexnet.a $(BUILD)/alexnet.pc $(EXNAMES:%=$(BUILD)/examples/%)
@@ -112,7 +112,9 @@ $(BUILD)/%.cmake: pkgconfig/%.cmake.in include/alexnet.h FORCE
 
 # --- example programs: the public header alone ------------------------------------------
 
-EXC = $(BASE) -Iinclude $(CPPFLAGS) $(CFLAGS) $(SANFLAGS)
+EXC    = $(BASE) -Iinclude $(shell $(PKG_CONFIG) --cflags cairo) $(CPPFLAGS) $(CFLAGS) \
+         $(SANFLAGS)
+EXLIBS = $(shell $(PKG_CONFIG) --libs cairo) -lm -pthread
 
 $(BUILD)/examples/%.o: examples/%.c | $(AFTER)
 	@mkdir -p $(@D)
@@ -121,14 +123,14 @@ $(BUILD)/examples/%.o: examples/%.c | $(AFTER)
 
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(EXCOMMON) $(BUILD)/$(SO)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINKC) $< $(EXCOMMON) $(LDFLAGS) -L$(BUILD) -lalexnet -lm \
+	$(Q)$(CC) $(LINKC) $< $(EXCOMMON) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) \
 	    -Wl,-rpath,'$$ORIGIN/..' -o $@
 
 # For installing: the same without the path to the build folder.
 $(BUILD)/bin/alexnet-%: $(BUILD)/examples/%.o $(EXCOMMON) $(BUILD)/$(SO)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINKC) $< $(EXCOMMON) $(LDFLAGS) -L$(BUILD) -lalexnet -lm -o $@
+	$(Q)$(CC) $(LINKC) $< $(EXCOMMON) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) -o $@
 
 .SECONDARY:
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/canvas.h"
 #include "common/options.h"
-#include "common/picture.h"
 
 static unsigned long scale = 4, columns = 16;
 
@@ -18,28 +18,26 @@ static option table[] = {
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
 /* One kernel, [3][size][size], its smallest weight black and its largest white. */
-static void draw_kernel(picture *p, int left, int top, const float *w, int size, int bgr)
+static void draw_kernel(canvas *page, int left, int top, const float *w, int size,
+                        int bgr)
 {
+    uint8_t pixels[3 * 64 * 64];
     float low = w[0], high = w[0];
-    int i, x, y, c;
+    int i, c;
 
     for (i = 0; i < 3 * size * size; i++) {
         if (w[i] < low) low = w[i];
         if (w[i] > high) high = w[i];
     }
-    for (y = 0; y < size; y++)
-        for (x = 0; x < size; x++) {
-            uint32_t colour = 0;
+    for (i = 0; i < size * size; i++)
+        for (c = 0; c < 3; c++) {
+            float v = w[(bgr ? 2 - c : c) * size * size + i];
 
-            for (c = 0; c < 3; c++) {
-                float v = w[((bgr ? 2 - c : c) * size + y) * size + x];
-
-                colour = colour << 8 |
-                         (uint32_t)(high > low ? 255 * (v - low) / (high - low) : 128);
-            }
-            picture_fill(p, left + x * (int)scale, top + y * (int)scale, (int)scale,
-                         (int)scale, colour);
+            pixels[3 * i + c] =
+                (uint8_t)(high > low ? 255 * (v - low) / (high - low) : 128);
         }
+    canvas_picture(page, left, top, size * (double)scale, size * (double)scale, pixels,
+                   (uint32_t)size, (uint32_t)size);
 }
 
 int main(int argc, char **argv)
@@ -51,7 +49,7 @@ int main(int argc, char **argv)
     an_layer_info second;
     an_context *ctx;
     an_model *model;
-    picture p;
+    canvas *page;
     float *w;
 
     if (operands != 2) usage_error("a model and a picture's name are wanted");
@@ -71,20 +69,20 @@ int main(int argc, char **argv)
     step = kernel * (int)scale + 2;
     rows = (int)((info.shape[0] + columns - 1) / columns);
     if (second.groups == 2 && info.shape[0] / 2 % columns == 0) gap = 8;
-    p = picture_make((uint32_t)(columns * (unsigned long)step + 2),
-                     (uint32_t)(rows * step + 2 + gap), 255);
+    page = canvas_make((double)columns * step + 2, rows * step + 2 + gap);
     for (i = 0; i < (int)info.shape[0]; i++) {
         int below = gap > 0 && i >= (int)info.shape[0] / 2 ? gap : 0;
 
-        draw_kernel(&p, 2 + i % (int)columns * step, 2 + i / (int)columns * step + below,
+        draw_kernel(page, 2 + i % (int)columns * step,
+                    2 + i / (int)columns * step + below,
                     w + (size_t)i * 3 * (size_t)(kernel * kernel), kernel, (int)pre.bgr);
     }
-    if (picture_write_png(&p, argv[2]) != 0) {
-        perror(argv[2]);
+    if (canvas_write_png(page, argv[2]) != 0) {
+        fprintf(stderr, "%s: cannot be written\n", argv[2]);
         return 1;
     }
     printf("%u kernels of %d x %d: %s\n", info.shape[0], kernel, kernel, argv[2]);
-    picture_free(&p);
+    canvas_free(page);
     free(w);
     an_model_destroy(model);
     an_context_destroy(ctx);

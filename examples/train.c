@@ -1,5 +1,5 @@
 /*
- * train.c - trains an AlexNet on a folder of pictures; saves, resumes, draws its curves.
+ * train.c - trains an AlexNet on a pack by a recipe; saves, resumes, draws its curves.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <alexnet.h>
@@ -7,31 +7,43 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "common/chart.h"
-#include "common/dataset.h"
+#include "common/history.h"
 #include "common/options.h"
+#include "common/picture.h"
 #include "common/progress.h"
-#include "common/recipe.h"
+#include "common/scoring.h"
+#include "common/setup.h"
 
-/* Where a run stands, in the trainer's note. */
-typedef struct place {
-    uint64_t fingerprint; /* of the data */
-    uint32_t epoch, step; /* epochs done; steps done of the next */
-    double loss, top1;    /* sums over this epoch's images so far */
-    double seconds, rate; /* this epoch so far; the first rate */
-} place;
+/* What the trainer does not know of the run, in its note. */
+typedef struct note {
+    uint64_t pictures; /* in the pack */
+    double loss, top1; /* sums over this epoch's images so far */
+    float seconds, waited;
+    uint32_t epochs;
+    uint32_t batch, colour_epochs;
+    float colour_sigma, colour_divisor;
+    uint16_t crop_group;
+    uint8_t augment, colour_rule;
+} note;
 
 typedef struct run {
-    recipe recipe;
+    setup setup;
     const char *program, *folder;
     an_context *ctx;
+    an_pack *pack, *val; /* val: null if there is none */
+    an_pack_info info;
     an_model *model;
     an_trainer *trainer;
-    dataset data;
+    an_loader_config loading;
+    an_loader *loader;
     history past;
     progress progress;
-    place at;
+    note at;
+    uint32_t epoch, step, steps; /* epochs done, steps of the next; steps of an epoch */
+    double saved;                /* when */
+    int done;
 } run;
 
 static volatile sig_atomic_t interrupted;
@@ -42,87 +54,127 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
-static const char *beside(const recipe *r, const char *given, const char *suffix)
+static char *join(const char *a, const char *b)
 {
-    char *path;
+    char *text = allocate(strlen(a) + strlen(b) + 1);
 
-    if (given != NULL) return given;
-    path = allocate(strlen(r->out) + strlen(suffix) + 1);
-    sprintf(path, "%s%s", r->out, suffix);
-    return path;
+    strcpy(text, a);
+    return strcat(text, b);
 }
 
-/* --- making or loading ------------------------------------------------------------------- */
+static const char *beside(const setup *s, const char *named, const char *suffix)
+{
+    return named != NULL ? named : join(s->out, suffix);
+}
+
+/* --- beginning --------------------------------------------------------------------------- */
+
+static void open_packs(run *r)
+{
+    const char *train = join(r->folder, "/train"), *val = join(r->folder, "/val");
+
+    if (access(train, F_OK) != 0) train = r->folder;
+    if (r->setup.val != NULL) val = r->setup.val;
+    if (an_pack_open(&r->pack, r->ctx, train, picture_decode, NULL) != AN_OK ||
+        an_pack_describe(r->pack, &r->info) != AN_OK)
+        fail(train);
+    if ((r->setup.val != NULL || access(val, F_OK) == 0) &&
+        an_pack_open(&r->val, r->ctx, val, picture_decode, NULL) != AN_OK)
+        fail(val);
+}
 
 static void begin(run *r)
 {
-    unsigned long classes = r->recipe.classes;
-    uint32_t i;
-
-    /* The number of classes is the folder's, and the size of the pictures the model's: a
-     * model made for two classes says the size. */
-    r->model = recipe_model(&r->recipe, r->ctx, 2);
-    dataset_read(&r->data, r->folder, r->model, recipe_held_out_every(&r->recipe));
-    an_model_destroy(r->model);
-    if (classes != 0 && classes < r->data.classes)
-        usage_error("--classes %lu: the folder has %u", classes, r->data.classes);
-    r->model = recipe_model(&r->recipe, r->ctx,
-                            classes != 0 ? (uint32_t)classes : r->data.classes);
-    for (i = 0; i < r->data.classes; i++)
-        if (an_model_set_class_name(r->model, i, r->data.class_names[i]) != AN_OK)
-            fail(r->data.class_names[i]);
-    recipe_colours(&r->recipe, r->model, &r->data);
-    r->trainer = recipe_trainer(&r->recipe, r->model);
-    r->at.fingerprint = r->data.fingerprint;
-    r->at.rate = r->recipe.rate;
+    r->model = setup_model(&r->setup, r->ctx, r->pack);
+    r->trainer = setup_trainer(&r->setup, r->model, &r->loading);
+    r->at.pictures = r->info.count;
+    r->at.epochs = (uint32_t)r->setup.epochs;
+    r->at.batch = r->loading.batch;
+    r->at.augment = (uint8_t)r->loading.augment;
+    r->at.crop_group = (uint16_t)r->loading.crop_group;
+    r->at.colour_rule = (uint8_t)r->loading.colour_rule;
+    r->at.colour_sigma = r->loading.colour_sigma;
+    r->at.colour_divisor = r->loading.colour_divisor;
+    r->at.colour_epochs = r->loading.colour_epochs;
 }
 
 static void resume(run *r)
 {
-    const char *path = r->recipe.resume;
-    uint8_t note[AN_TRAINER_NOTE_BYTES];
+    const char *path = r->setup.resume;
+    uint8_t bytes[AN_TRAINER_NOTE_BYTES];
     an_trainer_config c;
     an_load_config load;
 
     an_load_config_init(&load, sizeof load);
-    load.towers = (uint32_t)r->recipe.towers;
-    if (an_model_load(&r->model, r->ctx, path, &load) != AN_OK ||
-        an_trainer_load(&r->trainer, r->model, path) != AN_OK)
-        fail(path);
-    an_trainer_get_note(r->trainer, note);
-    memcpy(&r->at, note, sizeof r->at);
+    load.towers = (uint32_t)r->setup.towers;
     an_trainer_config_init(&c, sizeof c);
-    an_trainer_get_config(r->trainer, &c);
-    r->recipe.batch = c.batch;
-    r->recipe.seed = (unsigned long)c.seed;
-    if (r->recipe.rate_given) r->at.rate = r->recipe.rate;
-    dataset_read(&r->data, r->folder, r->model, recipe_held_out_every(&r->recipe));
-    if (r->data.fingerprint != r->at.fingerprint)
-        usage_error("%s: not the pictures, or not the --val-split, of the checkpoint",
-                    r->folder);
-    history_read(&r->past, beside(&r->recipe, r->recipe.csv, ".csv"), r->at.epoch);
-    printf("resumed after epoch %u, step %u\n", r->at.epoch, r->at.step);
+    if (an_model_load(&r->model, r->ctx, path, &load) != AN_OK ||
+        an_trainer_load(&r->trainer, r->model, path) != AN_OK ||
+        an_trainer_get_note(r->trainer, bytes) != AN_OK ||
+        an_trainer_get_config(r->trainer, &c) != AN_OK ||
+        an_trainer_epoch(r->trainer, &r->epoch, &r->step) != AN_OK)
+        fail(path);
+    memcpy(&r->at, bytes, sizeof r->at);
+    if (r->at.pictures != r->info.count)
+        usage_error("%s has %llu pictures, the run that is to go on had %llu", r->folder,
+                    (unsigned long long)r->info.count,
+                    (unsigned long long)r->at.pictures);
+    r->loading.batch = r->at.batch;
+    r->loading.augment = r->at.augment;
+    r->loading.crop_group = r->at.crop_group;
+    r->loading.colour_rule = r->at.colour_rule;
+    r->loading.colour_sigma = r->at.colour_sigma;
+    r->loading.colour_divisor = r->at.colour_divisor;
+    r->loading.colour_epochs = r->at.colour_epochs;
+    r->loading.seed = c.seed;
+    r->loading.workers = (uint32_t)r->setup.workers;
+    history_read(&r->past, beside(&r->setup, r->setup.csv, ".csv"), r->epoch);
+    printf("resumed after epoch %u, step %u\n", r->epoch, r->step);
+}
+
+static void open_loader(run *r)
+{
+    an_loader_info info;
+    an_source source;
+
+    an_source_init(&source, sizeof source);
+    an_loader_info_init(&info, sizeof info);
+    if (an_pack_source(r->pack, &source) != AN_OK ||
+        an_loader_create(&r->loader, r->model, &source, &r->loading) != AN_OK ||
+        an_loader_describe(r->loader, &info) != AN_OK ||
+        an_loader_seek(r->loader, r->epoch, r->step) != AN_OK)
+        fail("loader");
+    r->steps = info.steps;
+}
+
+/* --- saving ------------------------------------------------------------------------------ */
+
+static void save(run *r)
+{
+    uint8_t bytes[AN_TRAINER_NOTE_BYTES] = {0};
+
+    memcpy(bytes, &r->at, sizeof r->at);
+    if (an_trainer_set_note(r->trainer, bytes) != AN_OK ||
+        an_trainer_save(r->trainer, r->setup.out) != AN_OK)
+        fail(r->setup.out);
+    r->saved = seconds_now();
+}
+
+static void stop_here(run *r)
+{
+    const setup *s = &r->setup;
+
+    save(r);
+    printf("\nsaved; to go on:\n  %s --resume %s --out %s", r->program, s->out, s->out);
+    if (s->towers != 1) printf(" --towers %lu", s->towers);
+    if (s->val != NULL) printf(" --val %s", s->val);
+    if (s->csv != NULL) printf(" --csv %s", s->csv);
+    if (s->curves != NULL) printf(" --curves %s", s->curves);
+    printf("%s %s\n", s->no_evaluation ? " --no-evaluation" : "", r->folder);
+    exit(130);
 }
 
 /* --- an epoch ---------------------------------------------------------------------------- */
-
-static void save(const run *r)
-{
-    uint8_t note[AN_TRAINER_NOTE_BYTES] = {0};
-
-    memcpy(note, &r->at, sizeof r->at);
-    if (an_trainer_set_note(r->trainer, note) != AN_OK ||
-        an_trainer_save(r->trainer, r->recipe.out) != AN_OK)
-        fail(r->recipe.out);
-}
-
-static void stop_here(const run *r)
-{
-    save(r);
-    printf("\nsaved; to go on:\n");
-    recipe_print_resume(&r->recipe, r->program, r->folder);
-    exit(130);
-}
 
 static void say_flat(const an_step_stats *stats)
 {
@@ -137,157 +189,184 @@ static void say_flat(const an_step_stats *stats)
             (unsigned long long)stats->iteration, stats->loss);
 }
 
-/* The next images of the epoch's order; returns how many. */
-static uint32_t next_batch(const run *r, const uint32_t *order, an_image *images,
-                           int32_t *labels)
+static void train_step(run *r)
 {
-    uint32_t batch = (uint32_t)r->recipe.batch, first = r->at.step * batch, i;
-    uint32_t left = r->data.train_count - first, count = left < batch ? left : batch;
-
-    for (i = 0; i < count; i++) {
-        const sample *from = &r->data.train[order[first + i]];
-
-        images[i] = dataset_image(&r->data, from);
-        labels[i] = from->label;
-    }
-    return count;
-}
-
-static void train_step(run *r, const an_image *images, const int32_t *labels,
-                       uint32_t count)
-{
-    double started = seconds_now();
+    double started = seconds_now(), ready;
     an_step_stats stats;
     an_status status;
+    an_batch batch;
 
     an_step_stats_init(&stats, sizeof stats);
-    status = an_train_step_images(r->trainer, images, labels, count, &stats);
+    an_batch_init(&batch, sizeof batch);
+    if (an_loader_next(r->loader, &batch) != AN_OK) fail(r->folder);
+    ready = seconds_now();
+    status = an_train_step(r->trainer, batch.images, batch.labels, batch.count, &stats);
     if (status == AN_ERROR_DIVERGED)
         fail("training diverged (a lower --lr may help; the last checkpoint stands)");
     if (status != AN_OK) fail("training");
-    r->at.step++;
-    r->at.loss += stats.loss * count;
+    r->step++;
+    r->at.loss += stats.loss * batch.count;
     r->at.top1 += stats.top1;
-    r->at.seconds += seconds_now() - started;
-    r->progress.done += count;
+    r->at.waited += (float)(ready - started);
+    r->at.seconds += (float)(seconds_now() - started);
+    r->progress.done += batch.count;
+    r->done = stats.iteration == r->setup.steps;
     say_flat(&stats);
 }
 
-static void show_progress(run *r, uint32_t steps, uint32_t seen)
+static uint64_t seen(const run *r)
+{
+    uint64_t images = (uint64_t)r->step * r->at.batch;
+
+    return images < r->info.count ? images : r->info.count;
+}
+
+static void show_progress(run *r)
 {
     char text[160];
 
-    snprintf(text, sizeof text, "epoch %u/%lu  step %u/%u  loss %.4f", r->at.epoch + 1,
-             r->recipe.epochs, r->at.step, steps, r->at.loss / seen);
+    snprintf(text, sizeof text, "epoch %u/%u  step %u/%u  loss %.4f", r->epoch + 1,
+             r->at.epochs, r->step, r->steps, r->at.loss / (double)seen(r));
     progress_show(&r->progress, text,
-                  (double)(r->recipe.epochs - r->at.epoch) * r->data.train_count - seen);
+                  (double)(r->at.epochs - r->epoch) * (double)r->info.count -
+                      (double)seen(r));
 }
 
 static void train_epoch(run *r)
 {
-    uint32_t count = r->data.train_count, batch = (uint32_t)r->recipe.batch, n;
-    uint32_t steps = (count + batch - 1) / batch;
-    uint32_t *order = allocate(count * sizeof *order);
-    an_image *images = allocate(batch * sizeof *images);
-    int32_t *labels = allocate(batch * sizeof *labels);
-    double rate = recipe_rate(&r->recipe, r->at.rate, r->at.epoch);
-
-    if (an_trainer_set_rates(r->trainer, (float)rate, -1) != AN_OK) fail("rate");
-    recipe_order(&r->recipe, order, count, r->at.epoch);
-    while (r->at.step < steps) {
-        uint32_t first = r->at.step * batch;
-
-        n = next_batch(r, order, images, labels);
-        train_step(r, images, labels, n);
-        show_progress(r, steps, first + n);
+    while (r->step < r->steps && !r->done) {
+        train_step(r);
+        show_progress(r);
         if (interrupted) stop_here(r);
+        if (seconds_now() - r->saved > (double)r->setup.save_every) save(r);
     }
-    free(order);
-    free(images);
-    free(labels);
 }
 
-static void evaluate(const run *r, epoch_row *row)
+/* Top-1 error of what is held out, negative if there is none. */
+static double evaluate(run *r, epoch_row *row)
 {
-    an_evaluation e;
+    scoring s;
 
-    an_evaluation_init(&e, sizeof e);
-    if (dataset_evaluate(&r->data, r->model, &e) != AN_OK) fail("evaluation");
-    if (e.count == 0) return;
-    row->held_out_loss = e.loss / (double)e.count;
-    row->held_out_top1 = e.top1 / (double)e.count;
-    row->held_out_top5 = e.top5 / (double)e.count;
+    if (r->val == NULL || r->setup.no_evaluation) return -1;
+    memset(&s, 0, sizeof s);
+    s.models = &r->model;
+    s.model_count = s.views = 1;
+    if (score_pack(&s, r->val) != AN_OK) fail("evaluation");
+    row->held_out_loss = s.total.loss / (double)s.total.count;
+    row->held_out_top1 = s.total.top1 / (double)s.total.count;
+    row->held_out_top5 = s.total.top5 / (double)s.total.count;
+    return 1 - row->held_out_top1;
+}
+
+static void show_row(const epoch_row *row, double count)
+{
+    printf("epoch %.0f: loss %.4f, top-1 %.1f %%", row->epoch, row->train_loss,
+           100 * row->train_top1);
+    if (row->held_out_loss > 0)
+        printf("; held out: loss %.4f, top-1 %.1f %%, top-5 %.1f %%", row->held_out_loss,
+               100 * row->held_out_top1, 100 * row->held_out_top5);
+    printf("; rate %g, %.1f images/s, waited %.1f %%\n", row->rate, count / row->seconds,
+           100 * row->waited / row->seconds);
+    fflush(stdout);
 }
 
 static void end_epoch(run *r)
 {
-    double count = r->data.train_count;
+    double count = (double)r->info.count;
+    an_trainer_config c;
+    an_epoch_info info;
     epoch_row row;
     char title[80];
 
     memset(&row, 0, sizeof row);
-    row.rate = recipe_rate(&r->recipe, r->at.rate, r->at.epoch);
-    row.epoch = ++r->at.epoch;
-    row.iteration = (unsigned long)an_trainer_iteration(r->trainer);
+    an_trainer_config_init(&c, sizeof c);
+    an_epoch_info_init(&info, sizeof info);
+    an_trainer_get_config(r->trainer, &c);
+    row.rate = (double)c.rate;
+    row.iteration = (double)an_trainer_iteration(r->trainer);
     row.train_loss = r->at.loss / count;
     row.train_top1 = r->at.top1 / count;
-    row.seconds = r->at.seconds;
-    evaluate(r, &row);
-    r->at.step = 0;
-    r->at.loss = r->at.top1 = r->at.seconds = 0;
+    row.seconds = (double)r->at.seconds;
+    row.waited = (double)r->at.waited;
+    if (an_trainer_end_epoch(r->trainer, evaluate(r, &row), &info) != AN_OK)
+        fail("epoch");
+    row.epoch = r->epoch = info.epoch;
+    r->step = 0;
+    r->at.loss = r->at.top1 = 0;
+    r->at.seconds = r->at.waited = 0;
     history_add(&r->past, &row);
-    printf("epoch %lu: loss %.4f, top-1 %.1f %%; held out: loss %.4f, top-1 %.1f %%, "
-           "top-5 %.1f %%; rate %g, %.1f images/s\n",
-           row.epoch, row.train_loss, 100 * row.train_top1, row.held_out_loss,
-           100 * row.held_out_top1, 100 * row.held_out_top5, row.rate,
-           count / row.seconds);
-    fflush(stdout);
+    show_row(&row, count);
+    if (info.dropped) printf("no better for some epochs: rate %g\n", (double)info.rate);
+    r->done |= (int)info.finished || 1 - row.train_top1 <= r->setup.until_error;
     save(r);
-    snprintf(title, sizeof title, "%u classes, %.0f training images", r->data.classes,
+    snprintf(title, sizeof title, "%u classes, %.0f training pictures", r->info.classes,
              count);
-    if (history_write_csv(&r->past, beside(&r->recipe, r->recipe.csv, ".csv")) != 0)
+    if (history_write_csv(&r->past, beside(&r->setup, r->setup.csv, ".csv")) != 0)
         perror("csv");
-    if (history_draw(&r->past, beside(&r->recipe, r->recipe.curves, ".png"), title) != 0)
+    if (history_draw(&r->past, beside(&r->setup, r->setup.curves, ".png"), title) != 0)
         perror("curves");
+}
+
+/* After --steps: what a whole run would take. */
+static void project(run *r)
+{
+    double images = (double)r->step * r->at.batch, rate = images / (double)r->at.seconds;
+
+    progress_clear(&r->progress);
+    save(r);
+    printf("after %llu steps: loss of this epoch %.4f, %.1f images/s, waited %.2f %% of "
+           "the time; %u epochs would take %.1f days\nsaved %s\n",
+           (unsigned long long)an_trainer_iteration(r->trainer), r->at.loss / images,
+           rate, 100 * (double)(r->at.waited / r->at.seconds), r->at.epochs,
+           r->at.epochs * (double)r->info.count / rate / 86400, r->setup.out);
+}
+
+static void close_all(run *r)
+{
+    an_loader_destroy(r->loader);
+    an_trainer_destroy(r->trainer);
+    an_model_destroy(r->model);
+    an_pack_close(r->pack);
+    an_pack_close(r->val);
+    an_context_destroy(r->ctx);
+    free(r->past.rows);
 }
 
 int main(int argc, char **argv)
 {
     an_context_config context;
-    struct sigaction action;
     run r;
 
     memset(&r, 0, sizeof r);
-    r.recipe = recipe_parse(argc, argv, &r.folder);
+    an_pack_info_init(&r.info, sizeof r.info);
+    an_loader_config_init(&r.loading, sizeof r.loading);
+    r.setup = setup_parse(argc, argv, &r.folder);
     r.program = argv[0];
     an_context_config_init(&context, sizeof context);
-    context.threads = (uint32_t)r.recipe.threads;
+    context.threads = (uint32_t)r.setup.threads;
     if (an_context_create(&r.ctx, &context) != AN_OK) fail("context");
-    if (r.recipe.resume != NULL)
+    open_packs(&r);
+    if (r.setup.resume != NULL)
         resume(&r);
     else
         begin(&r);
-    printf(
-        "%u classes, %u training images, %u held out (%.0f MB in memory), %u threads\n",
-        r.data.classes, r.data.train_count, r.data.held_out_count,
-        (r.data.train_count + r.data.held_out_count) * 3e-6 * r.data.side * r.data.side,
-        an_context_threads(r.ctx));
-
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_interrupt;
-    action.sa_flags = (int)SA_RESETHAND; /* a second ^C ends the program at once */
-    sigaction(SIGINT, &action, NULL);
+    open_loader(&r);
+    printf("%u classes, %llu training pictures, %u steps of %u an epoch, %u threads\n",
+           r.info.classes, (unsigned long long)r.info.count, r.steps, r.at.batch,
+           an_context_threads(r.ctx));
+    interrupt_catch(on_interrupt);
     r.progress = progress_start();
-    while (r.at.epoch < r.recipe.epochs) {
+    r.saved = r.progress.started;
+    while (r.epoch < r.at.epochs && !r.done) {
         train_epoch(&r);
+        if (r.step < r.steps) break;
         progress_clear(&r.progress);
         end_epoch(&r);
     }
-    printf("saved %s\n", r.recipe.out);
-    an_trainer_destroy(r.trainer);
-    an_model_destroy(r.model);
-    an_context_destroy(r.ctx);
-    dataset_free(&r.data);
-    free(r.past.rows);
+    if (r.step > 0)
+        project(&r);
+    else
+        printf("saved %s\n", r.setup.out);
+    close_all(&r);
     return 0;
 }

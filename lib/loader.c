@@ -135,15 +135,16 @@ static an_status sample_check(const an_loader *l, const an_sample *sample,
                               an_image *image)
 {
     uint32_t classes = l->model->plan->config.classes;
+    an_image given;
 
     AN_CHECK(sample->label >= 0 && (uint32_t)sample->label < classes,
              "its label is %ld: must be 0 to %u", (long)sample->label, classes - 1);
-    an_image_init(image, sizeof *image);
-    image->pixels = sample->pixels;
-    image->width = sample->width;
-    image->height = sample->height;
-    image->row_bytes = sample->row_bytes;
-    return an__image_check(image, image);
+    an_image_init(&given, sizeof given);
+    given.pixels = sample->pixels;
+    given.width = sample->width;
+    given.height = sample->height;
+    given.row_bytes = sample->row_bytes;
+    return an__image_check(&given, image);
 }
 
 static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)

@@ -19,6 +19,9 @@ int main(void)
     srunner_add_suite(runner, train_suite());
     srunner_add_suite(runner, golden_suite());
     srunner_add_suite(runner, checkpoint_suite());
+    srunner_add_suite(runner, pack_suite());
+    srunner_add_suite(runner, loader_suite());
+    srunner_add_suite(runner, recipes_suite());
     srunner_add_suite(runner, hygiene_suite());
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

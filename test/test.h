@@ -14,7 +14,10 @@ Suite *hygiene_suite(void);
 Suite *images_suite(void);
 Suite *infer_suite(void);
 Suite *layout_suite(void);
+Suite *loader_suite(void);
 Suite *ops_suite(void);
+Suite *pack_suite(void);
+Suite *recipes_suite(void);
 Suite *train_suite(void);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "ref.h"
 #include "test.h"
 
 enum { SIDE = 32, NUMBERS = 3 * SIDE * SIDE };
@@ -189,6 +190,225 @@ START_TEST(bad_calls_are_refused_by_name)
 }
 END_TEST
 
+/* --- views, scores -------------------------------------------------------------------------- */
+
+static uint8_t *picture(uint32_t side, uint32_t seed)
+{
+    uint8_t *pixels = malloc((size_t)side * side * 3);
+    uint32_t i;
+
+    for (i = 0; i < side * side * 3; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        pixels[i] = (uint8_t)(seed >> 24);
+    }
+    return pixels;
+}
+
+START_TEST(ten_views_are_averaged)
+{
+    float input[NUMBERS], one[10], mean[2][10], sum[10] = {0}, single[2][10];
+    an_preprocessing pre;
+    an_image pictures[2];
+    uint32_t v, c;
+
+    an_preprocessing_init(&pre, sizeof pre);
+    ck_assert_int_eq(an_model_get_preprocessing(model, &pre), AN_OK);
+    pre.side = 40;
+    ck_assert_int_eq(an_model_set_preprocessing(model, &pre), AN_OK);
+    for (v = 0; v < 2; v++) {
+        an_image_init(&pictures[v], sizeof pictures[v]);
+        pictures[v].pixels = picture(40, 5 + v);
+        pictures[v].width = pictures[v].height = 40;
+    }
+    for (v = 0; v < 10; v++) {
+        ck_assert_int_eq(an_preprocess(model, &pictures[1], v, input), AN_OK);
+        ck_assert_int_eq(an_infer(model, input, 1, one), AN_OK);
+        for (c = 0; c < 10; c++) sum[c] += one[c] / 10;
+    }
+    ck_assert_int_eq(an_infer_views(model, pictures, 2, 10, mean[0]), AN_OK);
+    for (c = 0; c < 10; c++) ck_assert_float_eq_tol(mean[1][c], sum[c], 1e-5f);
+    ck_assert_int_eq(an_infer_views(model, pictures, 2, 1, mean[0]), AN_OK);
+    ck_assert_int_eq(an_infer_images(model, pictures, 2, single[0]), AN_OK);
+    ck_assert_mem_eq(mean, single, sizeof mean);
+    ck_assert_int_eq(an_infer_views(model, pictures, 2, 5, mean[0]), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "views is 5"));
+    for (v = 0; v < 2; v++) free((void *)(uintptr_t)pictures[v].pixels);
+}
+END_TEST
+
+START_TEST(scores_are_those_of_evaluation)
+{
+    float *p = malloc(300 * 10 * sizeof *p), row[3] = {0, 0.5f, 0.5f};
+    int32_t labels[300], tie = 1, sure = 0, i;
+    an_evaluation a, b;
+
+    for (i = 0; i < 300; i++) labels[i] = i * 7 % 10;
+    an_evaluation_init(&a, sizeof a);
+    an_evaluation_init(&b, sizeof b);
+    ck_assert_int_eq(an_evaluate(model, images, labels, 300, &a), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 300, p), AN_OK);
+    ck_assert_int_eq(an_score(p, 10, labels, 100, &b), AN_OK);
+    ck_assert_int_eq(an_score(p + 1000, 10, labels + 100, 200, &b), AN_OK);
+    ck_assert_uint_eq(b.count, 300);
+    ck_assert_double_eq(a.top1, b.top1);
+    ck_assert_double_eq(a.top5, b.top5);
+    ck_assert_double_eq_tol(a.loss, b.loss, 1e-3);
+    an_evaluation_init(&b, sizeof b);
+    ck_assert_int_eq(an_score(row, 3, &tie, 1, &b), AN_OK);
+    ck_assert_double_eq(b.top1, 0.5); /* two share the first place */
+    ck_assert_int_eq(an_score(row, 3, &sure, 1, &b), AN_OK);
+    ck_assert_double_eq_tol(b.loss, 87.3365 + 0.6931, 1e-3); /* finite, though p is 0 */
+    sure = 3;
+    ck_assert_int_eq(an_score(row, 3, &sure, 1, &b), AN_ERROR_ARGUMENT);
+    row[1] = NAN;
+    ck_assert_int_eq(an_score(row, 3, &tie, 1, &b), AN_ERROR_ARGUMENT);
+    ck_assert_uint_eq(b.count, 2);
+    free(p);
+}
+END_TEST
+
+/* --- activations by name -------------------------------------------------------------------- */
+
+static double *widened(const float *x, size_t count)
+{
+    double *y = malloc(count * sizeof *y);
+    size_t i;
+
+    for (i = 0; i < count; i++) y[i] = (double)x[i];
+    return y;
+}
+
+static float *activations(an_model *net, const float *x, uint32_t batch,
+                          const char *layer, uint32_t point, size_t *count)
+{
+    float *out;
+
+    ck_assert_msg(an_activation_count(net, layer, point, count, NULL) == AN_OK, "%s",
+                  an_error_message());
+    out = malloc(*count * batch * sizeof *out);
+    ck_assert_int_eq(an_infer_layer(net, x, batch, layer, point, out), AN_OK);
+    return out;
+}
+
+/* A layer's linear part from what the layer before hands on, in double. */
+static void check_linear(an_model *net, uint32_t index, const float *input,
+                         const float *linear, size_t count, uint32_t batch)
+{
+    const an_layer_info *info = &net->plan->layers[index];
+    const an_param *wp = &net->plan->params[2 * index], *bp = wp + 1;
+    float *w = malloc(wp->count * sizeof *w), *b = malloc(bp->count * sizeof *b);
+    double *y = malloc(count * batch * sizeof *y), *wd, *bd, *x, worst = 0, largest = 0;
+    size_t i, inputs = (size_t)info->in_maps * info->in_height * info->in_width;
+
+    ck_assert_int_eq(an_parameter_get(net, 2 * index, w, wp->count), AN_OK);
+    ck_assert_int_eq(an_parameter_get(net, 2 * index + 1, b, bp->count), AN_OK);
+    wd = widened(w, wp->count);
+    bd = widened(b, bp->count);
+    x = widened(input, inputs * batch);
+    if (info->is_conv) {
+        an_conv_shape s = {info->in_maps, info->in_height, info->in_width,
+                           info->maps,    info->height,    info->width,
+                           info->kernel,  info->stride,    info->pad_before,
+                           info->groups};
+
+        ref_conv_forward(&s, batch, x, wd, bd, y);
+    } else {
+        an_dense_shape s = {(uint32_t)inputs, info->maps};
+
+        ref_dense_forward(&s, batch, x, wd, bd, y);
+    }
+    for (i = 0; i < count * batch; i++) {
+        largest = fmax(largest, fabs(y[i]));
+        worst = fmax(worst, fabs(y[i] - (double)linear[i]));
+    }
+    ck_assert_msg(worst <= 1e-5 * largest, "%s: off by %g of %g", info->name, worst,
+                  largest);
+    free(w);
+    free(b);
+    free(wd);
+    free(bd);
+    free(x);
+    free(y);
+}
+
+/* Each layer computes its linear part from the output of the layer before, and its
+ * activation from that, in one tower and in two. */
+START_TEST(every_layer_can_be_asked)
+{
+    enum { SIZE = 79, TWO = 2 };
+    an_model_config config;
+    an_model *net;
+    size_t count, before = 3 * SIZE * SIZE, i;
+    float *x, p[TWO * 10], prob[TWO * 10];
+    uint32_t index, shape[3];
+
+    an_model_config_init(&config, sizeof config);
+    config.width = 0.04f;
+    config.image_size = SIZE;
+    config.classes = 10;
+    config.initialisation = AN_INIT_FAN_IN;
+    config.towers = (uint32_t)_i + 1;
+    ck_assert_int_eq(an_model_create(&net, ctx, &config), AN_OK);
+    x = malloc(TWO * before * sizeof *x);
+    memcpy(x, images, TWO * before * sizeof *x);
+    for (index = 0; index < 8; index++) {
+        const char *name = net->plan->layers[index].name;
+        float *linear = activations(net, images, TWO, name, AN_POINT_LINEAR, &count);
+
+        check_linear(net, index, x, linear, count, TWO);
+        if (index < 7) {
+            float *after =
+                activations(net, images, TWO, name, AN_POINT_ACTIVATION, &count);
+
+            for (i = 0; i < count * TWO; i++)
+                ck_assert_float_eq(after[i], linear[i] > 0 ? linear[i] : 0);
+            free(after);
+        }
+        free(linear);
+        free(x);
+        x = activations(net, images, TWO, name, AN_POINT_OUTPUT, &before);
+    }
+    free(x);
+    ck_assert_int_eq(an_infer(net, images, TWO, p), AN_OK);
+    ck_assert_int_eq(an_infer_layer(net, images, TWO, "prob", AN_POINT_OUTPUT, prob),
+                     AN_OK);
+    ck_assert_mem_eq(p, prob, sizeof p);
+    ck_assert_int_eq(an_activation_count(net, "conv2", AN_POINT_LINEAR, &count, shape),
+                     AN_OK);
+    ck_assert_uint_eq(shape[0], net->plan->layers[1].maps);
+    ck_assert_uint_eq(shape[1] * shape[2] * shape[0], count);
+    ck_assert_int_eq(an_activation_count(net, "conv9", AN_POINT_LINEAR, &count, NULL),
+                     AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "conv9"));
+    ck_assert_int_eq(an_activation_count(net, "fc8", AN_POINT_ACTIVATION, &count, NULL),
+                     AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_activation_count(net, "fc7", 4, &count, NULL), AN_ERROR_ARGUMENT);
+    an_model_destroy(net);
+}
+END_TEST
+
+START_TEST(activations_of_pictures_are_those_of_their_input)
+{
+    float input[NUMBERS], *a, *b;
+    uint8_t *pixels = picture(50, 3);
+    an_image image;
+    size_t count;
+
+    an_image_init(&image, sizeof image);
+    image.pixels = pixels;
+    image.width = image.height = 50;
+    ck_assert_int_eq(an_preprocess(model, &image, 0, input), AN_OK);
+    a = activations(model, input, 1, "conv3", AN_POINT_ACTIVATION, &count);
+    b = malloc(count * sizeof *b);
+    ck_assert_int_eq(
+        an_infer_layer_images(model, &image, 1, "conv3", AN_POINT_ACTIVATION, b), AN_OK);
+    ck_assert_mem_eq(a, b, count * sizeof *a);
+    free(a);
+    free(b);
+    free(pixels);
+}
+END_TEST
+
 Suite *infer_suite(void)
 {
     Suite *suite = suite_create("infer");
@@ -202,6 +422,10 @@ Suite *infer_suite(void)
     tcase_add_test(tc, images_and_floats_agree);
     tcase_add_test(tc, nonfinite_results_name_their_layer);
     tcase_add_test(tc, bad_calls_are_refused_by_name);
+    tcase_add_test(tc, ten_views_are_averaged);
+    tcase_add_test(tc, scores_are_those_of_evaluation);
+    tcase_add_loop_test(tc, every_layer_can_be_asked, 0, 2);
+    tcase_add_test(tc, activations_of_pictures_are_those_of_their_input);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -1,5 +1,5 @@
 /*
- * chart.c - curves of a training run: loss above, accuracy below.
+ * chart.c - axes, grid, legend and curves.
  */
 #include "chart.h"
 
@@ -7,86 +7,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "canvas.h"
 #include "options.h"
-#include "picture.h"
 
-void history_add(history *h, const epoch_row *row)
+enum { WIDTH = 820, LEFT = 64, RIGHT = 24, TOP = 52, PANEL = 260, GAP = 66, TEXT = 13 };
+#define DARK 0x303030
+#define GRID 0xe4e4e4
+
+typedef struct frame { /* of one panel on the page */
+    canvas *c;
+    const chart_panel *p;
+    double top, x_high, y_high;
+} frame;
+
+uint32_t chart_colour(size_t number)
 {
-    h->rows = realloc(h->rows, (h->count + 1) * sizeof *h->rows);
-    if (h->rows == NULL) exit(1);
-    h->rows[h->count++] = *row;
+    static const uint32_t colours[] = {0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7,
+                                       0xe69f00, 0x56b4e9, 0x000000};
+
+    return colours[number % (sizeof colours / sizeof colours[0])];
 }
 
-#define COLUMNS                                                                          \
-    "epoch,iteration,train_loss,train_top1,held_out_loss,held_out_top1,held_out_top5,"   \
-    "rate,seconds"
-
-void history_read(history *h, const char *path, unsigned long epoch)
+static double place_x(const frame *f, double x)
 {
-    FILE *file = fopen(path, "r");
-    char line[512];
-    epoch_row r;
-
-    if (file == NULL) return;
-    while (fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "%lu,%lu,%lf,%lf,%lf,%lf,%lf,%lf,%lf", &r.epoch, &r.iteration,
-                   &r.train_loss, &r.train_top1, &r.held_out_loss, &r.held_out_top1,
-                   &r.held_out_top5, &r.rate, &r.seconds) == 9 &&
-            r.epoch <= epoch)
-            history_add(h, &r);
-    fclose(file);
+    return LEFT + x / f->x_high * (WIDTH - LEFT - RIGHT);
 }
 
-int history_write_csv(const history *h, const char *path)
+static double place_y(const frame *f, double y)
 {
-    FILE *file = fopen(path, "w");
-    size_t i;
-
-    if (file == NULL) return -1;
-    fprintf(file, "%s\n", COLUMNS);
-    for (i = 0; i < h->count; i++) {
-        const epoch_row *r = &h->rows[i];
-
-        fprintf(file, "%lu,%lu,%.6f,%.6f,%.6f,%.6f,%.6f,%g,%.2f\n", r->epoch,
-                r->iteration, r->train_loss, r->train_top1, r->held_out_loss,
-                r->held_out_top1, r->held_out_top5, r->rate, r->seconds);
-    }
-    return fclose(file);
+    return f->top + PANEL - fmin(fmax(y / f->y_high, 0), 1) * PANEL;
 }
 
-/* --- the picture ------------------------------------------------------------------------- */
-
-enum {
-    WIDTH = 760,
-    HEIGHT = 620,
-    LEFT = 62,
-    RIGHT = 20,
-    PANEL = 250,
-    BLACK = 0x202020,
-    GREY = 0xd8d8d8,
-    TRAIN = 0x1f6fb4,
-    HELD_OUT = 0xd9541e
-};
-
-typedef struct panel {
-    picture *p;
-    int top;
-    double high; /* value of the upper edge; the lower is 0 */
-    double last; /* epoch of the right edge; the left is 0 */
-} panel;
-
-static double place_x(const panel *a, double epoch)
-{
-    return LEFT + epoch / a->last * (WIDTH - LEFT - RIGHT);
-}
-
-static double place_y(const panel *a, double value)
-{
-    return a->top + PANEL - fmin(value / a->high, 1) * PANEL;
-}
-
-/* 1, 2 or 5 times a power of ten, so that `most` of them reach `range`. */
-static double round_step(double range, int most)
+/* 1, 2 or 5 times a power of ten, so that at most `most` of them are in `range`. */
+static double round_step(double range, double most)
 {
     double step = pow(10, floor(log10(range / most)));
 
@@ -96,70 +49,98 @@ static double round_step(double range, int most)
     return step;
 }
 
-static void axes(const panel *a, const char *name, int percent)
+static void find_ranges(frame *f)
 {
-    double step = round_step(a->high, 6), epochs = fmax(round_step(a->last, 12), 1), v;
+    const chart_panel *p = f->p;
+    size_t s, i;
+
+    f->x_high = f->y_high = 1e-9;
+    for (s = 0; s < p->count; s++)
+        for (i = 0; i < p->all[s].count; i++) {
+            if (isfinite(p->all[s].x[i])) f->x_high = fmax(f->x_high, p->all[s].x[i]);
+            if (isfinite(p->all[s].y[i])) f->y_high = fmax(f->y_high, p->all[s].y[i]);
+        }
+    if (p->y_high > 0) f->y_high = p->y_high;
+}
+
+static void draw_axes(const frame *f)
+{
+    double y_step = round_step(f->y_high, 6), x_step = round_step(f->x_high, 12), v;
     char text[32];
 
-    for (v = 0; v <= a->high * 1.0001; v += step) {
-        picture_fill(a->p, LEFT, (int)place_y(a, v), WIDTH - LEFT - RIGHT, 1, GREY);
-        snprintf(text, sizeof text, percent ? "%3.0f%%" : "%5.2f", percent ? 100 * v : v);
-        picture_text(a->p, percent ? LEFT - 30 : LEFT - 36, (int)place_y(a, v) - 3, text,
-                     BLACK);
+    for (v = 0; v <= f->y_high * 1.0001; v += y_step) {
+        snprintf(text, sizeof text, f->p->percent ? "%.4g %%" : "%.4g",
+                 f->p->percent ? 100 * v : v);
+        canvas_fill(f->c, LEFT, place_y(f, v), WIDTH - LEFT - RIGHT, 1, GRID);
+        canvas_text(f->c, LEFT - 6, place_y(f, v) + 4, TEXT - 1, CANVAS_RIGHT, 0, DARK,
+                    text);
     }
-    for (v = 0; v <= a->last; v += epochs) {
-        snprintf(text, sizeof text, "%.0f", v);
-        picture_fill(a->p, (int)place_x(a, v), a->top + PANEL, 1, 4, BLACK);
-        picture_text(a->p, (int)place_x(a, v) - 3, a->top + PANEL + 8, text, BLACK);
+    for (v = 0; v <= f->x_high * 1.0001; v += x_step) {
+        snprintf(text, sizeof text, "%.4g", v);
+        canvas_fill(f->c, place_x(f, v), f->top + PANEL, 1, 4, DARK);
+        canvas_text(f->c, place_x(f, v), f->top + PANEL + 17, TEXT - 1, CANVAS_CENTRE, 0,
+                    DARK, text);
     }
-    picture_fill(a->p, LEFT, a->top, 1, PANEL, BLACK);
-    picture_fill(a->p, LEFT, a->top + PANEL, WIDTH - LEFT - RIGHT, 1, BLACK);
-    picture_text(a->p, LEFT, a->top - 12, name, BLACK);
+    canvas_fill(f->c, LEFT, f->top, 1, PANEL, DARK);
+    canvas_fill(f->c, LEFT, f->top + PANEL, WIDTH - LEFT - RIGHT, 1, DARK);
+    canvas_text(f->c, LEFT, f->top - 8, TEXT, CANVAS_LEFT, 0, DARK, f->p->title);
+    canvas_text(f->c, WIDTH - RIGHT, f->top + PANEL + 32, TEXT - 1, CANVAS_RIGHT, 0, DARK,
+                f->p->x_name);
 }
 
-static void curve(const panel *a, const history *h, size_t field, unsigned colour)
+static void draw_series(const frame *f, const series *s)
 {
+    double *x = allocate(s->count * sizeof *x), *y = allocate(s->count * sizeof *y);
     size_t i;
 
-    for (i = 1; i < h->count; i++) {
-        const char *from = (const char *)&h->rows[i - 1], *to = (const char *)&h->rows[i];
+    for (i = 0; i < s->count; i++) {
+        x[i] = place_x(f, s->x[i]);
+        y[i] = isfinite(s->y[i]) ? place_y(f, s->y[i]) : NAN;
+    }
+    canvas_line(f->c, x, y, (int)s->count, 1.8, s->dashed, s->colour);
+    free(x);
+    free(y);
+}
 
-        picture_line(a->p, place_x(a, (double)h->rows[i - 1].epoch),
-                     place_y(a, *(const double *)(const void *)(from + field)),
-                     place_x(a, (double)h->rows[i].epoch),
-                     place_y(a, *(const double *)(const void *)(to + field)), colour);
+static void draw_legend(canvas *c, const chart_panel *p)
+{
+    double most = 0, top = TOP + 8, left;
+    size_t s;
+
+    for (s = 0; s < p->count; s++)
+        if (p->all[s].label != NULL)
+            most = fmax(most, canvas_text_width(c, TEXT, p->all[s].label));
+    left = WIDTH - RIGHT - most - 40;
+    for (s = 0; s < p->count; s++) {
+        const series *one = &p->all[s];
+        double x[2] = {left, left + 26}, y[2] = {top + 8, top + 8};
+
+        if (one->label == NULL) continue;
+        canvas_fill(c, left - 6, top - 2, most + 46, 20, 0xffffff);
+        canvas_line(c, x, y, 2, 2.4, one->dashed, one->colour);
+        canvas_text(c, left + 34, top + 13, TEXT, CANVAS_LEFT, 0, DARK, one->label);
+        top += 20;
     }
 }
 
-static void legend(picture *p)
+int chart_draw(const char *path, const char *title, const chart_panel *panels,
+               size_t count)
 {
-    picture_fill(p, WIDTH - 250, 14, 16, 3, TRAIN);
-    picture_text(p, WIDTH - 228, 12, "training", BLACK);
-    picture_fill(p, WIDTH - 150, 14, 16, 3, HELD_OUT);
-    picture_text(p, WIDTH - 128, 12, "held out", BLACK);
-}
-
-int history_draw(const history *h, const char *path, const char *title)
-{
-    picture p = picture_make(WIDTH, HEIGHT, 255);
-    panel loss = {&p, 46, 1e-6, 1}, accuracy = {&p, 46 + PANEL + 52, 1, 1};
-    size_t i;
+    canvas *c = canvas_make(WIDTH, TOP + (double)count * (PANEL + GAP));
+    size_t i, s;
     int status;
 
-    for (i = 0; i < h->count; i++) {
-        loss.high =
-            fmax(loss.high, fmax(h->rows[i].train_loss, h->rows[i].held_out_loss));
-        loss.last = accuracy.last = fmax(loss.last, (double)h->rows[i].epoch);
+    canvas_text(c, LEFT, 22, TEXT + 3, CANVAS_LEFT, WIDTH - LEFT - RIGHT, 0x000000,
+                title);
+    for (i = 0; i < count; i++) {
+        frame f = {c, &panels[i], TOP + (double)i * (PANEL + GAP), 1, 1};
+
+        find_ranges(&f);
+        draw_axes(&f);
+        for (s = 0; s < panels[i].count; s++) draw_series(&f, &panels[i].all[s]);
     }
-    picture_text(&p, LEFT, 12, title, BLACK);
-    legend(&p);
-    axes(&loss, "loss by epoch", 0);
-    axes(&accuracy, "top-1 accuracy by epoch", 1);
-    curve(&loss, h, offsetof(epoch_row, train_loss), TRAIN);
-    curve(&loss, h, offsetof(epoch_row, held_out_loss), HELD_OUT);
-    curve(&accuracy, h, offsetof(epoch_row, train_top1), TRAIN);
-    curve(&accuracy, h, offsetof(epoch_row, held_out_top1), HELD_OUT);
-    status = picture_write_png(&p, path);
-    picture_free(&p);
+    draw_legend(c, &panels[0]);
+    status = canvas_write_png(c, path);
+    canvas_free(c);
     return status;
 }

@@ -1,27 +1,33 @@
 /*
- * chart.h - a training run as a CSV file and a picture of its curves.
+ * chart.h - panels of curves, one below the other, as a PNG file.
  */
 #ifndef CHART_H
 #define CHART_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-typedef struct epoch_row {
-    unsigned long epoch, iteration;
-    double train_loss, train_top1, held_out_loss, held_out_top1, held_out_top5;
-    double rate, seconds; /* seconds: of this epoch */
-} epoch_row;
-
-typedef struct history {
-    epoch_row *rows;
+typedef struct series {
+    const char *label; /* in the legend; null: not there */
+    const double *x, *y;
     size_t count;
-} history;
+    uint32_t colour;
+    int dashed;
+} series;
 
-void history_add(history *h, const epoch_row *row);
-/* Rows of an earlier run before `epoch`; a file that is not there holds none. */
-void history_read(history *h, const char *path, unsigned long epoch);
-/* Both replace the file; 0 on success. */
-int history_write_csv(const history *h, const char *path);
-int history_draw(const history *h, const char *path, const char *title);
+typedef struct chart_panel {
+    const char *title, *x_name;
+    int percent;   /* values are shares of 1 */
+    double y_high; /* 0: what the series want */
+    const series *all;
+    size_t count;
+} chart_panel;
+
+/* Colours that are told apart, also by the colour-blind: Okabe and Ito's. */
+uint32_t chart_colour(size_t number);
+
+/* 0 on success. Legends stand in the first panel's upper right. */
+int chart_draw(const char *path, const char *title, const chart_panel *panels,
+               size_t count);
 
 #endif

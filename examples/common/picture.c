@@ -1,11 +1,9 @@
 /*
- * picture.c - image files in and out, and enough drawing for a chart.
+ * picture.c - image files in and out, through stb.
  */
 #include "picture.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,86 +78,48 @@ void picture_free(picture *p)
     p->pixels = NULL;
 }
 
-/* --- drawing ----------------------------------------------------------------------------- */
+/* --- JPEG in memory ---------------------------------------------------------------------- */
 
-static void blend(picture *p, int x, int y, uint32_t colour, double share)
+typedef struct bytes {
+    uint8_t *data;
+    size_t count, room;
+} bytes;
+
+static void append(void *context, void *data, int count)
 {
-    int c;
+    bytes *out = context;
 
-    if (x < 0 || y < 0 || x >= (int)p->width || y >= (int)p->height) return;
-    for (c = 0; c < 3; c++) {
-        uint8_t *at = &p->pixels[((size_t)y * p->width + (size_t)x) * 3 + (size_t)c];
-        double to = (double)(colour >> (16 - 8 * c) & 255);
-
-        *at = (uint8_t)(*at + (to - *at) * share + 0.5);
+    while (out->count + (size_t)count > out->room) {
+        out->room = out->room > 0 ? 2 * out->room : 65536;
+        out->data = realloc(out->data, out->room);
+        if (out->data == NULL) exit(1);
     }
+    memcpy(out->data + out->count, data, (size_t)count);
+    out->count += (size_t)count;
 }
 
-void picture_fill(picture *p, int x, int y, int width, int height, uint32_t colour)
+uint8_t *picture_encode(const uint8_t *pixels, uint32_t side, int quality, size_t *count)
 {
-    int i, j;
+    bytes out = {NULL, 0, 0};
 
-    for (j = y; j < y + height; j++)
-        for (i = x; i < x + width; i++) blend(p, i, j, colour, 1);
-}
-
-/* Two pixels wide, with soft edges: each pixel near the line takes what it covers of it. */
-void picture_line(picture *p, double x0, double y0, double x1, double y1, uint32_t colour)
-{
-    double dx = x1 - x0, dy = y1 - y0, length2 = dx * dx + dy * dy;
-    int x, y;
-
-    for (y = (int)floor(fmin(y0, y1)) - 2; y <= (int)ceil(fmax(y0, y1)) + 2; y++)
-        for (x = (int)floor(fmin(x0, x1)) - 2; x <= (int)ceil(fmax(x0, x1)) + 2; x++) {
-            double t = length2 > 0 ? ((x - x0) * dx + (y - y0) * dy) / length2 : 0;
-            double near, share;
-
-            t = t < 0 ? 0 : t > 1 ? 1 : t;
-            near = hypot(x - x0 - t * dx, y - y0 - t * dy);
-            share = 1.5 - near;
-            if (share > 0) blend(p, x, y, colour, share < 1 ? share : 1);
-        }
-}
-
-/* Seven rows of five bits, the left pixel highest. */
-static const struct {
-    char letter;
-    unsigned char rows[7];
-} font[] = {
-    {'0', {14, 17, 19, 21, 25, 17, 14}}, {'1', {4, 12, 4, 4, 4, 4, 14}},
-    {'2', {14, 17, 1, 6, 8, 16, 31}},    {'3', {14, 17, 1, 6, 1, 17, 14}},
-    {'4', {2, 6, 10, 18, 31, 2, 2}},     {'5', {31, 16, 30, 1, 1, 17, 14}},
-    {'6', {6, 8, 16, 30, 17, 17, 14}},   {'7', {31, 1, 2, 4, 8, 8, 8}},
-    {'8', {14, 17, 17, 14, 17, 17, 14}}, {'9', {14, 17, 17, 15, 1, 2, 12}},
-    {'A', {14, 17, 17, 31, 17, 17, 17}}, {'B', {30, 17, 17, 30, 17, 17, 30}},
-    {'C', {14, 17, 16, 16, 16, 17, 14}}, {'D', {30, 17, 17, 17, 17, 17, 30}},
-    {'E', {31, 16, 16, 30, 16, 16, 31}}, {'F', {31, 16, 16, 30, 16, 16, 16}},
-    {'G', {14, 17, 16, 23, 17, 17, 15}}, {'H', {17, 17, 17, 31, 17, 17, 17}},
-    {'I', {14, 4, 4, 4, 4, 4, 14}},      {'J', {7, 2, 2, 2, 2, 18, 12}},
-    {'K', {17, 18, 20, 24, 20, 18, 17}}, {'L', {16, 16, 16, 16, 16, 16, 31}},
-    {'M', {17, 27, 21, 21, 17, 17, 17}}, {'N', {17, 25, 21, 19, 17, 17, 17}},
-    {'O', {14, 17, 17, 17, 17, 17, 14}}, {'P', {30, 17, 17, 30, 16, 16, 16}},
-    {'Q', {14, 17, 17, 17, 21, 18, 13}}, {'R', {30, 17, 17, 30, 20, 18, 17}},
-    {'S', {15, 16, 16, 14, 1, 1, 30}},   {'T', {31, 4, 4, 4, 4, 4, 4}},
-    {'U', {17, 17, 17, 17, 17, 17, 14}}, {'V', {17, 17, 17, 17, 17, 10, 4}},
-    {'W', {17, 17, 17, 21, 21, 27, 17}}, {'X', {17, 17, 10, 4, 10, 17, 17}},
-    {'Y', {17, 17, 10, 4, 4, 4, 4}},     {'Z', {31, 1, 2, 4, 8, 16, 31}},
-    {'.', {0, 0, 0, 0, 0, 12, 12}},      {'%', {24, 25, 2, 4, 8, 19, 3}},
-    {'-', {0, 0, 0, 31, 0, 0, 0}},       {'/', {1, 1, 2, 4, 8, 16, 16}},
-    {':', {0, 12, 12, 0, 12, 12, 0}},    {',', {0, 0, 0, 0, 12, 4, 8}},
-};
-
-void picture_text(picture *p, int x, int y, const char *text, uint32_t colour)
-{
-    for (; *text != '\0'; text++, x += 6) {
-        size_t i, count = sizeof font / sizeof font[0];
-        int row, column;
-
-        for (i = 0; i < count && font[i].letter != toupper((unsigned char)*text); i++) {
-        }
-        for (row = 0; i < count && row < 7; row++)
-            for (column = 0; column < 5; column++)
-                if (font[i].rows[row] >> (4 - column) & 1)
-                    blend(p, x + column, y + row, colour, 1);
+    if (!stbi_write_jpg_to_func(append, &out, (int)side, (int)side, 3, pixels, quality)) {
+        free(out.data);
+        return NULL;
     }
+    *count = out.count;
+    return out.data;
+}
+
+int picture_decode(const uint8_t *data, size_t count, uint32_t side, uint8_t *pixels,
+                   void *user)
+{
+    picture p = {NULL, 0, 0};
+    int fits;
+
+    (void)user;
+    if (count > 1 << 28 || decode(&p, data, (long)count) != NULL) return -1;
+    fits = p.width == side && p.height == side;
+    if (fits) memcpy(pixels, p.pixels, (size_t)3 * side * side);
+    stbi_image_free(p.pixels);
+    return fits ? 0 : -1;
 }

@@ -4,6 +4,7 @@
 #ifndef PICTURE_H
 #define PICTURE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct picture { /* 8-bit RGB, row by row */
@@ -18,11 +19,10 @@ picture picture_make(uint32_t width, uint32_t height, uint8_t grey);
 int picture_write_png(const picture *p, const char *path);
 void picture_free(picture *p);
 
-/* Drawing: places beyond the edge are left out. Colours are 0xRRGGBB. */
-void picture_fill(picture *p, int x, int y, int width, int height, uint32_t colour);
-void picture_line(picture *p, double x0, double y0, double x1, double y1,
-                  uint32_t colour);
-/* Letters are 5 x 7 pixels, 6 apart; upper case, digits and some signs. */
-void picture_text(picture *p, int x, int y, const char *text, uint32_t colour);
+/* A JPEG file in memory, malloc()ed. quality: 1 to 100. */
+uint8_t *picture_encode(const uint8_t *pixels, uint32_t side, int quality, size_t *count);
+/* The inverse, as an_pack_open() takes it: 0 on success. */
+int picture_decode(const uint8_t *bytes, size_t count, uint32_t side, uint8_t *pixels,
+                   void *user);
 
 #endif

@@ -4,7 +4,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "progress.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,4 +40,15 @@ void progress_show(progress *p, const char *text, double left)
 void progress_clear(const progress *p)
 {
     if (p->tty) printf("\r\033[K");
+}
+
+void interrupt_catch(void (*handler)(int))
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }

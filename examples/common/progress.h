@@ -18,4 +18,7 @@ progress progress_start(void);
 void progress_show(progress *p, const char *text, double left);
 void progress_clear(const progress *p);
 
+/* Calls handler at ^C or a request to end; the second one ends the program at once. */
+void interrupt_catch(void (*handler)(int));
+
 #endif

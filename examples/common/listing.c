@@ -1,0 +1,263 @@
+/*
+ * listing.c - folders, lists and CIFAR-10's batches as one list of labelled pictures.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "listing.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "options.h"
+
+static void give_up(const char *what, const char *name)
+{
+    fprintf(stderr, "%s: %s\n", name, what);
+    exit(1);
+}
+
+static char *copy_of(const char *text)
+{
+    char *copy = allocate(strlen(text) + 1);
+
+    return strcpy(copy, text);
+}
+
+static char *join(const char *folder, const char *name)
+{
+    char *path = allocate(strlen(folder) + strlen(name) + 2);
+
+    sprintf(path, "%s/%s", folder, name);
+    return path;
+}
+
+/* Room for one more, doubled when `count` is a power of two. */
+static void *room(void *list, size_t count, size_t bytes)
+{
+    if ((count & (count - 1)) != 0) return list;
+    list = realloc(list, (count > 0 ? 2 * count : 1) * bytes);
+    if (list == NULL) give_up("no memory", "the list of pictures");
+    return list;
+}
+
+static uint32_t add_class(listing *list, const char *name)
+{
+    list->class_names = room(list->class_names, list->classes, sizeof(char *));
+    list->class_names[list->classes] = copy_of(name);
+    return list->classes++;
+}
+
+static void add_item(listing *list, char *path, const uint8_t *record, uint32_t label,
+                     uint32_t place)
+{
+    item one = {path, record, label, place};
+
+    list->items = room(list->items, list->count, sizeof *list->items);
+    list->items[list->count++] = one;
+}
+
+/* --- a folder per class ------------------------------------------------------------------ */
+
+static int visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name); /* not the locale's order */
+}
+
+static int is_picture(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return dot != NULL && (strcasecmp(dot, ".jpg") == 0 ||
+                           strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
+}
+
+static int is_folder(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static void add_folder(listing *list, const char *path, uint32_t label)
+{
+    struct dirent **names;
+    int count = scandir(path, &names, visible, by_name), i;
+    uint32_t place = 0;
+
+    if (count < 0) give_up(strerror(errno), path);
+    for (i = 0; i < count; i++) {
+        if (is_picture(names[i]->d_name))
+            add_item(list, join(path, names[i]->d_name), NULL, label, place++);
+        free(names[i]);
+    }
+    free(names);
+}
+
+/* --- CIFAR-10's binary batches: a byte of label, then 32 x 32 red, green, blue ------------- */
+
+enum { SIDE = 32, PLANE = SIDE * SIDE, RECORD = 1 + 3 * PLANE };
+
+static uint8_t *read_whole(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t *data;
+    long end;
+
+    if (file == NULL) return NULL;
+    if (fseek(file, 0, SEEK_END) != 0 || (end = ftell(file)) < 0)
+        give_up(strerror(errno), path);
+    rewind(file);
+    data = allocate((size_t)end);
+    *size = (size_t)end;
+    if (fread(data, 1, *size, file) != *size) give_up("cannot be read", path);
+    fclose(file);
+    return data;
+}
+
+static void add_batch(listing *list, const char *name, const uint8_t *data, size_t size,
+                      uint32_t seen[10])
+{
+    size_t at;
+
+    if (size % RECORD != 0) give_up("its last record is cut short", name);
+    for (at = 0; at < size; at += RECORD) {
+        char text[64];
+
+        if (data[at] > 9) give_up("is no CIFAR-10 batch: a label is above 9", name);
+        snprintf(text, sizeof text, "%s, record %zu", name, at / RECORD);
+        add_item(list, copy_of(text), data + at, data[at], seen[data[at]]++);
+    }
+}
+
+static int add_cifar(listing *list, const char *folder)
+{
+    static const char *const names[10] = {"airplane", "automobile", "bird", "cat",
+                                          "deer",     "dog",        "frog", "horse",
+                                          "ship",     "truck"};
+    uint32_t seen[10] = {0}, batch, i;
+
+    for (batch = 0; batch < 5; batch++) {
+        char name[32], *path;
+        size_t size = 0;
+
+        snprintf(name, sizeof name, "data_batch_%u.bin", batch + 1);
+        path = join(folder, name);
+        list->batches[batch] = read_whole(path, &size);
+        free(path);
+        if (list->batches[batch] == NULL) break;
+        add_batch(list, name, list->batches[batch], size, seen);
+    }
+    for (i = 0; batch > 0 && i < 10; i++) add_class(list, names[i]);
+    return batch > 0;
+}
+
+void listing_folder(listing *list, const char *folder)
+{
+    struct dirent **names;
+    int count, i;
+
+    memset(list, 0, sizeof *list);
+    if (add_cifar(list, folder)) return;
+    count = scandir(folder, &names, visible, by_name);
+    if (count < 0) give_up(strerror(errno), folder);
+    for (i = 0; i < count; i++) {
+        char *path = join(folder, names[i]->d_name);
+
+        if (is_folder(path)) add_folder(list, path, add_class(list, names[i]->d_name));
+        free(path);
+        free(names[i]);
+    }
+    free(names);
+    if (list->count == 0)
+        give_up("has neither folders of JPEG or PNG pictures nor data_batch_1.bin",
+                folder);
+}
+
+/* --- a list ------------------------------------------------------------------------------ */
+
+/* Classes in a hash table by name: lists may have a thousand of them and a million lines. */
+enum { BUCKETS = 1 << 17 };
+
+static uint32_t class_of(listing *list, uint32_t *table, const char *name)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    const char *at;
+
+    for (at = name; *at != '\0'; at++) hash = (hash ^ (unsigned char)*at) * 16777619u;
+    for (hash %= BUCKETS; table[hash] != 0; hash = (hash + 1) % BUCKETS)
+        if (strcmp(list->class_names[table[hash] - 1], name) == 0) return table[hash] - 1;
+    if (list->classes == 65536) give_up("more than 65536 classes", name);
+    table[hash] = add_class(list, name) + 1;
+    return table[hash] - 1;
+}
+
+void listing_file(listing *list, const char *path, const char *folder)
+{
+    FILE *file = fopen(path, "r");
+    uint32_t *table = allocate(BUCKETS * sizeof *table), *seen = NULL, number = 0, label;
+    char line[4096];
+
+    memset(list, 0, sizeof *list);
+    memset(table, 0, BUCKETS * sizeof *table);
+    if (file == NULL) give_up(strerror(errno), path);
+    while (fgets(line, sizeof line, file) != NULL) {
+        char *end = line + strcspn(line, "\r\n"), *split;
+
+        number++;
+        *end = '\0';
+        if (*line == '\0' || *line == '#') continue;
+        split = strchr(line, '\t');
+        if (split == NULL) split = strrchr(line, ' ');
+        if (split == NULL || split == line || split[1] == '\0') {
+            fprintf(stderr, "%s:%u: not a path, a space and a class\n", path, number);
+            exit(1);
+        }
+        *split = '\0';
+        label = class_of(list, table, split + 1);
+        if (label + 1 == list->classes) {
+            seen = realloc(seen, list->classes * sizeof *seen);
+            if (seen == NULL) give_up("no memory", path);
+        }
+        add_item(list, *line == '/' ? copy_of(line) : join(folder, line), NULL, label, 0);
+    }
+    fclose(file);
+    if (list->count == 0) give_up("names no picture", path);
+    memset(seen, 0, list->classes * sizeof *seen);
+    for (number = 0; number < list->count; number++)
+        list->items[number].place = seen[list->items[number].label]++;
+    free(seen);
+    free(table);
+}
+
+/* --- both -------------------------------------------------------------------------------- */
+
+void listing_free(listing *list)
+{
+    uint32_t i;
+
+    for (i = 0; i < list->count; i++) free(list->items[i].path);
+    for (i = 0; i < list->classes; i++) free(list->class_names[i]);
+    for (i = 0; i < 5; i++) free(list->batches[i]);
+    free(list->items);
+    free(list->class_names);
+}
+
+const char *item_read(const item *from, picture *out)
+{
+    int i, c;
+
+    if (from->record == NULL) return picture_read(out, from->path);
+    *out = picture_make(SIDE, SIDE, 0);
+    for (i = 0; i < PLANE; i++)
+        for (c = 0; c < 3; c++) out->pixels[3 * i + c] = from->record[1 + c * PLANE + i];
+    return NULL;
+}

@@ -1,0 +1,289 @@
+/*
+ * setup.c - from options to model, trainer and loader.
+ */
+#include "setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+
+static setup chosen;
+
+/* Those that a checkpoint already holds are refused beside --resume. */
+static option table[] = {
+    {"--recipe", OPTION_TEXT, &chosen.recipe, 0, 0,
+     "krizhevsky2012, paper, fine-tune or small-data (small-data); what follows differs",
+     0},
+    {"--arch", OPTION_TEXT, &chosen.arch, 0, 0, "preset: info --archs lists them", 0},
+    {"--width", OPTION_REAL, &chosen.width, 0.02, 4, "factor on every layer's maps", 0},
+    {"--image-size", OPTION_NUMBER, &chosen.image_size, 8, 1024, "side of the crops", 0},
+    {"--init", OPTION_TEXT, &chosen.init, 0, 0, "gaussian, fan-in or he", 0},
+    {"--activation", OPTION_TEXT, &chosen.activation, 0, 0, "relu, tanh or sigmoid", 0},
+    {"--pooling", OPTION_TEXT, &chosen.pooling, 0, 0, "overlapping or plain", 0},
+    {"--groups", OPTION_NUMBER, &chosen.groups, 1, 2,
+     "1: layers read all maps; 2: conv2, conv4 and conv5 their own half", 0},
+    {"--no-lrn", OPTION_FLAG, &chosen.no_lrn, 0, 0, "without response normalisation", 0},
+    {"--no-dropout", OPTION_FLAG, &chosen.no_dropout, 0, 0, "without dropout", 0},
+    {"--remove-conv", OPTION_NUMBER, &chosen.remove_conv, 2, 5, "without this one", 0},
+    {"--extra-conv", OPTION_FLAG, &chosen.extra_conv, 0, 0, "with a sixth", 0},
+    {"--classes", OPTION_NUMBER, &chosen.classes, 2, 65536, "if more than the pack's", 0},
+    {"--from", OPTION_TEXT, &chosen.from, 0, 0,
+     "begin with this model's parameters, where they fit", 0},
+    {"--input-scale", OPTION_TEXT, &chosen.input_scale, 0, 0, "raw or unit (variance)",
+     0},
+    {"--mean-image", OPTION_FLAG, &chosen.mean_image, 0, 0,
+     "subtract the mean image, not the mean colour", 0},
+    {"--batch", OPTION_NUMBER, &chosen.batch, 1, 8192, "images of a step", 0},
+    {"--micro-batch", OPTION_NUMBER, &chosen.micro_batch, 1, 8192,
+     "of them computed at a time: less memory", 0},
+    {"--momentum", OPTION_REAL, &chosen.momentum, 0, 0.9999, "", 0},
+    {"--decay", OPTION_REAL, &chosen.decay, 0, 1, "weight decay", 0},
+    {"--lr", OPTION_REAL, &chosen.rate, 0, 1000, "first learning rate", 0},
+    {"--drop-at", OPTION_TEXT, &chosen.drop_at, 0, 0,
+     "epochs after which it drops: 40,50; \"none\": never", 0},
+    {"--drop-factor", OPTION_REAL, &chosen.drop_factor, 1e-6, 1, "by this factor (0.1)",
+     0},
+    {"--plateau", OPTION_NUMBER, &chosen.plateau, 1, 20,
+     "drop it when the held-out error stops falling, so often", 0},
+    {"--freeze", OPTION_TEXT, &chosen.freeze, 0, 0, "layers that stay: conv1,conv2", 0},
+    {"--no-crop", OPTION_FLAG, &chosen.no_crop, 0, 0, "the centre, no random crops", 0},
+    {"--no-mirror", OPTION_FLAG, &chosen.no_mirror, 0, 0, "without mirroring", 0},
+    {"--crop-group", OPTION_NUMBER, &chosen.crop_group, 1, 8192,
+     "images that share crop and mirror (32 in 2012)", 0},
+    {"--colour", OPTION_REAL, &chosen.colour, 0, 10, "sigma of the colour noise, 0: none",
+     0},
+    {"--colour-rule", OPTION_TEXT, &chosen.colour_rule, 0, 0, "deviation or eigenvalue",
+     0},
+    {"--colour-divisor", OPTION_REAL, &chosen.colour_divisor, 0.1, 10,
+     "of the image with its noise (1.1 in 2012)", 0},
+    {"--seed", OPTION_NUMBER, &chosen.seed, 0, 1e15,
+     "of initialisation, order, dropout, crops, colours (1)", 0},
+    {"--epochs", OPTION_NUMBER, &chosen.epochs, 1, 1e6,
+     "passes over the pictures; the recipe's schedule is fitted to them", 0},
+    {"--steps", OPTION_NUMBER, &chosen.steps, 1, 1e9, "stop after so many in all", 0},
+    {"--until-error", OPTION_REAL, &chosen.until_error, 0, 1,
+     "stop after the epoch whose training error is at most this", 0},
+    {"--val", OPTION_TEXT, &chosen.val, 0, 0, "pack that is held out (FOLDER/val)", 0},
+    {"--no-evaluation", OPTION_FLAG, &chosen.no_evaluation, 0, 0,
+     "do not look at it after each epoch", 0},
+    {"--towers", OPTION_NUMBER, &chosen.towers, 1, 2, "2: computed in two halves (1)", 0},
+    {"--threads", OPTION_NUMBER, &chosen.threads, 0, 256, "0: all processors (0)", 0},
+    {"--workers", OPTION_NUMBER, &chosen.workers, 1, 256, "threads of the loader (1)", 0},
+    {"--out", OPTION_TEXT, &chosen.out, 0, 0, "checkpoint (alexnet.safetensors)", 0},
+    {"--save-every", OPTION_NUMBER, &chosen.save_every, 1, 1e6,
+     "seconds; after each epoch besides (300)", 0},
+    {"--csv", OPTION_TEXT, &chosen.csv, 0, 0, "a row for each epoch (OUT.csv)", 0},
+    {"--curves", OPTION_TEXT, &chosen.curves, 0, 0, "picture of the curves (OUT.png)", 0},
+    {"--resume", OPTION_TEXT, &chosen.resume, 0, 0, "go on from this checkpoint", 0},
+    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+
+/* The first of the table that does not belong to the checkpoint. */
+#define FIRST_FREE "--steps"
+
+static int given(const char *name)
+{
+    return option_given(table, name);
+}
+
+setup setup_parse(int argc, char **argv, const char **folder)
+{
+    int operands;
+    size_t i;
+
+    chosen.recipe = "small-data";
+    chosen.out = "alexnet.safetensors";
+    chosen.drop_factor = 0.1;
+    chosen.seed = 1;
+    chosen.towers = chosen.workers = 1;
+    chosen.save_every = 300;
+    chosen.until_error = -1;
+    operands = options_parse(table, argc, argv,
+                             "[options] FOLDER   (a pack, or one with train and val)");
+    if (operands != 1) usage_error("one folder is wanted");
+    for (i = 0; chosen.resume != NULL && strcmp(table[i].name, FIRST_FREE) != 0; i++)
+        if (table[i].given) usage_error("%s: the checkpoint has its own", table[i].name);
+    *folder = argv[1];
+    return chosen;
+}
+
+/* 1, 2, ... for one of the names; 0 if there is no text. */
+static uint32_t choice(const char *name, const char *text, const char *const names[])
+{
+    uint32_t i;
+
+    if (text == NULL) return 0;
+    for (i = 0; names[i] != NULL; i++)
+        if (strcmp(text, names[i]) == 0) return i + 1;
+    usage_error("%s %s: must be one of those that --help lists", name, text);
+}
+
+static an_recipe_info recipe_of(const setup *s)
+{
+    an_recipe_info info;
+    uint32_t index;
+
+    an_recipe_info_init(&info, sizeof info);
+    if (an_recipe_find(s->recipe, &index) != AN_OK ||
+        an_recipe_describe(index, &info) != AN_OK)
+        fail("--recipe");
+    return info;
+}
+
+/* --- model ------------------------------------------------------------------------------- */
+
+static void change_config(const setup *s, an_model_config *c)
+{
+    static const char *const inits[] = {"gaussian", "fan-in", "he", NULL};
+    static const char *const activations[] = {"relu", "tanh", "sigmoid", NULL};
+    static const char *const poolings[] = {"overlapping", "plain", NULL};
+
+    if (s->arch != NULL) c->arch = an_arch_find(s->arch);
+    if (c->arch == 0) usage_error("--arch %s: no such preset", s->arch);
+    if (given("--width")) c->width = (float)s->width;
+    if (given("--image-size")) c->image_size = (uint32_t)s->image_size;
+    if (s->init != NULL) c->initialisation = choice("--init", s->init, inits);
+    if (s->activation != NULL)
+        c->activation = choice("--activation", s->activation, activations);
+    if (s->pooling != NULL) c->pooling = choice("--pooling", s->pooling, poolings);
+    if (s->groups != 0) c->groups = (uint32_t)s->groups;
+    if (s->no_lrn) c->lrn = AN_SWITCH_OFF;
+    if (s->no_dropout) c->dropout = AN_SWITCH_OFF;
+    if (s->remove_conv != 0) c->remove_conv = (uint32_t)s->remove_conv;
+    if (s->extra_conv) c->extra_conv = 1;
+    c->towers = (uint32_t)s->towers;
+    c->seed = s->seed;
+}
+
+an_model *setup_model(const setup *s, an_context *ctx, const an_pack *pack)
+{
+    an_recipe_info recipe = recipe_of(s);
+    an_model_config c;
+    an_pack_info info;
+    an_model *model, *from = NULL;
+    uint32_t unit, copied = 0;
+
+    an_pack_info_init(&info, sizeof info);
+    an_model_config_init(&c, sizeof c);
+    if (an_pack_describe(pack, &info) != AN_OK) fail("pack");
+    if (an_recipe_apply(s->recipe, &c, NULL, NULL) != AN_OK) fail("--recipe");
+    if (s->from == NULL && strcmp(s->recipe, "fine-tune") == 0)
+        usage_error("--recipe fine-tune wants --from");
+    if (s->from != NULL && (an_model_load(&from, ctx, s->from, NULL) != AN_OK ||
+                            an_model_get_config(from, &c) != AN_OK))
+        fail(s->from);
+    change_config(s, &c);
+    if (given("--classes") && s->classes < info.classes)
+        usage_error("--classes %lu: the pack has %u", s->classes, info.classes);
+    c.classes = given("--classes") ? (uint32_t)s->classes : info.classes;
+    if (an_model_create(&model, ctx, &c) != AN_OK) fail("model");
+    if (s->input_scale != NULL && strcmp(s->input_scale, "raw") != 0 &&
+        strcmp(s->input_scale, "unit") != 0)
+        usage_error("--input-scale %s: must be raw or unit", s->input_scale);
+    unit = s->input_scale != NULL ? strcmp(s->input_scale, "unit") == 0 : recipe.unit;
+    if (an_pack_prepare_model(pack, model, unit,
+                              (uint32_t)s->mean_image | recipe.mean_image) != AN_OK)
+        fail("preprocessing");
+    if (from != NULL) {
+        if (an_model_transfer(model, from, &copied) != AN_OK) fail(s->from);
+        printf("%u tensors of %s\n", copied, s->from);
+        an_model_destroy(from);
+    }
+    return model;
+}
+
+/* --- trainer ----------------------------------------------------------------------------- */
+
+static void set_drops(const setup *s, an_trainer *trainer, const an_trainer_config *c)
+{
+    an_rate_change changes[32];
+    const char *text = s->drop_at;
+    uint32_t count = 0;
+
+    while (strcmp(s->drop_at, "none") != 0 && *text != '\0') {
+        char *end;
+        unsigned long epoch = strtoul(text, &end, 10);
+        float factor = (float)s->drop_factor;
+
+        if (end == text || (*end != ',' && *end != '\0') || count == 32)
+            usage_error("--drop-at %s: must be up to 32 numbers with commas", s->drop_at);
+        an_rate_change_init(&changes[count], sizeof changes[count]);
+        changes[count].epoch = (uint32_t)epoch;
+        changes[count].rate = (count > 0 ? changes[count - 1].rate : c->rate) * factor;
+        changes[count].bias_rate =
+            (count > 0 ? changes[count - 1].bias_rate : c->bias_rate) * factor;
+        count++;
+        text = *end == ',' ? end + 1 : end;
+    }
+    if (an_trainer_set_schedule(trainer, changes, count) != AN_OK) fail("--drop-at");
+}
+
+static void freeze(const setup *s, an_trainer *trainer)
+{
+    const char *at = s->freeze;
+
+    while (at != NULL && *at != '\0') {
+        char name[16] = "";
+        size_t length = strcspn(at, ",");
+
+        if (length < sizeof name) memcpy(name, at, length);
+        if (an_trainer_set_layer_rates(trainer, name, 0, 0) != AN_OK) fail("--freeze");
+        at += length + (at[length] == ',');
+    }
+}
+
+static void change_loader(const setup *s, an_loader_config *c,
+                          const an_recipe_info *recipe)
+{
+    static const char *const rules[] = {"deviation", "eigenvalue", NULL};
+
+    if (s->no_crop) c->augment &= ~(uint32_t)AN_AUGMENT_CROP;
+    if (s->no_mirror) c->augment &= ~(uint32_t)AN_AUGMENT_MIRROR;
+    if (given("--colour")) {
+        c->colour_sigma = (float)s->colour;
+        if (s->colour == 0) c->augment &= ~(uint32_t)AN_AUGMENT_COLOUR;
+    }
+    if (s->colour_rule != NULL)
+        c->colour_rule = choice("--colour-rule", s->colour_rule, rules) - 1;
+    if (given("--colour-divisor")) c->colour_divisor = (float)s->colour_divisor;
+    if (given("--crop-group")) c->crop_group = (uint32_t)s->crop_group;
+    if (c->colour_epochs > 0)
+        c->colour_epochs =
+            (uint32_t)(c->colour_epochs * s->epochs / recipe->epochs) + !s->epochs;
+    c->workers = (uint32_t)s->workers;
+    c->seed = s->seed;
+}
+
+an_trainer *setup_trainer(setup *s, an_model *model, an_loader_config *loader)
+{
+    an_recipe_info recipe = recipe_of(s);
+    an_trainer_config c;
+    an_trainer *trainer;
+
+    an_trainer_config_init(&c, sizeof c);
+    if (an_recipe_apply(s->recipe, NULL, &c, loader) != AN_OK) fail("--recipe");
+    if (s->epochs == 0) s->epochs = recipe.epochs;
+    if (given("--batch")) c.batch = loader->batch = (uint32_t)s->batch;
+    c.micro_batch = (uint32_t)s->micro_batch;
+    if (given("--lr")) {
+        c.bias_rate *= (float)s->rate / c.rate;
+        c.rate = (float)s->rate;
+    }
+    if (given("--momentum")) c.momentum = (float)s->momentum;
+    if (given("--decay")) {
+        c.bias_decay = c.bias_decay > 0 ? (float)s->decay : 0;
+        c.weight_decay = (float)s->decay;
+    }
+    if (given("--plateau")) c.plateau_drops = (uint32_t)s->plateau;
+    c.seed = s->seed;
+    change_loader(s, loader, &recipe);
+    if (an_trainer_create(&trainer, model, &c) != AN_OK) fail("trainer");
+    if (s->drop_at != NULL)
+        set_drops(s, trainer, &c);
+    else if (!given("--plateau") &&
+             an_recipe_schedule(s->recipe, trainer, (uint32_t)s->epochs, c.rate) != AN_OK)
+        fail("--recipe");
+    freeze(s, trainer);
+    return trainer;
+}

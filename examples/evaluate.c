@@ -1,0 +1,151 @@
+/*
+ * evaluate.c - top-1, top-5 and loss of models over a pack: one view or ten, one model or
+ * the mean of several, with a confusion matrix.
+ */
+#include <alexnet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/options.h"
+#include "common/picture.h"
+#include "common/progress.h"
+#include "common/scoring.h"
+
+static unsigned long views = 1, threads;
+static const char *confusion_path;
+
+static option table[] = {
+    {"--views", OPTION_NUMBER, &views, 1, 10, "1: the centre; 10: the paper's (1)", 0},
+    {"--confusion", OPTION_TEXT, &confusion_path, 0, 0,
+     "CSV file: a row for each label, a column for each answer", 0},
+    {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
+    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+
+typedef struct watch {
+    progress progress;
+    double count;
+} watch;
+
+static void show(uint64_t done, void *user)
+{
+    watch *w = user;
+
+    w->progress.done = (double)done;
+    progress_show(&w->progress, "evaluating", w->count - (double)done);
+}
+
+/* A name with quotes around it, as CSV wants one with a comma or a quote in it. */
+static void write_name(FILE *file, const an_pack *pack, uint32_t index)
+{
+    const char *name = an_pack_class_name(pack, index);
+
+    if (name == NULL) {
+        fprintf(file, "%u", index);
+        return;
+    }
+    putc('"', file);
+    for (; *name != '\0'; name++) {
+        if (*name == '"') putc('"', file);
+        putc(*name, file);
+    }
+    putc('"', file);
+}
+
+static void write_confusion(const scoring *s, const an_pack *pack, uint32_t classes,
+                            uint32_t labels)
+{
+    FILE *file = fopen(confusion_path, "w");
+    uint32_t i, j;
+
+    if (file == NULL) {
+        perror(confusion_path);
+        exit(1);
+    }
+    fprintf(file, "label");
+    for (j = 0; j < classes; j++) {
+        putc(',', file);
+        write_name(file, pack, j);
+    }
+    for (i = 0; i < labels; i++) {
+        putc('\n', file);
+        write_name(file, pack, i);
+        for (j = 0; j < classes; j++)
+            fprintf(file, ",%llu",
+                    (unsigned long long)s->confusion[(size_t)i * classes + j]);
+    }
+    putc('\n', file);
+    if (fclose(file) != 0) {
+        perror(confusion_path);
+        exit(1);
+    }
+}
+
+static void load_models(scoring *s, an_context *ctx, char **paths, an_model_info *info)
+{
+    uint32_t i;
+
+    for (i = 0; i < s->model_count; i++) {
+        an_model_info other = *info;
+
+        if (an_model_load(&s->models[i], ctx, paths[i], NULL) != AN_OK ||
+            an_model_describe(s->models[i], i == 0 ? info : &other) != AN_OK)
+            fail(paths[i]);
+        if (i > 0 && other.classes != info->classes)
+            usage_error("%s has %u classes, %s %u", paths[i], other.classes, paths[0],
+                        info->classes);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int operands = options_parse(table, argc, argv, "[options] PACK MODEL...");
+    an_context_config context;
+    an_context *ctx;
+    an_model_info model;
+    an_pack_info info;
+    an_pack *pack;
+    scoring s;
+    watch w;
+    uint32_t i;
+
+    if (operands < 2) usage_error("a pack and a model are wanted");
+    if (views != 1 && views != 10) usage_error("--views %lu: must be 1 or 10", views);
+    memset(&s, 0, sizeof s);
+    an_context_config_init(&context, sizeof context);
+    context.threads = (uint32_t)threads;
+    an_model_info_init(&model, sizeof model);
+    an_pack_info_init(&info, sizeof info);
+    if (an_context_create(&ctx, &context) != AN_OK) fail("context");
+    if (an_pack_open(&pack, ctx, argv[1], picture_decode, NULL) != AN_OK ||
+        an_pack_describe(pack, &info) != AN_OK)
+        fail(argv[1]);
+    s.model_count = (uint32_t)operands - 1;
+    s.models = allocate(s.model_count * sizeof *s.models);
+    load_models(&s, ctx, argv + 2, &model);
+    s.views = (uint32_t)views;
+    if (confusion_path != NULL) {
+        size_t bytes = (size_t)model.classes * model.classes * sizeof *s.confusion;
+
+        s.confusion = memset(allocate(bytes), 0, bytes);
+    }
+    w.progress = progress_start();
+    w.count = (double)info.count;
+    s.progress = show;
+    s.user = &w;
+    if (score_pack(&s, pack) != AN_OK) fail(argv[1]);
+    progress_clear(&w.progress);
+    printf("%llu pictures, %lu view%s, %u model%s: top-1 %.2f %%, top-5 %.2f %%, loss "
+           "%.4f\n",
+           (unsigned long long)s.total.count, views, views == 1 ? "" : "s", s.model_count,
+           s.model_count == 1 ? "" : "s", 100 * s.total.top1 / (double)s.total.count,
+           100 * s.total.top5 / (double)s.total.count,
+           s.total.loss / (double)s.total.count);
+    if (confusion_path != NULL) write_confusion(&s, pack, model.classes, info.classes);
+    for (i = 0; i < s.model_count; i++) an_model_destroy(s.models[i]);
+    an_pack_close(pack);
+    an_context_destroy(ctx);
+    free(s.models);
+    free(s.confusion);
+    return 0;
+}

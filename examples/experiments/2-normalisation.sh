@@ -1,0 +1,21 @@
+# CIFAR-10 with and without response normalisation (paper, 3.3: 13 % to 11 % error), and with
+# overlapping against plain pooling (3.4). Smaller: 2,000 pictures a class (FULL=1: all), no
+# crops, 14 epochs (FULL=1: 60).
+. "$(dirname "$0")/lib.sh"
+
+epochs=$(choose 14 60)
+pack "cifar10-norm-$full" cifar10 --side 32 --per-class "$(choose 2000 100000)"
+common="--arch cifar10 --colour 0 --batch 32 --lr 0.003 --epochs $epochs
+        --drop-at $(choose 10,13 45,55)"
+for seed in $seeds; do
+    # shellcheck disable=SC2086
+    {
+        run "with-lrn-$seed" "cifar10-norm-$full" $common --seed "$seed"
+        run "without-lrn-$seed" "cifar10-norm-$full" $common --no-lrn --seed "$seed"
+        run "plain-pooling-$seed" "cifar10-norm-$full" $common --pooling plain --seed "$seed"
+    }
+done
+go
+table
+plot normalisation.png --title "CIFAR-10: response normalisation, pooling" --errors \
+    --columns train_top1,held_out_top1

@@ -1,0 +1,22 @@
+# What keeps the network from learning by heart: crops and mirrors, colour noise (paper, 4.1),
+# dropout (4.2: about twice the epochs), weight decay (5: it lowers the training error too).
+# Smaller: as 3-depth. Training error is that of the augmented pictures, dropout at work.
+. "$(dirname "$0")/lib.sh"
+
+pack "flowers17-$(choose 128 256)" flowers17 --side "$(choose 128 256)"
+common="--width $(choose 0.25 1) --image-size $(choose 112 224) --epochs 80 --drop-at 60,72"
+for seed in $seeds; do
+    # shellcheck disable=SC2086
+    {
+        set -- "flowers17-$(choose 128 256)" $common --seed "$seed"
+        run "all-$seed" "$@"
+        run "crops-mirrors-$seed" "$@" --colour 0
+        run "no-augmentation-$seed" "$@" --colour 0 --no-crop --no-mirror
+        run "no-dropout-$seed" "$@" --no-dropout
+        run "no-decay-$seed" "$@" --decay 0
+    }
+done
+go
+table
+plot regularisation.png --title "flowers17: augmentation, dropout, decay" --errors \
+    --columns train_top1,held_out_top1

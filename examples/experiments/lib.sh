@@ -1,0 +1,95 @@
+# lib.sh - what the experiments share. Each is called as
+#
+#   NAME.sh BUILD PICTURES OUT
+#
+# BUILD: the build folder; PICTURES: a folder with cifar10/ and flowers17/, each with a folder
+# of pictures per class (or, for CIFAR-10, its binary batches); OUT: gets packs, curves, tables
+# and pictures. A run that is cut goes on where it was when the same command is given again.
+# JOBS (the processors) runs at a time, one thread each. FULL=1: the size of the paper's
+# networks, for a machine with a GPU's patience. SEEDS (1 2 3).
+set -eu
+
+bin=$1/examples
+pictures=$2
+out=$3
+jobs=${JOBS:-$(nproc)}
+seeds=${SEEDS:-1 2 3}
+full=${FULL:-0}
+here=$(cd "$(dirname "$0")" && pwd)
+experiment=$(basename "$0" .sh)
+work=$out/$experiment
+mkdir -p "$work"
+queue=$work/queue
+: >"$queue"
+
+# choose SMALL FULL: one of both.
+choose() { if [ "$full" = 1 ]; then echo "$2"; else echo "$1"; fi; }
+
+# pack NAME SET options: the pictures of SET as a pack, once.
+pack() {
+    name=$1 set=$2
+    shift 2
+    if ! test -e "$out/packs/$name/train/index.safetensors"; then
+        mkdir -p "$out/packs"
+        "$bin/prepare" --val-split 0.2 "$@" "$pictures/$set" "$out/packs/$name"
+    fi
+}
+
+# run NAME PACK options: puts a training run on the list.
+run() {
+    name=$1 pack=$2
+    shift 2
+    echo "$name $out/packs/$pack $*" >>"$queue"
+}
+
+# Does what is on the list.
+go() {
+    grep -c . "$queue" | sed "s/^/$experiment: runs: /"
+    xargs -P "$jobs" -L 1 sh "$here/one.sh" "$bin" "$work" <"$queue"
+    : >"$queue"
+}
+
+# plot PICTURE options: labels are the runs' names up to the last dash (the seed).
+plot() {
+    picture=$1
+    shift
+    files=
+    for csv in "$work"/*.csv; do
+        label=$(basename "$csv" .csv)
+        files="$files ${label%-*}=$csv"
+    done
+    # shellcheck disable=SC2086
+    "$bin/plot" "$@" "$work/$picture" $files
+}
+
+# A row for each setting: mean and range over the seeds of what the last epoch reached.
+table() {
+    for csv in "$work"/*.csv; do
+        label=$(basename "$csv" .csv)
+        tail -n 1 "$csv" | sed "s/^/${label%-*},/"
+    done | awk -F, '
+        function add(what, value) {
+            key = $1 SUBSEP what
+            if (!(key in n) || value < low[key]) low[key] = value
+            if (!(key in n) || value > high[key]) high[key] = value
+            sum[key] += value
+            n[key]++
+        }
+        !($1 in seen) { seen[$1] = 1; order[++count] = $1 }
+        { add("train", 100 - 100 * $5); add("held", 100 - 100 * $7); add("loss", $4)
+          add("epochs", $2) }
+        function cell(what) {
+            key = name SUBSEP what
+            return sprintf("%.1f (%.1f to %.1f)", sum[key] / n[key], low[key], high[key])
+        }
+        END {
+            print "| setting | runs | epochs | training error % | held-out error % | training loss |"
+            print "|---|---|---|---|---|---|"
+            for (i = 1; i <= count; i++) {
+                name = order[i]
+                key = name SUBSEP "loss"
+                printf "| %s | %d | %s | %s | %s | %.3f |\n", name, n[key], cell("epochs"),
+                    cell("train"), cell("held"), sum[key] / n[key]
+            }
+        }' | tee "$work/table.md"
+}

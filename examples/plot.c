@@ -1,0 +1,115 @@
+/*
+ * plot.c - columns of the CSV files that train writes, as curves in one picture: a line for
+ * each file, the same colour for files of the same label (seeds of one setting).
+ */
+#include <alexnet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/chart.h"
+#include "common/history.h"
+#include "common/options.h"
+
+static const char *title = "", *columns = "held_out_loss,held_out_top1", *mark;
+static int errors;
+
+static option table[] = {
+    {"--title", OPTION_TEXT, &title, 0, 0, "of the picture", 0},
+    {"--columns", OPTION_TEXT, &columns, 0, 0,
+     "of the files, a panel each (held_out_loss,held_out_top1)", 0},
+    {"--errors", OPTION_FLAG, &errors, 0, 0, "draw 1 - top-1 or top-5: the error", 0},
+    {"--mark", OPTION_TEXT, &mark, 0, 0, "a dashed line at this height of the panels", 0},
+    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+
+enum { MOST_FILES = 64, MOST_PANELS = 4 };
+
+typedef struct line {
+    char label[64];
+    history rows;
+    size_t group; /* of its label */
+    int first;    /* of its group: has the legend */
+} line;
+
+static line lines[MOST_FILES];
+static size_t line_count, group_count;
+
+static void add_line(const char *text)
+{
+    const char *path = strchr(text, '=');
+    line *l = &lines[line_count];
+    size_t i;
+
+    if (path == NULL) usage_error("%s: must be LABEL=FILE.csv", text);
+    if (line_count == MOST_FILES) usage_error("more than %d files", MOST_FILES);
+    snprintf(l->label, sizeof l->label, "%.*s", (int)(path - text), text);
+    history_read(&l->rows, path + 1, 1e9);
+    if (l->rows.count == 0) usage_error("%s: has no rows", path + 1);
+    l->group = group_count;
+    for (i = 0; i < line_count; i++)
+        if (strcmp(lines[i].label, l->label) == 0) l->group = lines[i].group;
+    l->first = l->group == group_count;
+    group_count += (size_t)l->first;
+    line_count++;
+}
+
+/* A curve for each file; the last one may be the mark. */
+static void fill_panel(chart_panel *panel, const char *column, series *all)
+{
+    int share = strstr(column, "top") != NULL;
+    double last = 1;
+    size_t i, j;
+
+    panel->title = errors && share
+                       ? (strstr(column, "train") ? "training error" : "held-out error")
+                       : column;
+    panel->x_name = "epoch";
+    panel->percent = share;
+    panel->all = all;
+    for (i = 0; i < line_count; i++) {
+        const history *h = &lines[i].rows;
+        double *x = history_column(h, "epoch"), *y = history_column(h, column);
+        series s = {lines[i].first ? lines[i].label : NULL, x, y, h->count,
+                    chart_colour(lines[i].group),           0};
+
+        if (y == NULL) usage_error("--columns: there is no %s", column);
+        for (j = 0; errors && share && j < h->count; j++) y[j] = 1 - y[j];
+        if (x[h->count - 1] > last) last = x[h->count - 1];
+        all[panel->count++] = s;
+    }
+    if (mark != NULL) {
+        double *x = allocate(2 * sizeof *x), *y = allocate(2 * sizeof *y);
+        series s = {NULL, x, y, 2, 0x808080, 1};
+
+        x[0] = 0;
+        x[1] = last;
+        y[0] = y[1] = strtod(mark, NULL);
+        all[panel->count++] = s;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int operands =
+        options_parse(table, argc, argv, "[options] OUT.png LABEL=FILE.csv...");
+    static series all[MOST_PANELS][MOST_FILES + 1];
+    chart_panel panels[MOST_PANELS];
+    char *names = allocate(strlen(columns) + 1), *name;
+    size_t count = 0;
+    int i;
+
+    if (operands < 2) usage_error("a picture's name and a file are wanted");
+    for (i = 2; i <= operands; i++) add_line(argv[i]);
+    memset(panels, 0, sizeof panels);
+    strcpy(names, columns);
+    for (name = strtok(names, ","); name != NULL; name = strtok(NULL, ",")) {
+        if (count == MOST_PANELS) usage_error("--columns: more than %d", MOST_PANELS);
+        fill_panel(&panels[count], name, all[count]);
+        count++;
+    }
+    if (chart_draw(argv[1], title, panels, count) != 0) {
+        fprintf(stderr, "%s: cannot be written\n", argv[1]);
+        return 1;
+    }
+    return 0; /* the process ends: its columns go with it */
+}

@@ -1,0 +1,332 @@
+/*
+ * prepare.c - a folder of pictures, or a list of them, into packs: fitted once, with mean
+ * image and principal axes of the colours. Goes on where it was cut.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <alexnet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/listing.h"
+#include "common/options.h"
+#include "common/progress.h"
+
+static unsigned long side = 256, quality = 95, part_mb = 4096, threads, per_class;
+static double val_split;
+static const char *list_file, *kind = "raw";
+static int warp;
+
+static option table[] = {
+    {"--side", OPTION_NUMBER, &side, 8, 2048, "of the fitted pictures (256)", 0},
+    {"--warp", OPTION_FLAG, &warp, 0, 0,
+     "both sides to that, instead of the centre's square", 0},
+    {"--kind", OPTION_TEXT, &kind, 0, 0, "raw or jpeg (raw)", 0},
+    {"--quality", OPTION_NUMBER, &quality, 1, 100, "of JPEG (95)", 0},
+    {"--val-split", OPTION_REAL, &val_split, 0, 0.5,
+     "share of each class for OUT/val, the rest for OUT/train (0: all in OUT)", 0},
+    {"--per-class", OPTION_NUMBER, &per_class, 1, 1e9, "only the first of each (all)", 0},
+    {"--list", OPTION_TEXT, &list_file, 0, 0,
+     "file of lines \"path class\"; paths from FOLDER", 0},
+    {"--part-mb", OPTION_NUMBER, &part_mb, 1, 500000, "size of a file (4096)", 0},
+    {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
+    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+
+enum { CHUNK = 256, SYNC_EVERY = 2048, SETS = 2 };
+
+/* A picture on its way from the list to a pack. */
+typedef struct job {
+    const item *from;
+    uint32_t set; /* 0: train, or all; 1: val */
+    uint8_t *pixels, *bytes;
+    size_t count;
+    char error[160]; /* "" if there is none */
+} job;
+
+typedef struct work {
+    job jobs[CHUNK];
+    uint32_t count, next;
+    pthread_mutex_t lock;
+} work;
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* --- one picture --------------------------------------------------------------------------- */
+
+static void do_job(job *j)
+{
+    const char *error;
+    an_image image;
+    picture p;
+
+    j->error[0] = '\0';
+    j->bytes = NULL;
+    error = item_read(j->from, &p);
+    if (error != NULL) {
+        snprintf(j->error, sizeof j->error, "%s", error);
+        return;
+    }
+    an_image_init(&image, sizeof image);
+    image.pixels = p.pixels;
+    image.width = p.width;
+    image.height = p.height;
+    if ((warp ? an_image_warp : an_image_fit)(&image, (uint32_t)side, j->pixels) != AN_OK)
+        snprintf(j->error, sizeof j->error, "%s", an_error_message());
+    picture_free(&p);
+    if (j->error[0] == '\0' && strcmp(kind, "jpeg") == 0) {
+        j->bytes = picture_encode(j->pixels, (uint32_t)side, (int)quality, &j->count);
+        if (j->bytes == NULL) snprintf(j->error, sizeof j->error, "cannot be encoded");
+    }
+}
+
+static void *do_jobs(void *arg)
+{
+    work *w = arg;
+
+    for (;;) {
+        uint32_t mine;
+
+        pthread_mutex_lock(&w->lock);
+        mine = w->next++;
+        pthread_mutex_unlock(&w->lock);
+        if (mine >= w->count) return NULL;
+        do_job(&w->jobs[mine]);
+    }
+}
+
+/* The chunk's pictures on all threads, this one included. */
+static void run_chunk(work *w)
+{
+    pthread_t others[256];
+    unsigned long i, started = 0;
+
+    w->next = 0;
+    for (i = 1; i < threads && i < w->count; i++)
+        started += pthread_create(&others[started], NULL, do_jobs, w) == 0;
+    do_jobs(w);
+    for (i = 0; i < started; i++) pthread_join(others[i], NULL);
+}
+
+/* --- packs --------------------------------------------------------------------------------- */
+
+typedef struct run {
+    an_context *ctx;
+    listing list;
+    an_packing *set[SETS];
+    uint64_t skip[SETS]; /* pictures that an earlier run has done */
+    uint32_t sets, every, skipped;
+    const char *out;
+} run;
+
+static an_packing *open_set(const run *r, const char *folder)
+{
+    an_packing_config c;
+    an_packing *packing;
+    uint32_t i;
+
+    an_packing_config_init(&c, sizeof c);
+    c.side = (uint32_t)side;
+    c.kind = strcmp(kind, "jpeg") == 0 ? AN_PACK_JPEG : AN_PACK_RAW;
+    c.classes = r->list.classes;
+    c.resume = 1;
+    c.part_bytes = (uint64_t)part_mb << 20;
+    if (an_packing_create(&packing, r->ctx, folder, &c) != AN_OK) fail(folder);
+    for (i = 0; i < r->list.classes; i++)
+        if (an_packing_set_class_name(packing, i, r->list.class_names[i]) != AN_OK)
+            fail(r->list.class_names[i]);
+    return packing;
+}
+
+static void open_sets(run *r)
+{
+    static const char *const names[SETS] = {"train", "val"};
+    uint32_t s;
+
+    r->every = val_split > 0 ? (uint32_t)(1 / val_split + 0.5) : 0;
+    r->sets = r->every > 0 ? 2 : 1;
+    if (r->sets == 1) {
+        r->set[0] = open_set(r, r->out);
+    } else {
+        char *path = allocate(strlen(r->out) + 8);
+
+        if (mkdir(r->out, 0777) != 0 && errno != EEXIST) {
+            perror(r->out);
+            exit(1);
+        }
+        for (s = 0; s < SETS; s++) {
+            sprintf(path, "%s/%s", r->out, names[s]);
+            r->set[s] = open_set(r, path);
+        }
+        free(path);
+    }
+    for (s = 0; s < r->sets; s++) r->skip[s] = an_packing_position(r->set[s]);
+    if (r->skip[0] > 0)
+        printf("going on after %llu pictures\n",
+               (unsigned long long)(r->skip[0] + r->skip[1]));
+}
+
+static void sync_sets(const run *r)
+{
+    uint32_t s;
+
+    for (s = 0; s < r->sets; s++)
+        if (an_packing_sync(r->set[s]) != AN_OK) fail(r->out);
+}
+
+static void store(run *r, job *j)
+{
+    an_packing *to = r->set[j->set];
+    an_status status;
+
+    if (j->error[0] != '\0') {
+        fprintf(stderr, "%s: skipped: %s\n", j->from->path, j->error);
+        r->skipped++;
+        status = an_packing_skip(to);
+    } else {
+        status =
+            an_packing_add(to, j->pixels, j->bytes, j->count, (int32_t)j->from->label);
+    }
+    free(j->bytes);
+    if (status != AN_OK) {
+        fprintf(stderr, "%s\n", an_error_message());
+        if (an_packing_sync(r->set[0]) == AN_OK &&
+            (r->sets == 1 || an_packing_sync(r->set[1]) == AN_OK))
+            fprintf(stderr, "what is done is kept: run the same command to go on\n");
+        exit(1);
+    }
+}
+
+/* The next pictures of the list that are not done yet; returns where it got to. */
+static uint32_t fill_chunk(run *r, work *w, uint32_t at)
+{
+    for (w->count = 0; at < r->list.count && w->count < CHUNK; at++) {
+        const item *from = &r->list.items[at];
+        uint32_t set = r->every > 0 && from->place % r->every == r->every - 1;
+
+        if (per_class > 0 && from->place >= per_class) continue;
+        if (r->skip[set] > 0) {
+            r->skip[set]--;
+            continue;
+        }
+        w->jobs[w->count].from = from;
+        w->jobs[w->count++].set = set;
+    }
+    return at;
+}
+
+static void pack_all(run *r)
+{
+    progress p = progress_start();
+    uint32_t at = 0, unsafe = 0, i;
+    work w;
+
+    pthread_mutex_init(&w.lock, NULL);
+    for (i = 0; i < CHUNK; i++) w.jobs[i].pixels = allocate((size_t)3 * side * side);
+    while (at < r->list.count) {
+        char text[64];
+
+        at = fill_chunk(r, &w, at);
+        run_chunk(&w);
+        for (i = 0; i < w.count; i++) store(r, &w.jobs[i]);
+        unsafe += w.count;
+        p.done += w.count;
+        if (unsafe >= SYNC_EVERY || interrupted) {
+            sync_sets(r);
+            unsafe = 0;
+        }
+        snprintf(text, sizeof text, "picture %u/%u", at, r->list.count);
+        progress_show(&p, text, r->list.count - at);
+        if (interrupted) {
+            printf("\nstopped; run the same command to go on\n");
+            exit(130);
+        }
+    }
+    for (i = 0; i < CHUNK; i++) free(w.jobs[i].pixels);
+    progress_clear(&p);
+}
+
+/* --- what came of it ----------------------------------------------------------------------- */
+
+static void report(const run *r, const char *name, const char *folder)
+{
+    an_pack_info info;
+    an_pack *pack;
+    int i;
+
+    an_pack_info_init(&info, sizeof info);
+    if (an_pack_open(&pack, r->ctx, folder, picture_decode, NULL) != AN_OK ||
+        an_pack_describe(pack, &info) != AN_OK)
+        fail(folder);
+    printf("%s: %llu pictures of %u classes, %u x %u, %.1f MB in %u file%s", name,
+           (unsigned long long)info.count, info.classes, info.side, info.side,
+           (double)info.bytes / 1e6, info.parts, info.parts == 1 ? "" : "s");
+    if (info.skipped > 0) printf(", %llu skipped", (unsigned long long)info.skipped);
+    printf(
+        "\n  mean %.1f %.1f %.1f, deviation %.1f %.1f %.1f (R G B); along the principal "
+        "axes",
+        (double)info.mean[0], (double)info.mean[1], (double)info.mean[2],
+        (double)info.deviation[0], (double)info.deviation[1], (double)info.deviation[2]);
+    for (i = 0; i < 3; i++) printf(" %.1f", (double)info.colour_deviation[i]);
+    printf("\n");
+    an_pack_close(pack);
+}
+
+static void finish(run *r)
+{
+    static const char *const names[SETS] = {"train", "val"};
+    uint32_t s;
+
+    for (s = 0; s < r->sets; s++) {
+        if (an_packing_finish(r->set[s]) != AN_OK) fail(r->out);
+        an_packing_destroy(r->set[s]);
+    }
+    if (r->skipped > 0) fprintf(stderr, "%u pictures were skipped\n", r->skipped);
+    for (s = 0; s < r->sets; s++) {
+        char *path = allocate(strlen(r->out) + 8);
+
+        sprintf(path, "%s%s%s", r->out, r->sets > 1 ? "/" : "",
+                r->sets > 1 ? names[s] : "");
+        report(r, r->sets > 1 ? names[s] : r->out, path);
+        free(path);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int operands = options_parse(table, argc, argv, "[options] FOLDER OUT");
+    an_context_config context;
+    run r;
+
+    memset(&r, 0, sizeof r);
+    if (operands != 2)
+        usage_error("a folder of pictures and one for the pack are wanted");
+    if (strcmp(kind, "raw") != 0 && strcmp(kind, "jpeg") != 0)
+        usage_error("--kind %s: must be raw or jpeg", kind);
+    r.out = argv[2];
+    an_context_config_init(&context, sizeof context);
+    context.threads = (uint32_t)threads;
+    if (an_context_create(&r.ctx, &context) != AN_OK) fail("context");
+    threads = an_context_threads(r.ctx);
+    if (list_file != NULL)
+        listing_file(&r.list, list_file, argv[1]);
+    else
+        listing_folder(&r.list, argv[1]);
+    if (r.list.classes < 2) usage_error("%s: has only one class", argv[1]);
+    open_sets(&r);
+    interrupt_catch(on_interrupt);
+    pack_all(&r);
+    finish(&r);
+    listing_free(&r.list);
+    an_context_destroy(r.ctx);
+    return 0;
+}

@@ -1,0 +1,347 @@
+/*
+ * similar.c - pictures alike by what the network sees in them: the Euclidean distance of
+ * fc7's activations (paper, 6.1 and figure 4).
+ *
+ *   similar index MODEL PACK INDEX           the vectors of all pictures of a pack
+ *   similar query INDEX MODEL PACK OUT.png PICTURE...   a sheet with the nearest of each
+ *   similar score INDEX PACK                 how many of the nearest are of the same class
+ */
+#include <alexnet.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/canvas.h"
+#include "common/options.h"
+#include "common/picture.h"
+#include "common/progress.h"
+
+static const char *layer = "fc7";
+static unsigned long nearest = 6;
+
+static option table[] = {
+    {"--layer", OPTION_TEXT, &layer, 0, 0, "after its non-linearity (fc7)", 0},
+    {"--nearest", OPTION_NUMBER, &nearest, 1, 50, "pictures for each query (6)", 0},
+    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+
+enum { AT_ONCE = 64 };
+
+/* An index file: a line of text, then the vectors, float32 as the machine has them. */
+#define HEAD_BYTES 64
+
+typedef struct vectors {
+    float *values; /* [count][size] */
+    size_t count, size;
+} vectors;
+
+static an_pack *open_pack(an_context *ctx, const char *path, an_pack_info *info)
+{
+    an_pack *pack;
+
+    an_pack_info_init(info, sizeof *info);
+    if (an_pack_open(&pack, ctx, path, picture_decode, NULL) != AN_OK ||
+        an_pack_describe(pack, info) != AN_OK)
+        fail(path);
+    return pack;
+}
+
+static an_image image_of(const uint8_t *pixels, uint32_t width, uint32_t height)
+{
+    an_image image;
+
+    an_image_init(&image, sizeof image);
+    image.pixels = pixels;
+    image.width = width;
+    image.height = height;
+    return image;
+}
+
+/* --- index files --------------------------------------------------------------------------- */
+
+static void write_vectors(const vectors *v, const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    char head[HEAD_BYTES] = {0};
+
+    snprintf(head, sizeof head, "alexnet-similar 1 %zu %zu\n", v->count, v->size);
+    if (file == NULL || fwrite(head, sizeof head, 1, file) != 1 ||
+        fwrite(v->values, sizeof *v->values, v->count * v->size, file) !=
+            v->count * v->size ||
+        fclose(file) != 0) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        remove(path);
+        exit(1);
+    }
+}
+
+static vectors read_vectors(const char *path, uint64_t count)
+{
+    FILE *file = fopen(path, "rb");
+    char head[HEAD_BYTES];
+    vectors v = {NULL, 0, 0};
+
+    if (file == NULL) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+    if (fread(head, sizeof head, 1, file) != 1 || head[HEAD_BYTES - 1] != '\0' ||
+        sscanf(head, "alexnet-similar 1 %zu %zu", &v.count, &v.size) != 2 ||
+        v.size > 1 << 24)
+        usage_error("%s: is no index of this program", path);
+    if (v.count != count)
+        usage_error("%s: has %zu pictures, the pack %llu", path, v.count,
+                    (unsigned long long)count);
+    v.values = allocate(v.count * v.size * sizeof *v.values);
+    if (fread(v.values, sizeof *v.values, v.count * v.size, file) != v.count * v.size)
+        usage_error("%s: is cut short", path);
+    fclose(file);
+    return v;
+}
+
+static void make_index(an_context *ctx, char **names)
+{
+    uint8_t *pixels;
+    an_image images[AT_ONCE];
+    an_pack_info info;
+    an_pack *pack;
+    an_model *model;
+    vectors v;
+    progress p;
+    uint64_t first;
+    uint32_t count, i;
+
+    if (an_model_load(&model, ctx, names[0], NULL) != AN_OK ||
+        an_activation_count(model, layer, AN_POINT_ACTIVATION, &v.size, NULL) != AN_OK)
+        fail(names[0]);
+    pack = open_pack(ctx, names[1], &info);
+    v.count = (size_t)info.count;
+    v.values = allocate(v.count * v.size * sizeof *v.values);
+    pixels = allocate((size_t)AT_ONCE * 3 * info.side * info.side);
+    p = progress_start();
+    for (first = 0; first < info.count; first += count) {
+        count = info.count - first < AT_ONCE ? (uint32_t)(info.count - first) : AT_ONCE;
+        for (i = 0; i < count; i++) {
+            uint8_t *to = pixels + (size_t)i * 3 * info.side * info.side;
+
+            if (an_pack_read(pack, first + i, to, NULL) != AN_OK) fail(names[1]);
+            images[i] = image_of(to, info.side, info.side);
+        }
+        if (an_infer_layer_images(model, images, count, layer, AN_POINT_ACTIVATION,
+                                  v.values + first * v.size) != AN_OK)
+            fail(names[0]);
+        p.done += count;
+        progress_show(&p, "indexing", (double)info.count - p.done);
+    }
+    progress_clear(&p);
+    write_vectors(&v, names[2]);
+    printf("%zu pictures, %zu numbers of %s each: %s\n", v.count, v.size, layer,
+           names[2]);
+    free(pixels);
+    free(v.values);
+    an_pack_close(pack);
+    an_model_destroy(model);
+}
+
+/* --- the nearest --------------------------------------------------------------------------- */
+
+static double distance(const float *a, const float *b, size_t size)
+{
+    double sum = 0;
+    size_t i;
+
+    for (i = 0; i < size; i++) sum += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
+    return sum;
+}
+
+/* The `nearest` ones to `query` in `order`, nearest first; `except` is left out. */
+static void find_nearest(const vectors *v, const float *query, size_t except,
+                         size_t *order, size_t most)
+{
+    double *best = allocate(most * sizeof *best);
+    size_t found = 0, i, at;
+
+    for (i = 0; i < v->count; i++) {
+        double d;
+
+        if (i == except) continue;
+        d = distance(query, v->values + i * v->size, v->size);
+        if (found == most && d >= best[most - 1]) continue;
+        if (found < most) found++;
+        for (at = found - 1; at > 0 && best[at - 1] > d; at--) {
+            best[at] = best[at - 1];
+            order[at] = order[at - 1];
+        }
+        best[at] = d;
+        order[at] = i;
+    }
+    free(best);
+}
+
+/* --- a sheet ------------------------------------------------------------------------------- */
+
+enum { CELL = 128, GAP = 6, LABEL = 18 };
+
+static void draw_one(canvas *page, const an_pack *pack, uint32_t side, size_t index,
+                     double x, double y)
+{
+    uint8_t *pixels = allocate((size_t)3 * side * side);
+    char number[24];
+    const char *name;
+    int32_t label;
+
+    if (an_pack_read(pack, index, pixels, &label) != AN_OK) fail("pack");
+    name = an_pack_class_name(pack, (uint32_t)label);
+    snprintf(number, sizeof number, "class %ld", (long)label);
+    canvas_picture(page, x, y, CELL, CELL, pixels, side, side);
+    canvas_text(page, x + CELL / 2.0, y + CELL + 13, 11, CANVAS_CENTRE, CELL, 0x404040,
+                name != NULL ? name : number);
+    free(pixels);
+}
+
+static void draw_query(canvas *page, const picture *p, uint32_t side, const char *name,
+                       double y)
+{
+    uint8_t *pixels = allocate((size_t)3 * side * side);
+    an_image image = image_of(p->pixels, p->width, p->height);
+    const char *base = strrchr(name, '/');
+
+    if (an_image_fit(&image, side, pixels) != AN_OK) fail(name);
+    canvas_picture(page, GAP, y, CELL, CELL, pixels, side, side);
+    canvas_frame(page, GAP, y, CELL, CELL, 2, 0xd55e00);
+    canvas_text(page, GAP + CELL / 2.0, y + CELL + 13, 11, CANVAS_CENTRE, CELL, 0xd55e00,
+                base != NULL ? base + 1 : name);
+    free(pixels);
+}
+
+static void query(an_context *ctx, char **names, int count)
+{
+    double row = CELL + LABEL + GAP;
+    size_t *order = allocate(nearest * sizeof *order), i;
+    an_pack_info info;
+    an_pack *pack = open_pack(ctx, names[2], &info);
+    vectors v = read_vectors(names[0], info.count);
+    size_t size = 0;
+    float *one = allocate(v.size * sizeof *one);
+    canvas *page;
+    an_model *model;
+    int q;
+
+    if (an_model_load(&model, ctx, names[1], NULL) != AN_OK ||
+        an_activation_count(model, layer, AN_POINT_ACTIVATION, &size, NULL) != AN_OK)
+        fail(names[1]);
+    if (size != v.size)
+        usage_error("%s: vectors of %zu numbers, %s has %zu", names[0], v.size, layer,
+                    size);
+    page = canvas_make((double)(nearest + 1) * (CELL + GAP) + 3 * GAP, count * row + GAP);
+    for (q = 0; q < count; q++) {
+        const char *error, *name = names[4 + q];
+        double y = GAP + q * row;
+        an_image image;
+        picture p;
+
+        error = picture_read(&p, name);
+        if (error != NULL) usage_error("%s: %s", name, error);
+        image = image_of(p.pixels, p.width, p.height);
+        if (an_infer_layer_images(model, &image, 1, layer, AN_POINT_ACTIVATION, one) !=
+            AN_OK)
+            fail(name);
+        draw_query(page, &p, info.side, name, y);
+        find_nearest(&v, one, v.count, order, nearest);
+        for (i = 0; i < nearest && i < v.count; i++)
+            draw_one(page, pack, info.side, order[i],
+                     3 * GAP + (double)(i + 1) * (CELL + GAP), y);
+        picture_free(&p);
+    }
+    if (canvas_write_png(page, names[3]) != 0)
+        usage_error("%s: cannot be written", names[3]);
+    printf("%d pictures, the %lu nearest of each: %s\n", count, nearest, names[3]);
+    canvas_free(page);
+    free(order);
+    free(one);
+    free(v.values);
+    an_pack_close(pack);
+    an_model_destroy(model);
+}
+
+/* --- a score ------------------------------------------------------------------------------- */
+
+/* Share of the nearest of each picture, itself left out, that are of its class. */
+static double share_of_class(const vectors *v, const an_pack *pack, const char *what)
+{
+    size_t *order = allocate(nearest * sizeof *order), i, k, same = 0;
+    progress p = progress_start();
+
+    for (i = 0; i < v->count; i++) {
+        int32_t label, other;
+
+        find_nearest(v, v->values + i * v->size, i, order, nearest);
+        if (an_pack_read(pack, i, NULL, &label) != AN_OK) fail("pack");
+        for (k = 0; k < nearest; k++) {
+            if (an_pack_read(pack, order[k], NULL, &other) != AN_OK) fail("pack");
+            same += label == other;
+        }
+        p.done++;
+        progress_show(&p, what, (double)(v->count - i));
+    }
+    progress_clear(&p);
+    free(order);
+    return (double)same / (double)(v->count * nearest);
+}
+
+static vectors raw_pixels(const an_pack *pack, const an_pack_info *info)
+{
+    uint8_t *pixels = allocate((size_t)3 * info->side * info->side);
+    vectors v;
+    size_t i, j;
+
+    v.count = (size_t)info->count;
+    v.size = (size_t)3 * info->side * info->side;
+    v.values = allocate(v.count * v.size * sizeof *v.values);
+    for (i = 0; i < v.count; i++) {
+        if (an_pack_read(pack, i, pixels, NULL) != AN_OK) fail("pack");
+        for (j = 0; j < v.size; j++) v.values[i * v.size + j] = pixels[j];
+    }
+    free(pixels);
+    return v;
+}
+
+static void score(an_context *ctx, char **names)
+{
+    an_pack_info info;
+    an_pack *pack = open_pack(ctx, names[1], &info);
+    vectors v = read_vectors(names[0], info.count);
+
+    if (info.count <= nearest)
+        usage_error("--nearest %lu: the pack has no more", nearest);
+    printf("of the %lu nearest by the index, %.1f %% are of the picture's own class\n",
+           nearest, 100 * share_of_class(&v, pack, "index"));
+    free(v.values);
+    v = raw_pixels(pack, &info);
+    printf("of the %lu nearest by raw pixels, %.1f %%\n", nearest,
+           100 * share_of_class(&v, pack, "pixels"));
+    free(v.values);
+    an_pack_close(pack);
+}
+
+int main(int argc, char **argv)
+{
+    int operands = options_parse(table, argc, argv,
+                                 "[options] index MODEL PACK INDEX | query INDEX MODEL "
+                                 "PACK OUT.png PICTURE... | score INDEX PACK");
+    an_context *ctx;
+
+    if (operands < 1) usage_error("index, query or score is wanted");
+    if (an_context_create(&ctx, NULL) != AN_OK) fail("context");
+    if (strcmp(argv[1], "index") == 0 && operands == 4)
+        make_index(ctx, argv + 2);
+    else if (strcmp(argv[1], "query") == 0 && operands >= 6)
+        query(ctx, argv + 2, operands - 5);
+    else if (strcmp(argv[1], "score") == 0 && operands == 3)
+        score(ctx, argv + 2);
+    else
+        usage_error("%s: not so", argv[1]);
+    an_context_destroy(ctx);
+    return 0;
+}

@@ -1,0 +1,640 @@
+/*
+ * test_pack.c - packs: what is put in comes out, statistics are exact, a cut run goes on, and
+ * damage of any kind is found.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <check.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "alexnet.h"
+#include "test.h"
+
+enum { SIDE = 12, BYTES = SIDE * SIDE * 3, COUNT = 30, CLASSES = 3 };
+
+typedef struct place { /* a folder of its own, and a context */
+    char folder[64], path[96];
+    an_context *ctx;
+} place;
+
+static place place_open(void)
+{
+    place p;
+
+    strcpy(p.folder, "/tmp/alexnet-pack-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(p.folder));
+    ck_assert_int_eq(an_context_create(&p.ctx, NULL), AN_OK);
+    return p;
+}
+
+static char *inside(place *p, const char *name)
+{
+    snprintf(p->path, sizeof p->path, "%s/%s", p->folder, name);
+    return p->path;
+}
+
+static void place_close(place *p)
+{
+    char command[128];
+
+    an_context_destroy(p->ctx);
+    snprintf(command, sizeof command, "rm -rf %s", p->folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Picture i: noise about a colour, so that the colours are correlated. */
+static void picture(uint32_t i, uint8_t out[BYTES])
+{
+    uint32_t seed = i * 7919 + 1, k;
+
+    for (k = 0; k < BYTES; k++) {
+        seed = seed * 1664525u + 1013904223u;
+        out[k] = (uint8_t)((k % 3) * 20 + i * 3 + (seed >> 27));
+    }
+}
+
+static an_packing_config config_of(uint64_t part_bytes, uint32_t resume)
+{
+    an_packing_config c;
+
+    an_packing_config_init(&c, sizeof c);
+    c.side = SIDE;
+    c.classes = CLASSES;
+    c.part_bytes = part_bytes;
+    c.resume = resume;
+    return c;
+}
+
+static void add(an_packing *packing, uint32_t from, uint32_t to)
+{
+    static const char *const names[CLASSES] = {"oak", "ash", "b\xc3\xa4r"};
+    uint8_t pixels[BYTES];
+    uint32_t i;
+
+    for (i = 0; i < CLASSES; i++)
+        ck_assert_int_eq(an_packing_set_class_name(packing, i, names[i]), AN_OK);
+    for (i = from; i < to; i++) {
+        picture(i, pixels);
+        ck_assert_msg(an_packing_add(packing, pixels, NULL, 0, (int32_t)(i % CLASSES)) ==
+                          AN_OK,
+                      "%s", an_error_message());
+    }
+}
+
+static void make_pack(place *p, const char *name, uint64_t part_bytes)
+{
+    an_packing_config c = config_of(part_bytes, 0);
+    an_packing *packing;
+
+    ck_assert_msg(an_packing_create(&packing, p->ctx, inside(p, name), &c) == AN_OK, "%s",
+                  an_error_message());
+    add(packing, 0, COUNT);
+    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
+    an_packing_destroy(packing);
+}
+
+static an_pack *open_pack(place *p, const char *name)
+{
+    an_pack *pack;
+
+    ck_assert_msg(an_pack_open(&pack, p->ctx, inside(p, name), NULL, NULL) == AN_OK, "%s",
+                  an_error_message());
+    return pack;
+}
+
+static void check_pictures(const an_pack *pack)
+{
+    uint8_t pixels[BYTES], expected[BYTES];
+    int32_t label;
+    uint32_t i;
+
+    for (i = 0; i < COUNT; i++) {
+        picture(i, expected);
+        ck_assert_int_eq(an_pack_read(pack, i, pixels, &label), AN_OK);
+        ck_assert_mem_eq(pixels, expected, BYTES);
+        ck_assert_int_eq(label, (int)(i % CLASSES));
+    }
+}
+
+static an_pack_info info_of(const an_pack *pack)
+{
+    an_pack_info info;
+
+    an_pack_info_init(&info, sizeof info);
+    ck_assert_int_eq(an_pack_describe(pack, &info), AN_OK);
+    return info;
+}
+
+START_TEST(what_is_put_in_comes_out)
+{
+    place p = place_open();
+    an_pack_info info;
+    an_pack *pack;
+
+    make_pack(&p, "pack", 4 * BYTES);
+    pack = open_pack(&p, "pack");
+    info = info_of(pack);
+    ck_assert_uint_eq(info.count, COUNT);
+    ck_assert_uint_eq(info.side, SIDE);
+    ck_assert_uint_eq(info.classes, CLASSES);
+    ck_assert_uint_eq(info.kind, AN_PACK_RAW);
+    ck_assert_uint_eq(info.parts, (COUNT + 3) / 4); /* four pictures reach the limit */
+    ck_assert_uint_eq(info.bytes, COUNT * BYTES + info.parts * 16);
+    ck_assert_str_eq(an_pack_class_name(pack, 2), "b\xc3\xa4r");
+    ck_assert_ptr_null(an_pack_class_name(pack, 3));
+    check_pictures(pack);
+    ck_assert_int_eq(an_pack_read(pack, COUNT, NULL, NULL), AN_ERROR_ARGUMENT);
+    an_pack_close(pack);
+    place_close(&p);
+}
+END_TEST
+
+/* Mean, deviations and covariance in double, straight from the pictures; the axes are checked
+ * by what they are: orthonormal, and what makes the covariance diagonal. */
+START_TEST(statistics_are_those_of_the_pixels)
+{
+    double sum[3] = {0}, product[3][3] = {{0}}, n = (double)COUNT * SIDE * SIDE;
+    float *mean = malloc(BYTES * sizeof *mean);
+    uint8_t pixels[BYTES];
+    place p = place_open();
+    an_pack_info info;
+    an_pack *pack;
+    double *image = calloc(BYTES, sizeof *image);
+    int i, j, k, c;
+
+    for (i = 0; i < COUNT; i++) {
+        picture((uint32_t)i, pixels);
+        for (k = 0; k < BYTES; k++)
+            image[k % 3 * SIDE * SIDE + k / 3] += pixels[k] / (double)COUNT;
+        for (k = 0; k < BYTES; k += 3)
+            for (c = 0; c < 3; c++) {
+                sum[c] += pixels[k + c];
+                for (j = 0; j < 3; j++) product[c][j] += pixels[k + c] * pixels[k + j];
+            }
+    }
+    make_pack(&p, "pack", 1 << 20);
+    pack = open_pack(&p, "pack");
+    info = info_of(pack);
+    for (c = 0; c < 3; c++) {
+        double variance = product[c][c] / n - sum[c] * sum[c] / n / n;
+
+        ck_assert_double_eq_tol((double)info.mean[c], sum[c] / n, 1e-4);
+        ck_assert_double_eq_tol((double)info.deviation[c], sqrt(variance), 1e-4);
+    }
+    for (i = 0; i < 3; i++)
+        for (j = 0; j < 3; j++) {
+            double dot = 0, across = 0;
+
+            for (c = 0; c < 3; c++) {
+                dot += (double)info.colour_axis[i][c] * (double)info.colour_axis[j][c];
+                for (k = 0; k < 3; k++)
+                    across += (double)info.colour_axis[i][c] *
+                              (product[c][k] / n - sum[c] * sum[k] / n / n) *
+                              (double)info.colour_axis[j][k];
+            }
+            ck_assert_double_eq_tol(dot, i == j, 1e-5);
+            ck_assert_double_eq_tol(
+                across, i == j ? pow((double)info.colour_deviation[i], 2) : 0, 1e-2);
+        }
+    ck_assert_float_ge(info.colour_deviation[0], info.colour_deviation[1]);
+    ck_assert_float_ge(info.colour_deviation[1], info.colour_deviation[2]);
+    ck_assert_int_eq(an_pack_mean_image(pack, mean, BYTES), AN_OK);
+    for (k = 0; k < BYTES; k++) ck_assert_double_eq_tol((double)mean[k], image[k], 1e-4);
+    ck_assert_int_eq(an_pack_mean_image(pack, mean, BYTES - 1), AN_ERROR_ARGUMENT);
+    an_pack_close(pack);
+    place_close(&p);
+    free(mean);
+    free(image);
+}
+END_TEST
+
+static void same_files(place *p, const char *a, const char *b)
+{
+    char command[512];
+
+    snprintf(command, sizeof command, "diff -r %s/%s %s/%s > /dev/null", p->folder, a,
+             p->folder, b);
+    ck_assert_msg(system(command) == 0, "%s and %s differ", a, b);
+}
+
+/* Cut after a sync and some more pictures: the rest is made again, and nobody can tell. */
+START_TEST(a_cut_run_goes_on_to_the_same_files)
+{
+    an_packing_config c = config_of(4 * BYTES, 1);
+    uint8_t pixels[BYTES];
+    place p = place_open();
+    an_packing *packing;
+    an_pack *pack;
+
+    make_pack(&p, "whole", 4 * BYTES);
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c), AN_OK);
+    add(packing, 0, 10);
+    ck_assert_int_eq(an_packing_sync(packing), AN_OK);
+    add(packing, 10, 23); /* three more parts */
+    an_packing_destroy(packing);
+
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "cut"), NULL, NULL),
+                     AN_ERROR_STATE);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "not finished"));
+    c.side = SIDE + 1;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c),
+                     AN_ERROR_FORMAT);
+    c.side = SIDE;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c), AN_OK);
+    ck_assert_uint_eq(an_packing_position(packing), 10);
+    add(packing, 10, COUNT);
+    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
+    picture(0, pixels);
+    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_STATE);
+    an_packing_destroy(packing);
+    same_files(&p, "whole", "cut");
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c),
+                     AN_ERROR_STATE);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "finished"));
+    place_close(&p);
+}
+END_TEST
+
+START_TEST(without_resume_it_begins_anew)
+{
+    an_packing_config c = config_of(BYTES, 0);
+    place p = place_open();
+    an_packing *packing;
+    an_pack *pack;
+
+    make_pack(&p, "whole", BYTES);
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "again"), &c), AN_OK);
+    add(packing, 5, 25);
+    ck_assert_int_eq(an_packing_sync(packing), AN_OK);
+    an_packing_destroy(packing);
+    make_pack(&p, "again", BYTES);
+    same_files(&p, "whole", "again");
+    pack = open_pack(&p, "again");
+    check_pictures(pack);
+    an_pack_close(pack);
+    place_close(&p);
+}
+END_TEST
+
+/* A file may not grow beyond a limit: as on a full disk, a write fails. */
+START_TEST(a_full_disk_loses_nothing)
+{
+    an_packing_config c = config_of(1 << 20, 0);
+    struct rlimit limit, small;
+    uint8_t pixels[BYTES];
+    place p = place_open();
+    an_packing *packing;
+    an_pack *pack;
+
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    small = limit;
+    small.rlim_cur = 16 + 20 * BYTES + BYTES / 2;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    add(packing, 0, 20);
+    picture(20, pixels);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 2), AN_ERROR_IO);
+    ck_assert_uint_eq(an_packing_position(packing), 20);
+    small.rlim_cur = 1000; /* no index either */
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    ck_assert_int_eq(an_packing_finish(packing), AN_ERROR_IO);
+    ck_assert_int_eq(access(inside(&p, "pack/index.safetensors"), F_OK), -1);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    add(packing, 20, COUNT);
+    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
+    an_packing_destroy(packing);
+    pack = open_pack(&p, "pack");
+    check_pictures(pack);
+    an_pack_close(pack);
+    place_close(&p);
+}
+END_TEST
+
+START_TEST(an_empty_class_or_pack_is_refused)
+{
+    an_packing_config c = config_of(1 << 20, 0);
+    uint8_t pixels[BYTES] = {0};
+    place p = place_open();
+    an_packing *packing;
+
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    ck_assert_int_eq(an_packing_finish(packing), AN_ERROR_STATE);
+    ck_assert_int_eq(an_packing_set_class_name(packing, 1, "nobody"), AN_OK);
+    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_OK);
+    ck_assert_int_eq(an_packing_finish(packing), AN_ERROR_STATE); /* one image */
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "nobody"));
+    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 3), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "label is 3"));
+    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, -1), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_packing_add(packing, NULL, NULL, 0, 0), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_packing_skip(packing), AN_OK);
+    ck_assert_uint_eq(an_packing_position(packing), 2);
+    an_packing_destroy(packing);
+    an_packing_destroy(NULL);
+    place_close(&p);
+}
+END_TEST
+
+START_TEST(bad_configs_are_refused_by_name)
+{
+    place p = place_open();
+    an_packing *packing = NULL;
+    an_packing_config c = config_of(1 << 20, 0);
+
+    c.side = 0;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "side"));
+    c = config_of(1 << 20, 0);
+    c.classes = 1;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "classes"));
+    c = config_of(1 << 20, 0);
+    c.kind = 9;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "kind"));
+    c = config_of(0, 0);
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "part_bytes"));
+    c = config_of(1 << 20, 0);
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, "/no/such/folder", &c),
+                     AN_ERROR_IO);
+    ck_assert_ptr_null(packing);
+    place_close(&p);
+}
+END_TEST
+
+/* --- damage -------------------------------------------------------------------------------- */
+
+static long file_size(const char *path)
+{
+    struct stat info;
+
+    ck_assert_int_eq(stat(path, &info), 0);
+    return (long)info.st_size;
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+b");
+    int byte;
+
+    ck_assert_ptr_nonnull(file);
+    fseek(file, at, SEEK_SET);
+    byte = fgetc(file);
+    fseek(file, at, SEEK_SET);
+    fputc(byte ^ 0x10, file);
+    fclose(file);
+}
+
+START_TEST(a_damaged_picture_is_named)
+{
+    uint8_t pixels[BYTES];
+    place p = place_open();
+    an_pack *pack;
+    int32_t label;
+    uint32_t i;
+
+    make_pack(&p, "pack", 8 * BYTES);
+    flip(inside(&p, "pack/part-0001.bin"), 16 + 3 * BYTES + 5); /* picture 11 */
+    pack = open_pack(&p, "pack");
+    for (i = 0; i < COUNT; i++) {
+        an_status status = an_pack_read(pack, i, pixels, &label);
+
+        ck_assert_int_eq(status, i == 11 ? AN_ERROR_FORMAT : AN_OK);
+        if (i == 11) ck_assert_ptr_nonnull(strstr(an_error_message(), "picture 11"));
+    }
+    ck_assert_int_eq(an_pack_read(pack, 11, NULL, &label),
+                     AN_OK); /* the index is whole */
+    an_pack_close(pack);
+    place_close(&p);
+}
+END_TEST
+
+START_TEST(a_part_cut_short_or_gone_is_found)
+{
+    place p = place_open();
+    an_pack *pack = NULL;
+    const char *part;
+
+    make_pack(&p, "pack", 8 * BYTES);
+    part = inside(&p, "pack/part-0002.bin");
+    ck_assert_int_eq(truncate(part, file_size(part) - 1), 0);
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL),
+                     AN_ERROR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "part-0002"));
+    remove(inside(&p, "pack/part-0002.bin"));
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL),
+                     AN_ERROR_IO);
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "none"), NULL, NULL),
+                     AN_ERROR_IO);
+    ck_assert_ptr_null(pack);
+    place_close(&p);
+}
+END_TEST
+
+/* Every byte of the index changed in turn, every length cut: an error, and never a fault. */
+START_TEST(no_damage_of_the_index_goes_unseen)
+{
+    place p = place_open();
+    an_pack *pack = NULL;
+    long size, at;
+
+    make_pack(&p, "pack", 1 << 20);
+    size = file_size(inside(&p, "pack/index.safetensors"));
+    for (at = 0; at < size; at += at < 1500 ? 1 : 17) {
+        flip(inside(&p, "pack/index.safetensors"), at);
+        /* A space that pads the header may become another character that JSON ignores, and
+         * a letter of the writer's version another letter. */
+        if (an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL) == AN_OK) {
+            check_pictures(pack);
+            an_pack_close(pack);
+            pack = NULL;
+        }
+        flip(inside(&p, "pack/index.safetensors"), at);
+    }
+    for (at = size - 1; at > 0; at -= at > 200 ? 97 : 1) {
+        ck_assert_int_eq(truncate(inside(&p, "pack/index.safetensors"), at), 0);
+        ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL),
+                         AN_ERROR_FORMAT);
+    }
+    place_close(&p);
+}
+END_TEST
+
+/* Replaces text in the index by other text of the same length. */
+static void replace(const char *path, const char *from, const char *to)
+{
+    char *data = malloc(1 << 20), *at = NULL;
+    FILE *file = fopen(path, "r+b");
+    size_t size = fread(data, 1, 1 << 20, file), i;
+
+    for (i = 0; at == NULL && i + strlen(from) < size; i++)
+        if (memcmp(data + i, from, strlen(from)) == 0) at = data + i;
+    ck_assert_ptr_nonnull(at);
+    memcpy(at, to, strlen(to));
+    rewind(file);
+    fwrite(data, 1, size, file);
+    fclose(file);
+    free(data);
+}
+
+START_TEST(a_newer_version_says_so)
+{
+    place p = place_open();
+    an_pack *pack = NULL;
+
+    make_pack(&p, "pack", 1 << 20);
+    replace(inside(&p, "pack/index.safetensors"), "\\\"version\\\":1",
+            "\\\"version\\\":7");
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL),
+                     AN_ERROR_VERSION);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "7"));
+    place_close(&p);
+}
+END_TEST
+
+/* --- pictures that a codec makes ------------------------------------------------------------ */
+
+/* A codec for the test: every byte plus one, a byte of mark before. */
+static int decode(const uint8_t *bytes, size_t count, uint32_t side, uint8_t *pixels,
+                  void *user)
+{
+    size_t i;
+
+    ++*(int *)user;
+    if (count != 1 + (size_t)3 * side * side || bytes[0] != 0x5a) return -1;
+    for (i = 1; i < count; i++) pixels[i - 1] = (uint8_t)(bytes[i] - 1);
+    return 0;
+}
+
+START_TEST(encoded_pictures_are_decoded_by_the_host)
+{
+    an_packing_config c = config_of(1 << 20, 0);
+    uint8_t pixels[BYTES], bytes[BYTES + 1], out[BYTES];
+    place p = place_open();
+    an_packing *packing;
+    an_pack *pack = NULL;
+    int calls = 0, i, k;
+
+    c.kind = AN_PACK_JPEG;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    for (i = 0; i < COUNT; i++) {
+        picture((uint32_t)i, pixels);
+        bytes[0] = i == 7 ? 0 : 0x5a; /* one that does not decode */
+        for (k = 0; k < BYTES; k++) bytes[k + 1] = (uint8_t)(pixels[k] + 1);
+        ck_assert_int_eq(
+            an_packing_add(packing, pixels, bytes, sizeof bytes, i % CLASSES), AN_OK);
+    }
+    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
+    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL),
+                     AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "decode"));
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), decode, &calls),
+                     AN_OK);
+    for (i = 0; i < COUNT; i++) {
+        picture((uint32_t)i, pixels);
+        ck_assert_int_eq(an_pack_read(pack, (uint64_t)i, out, NULL),
+                         i == 7 ? AN_ERROR_FORMAT : AN_OK);
+        if (i != 7) ck_assert_mem_eq(out, pixels, BYTES);
+    }
+    ck_assert_ptr_nonnull(an_error_message());
+    ck_assert_int_eq(calls, COUNT);
+    an_pack_close(pack);
+    place_close(&p);
+}
+END_TEST
+
+/* --- for a model ---------------------------------------------------------------------------- */
+
+START_TEST(a_model_takes_the_packs_colours)
+{
+    float *mean = malloc(3 * 32 * 32 * sizeof *mean),
+          *got = malloc(3 * 32 * 32 * sizeof *got);
+    uint8_t grey[32 * 32 * 3];
+    an_packing_config c = config_of(1 << 20, 0);
+    an_model_config config;
+    an_preprocessing pre;
+    place p = place_open();
+    an_packing *packing;
+    an_pack_info info;
+    an_model *model;
+    an_pack *pack;
+    int i;
+
+    c.side = 32;
+    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    for (i = 0; i < 3; i++) { /* three greys: red varies, and so does nothing else */
+        memset(grey, 100, sizeof grey);
+        grey[0] = (uint8_t)(10 * i);
+        ck_assert_int_eq(an_packing_add(packing, grey, NULL, 0, i), AN_OK);
+    }
+    ck_assert_int_eq(an_packing_set_class_name(packing, 1, "one"), AN_OK);
+    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
+    an_packing_destroy(packing);
+    pack = open_pack(&p, "pack");
+    info = info_of(pack);
+
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    config.width = 0.1f;
+    config.classes = 3;
+    ck_assert_int_eq(an_model_create(&model, p.ctx, &config), AN_OK);
+    ck_assert_int_eq(an_pack_prepare_model(pack, model, 1, 1), AN_OK);
+    an_preprocessing_init(&pre, sizeof pre);
+    ck_assert_int_eq(an_model_get_preprocessing(model, &pre), AN_OK);
+    ck_assert_float_eq(pre.mean[0], info.mean[0]);
+    ck_assert_float_eq(pre.scale[0], 1 / fmaxf(info.deviation[0], 1));
+    ck_assert_float_eq(pre.scale[1], 1); /* a constant colour has no scale of its own */
+    ck_assert_mem_eq(pre.colour_axis, info.colour_axis, sizeof pre.colour_axis);
+    ck_assert_mem_eq(pre.colour_deviation, info.colour_deviation,
+                     sizeof pre.colour_deviation);
+    ck_assert_int_eq(an_pack_mean_image(pack, mean, 3 * 32 * 32), AN_OK);
+    ck_assert_int_eq(an_model_get_mean_image(model, got, 3 * 32 * 32), AN_OK);
+    ck_assert_mem_eq(mean, got, 3 * 32 * 32 * sizeof *mean);
+    ck_assert_str_eq(an_model_class_name(model, 1), "one");
+    ck_assert_int_eq(an_pack_prepare_model(pack, model, 0, 0), AN_OK);
+    ck_assert_int_eq(an_model_get_mean_image(model, got, 3 * 32 * 32), AN_ERROR_STATE);
+    ck_assert_int_eq(an_pack_prepare_model(pack, model, 2, 0), AN_ERROR_ARGUMENT);
+    an_model_destroy(model);
+    config.image_size = 40; /* crops larger than the pack's pictures */
+    ck_assert_int_eq(an_model_create(&model, p.ctx, &config), AN_OK);
+    ck_assert_int_eq(an_pack_prepare_model(pack, model, 0, 0), AN_ERROR_ARGUMENT);
+    an_model_destroy(model);
+    an_pack_close(pack);
+    place_close(&p);
+    free(mean);
+    free(got);
+}
+END_TEST
+
+Suite *pack_suite(void)
+{
+    Suite *suite = suite_create("pack");
+    TCase *tc = tcase_create("pack");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, what_is_put_in_comes_out);
+    tcase_add_test(tc, statistics_are_those_of_the_pixels);
+    tcase_add_test(tc, a_cut_run_goes_on_to_the_same_files);
+    tcase_add_test(tc, without_resume_it_begins_anew);
+    tcase_add_test(tc, a_full_disk_loses_nothing);
+    tcase_add_test(tc, an_empty_class_or_pack_is_refused);
+    tcase_add_test(tc, bad_configs_are_refused_by_name);
+    tcase_add_test(tc, a_damaged_picture_is_named);
+    tcase_add_test(tc, a_part_cut_short_or_gone_is_found);
+    tcase_add_test(tc, no_damage_of_the_index_goes_unseen);
+    tcase_add_test(tc, a_newer_version_says_so);
+    tcase_add_test(tc, encoded_pictures_are_decoded_by_the_host);
+    tcase_add_test(tc, a_model_takes_the_packs_colours);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
