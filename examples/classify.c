@@ -1,71 +1,123 @@
 /*
- * classify.c - what is on these pictures, by a model: the likeliest classes, with bars.
+ * classify.c - the classes that a model sees in pictures; on request as a sheet with their
+ * probabilities as bars, as in the paper's figure 4.
  */
-#define _POSIX_C_SOURCE 200809L
 #include <alexnet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/canvas.h"
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
 
 static unsigned long top = 5, views = 1, threads;
+static const char *sheet;
 
 static option table[] = {
-    {"--top", OPTION_NUMBER, &top, 1, 100, "classes to show (5)", 0},
+    {"--top", OPTION_NUMBER, &top, 1, 20, "classes to show (5)", 0},
     {"--views", OPTION_NUMBER, &views, 1, 10,
-     "1: the centre; 10: the paper's ten, averaged (1)", 0},
+     "1: the centre; 10: the paper's, averaged (1)", 0},
+    {"--sheet", OPTION_TEXT, &sheet, 0, 0, "a PNG file with pictures and bars", 0},
     {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
-static void show(const an_model *model, const float *p, uint32_t classes)
+enum { COLUMNS = 4, SIDE = 192, GAP = 14, LINE = 20, MOST = 20 };
+
+/* The best classes of a picture, best first. */
+typedef struct result {
+    const char *path;
+    picture file;
+    uint32_t best[MOST], count;
+    float share[MOST];
+} result;
+
+static const char *name_of(const an_model *model, uint32_t index)
 {
-    char *shown = allocate(classes);
-    uint32_t rank, i;
-    int bar;
+    static char text[24];
+    const char *name = an_model_class_name(model, index);
 
-    memset(shown, 0, classes);
-    for (rank = 0; rank < top && rank < classes; rank++) {
-        const char *name;
-        uint32_t best = classes;
-
-        for (i = 0; i < classes; i++)
-            if (!shown[i] && (best == classes || p[i] > p[best])) best = i;
-        shown[best] = 1;
-        name = an_model_class_name(model, best);
-        printf("  %5.1f %%  ", 100 * (double)p[best]);
-        for (bar = 0; bar < 30; bar++)
-            putchar((double)p[best] * 30 > bar + 0.5 ? '#' : '.');
-        if (name != NULL)
-            printf("  %s\n", name);
-        else
-            printf("  class %u\n", best);
-    }
-    free(shown);
+    snprintf(text, sizeof text, "class %u", index);
+    return name != NULL ? name : text;
 }
 
-/* Probabilities of one picture, averaged over its views; seconds they took. */
-static double classify(an_model *model, const an_image *image, const an_model_info *info,
-                       float *mean)
+static void find_best(result *r, const float *p, uint32_t classes)
 {
-    size_t numbers = (size_t)3 * info->image_size * info->image_size;
-    float *input = allocate(views * numbers * sizeof *input);
-    float *p = allocate(views * info->classes * sizeof *p);
-    double started = seconds_now();
-    uint32_t v, i;
+    uint32_t i, at;
 
-    for (v = 0; v < views; v++)
-        if (an_preprocess(model, image, v, input + v * numbers) != AN_OK) fail("picture");
-    if (an_infer(model, input, (uint32_t)views, p) != AN_OK) fail("inference");
-    for (i = 0; i < info->classes; i++) {
-        mean[i] = 0;
-        for (v = 0; v < views; v++) mean[i] += p[v * info->classes + i] / (float)views;
+    for (r->count = 0, i = 0; i < classes; i++) {
+        if (r->count == top && p[i] <= r->share[top - 1]) continue;
+        if (r->count < top) r->count++;
+        for (at = r->count - 1; at > 0 && r->share[at - 1] < p[i]; at--) {
+            r->share[at] = r->share[at - 1];
+            r->best[at] = r->best[at - 1];
+        }
+        r->share[at] = p[i];
+        r->best[at] = i;
     }
-    free(input);
-    free(p);
-    return seconds_now() - started;
+}
+
+static void print(const an_model *model, const result *r)
+{
+    uint32_t i;
+    int bar;
+
+    for (i = 0; i < r->count; i++) {
+        printf("  %5.1f %%  ", 100 * (double)r->share[i]);
+        for (bar = 0; bar < 30; bar++)
+            putchar((double)r->share[i] * 30 > bar + 0.5 ? '#' : '.');
+        printf("  %s\n", name_of(model, r->best[i]));
+    }
+}
+
+/* --- the sheet ------------------------------------------------------------------------------ */
+
+static void draw_result(canvas *page, const an_model *model, const result *r, double x,
+                        double y)
+{
+    uint8_t *pixels = allocate((size_t)3 * SIDE * SIDE);
+    const char *base = strrchr(r->path, '/');
+    an_image image;
+    uint32_t i;
+
+    an_image_init(&image, sizeof image);
+    image.pixels = r->file.pixels;
+    image.width = r->file.width;
+    image.height = r->file.height;
+    if (an_image_fit(&image, SIDE, pixels) != AN_OK) fail(r->path);
+    canvas_picture(page, x, y, SIDE, SIDE, pixels, SIDE, SIDE);
+    canvas_text(page, x + SIDE / 2.0, y + SIDE + 16, 12, CANVAS_CENTRE, SIDE, 0x606060,
+                base != NULL ? base + 1 : r->path);
+    for (i = 0; i < r->count; i++) {
+        double line = y + SIDE + 24 + i * LINE;
+
+        canvas_fill(page, x, line, SIDE, LINE - 4, 0xf0f0f0);
+        canvas_fill(page, x, line, SIDE * (double)r->share[i], LINE - 4,
+                    i == 0 ? 0xe69f00 : 0x9fc5e8);
+        canvas_text(page, x + 4, line + 12, 12, CANVAS_LEFT, SIDE - 8, 0x202020,
+                    name_of(model, r->best[i]));
+    }
+    free(pixels);
+}
+
+static void draw_sheet(const an_model *model, const result *all, int count)
+{
+    int columns = count < COLUMNS ? count : COLUMNS,
+        rows = (count + COLUMNS - 1) / COLUMNS;
+    double high = SIDE + 24 + (double)top * LINE + GAP;
+    canvas *page = canvas_make(GAP + columns * (SIDE + GAP), GAP + rows * high);
+    int i;
+
+    for (i = 0; i < count; i++)
+        draw_result(page, model, &all[i], GAP + i % COLUMNS * (SIDE + GAP),
+                    GAP + i / COLUMNS * high);
+    if (canvas_write_png(page, sheet) != 0) {
+        fprintf(stderr, "%s: cannot be written\n", sheet);
+        exit(1);
+    }
+    canvas_free(page);
+    printf("%s\n", sheet);
 }
 
 int main(int argc, char **argv)
@@ -76,6 +128,7 @@ int main(int argc, char **argv)
     an_context *ctx;
     an_model *model;
     an_model_info info;
+    result *all;
     double seconds = 0;
     float *p;
 
@@ -89,29 +142,36 @@ int main(int argc, char **argv)
         an_model_describe(model, &info) != AN_OK)
         fail(argv[1]);
     p = allocate(info.classes * sizeof *p);
+    all = allocate((size_t)operands * sizeof *all);
     for (i = 2; i <= operands; i++) {
-        picture file;
-        const char *error = picture_read(&file, argv[i]);
+        result *r = &all[classified];
+        const char *error = picture_read(&r->file, argv[i]);
+        double started = seconds_now();
         an_image image;
-        double took;
 
         if (error != NULL) {
             fprintf(stderr, "%s: skipped: %s\n", argv[i], error);
             continue;
         }
+        r->path = argv[i];
         an_image_init(&image, sizeof image);
-        image.pixels = file.pixels;
-        image.width = file.width;
-        image.height = file.height;
-        took = classify(model, &image, &info, p);
-        printf("%s  (%u x %u, %.1f ms)\n", argv[i], file.width, file.height, 1e3 * took);
-        show(model, p, info.classes);
-        picture_free(&file);
+        image.pixels = r->file.pixels;
+        image.width = r->file.width;
+        image.height = r->file.height;
+        if (an_infer_views(model, &image, 1, (uint32_t)views, p) != AN_OK) fail(argv[i]);
+        started = seconds_now() - started;
+        find_best(r, p, info.classes);
+        printf("%s  (%u x %u, %.1f ms)\n", r->path, r->file.width, r->file.height,
+               1e3 * started);
+        print(model, r);
         classified++;
-        seconds += took;
+        seconds += started;
     }
     if (classified > 1)
         printf("%d pictures, %.1f ms each\n", classified, 1e3 * seconds / classified);
+    if (sheet != NULL && classified > 0) draw_sheet(model, all, classified);
+    for (i = 0; i < classified; i++) picture_free(&all[i].file);
+    free(all);
     free(p);
     an_model_destroy(model);
     an_context_destroy(ctx);

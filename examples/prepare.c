@@ -128,10 +128,12 @@ typedef struct run {
     const char *out;
 } run;
 
+/* Null: an earlier run has finished it. */
 static an_packing *open_set(const run *r, const char *folder)
 {
     an_packing_config c;
     an_packing *packing;
+    an_status status;
     uint32_t i;
 
     an_packing_config_init(&c, sizeof c);
@@ -140,7 +142,12 @@ static an_packing *open_set(const run *r, const char *folder)
     c.classes = r->list.classes;
     c.resume = 1;
     c.part_bytes = (uint64_t)part_mb << 20;
-    if (an_packing_create(&packing, r->ctx, folder, &c) != AN_OK) fail(folder);
+    status = an_packing_create(&packing, r->ctx, folder, &c);
+    if (status == AN_ERROR_STATE) {
+        printf("%s is finished already\n", folder);
+        return NULL;
+    }
+    if (status != AN_OK) fail(folder);
     for (i = 0; i < r->list.classes; i++)
         if (an_packing_set_class_name(packing, i, r->list.class_names[i]) != AN_OK)
             fail(r->list.class_names[i]);
@@ -180,7 +187,7 @@ static void sync_sets(const run *r)
     uint32_t s;
 
     for (s = 0; s < r->sets; s++)
-        if (an_packing_sync(r->set[s]) != AN_OK) fail(r->out);
+        if (r->set[s] != NULL && an_packing_sync(r->set[s]) != AN_OK) fail(r->out);
 }
 
 static void store(run *r, job *j)
@@ -199,9 +206,8 @@ static void store(run *r, job *j)
     free(j->bytes);
     if (status != AN_OK) {
         fprintf(stderr, "%s\n", an_error_message());
-        if (an_packing_sync(r->set[0]) == AN_OK &&
-            (r->sets == 1 || an_packing_sync(r->set[1]) == AN_OK))
-            fprintf(stderr, "what is done is kept: run the same command to go on\n");
+        sync_sets(r);
+        fprintf(stderr, "what is done is kept: run the same command to go on\n");
         exit(1);
     }
 }
@@ -213,7 +219,7 @@ static uint32_t fill_chunk(run *r, work *w, uint32_t at)
         const item *from = &r->list.items[at];
         uint32_t set = r->every > 0 && from->place % r->every == r->every - 1;
 
-        if (per_class > 0 && from->place >= per_class) continue;
+        if (r->set[set] == NULL || (per_class > 0 && from->place >= per_class)) continue;
         if (r->skip[set] > 0) {
             r->skip[set]--;
             continue;
@@ -286,8 +292,9 @@ static void finish(run *r)
     static const char *const names[SETS] = {"train", "val"};
     uint32_t s;
 
+    sync_sets(r); /* should a class be empty, what is there is kept */
     for (s = 0; s < r->sets; s++) {
-        if (an_packing_finish(r->set[s]) != AN_OK) fail(r->out);
+        if (r->set[s] != NULL && an_packing_finish(r->set[s]) != AN_OK) fail(r->out);
         an_packing_destroy(r->set[s]);
     }
     if (r->skipped > 0) fprintf(stderr, "%u pictures were skipped\n", r->skipped);

@@ -71,9 +71,10 @@ static an_status open_all(an_pack *pack, const char *folder)
     an_status status = AN_ERROR_MEMORY;
     uint32_t i;
 
-    if (path != NULL && !an__file_exists(path)) status = unfinished(ctx, folder);
-    if (path != NULL && status != AN_ERROR_STATE)
-        status = an__index_read(&pack->index, ctx, path);
+    if (path != NULL) {
+        status = an__file_exists(path) ? AN_OK : unfinished(ctx, folder);
+        if (status == AN_OK) status = an__index_read(&pack->index, ctx, path);
+    }
     an__free(ctx, path);
     if (status != AN_OK) return status;
     if (pack->index.count == 0) return an__fail(AN_ERROR_FORMAT, "the pack is empty");

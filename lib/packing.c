@@ -169,7 +169,8 @@ static an_status go_on(an_packing *p, const an_packing_config *c, const char *jo
     if (p->index.side != c->side || p->index.kind != c->kind ||
         p->index.classes != c->classes)
         return an__fail(AN_ERROR_FORMAT,
-                        "%.160s was begun with another side, kind or number of classes",
+                        "%.160s was begun with another side, kind or number of classes: "
+                        "remove it to begin anew",
                         p->folder);
     p->room = p->index.count;
     if (p->index.parts == 0) return AN_OK;

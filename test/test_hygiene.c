@@ -142,6 +142,128 @@ START_TEST(any_allocation_may_fail)
 }
 END_TEST
 
+/* The same for packs, loaders, schedules and what a model takes of them. */
+static an_status data_life(counting *c, const char *folder)
+{
+    static uint8_t pixels[36 * 36 * 3];
+    an_context *ctx = NULL;
+    an_model *model = NULL, *other = NULL;
+    an_packing *packing = NULL;
+    an_pack *pack = NULL;
+    an_loader *loader = NULL;
+    an_trainer *trainer = NULL;
+    an_context_config context;
+    an_packing_config packed;
+    an_loader_config loading;
+    an_model_config config;
+    an_trainer_config training;
+    an_source source;
+    an_batch batch;
+    an_image image;
+    float vector[64 * 64], p[10];
+    an_status status;
+    char command[96];
+    int i;
+
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    ck_assert_int_eq(system(command), 0);
+    an_context_config_init(&context, sizeof context);
+    context.threads = 1;
+    context.alloc = count_alloc;
+    context.release = count_release;
+    context.alloc_user = c;
+    an_packing_config_init(&packed, sizeof packed);
+    packed.side = 36;
+    packed.classes = 2;
+    packed.part_bytes = 1;
+    packed.resume = 1;
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    config.width = 0.1f;
+    config.classes = 2;
+    an_trainer_config_init(&training, sizeof training);
+    training.batch = 2;
+    training.micro_batch = 1;
+    an_loader_config_init(&loading, sizeof loading);
+    loading.batch = 2;
+    an_source_init(&source, sizeof source);
+    an_batch_init(&batch, sizeof batch);
+    an_image_init(&image, sizeof image);
+    image.pixels = pixels;
+    image.width = image.height = 36;
+
+    status = an_context_create(&ctx, &context);
+    if (status == AN_OK) status = an_packing_create(&packing, ctx, folder, &packed);
+    for (i = 0; i < 3 && status == AN_OK; i++) {
+        memset(pixels, 40 * i, sizeof pixels / 2);
+        status = an_packing_set_class_name(packing, (uint32_t)i % 2, "name");
+        if (status == AN_OK) status = an_packing_add(packing, pixels, NULL, 0, i % 2);
+        if (status == AN_OK && i == 1) status = an_packing_sync(packing);
+    }
+    an_packing_destroy(packing);
+    packing = NULL;
+    if (status == AN_OK) status = an_packing_create(&packing, ctx, folder, &packed);
+    if (status == AN_OK) status = an_packing_add(packing, pixels, NULL, 0, 0);
+    if (status == AN_OK) status = an_packing_finish(packing);
+    if (status == AN_OK) status = an_pack_open(&pack, ctx, folder, NULL, NULL);
+    if (status == AN_OK) status = an_model_create(&model, ctx, &config);
+    if (status == AN_OK) status = an_pack_prepare_model(pack, model, 1, 1);
+    if (status == AN_OK) status = an_model_create(&other, ctx, &config);
+    if (status == AN_OK) status = an_model_transfer(other, model, NULL);
+    if (status == AN_OK) status = an_pack_source(pack, &source);
+    source.scratch_bytes = 10;
+    if (status == AN_OK) status = an_loader_create(&loader, model, &source, &loading);
+    if (status == AN_OK) status = an_loader_next(loader, &batch);
+    if (status == AN_OK) status = an_trainer_create(&trainer, model, &training);
+    if (status == AN_OK) status = an_recipe_schedule("fine-tune", trainer, 0, 0);
+    if (status == AN_OK)
+        status = an_train_step(trainer, batch.images, batch.labels, batch.count, NULL);
+    if (status == AN_OK) status = an_trainer_end_epoch(trainer, 0.5, NULL);
+    if (status == AN_OK) status = an_infer_views(model, &image, 1, 10, p);
+    if (status == AN_OK)
+        status =
+            an_infer_layer_images(model, &image, 1, "conv3", AN_POINT_OUTPUT, vector);
+
+    c->fail_at = 0;
+    an_loader_destroy(loader);
+    an_trainer_destroy(trainer);
+    an_model_destroy(other);
+    an_model_destroy(model);
+    an_pack_close(pack);
+    an_packing_destroy(packing);
+    an_context_destroy(ctx);
+    return status;
+}
+
+START_TEST(any_allocation_of_the_data_may_fail)
+{
+    counting c = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0};
+    char folder[] = P_tmpdir "/alexnet-test-XXXXXX", command[96];
+    long calls, i;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_msg(data_life(&c, folder) == AN_OK, "%s", an_error_message());
+    ck_assert_int_eq(c.held, 0);
+    calls = c.calls;
+    ck_assert_int_gt(calls, 100);
+    for (i = 1; i <= calls; i++) {
+        an_status status;
+
+        c.calls = 0;
+        c.fail_at = i;
+        status = data_life(&c, folder);
+        ck_assert_msg(status == AN_ERROR_MEMORY || status == AN_OK,
+                      "allocation %ld of %ld: %d %s", i, calls, (int)status,
+                      an_error_message());
+        /* Names of files that are only to be removed may be done without. */
+        ck_assert_msg(status == AN_ERROR_MEMORY || i < calls, "allocation %ld", i);
+        ck_assert_msg(c.held == 0, "allocation %ld: %ld blocks leaked", i, c.held);
+    }
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 /* A step, and an inference of a size seen before, allocate nothing. */
 START_TEST(steady_state_allocates_nothing)
 {
@@ -377,6 +499,7 @@ Suite *hygiene_suite(void)
 
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, any_allocation_may_fail);
+    tcase_add_test(tc, any_allocation_of_the_data_may_fail);
     tcase_add_test(tc, steady_state_allocates_nothing);
     tcase_add_test(tc, eight_threads_share_a_model);
     tcase_add_test(tc, many_contexts_at_once);

@@ -73,6 +73,7 @@ void canvas_line(canvas *c, const double *x, const double *y, int count, double 
     cairo_set_line_width(c->cr, thickness);
     cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
     cairo_set_dash(c->cr, dashes, dashed ? 2 : 0, 0);
+    cairo_new_path(c->cr); /* a text leaves its end as the current point */
     for (i = 0; i < count; i++)
         if (isfinite(x[i]) && isfinite(y[i])) cairo_line_to(c->cr, x[i], y[i]);
     cairo_stroke(c->cr);
