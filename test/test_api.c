@@ -186,6 +186,112 @@ START_TEST(null_is_refused_by_name)
 }
 END_TEST
 
+static int no_fetch(uint64_t index, an_sample *sample, void *user)
+{
+    (void)index;
+    (void)sample;
+    (void)user;
+    return 1;
+}
+
+START_TEST(null_is_refused_by_what_came_with_1_1)
+{
+    float x[10] = {0};
+    uint8_t pixels[3] = {0};
+    int32_t label = 0;
+    uint32_t n = 0;
+    size_t count = 0;
+    an_packing *packing = NULL;
+    an_loader *loader = NULL;
+    an_pack *pack = NULL;
+    an_packing_config config;
+    an_source source;
+    an_image image;
+    an_batch batch;
+
+    an_image_init(&image, sizeof image);
+    image.pixels = pixels;
+    image.width = image.height = 1;
+    an_packing_config_init(&config, sizeof config);
+    an_source_init(&source, sizeof source);
+    source.count = 1;
+    an_batch_init(&batch, sizeof batch);
+    REFUSED(an_image_warp(NULL, 1, pixels));
+    REFUSED(an_image_warp(&image, 1, NULL));
+    REFUSED(an_model_set_mean_image(NULL, x, 1));
+    REFUSED(an_model_set_mean_image(model, NULL, 1));
+    REFUSED(an_model_get_mean_image(NULL, x, 1));
+    REFUSED(an_model_get_mean_image(model, NULL, 1));
+    REFUSED(an_infer_views(NULL, &image, 1, 1, x));
+    REFUSED(an_infer_views(model, NULL, 1, 1, x));
+    REFUSED(an_infer_views(model, &image, 1, 1, NULL));
+    REFUSED(an_score(NULL, 2, &label, 1, NULL));
+    REFUSED(an_score(x, 2, NULL, 1, NULL));
+    REFUSED(an_score(x, 2, &label, 1, NULL));
+    REFUSED(an_activation_count(NULL, "conv1", AN_POINT_LINEAR, &count, NULL));
+    REFUSED(an_activation_count(model, NULL, AN_POINT_LINEAR, &count, NULL));
+    REFUSED(an_activation_count(model, "conv1", AN_POINT_LINEAR, NULL, NULL));
+    REFUSED(an_infer_layer(NULL, x, 1, "conv1", AN_POINT_LINEAR, x));
+    REFUSED(an_infer_layer(model, NULL, 1, "conv1", AN_POINT_LINEAR, x));
+    REFUSED(an_infer_layer(model, x, 1, NULL, AN_POINT_LINEAR, x));
+    REFUSED(an_infer_layer(model, x, 1, "conv1", AN_POINT_LINEAR, NULL));
+    REFUSED(an_infer_layer_images(model, NULL, 1, "conv1", AN_POINT_LINEAR, x));
+    REFUSED(an_trainer_set_layer_rates(NULL, "conv1", 0, 0));
+    REFUSED(an_trainer_set_layer_rates(trainer, NULL, 0, 0));
+    REFUSED(an_trainer_get_layer_rates(NULL, "conv1", x, x));
+    REFUSED(an_trainer_get_layer_rates(trainer, NULL, x, x));
+    REFUSED(an_trainer_get_layer_rates(trainer, "conv1", NULL, x));
+    REFUSED(an_trainer_get_layer_rates(trainer, "conv1", x, NULL));
+    REFUSED(an_trainer_set_schedule(NULL, NULL, 0));
+    REFUSED(an_trainer_set_schedule(trainer, NULL, 1));
+    REFUSED(an_trainer_end_epoch(NULL, 0, NULL));
+    REFUSED(an_trainer_epoch(NULL, &n, &n));
+    REFUSED(an_model_transfer(NULL, model, &n));
+    REFUSED(an_model_transfer(model, NULL, &n));
+    REFUSED(an_pack_open(NULL, ctx, "a", NULL, NULL));
+    REFUSED(an_pack_open(&pack, NULL, "a", NULL, NULL));
+    REFUSED(an_pack_open(&pack, ctx, NULL, NULL, NULL));
+    REFUSED(an_pack_describe(NULL, NULL));
+    REFUSED(an_pack_read(NULL, 0, pixels, &label));
+    REFUSED(an_pack_mean_image(NULL, x, 1));
+    REFUSED(an_pack_prepare_model(NULL, model, 0, 0));
+    REFUSED(an_pack_source(NULL, &source));
+    REFUSED(an_packing_create(NULL, ctx, "a", &config));
+    REFUSED(an_packing_create(&packing, NULL, "a", &config));
+    REFUSED(an_packing_create(&packing, ctx, NULL, &config));
+    REFUSED(an_packing_create(&packing, ctx, "a", NULL));
+    REFUSED(an_packing_set_class_name(NULL, 0, "a"));
+    REFUSED(an_packing_add(NULL, pixels, NULL, 0, 0));
+    REFUSED(an_packing_skip(NULL));
+    REFUSED(an_packing_sync(NULL));
+    REFUSED(an_packing_finish(NULL));
+    REFUSED(an_loader_create(NULL, model, &source, NULL));
+    REFUSED(an_loader_create(&loader, NULL, &source, NULL));
+    REFUSED(an_loader_create(&loader, model, NULL, NULL));
+    REFUSED(an_loader_create(&loader, model, &source, NULL)); /* fetch */
+    source.fetch = no_fetch;
+    REFUSED(an_loader_next(NULL, &batch));
+    REFUSED(an_loader_seek(NULL, 0, 0));
+    REFUSED(an_loader_describe(NULL, NULL));
+    REFUSED(an_recipe_describe(0, NULL));
+    REFUSED(an_recipe_find(NULL, &n));
+    REFUSED(an_recipe_find("paper", NULL));
+    REFUSED(an_recipe_apply(NULL, NULL, NULL, NULL));
+    REFUSED(an_recipe_schedule(NULL, trainer, 0, 0));
+    REFUSED(an_recipe_schedule("paper", NULL, 0, 0));
+    ck_assert_int_eq(an_recipe_apply("paper", NULL, NULL, NULL), AN_OK);
+    ck_assert_int_eq(an_loader_create(&loader, model, &source, NULL), AN_OK);
+    REFUSED(an_loader_next(loader, NULL));
+    REFUSED(an_loader_describe(loader, NULL));
+    ck_assert_int_eq(an_loader_next(loader, &batch), AN_ERROR_IO);
+    an_loader_destroy(loader);
+    ck_assert(pack == NULL && packing == NULL);
+    ck_assert_uint_eq(an_packing_position(NULL), 0);
+    ck_assert_ptr_null(an_pack_class_name(NULL, 0));
+    an_pack_close(NULL);
+}
+END_TEST
+
 /* --- limits of every field: the message names it ------------------------------------------ */
 
 static void model_field(const an_model_config *config, an_status want, const char *word)
@@ -493,6 +599,7 @@ Suite *api_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, versions_and_names);
     tcase_add_test(tc, null_is_refused_by_name);
+    tcase_add_test(tc, null_is_refused_by_what_came_with_1_1);
     tcase_add_test(tc, model_config_limits);
     tcase_add_test(tc, trainer_config_limits);
     tcase_add_test(tc, context_config_limits);
