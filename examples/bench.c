@@ -1,6 +1,6 @@
 /*
  * bench.c - how fast: forward and training, in all and layer by layer, beside the machine's
- * measured peak.
+ * measured peak; or the loader over a pack.
  */
 #include <alexnet.h>
 #include <stdint.h>
@@ -10,9 +10,10 @@
 
 #include "common/options.h"
 #include "common/peak.h"
+#include "common/picture.h"
 #include "common/progress.h"
 
-static const char *arch_text = "paper", *batches = "1,32,128";
+static const char *arch_text = "paper", *batches = "1,32,128", *loader_pack;
 static unsigned long threads, runs = 5, towers = 1;
 static int train_only, forward_only, layers;
 static double width = 1;
@@ -26,6 +27,8 @@ static option table[] = {
     {"--runs", OPTION_NUMBER, &runs, 1, 1000, "of each, the median counts (5)", 0},
     {"--train", OPTION_FLAG, &train_only, 0, 0, "training steps alone", 0},
     {"--forward", OPTION_FLAG, &forward_only, 0, 0, "forward passes alone", 0},
+    {"--loader", OPTION_TEXT, &loader_pack, 0, 0,
+     "how fast one worker crops, mirrors and colours this pack's pictures", 0},
     {"--layers", OPTION_FLAG, &layers, 0, 0, "layer by layer", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
@@ -159,6 +162,48 @@ static void bench_layers(uint32_t batch)
     free(rows);
 }
 
+/* Images a second of one worker while nothing else runs: the median of some runs. */
+static void bench_loader(an_context *ctx)
+{
+    double *rates = allocate(runs * sizeof *rates);
+    an_loader_config config;
+    an_pack_info pack_info;
+    an_source source;
+    an_pack *pack;
+    unsigned long run;
+
+    an_loader_config_init(&config, sizeof config);
+    an_pack_info_init(&pack_info, sizeof pack_info);
+    an_source_init(&source, sizeof source);
+    if (an_pack_open(&pack, ctx, loader_pack, picture_decode, NULL) != AN_OK ||
+        an_pack_describe(pack, &pack_info) != AN_OK ||
+        an_pack_prepare_model(pack, model, 0, 1) != AN_OK ||
+        an_pack_source(pack, &source) != AN_OK)
+        fail(loader_pack);
+    for (run = 0; run < runs; run++) {
+        double started = seconds_now(), images = 0;
+        an_loader *loader;
+        an_batch batch;
+
+        an_batch_init(&batch, sizeof batch);
+        config.seed = run;
+        if (an_loader_create(&loader, model, &source, &config) != AN_OK) fail("loader");
+        while (images < 1024) {
+            if (an_loader_next(loader, &batch) != AN_OK) fail("loader");
+            images += batch.count;
+        }
+        rates[run] = images / (seconds_now() - started);
+        an_loader_destroy(loader);
+    }
+    qsort(rates, runs, sizeof *rates, by_size);
+    printf("loader, %s pack of %u x %u, crops of %u, one worker: %.0f images/s "
+           "(%.0f .. %.0f)\n",
+           pack_info.kind == AN_PACK_RAW ? "raw" : "JPEG", pack_info.side, pack_info.side,
+           info.image_size, rates[runs / 2], rates[0], rates[runs - 1]);
+    free(rates);
+    an_pack_close(pack);
+}
+
 int main(int argc, char **argv)
 {
     const char *instructions, *text;
@@ -187,6 +232,12 @@ int main(int argc, char **argv)
         an_layer_describe(model, 0, &first) != AN_OK ||
         an_device_describe(ctx, 0, &device) != AN_OK)
         fail("model");
+    if (loader_pack != NULL) {
+        bench_loader(ctx);
+        an_model_destroy(model);
+        an_context_destroy(ctx);
+        return 0;
+    }
     first_layer_adds = (double)first.multiply_adds;
     peak = peak_gflops(an_context_threads(ctx), &instructions);
     printf("%s\n%s, %u threads", an_build_info(), device.name, an_context_threads(ctx));

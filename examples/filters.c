@@ -40,6 +40,36 @@ static void draw_kernel(canvas *page, int left, int top, const float *w, int siz
                    (uint32_t)size, (uint32_t)size);
 }
 
+/* How much of a kernel's energy is colour: what is left without its grey part. */
+static double colourfulness(const float *w, int size)
+{
+    double all = 0, grey = 0;
+    int i, c;
+
+    for (i = 0; i < size * size; i++) {
+        double mean = 0;
+
+        for (c = 0; c < 3; c++) {
+            double v = (double)w[c * size * size + i];
+
+            mean += v / 3;
+            all += v * v;
+        }
+        grey += 3 * mean * mean;
+    }
+    return all > 0 ? 1 - grey / all : 0;
+}
+
+static double mean_colourfulness(const float *w, int size, int first, int count)
+{
+    double sum = 0;
+    int i;
+
+    for (i = first; i < first + count; i++)
+        sum += colourfulness(w + (size_t)i * 3 * (size_t)(size * size), size) / count;
+    return sum;
+}
+
 int main(int argc, char **argv)
 {
     int operands = options_parse(table, argc, argv, "[options] MODEL OUT.png");
@@ -82,6 +112,12 @@ int main(int argc, char **argv)
         return 1;
     }
     printf("%u kernels of %d x %d: %s\n", info.shape[0], kernel, kernel, argv[2]);
+    if (second.groups == 2)
+        printf("colour in the kernels of tower 0: %.0f %%, of tower 1: %.0f %% of their "
+               "energy\n",
+               100 * mean_colourfulness(w, kernel, 0, (int)info.shape[0] / 2),
+               100 * mean_colourfulness(w, kernel, (int)info.shape[0] / 2,
+                                        (int)info.shape[0] / 2));
     canvas_free(page);
     free(w);
     an_model_destroy(model);
