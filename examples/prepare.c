@@ -5,13 +5,13 @@
 #define _POSIX_C_SOURCE 200809L
 #include <alexnet.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/jobs.h"
 #include "common/listing.h"
 #include "common/options.h"
 #include "common/progress.h"
@@ -36,22 +36,7 @@ static option table[] = {
     {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
-enum { CHUNK = 256, SYNC_EVERY = 2048, SETS = 2 };
-
-/* A picture on its way from the list to a pack. */
-typedef struct job {
-    const item *from;
-    uint32_t set; /* 0: train, or all; 1: val */
-    uint8_t *pixels, *bytes;
-    size_t count;
-    char error[160]; /* "" if there is none */
-} job;
-
-typedef struct work {
-    job jobs[CHUNK];
-    uint32_t count, next;
-    pthread_mutex_t lock;
-} work;
+enum { SYNC_EVERY = 2048, SETS = 2 }; /* SETS: train, or all; val */
 
 static volatile sig_atomic_t interrupted;
 
@@ -59,62 +44,6 @@ static void on_interrupt(int number)
 {
     (void)number;
     interrupted = 1;
-}
-
-/* --- one picture --------------------------------------------------------------------------- */
-
-static void do_job(job *j)
-{
-    const char *error;
-    an_image image;
-    picture p;
-
-    j->error[0] = '\0';
-    j->bytes = NULL;
-    error = item_read(j->from, &p);
-    if (error != NULL) {
-        snprintf(j->error, sizeof j->error, "%s", error);
-        return;
-    }
-    an_image_init(&image, sizeof image);
-    image.pixels = p.pixels;
-    image.width = p.width;
-    image.height = p.height;
-    if ((warp ? an_image_warp : an_image_fit)(&image, (uint32_t)side, j->pixels) != AN_OK)
-        snprintf(j->error, sizeof j->error, "%s", an_error_message());
-    picture_free(&p);
-    if (j->error[0] == '\0' && strcmp(kind, "jpeg") == 0) {
-        j->bytes = picture_encode(j->pixels, (uint32_t)side, (int)quality, &j->count);
-        if (j->bytes == NULL) snprintf(j->error, sizeof j->error, "cannot be encoded");
-    }
-}
-
-static void *do_jobs(void *arg)
-{
-    work *w = arg;
-
-    for (;;) {
-        uint32_t mine;
-
-        pthread_mutex_lock(&w->lock);
-        mine = w->next++;
-        pthread_mutex_unlock(&w->lock);
-        if (mine >= w->count) return NULL;
-        do_job(&w->jobs[mine]);
-    }
-}
-
-/* The chunk's pictures on all threads, this one included. */
-static void run_chunk(work *w)
-{
-    pthread_t others[256];
-    unsigned long i, started = 0;
-
-    w->next = 0;
-    for (i = 1; i < threads && i < w->count; i++)
-        started += pthread_create(&others[started], NULL, do_jobs, w) == 0;
-    do_jobs(w);
-    for (i = 0; i < started; i++) pthread_join(others[i], NULL);
 }
 
 /* --- packs --------------------------------------------------------------------------------- */
@@ -213,9 +142,9 @@ static void store(run *r, job *j)
 }
 
 /* The next pictures of the list that are not done yet; returns where it got to. */
-static uint32_t fill_chunk(run *r, work *w, uint32_t at)
+static uint32_t fill_jobs(run *r, jobs *w, uint32_t at)
 {
-    for (w->count = 0; at < r->list.count && w->count < CHUNK; at++) {
+    for (w->count = 0; at < r->list.count && w->count < JOBS; at++) {
         const item *from = &r->list.items[at];
         uint32_t set = r->every > 0 && from->place % r->every == r->every - 1;
 
@@ -224,8 +153,8 @@ static uint32_t fill_chunk(run *r, work *w, uint32_t at)
             r->skip[set]--;
             continue;
         }
-        w->jobs[w->count].from = from;
-        w->jobs[w->count++].set = set;
+        w->all[w->count].from = from;
+        w->all[w->count++].set = set;
     }
     return at;
 }
@@ -234,18 +163,19 @@ static void pack_all(run *r)
 {
     progress p = progress_start();
     uint32_t at = 0, unsafe = 0, i;
-    work w;
+    jobs *w = allocate(sizeof *w);
 
-    pthread_mutex_init(&w.lock, NULL);
-    for (i = 0; i < CHUNK; i++) w.jobs[i].pixels = allocate((size_t)3 * side * side);
+    jobs_open(w, (uint32_t)side, (uint32_t)threads);
+    w->warp = warp;
+    w->quality = strcmp(kind, "jpeg") == 0 ? (int)quality : 0;
     while (at < r->list.count) {
         char text[64];
 
-        at = fill_chunk(r, &w, at);
-        run_chunk(&w);
-        for (i = 0; i < w.count; i++) store(r, &w.jobs[i]);
-        unsafe += w.count;
-        p.done += w.count;
+        at = fill_jobs(r, w, at);
+        jobs_run(w);
+        for (i = 0; i < w->count; i++) store(r, &w->all[i]);
+        unsafe += w->count;
+        p.done += w->count;
         if (unsafe >= SYNC_EVERY || interrupted) {
             sync_sets(r);
             unsafe = 0;
@@ -257,7 +187,8 @@ static void pack_all(run *r)
             exit(130);
         }
     }
-    for (i = 0; i < CHUNK; i++) free(w.jobs[i].pixels);
+    jobs_close(w);
+    free(w);
     progress_clear(&p);
 }
 

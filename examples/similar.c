@@ -7,8 +7,6 @@
  *   similar score INDEX PACK                 how many of the nearest are of the same class
  */
 #include <alexnet.h>
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +15,7 @@
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
+#include "common/vectors.h"
 
 static const char *layer = "fc7";
 static unsigned long nearest = 6;
@@ -27,14 +26,6 @@ static option table[] = {
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
 enum { AT_ONCE = 64 };
-
-/* An index file: a line of text, then the vectors, float32 as the machine has them. */
-#define HEAD_BYTES 64
-
-typedef struct vectors {
-    float *values; /* [count][size] */
-    size_t count, size;
-} vectors;
 
 static an_pack *open_pack(an_context *ctx, const char *path, an_pack_info *info)
 {
@@ -59,46 +50,6 @@ static an_image image_of(const uint8_t *pixels, uint32_t width, uint32_t height)
 }
 
 /* --- index files --------------------------------------------------------------------------- */
-
-static void write_vectors(const vectors *v, const char *path)
-{
-    FILE *file = fopen(path, "wb");
-    char head[HEAD_BYTES] = {0};
-
-    snprintf(head, sizeof head, "alexnet-similar 1 %zu %zu\n", v->count, v->size);
-    if (file == NULL || fwrite(head, sizeof head, 1, file) != 1 ||
-        fwrite(v->values, sizeof *v->values, v->count * v->size, file) !=
-            v->count * v->size ||
-        fclose(file) != 0) {
-        fprintf(stderr, "%s: %s\n", path, strerror(errno));
-        remove(path);
-        exit(1);
-    }
-}
-
-static vectors read_vectors(const char *path, uint64_t count)
-{
-    FILE *file = fopen(path, "rb");
-    char head[HEAD_BYTES];
-    vectors v = {NULL, 0, 0};
-
-    if (file == NULL) {
-        fprintf(stderr, "%s: %s\n", path, strerror(errno));
-        exit(1);
-    }
-    if (fread(head, sizeof head, 1, file) != 1 || head[HEAD_BYTES - 1] != '\0' ||
-        sscanf(head, "alexnet-similar 1 %zu %zu", &v.count, &v.size) != 2 ||
-        v.size > 1 << 24)
-        usage_error("%s: is no index of this program", path);
-    if (v.count != count)
-        usage_error("%s: has %zu pictures, the pack %llu", path, v.count,
-                    (unsigned long long)count);
-    v.values = allocate(v.count * v.size * sizeof *v.values);
-    if (fread(v.values, sizeof *v.values, v.count * v.size, file) != v.count * v.size)
-        usage_error("%s: is cut short", path);
-    fclose(file);
-    return v;
-}
 
 static void make_index(an_context *ctx, char **names)
 {
@@ -135,48 +86,13 @@ static void make_index(an_context *ctx, char **names)
         progress_show(&p, "indexing", (double)info.count - p.done);
     }
     progress_clear(&p);
-    write_vectors(&v, names[2]);
+    vectors_write(&v, names[2]);
     printf("%zu pictures, %zu numbers of %s each: %s\n", v.count, v.size, layer,
            names[2]);
     free(pixels);
     free(v.values);
     an_pack_close(pack);
     an_model_destroy(model);
-}
-
-/* --- the nearest --------------------------------------------------------------------------- */
-
-static double distance(const float *a, const float *b, size_t size)
-{
-    double sum = 0;
-    size_t i;
-
-    for (i = 0; i < size; i++) sum += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
-    return sum;
-}
-
-/* The `nearest` ones to `query` in `order`, nearest first; `except` is left out. */
-static void find_nearest(const vectors *v, const float *query, size_t except,
-                         size_t *order, size_t most)
-{
-    double *best = allocate(most * sizeof *best);
-    size_t found = 0, i, at;
-
-    for (i = 0; i < v->count; i++) {
-        double d;
-
-        if (i == except) continue;
-        d = distance(query, v->values + i * v->size, v->size);
-        if (found == most && d >= best[most - 1]) continue;
-        if (found < most) found++;
-        for (at = found - 1; at > 0 && best[at - 1] > d; at--) {
-            best[at] = best[at - 1];
-            order[at] = order[at - 1];
-        }
-        best[at] = d;
-        order[at] = i;
-    }
-    free(best);
 }
 
 /* --- a sheet ------------------------------------------------------------------------------- */
@@ -221,7 +137,7 @@ static void query(an_context *ctx, char **names, int count)
     size_t *order = allocate(nearest * sizeof *order), i;
     an_pack_info info;
     an_pack *pack = open_pack(ctx, names[2], &info);
-    vectors v = read_vectors(names[0], info.count);
+    vectors v = vectors_read(names[0], info.count);
     size_t size = 0;
     float *one = allocate(v.size * sizeof *one);
     canvas *page;
@@ -248,7 +164,7 @@ static void query(an_context *ctx, char **names, int count)
             AN_OK)
             fail(name);
         draw_query(page, &p, info.side, name, y);
-        find_nearest(&v, one, v.count, order, nearest);
+        vectors_nearest(&v, one, v.count, order, nearest);
         for (i = 0; i < nearest && i < v.count; i++)
             draw_one(page, pack, info.side, order[i],
                      3 * GAP + (double)(i + 1) * (CELL + GAP), y);
@@ -276,7 +192,7 @@ static double share_of_class(const vectors *v, const an_pack *pack, const char *
     for (i = 0; i < v->count; i++) {
         int32_t label, other;
 
-        find_nearest(v, v->values + i * v->size, i, order, nearest);
+        vectors_nearest(v, v->values + i * v->size, i, order, nearest);
         if (an_pack_read(pack, i, NULL, &label) != AN_OK) fail("pack");
         for (k = 0; k < nearest; k++) {
             if (an_pack_read(pack, order[k], NULL, &other) != AN_OK) fail("pack");
@@ -311,7 +227,7 @@ static void score(an_context *ctx, char **names)
 {
     an_pack_info info;
     an_pack *pack = open_pack(ctx, names[1], &info);
-    vectors v = read_vectors(names[0], info.count);
+    vectors v = vectors_read(names[0], info.count);
 
     if (info.count <= nearest)
         usage_error("--nearest %lu: the pack has no more", nearest);

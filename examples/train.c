@@ -7,44 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/history.h"
 #include "common/options.h"
-#include "common/picture.h"
 #include "common/progress.h"
+#include "common/run.h"
 #include "common/scoring.h"
-#include "common/setup.h"
-
-/* What the trainer does not know of the run, in its note. */
-typedef struct note {
-    uint64_t pictures; /* in the pack */
-    double loss, top1; /* sums over this epoch's images so far */
-    float seconds, waited;
-    uint32_t epochs;
-    uint32_t batch, colour_epochs;
-    float colour_sigma, colour_divisor;
-    uint16_t crop_group;
-    uint8_t augment, colour_rule;
-} note;
-
-typedef struct run {
-    setup setup;
-    const char *program, *folder;
-    an_context *ctx;
-    an_pack *pack, *val; /* val: null if there is none */
-    an_pack_info info;
-    an_model *model;
-    an_trainer *trainer;
-    an_loader_config loading;
-    an_loader *loader;
-    history past;
-    progress progress;
-    note at;
-    uint32_t epoch, step, steps; /* epochs done, steps of the next; steps of an epoch */
-    double saved;                /* when */
-    int done;
-} run;
 
 static volatile sig_atomic_t interrupted;
 
@@ -54,117 +21,13 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
-static char *join(const char *a, const char *b)
-{
-    char *text = allocate(strlen(a) + strlen(b) + 1);
-
-    strcpy(text, a);
-    return strcat(text, b);
-}
-
-static const char *beside(const setup *s, const char *named, const char *suffix)
-{
-    return named != NULL ? named : join(s->out, suffix);
-}
-
-/* --- beginning --------------------------------------------------------------------------- */
-
-static void open_packs(run *r)
-{
-    const char *train = join(r->folder, "/train"), *val = join(r->folder, "/val");
-
-    if (access(train, F_OK) != 0) train = r->folder;
-    if (r->setup.val != NULL) val = r->setup.val;
-    if (an_pack_open(&r->pack, r->ctx, train, picture_decode, NULL) != AN_OK ||
-        an_pack_describe(r->pack, &r->info) != AN_OK)
-        fail(train);
-    if ((r->setup.val != NULL || access(val, F_OK) == 0) &&
-        an_pack_open(&r->val, r->ctx, val, picture_decode, NULL) != AN_OK)
-        fail(val);
-}
-
-static void begin(run *r)
-{
-    r->model = setup_model(&r->setup, r->ctx, r->pack);
-    r->trainer = setup_trainer(&r->setup, r->model, &r->loading);
-    r->at.pictures = r->info.count;
-    r->at.epochs = (uint32_t)r->setup.epochs;
-    r->at.batch = r->loading.batch;
-    r->at.augment = (uint8_t)r->loading.augment;
-    r->at.crop_group = (uint16_t)r->loading.crop_group;
-    r->at.colour_rule = (uint8_t)r->loading.colour_rule;
-    r->at.colour_sigma = r->loading.colour_sigma;
-    r->at.colour_divisor = r->loading.colour_divisor;
-    r->at.colour_epochs = r->loading.colour_epochs;
-}
-
-static void resume(run *r)
-{
-    const char *path = r->setup.resume;
-    uint8_t bytes[AN_TRAINER_NOTE_BYTES];
-    an_trainer_config c;
-    an_load_config load;
-
-    an_load_config_init(&load, sizeof load);
-    load.towers = (uint32_t)r->setup.towers;
-    an_trainer_config_init(&c, sizeof c);
-    if (an_model_load(&r->model, r->ctx, path, &load) != AN_OK ||
-        an_trainer_load(&r->trainer, r->model, path) != AN_OK ||
-        an_trainer_get_note(r->trainer, bytes) != AN_OK ||
-        an_trainer_get_config(r->trainer, &c) != AN_OK ||
-        an_trainer_epoch(r->trainer, &r->epoch, &r->step) != AN_OK)
-        fail(path);
-    memcpy(&r->at, bytes, sizeof r->at);
-    if (r->at.pictures != r->info.count)
-        usage_error("%s has %llu pictures, the run that is to go on had %llu", r->folder,
-                    (unsigned long long)r->info.count,
-                    (unsigned long long)r->at.pictures);
-    r->loading.batch = r->at.batch;
-    r->loading.augment = r->at.augment;
-    r->loading.crop_group = r->at.crop_group;
-    r->loading.colour_rule = r->at.colour_rule;
-    r->loading.colour_sigma = r->at.colour_sigma;
-    r->loading.colour_divisor = r->at.colour_divisor;
-    r->loading.colour_epochs = r->at.colour_epochs;
-    r->loading.seed = c.seed;
-    r->loading.workers = (uint32_t)r->setup.workers;
-    history_read(&r->past, beside(&r->setup, r->setup.csv, ".csv"), r->epoch);
-    printf("resumed after epoch %u, step %u\n", r->epoch, r->step);
-}
-
-static void open_loader(run *r)
-{
-    an_loader_info info;
-    an_source source;
-
-    an_source_init(&source, sizeof source);
-    an_loader_info_init(&info, sizeof info);
-    if (an_pack_source(r->pack, &source) != AN_OK ||
-        an_loader_create(&r->loader, r->model, &source, &r->loading) != AN_OK ||
-        an_loader_describe(r->loader, &info) != AN_OK ||
-        an_loader_seek(r->loader, r->epoch, r->step) != AN_OK)
-        fail("loader");
-    r->steps = info.steps;
-}
-
-/* --- saving ------------------------------------------------------------------------------ */
-
-static void save(run *r)
-{
-    uint8_t bytes[AN_TRAINER_NOTE_BYTES] = {0};
-
-    memcpy(bytes, &r->at, sizeof r->at);
-    if (an_trainer_set_note(r->trainer, bytes) != AN_OK ||
-        an_trainer_save(r->trainer, r->setup.out) != AN_OK)
-        fail(r->setup.out);
-    r->saved = seconds_now();
-}
+/* --- stopping ---------------------------------------------------------------------------- */
 
 static void stop_here(run *r)
 {
     const setup *s = &r->setup;
 
-    save(r);
+    run_save(r);
     printf("\nsaved; to go on:\n  %s --resume %s --out %s", r->program, s->out, s->out);
     if (s->towers != 1) printf(" --towers %lu", s->towers);
     if (s->val != NULL) printf(" --val %s", s->val);
@@ -238,7 +101,7 @@ static void train_epoch(run *r)
         train_step(r);
         show_progress(r);
         if (interrupted) stop_here(r);
-        if (seconds_now() - r->saved > (double)r->setup.save_every) save(r);
+        if (seconds_now() - r->saved > (double)r->setup.save_every) run_save(r);
     }
 }
 
@@ -298,12 +161,12 @@ static void end_epoch(run *r)
     show_row(&row, count);
     if (info.dropped) printf("no better for some epochs: rate %g\n", (double)info.rate);
     r->done |= (int)info.finished || 1 - row.train_top1 <= r->setup.until_error;
-    save(r);
+    run_save(r);
     snprintf(title, sizeof title, "%u classes, %.0f training pictures", r->info.classes,
              count);
-    if (history_write_csv(&r->past, beside(&r->setup, r->setup.csv, ".csv")) != 0)
+    if (history_write_csv(&r->past, run_path(r, r->setup.csv, ".csv")) != 0)
         perror("csv");
-    if (history_draw(&r->past, beside(&r->setup, r->setup.curves, ".png"), title) != 0)
+    if (history_draw(&r->past, run_path(r, r->setup.curves, ".png"), title) != 0)
         perror("curves");
 }
 
@@ -313,7 +176,7 @@ static void project(run *r)
     double images = (double)r->step * r->at.batch, rate = images / (double)r->at.seconds;
 
     progress_clear(&r->progress);
-    save(r);
+    run_save(r);
     printf("after %llu steps: loss of this epoch %.4f, %.1f images/s, waited %.2f %% of "
            "the time; %u epochs would take %.1f days\nsaved %s\n",
            (unsigned long long)an_trainer_iteration(r->trainer), r->at.loss / images,
@@ -321,36 +184,11 @@ static void project(run *r)
            r->at.epochs * (double)r->info.count / rate / 86400, r->setup.out);
 }
 
-static void close_all(run *r)
-{
-    an_loader_destroy(r->loader);
-    an_trainer_destroy(r->trainer);
-    an_model_destroy(r->model);
-    an_pack_close(r->pack);
-    an_pack_close(r->val);
-    an_context_destroy(r->ctx);
-    free(r->past.rows);
-}
-
 int main(int argc, char **argv)
 {
-    an_context_config context;
     run r;
 
-    memset(&r, 0, sizeof r);
-    an_pack_info_init(&r.info, sizeof r.info);
-    an_loader_config_init(&r.loading, sizeof r.loading);
-    r.setup = setup_parse(argc, argv, &r.folder);
-    r.program = argv[0];
-    an_context_config_init(&context, sizeof context);
-    context.threads = (uint32_t)r.setup.threads;
-    if (an_context_create(&r.ctx, &context) != AN_OK) fail("context");
-    open_packs(&r);
-    if (r.setup.resume != NULL)
-        resume(&r);
-    else
-        begin(&r);
-    open_loader(&r);
+    run_open(&r, argc, argv);
     printf("%u classes, %llu training pictures, %u steps of %u an epoch, %u threads\n",
            r.info.classes, (unsigned long long)r.info.count, r.steps, r.at.batch,
            an_context_threads(r.ctx));
@@ -367,6 +205,6 @@ int main(int argc, char **argv)
         project(&r);
     else
         printf("saved %s\n", r.setup.out);
-    close_all(&r);
+    run_close(&r);
     return 0;
 }

@@ -1,0 +1,150 @@
+/*
+ * run.c - beginning, resuming and saving a training run.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "picture.h"
+
+static char *join(const char *a, const char *b)
+{
+    char *text = allocate(strlen(a) + strlen(b) + 1);
+
+    strcpy(text, a);
+    return strcat(text, b);
+}
+
+const char *run_path(const run *r, const char *named, const char *suffix)
+{
+    return named != NULL ? named : join(r->setup.out, suffix);
+}
+
+/* --- beginning --------------------------------------------------------------------------- */
+
+static void open_packs(run *r)
+{
+    const char *train = join(r->folder, "/train"), *val = join(r->folder, "/val");
+
+    if (access(train, F_OK) != 0) train = r->folder;
+    if (r->setup.val != NULL) val = r->setup.val;
+    if (an_pack_open(&r->pack, r->ctx, train, picture_decode, NULL) != AN_OK ||
+        an_pack_describe(r->pack, &r->info) != AN_OK)
+        fail(train);
+    if ((r->setup.val != NULL || access(val, F_OK) == 0) &&
+        an_pack_open(&r->val, r->ctx, val, picture_decode, NULL) != AN_OK)
+        fail(val);
+}
+
+static void begin(run *r)
+{
+    r->model = setup_model(&r->setup, r->ctx, r->pack);
+    r->trainer = setup_trainer(&r->setup, r->model, &r->loading);
+    r->at.pictures = r->info.count;
+    r->at.epochs = (uint32_t)r->setup.epochs;
+    r->at.batch = r->loading.batch;
+    r->at.augment = (uint8_t)r->loading.augment;
+    r->at.crop_group = (uint16_t)r->loading.crop_group;
+    r->at.colour_rule = (uint8_t)r->loading.colour_rule;
+    r->at.colour_sigma = r->loading.colour_sigma;
+    r->at.colour_divisor = r->loading.colour_divisor;
+    r->at.colour_epochs = r->loading.colour_epochs;
+}
+
+static void resume(run *r)
+{
+    const char *path = r->setup.resume;
+    uint8_t bytes[AN_TRAINER_NOTE_BYTES];
+    an_trainer_config c;
+    an_load_config load;
+
+    an_load_config_init(&load, sizeof load);
+    load.towers = (uint32_t)r->setup.towers;
+    an_trainer_config_init(&c, sizeof c);
+    if (an_model_load(&r->model, r->ctx, path, &load) != AN_OK ||
+        an_trainer_load(&r->trainer, r->model, path) != AN_OK ||
+        an_trainer_get_note(r->trainer, bytes) != AN_OK ||
+        an_trainer_get_config(r->trainer, &c) != AN_OK ||
+        an_trainer_epoch(r->trainer, &r->epoch, &r->step) != AN_OK)
+        fail(path);
+    memcpy(&r->at, bytes, sizeof r->at);
+    if (r->at.pictures != r->info.count)
+        usage_error("%s has %llu pictures, the run that is to go on had %llu", r->folder,
+                    (unsigned long long)r->info.count,
+                    (unsigned long long)r->at.pictures);
+    r->loading.batch = r->at.batch;
+    r->loading.augment = r->at.augment;
+    r->loading.crop_group = r->at.crop_group;
+    r->loading.colour_rule = r->at.colour_rule;
+    r->loading.colour_sigma = r->at.colour_sigma;
+    r->loading.colour_divisor = r->at.colour_divisor;
+    r->loading.colour_epochs = r->at.colour_epochs;
+    r->loading.seed = c.seed;
+    r->loading.workers = (uint32_t)r->setup.workers;
+    history_read(&r->past, run_path(r, r->setup.csv, ".csv"), r->epoch);
+    printf("resumed after epoch %u, step %u\n", r->epoch, r->step);
+}
+
+static void open_loader(run *r)
+{
+    an_loader_info info;
+    an_source source;
+
+    an_source_init(&source, sizeof source);
+    an_loader_info_init(&info, sizeof info);
+    if (an_pack_source(r->pack, &source) != AN_OK ||
+        an_loader_create(&r->loader, r->model, &source, &r->loading) != AN_OK ||
+        an_loader_describe(r->loader, &info) != AN_OK ||
+        an_loader_seek(r->loader, r->epoch, r->step) != AN_OK)
+        fail("loader");
+    r->steps = info.steps;
+}
+
+/* --- saving ------------------------------------------------------------------------------ */
+
+void run_save(run *r)
+{
+    uint8_t bytes[AN_TRAINER_NOTE_BYTES] = {0};
+
+    memcpy(bytes, &r->at, sizeof r->at);
+    if (an_trainer_set_note(r->trainer, bytes) != AN_OK ||
+        an_trainer_save(r->trainer, r->setup.out) != AN_OK)
+        fail(r->setup.out);
+    r->saved = seconds_now();
+}
+
+void run_open(run *r, int argc, char **argv)
+{
+    an_context_config context;
+
+    memset(r, 0, sizeof *r);
+    an_pack_info_init(&r->info, sizeof r->info);
+    an_loader_config_init(&r->loading, sizeof r->loading);
+    r->setup = setup_parse(argc, argv, &r->folder);
+    r->program = argv[0];
+    an_context_config_init(&context, sizeof context);
+    context.threads = (uint32_t)r->setup.threads;
+    if (an_context_create(&r->ctx, &context) != AN_OK) fail("context");
+    open_packs(r);
+    if (r->setup.resume != NULL)
+        resume(r);
+    else
+        begin(r);
+    open_loader(r);
+}
+
+void run_close(run *r)
+{
+    an_loader_destroy(r->loader);
+    an_trainer_destroy(r->trainer);
+    an_model_destroy(r->model);
+    an_pack_close(r->pack);
+    an_pack_close(r->val);
+    an_context_destroy(r->ctx);
+    free(r->past.rows);
+}
