@@ -19,11 +19,12 @@ done
 go
 mkdir -p "$work/rates"
 mv "$work"/rate-*.csv "$work/rates/" 2>/dev/null || true
+rm -f "$work/rates.txt"
 for activation in relu tanh sigmoid; do
     best=$(for csv in "$work/rates/rate-$activation"-*.csv; do
         rate=${csv##*-}
         # Fewer epochs first, should one have arrived; then the lower loss.
-        tail -n 1 "$csv" | awk -F, -v rate="${rate%.csv}" '$4 == $4 { print $1, $3, rate }'
+        tail -n 1 "$csv" | awk -F, -v rate="${rate%.csv}" '{ print ($4 >= 0.75 ? $1 : 999), $3, rate }'
     done | sort -n -k1,1 -k2,2 | head -n 1 | cut -d' ' -f3)
     echo "$activation: rate $best" | tee -a "$work/rates.txt"
     for seed in $seeds; do
