@@ -70,6 +70,7 @@ static an_packing *open_set(const run *r, const char *folder)
     c.kind = strcmp(kind, "jpeg") == 0 ? AN_PACK_JPEG : AN_PACK_RAW;
     c.classes = r->list.classes;
     c.resume = 1;
+    c.fit = warp ? AN_FIT_WARP : AN_FIT_CROP;
     c.part_bytes = (uint64_t)part_mb << 20;
     status = an_packing_create(&packing, r->ctx, folder, &c);
     if (status == AN_ERROR_STATE) {

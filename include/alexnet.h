@@ -825,6 +825,7 @@ typedef struct an_pack_info {
     uint64_t bytes;   /* of the files, index not counted */
     uint64_t skipped; /* pictures that could not be read when it was made */
     uint32_t side, classes, kind, parts;
+    uint32_t fit;              /* an_fit */
     float mean[3];             /* R, G, B */
     float deviation[3];        /* standard deviations of R, G, B */
     float colour_deviation[3]; /* as in an_preprocessing, largest first */
@@ -843,8 +844,8 @@ AN_API an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixe
 /* float [3][side][side], count numbers, as an_model_set_mean_image() takes it. */
 AN_API an_status an_pack_mean_image(const an_pack *pack, float *mean, size_t count);
 
-/* Gives a model the pack's mean colour, principal axes and class names, if its classes are
- * as many. unit: 1 for scales that make the deviation of each colour 1, 0 for scales of 1.
+/* Gives a model the pack's side, fit, mean colour and principal axes, and its class names, if
+ * the classes are as many. unit: 1 for scales that make the deviation of each colour 1, 0 for scales of 1.
  * mean_image: 1 to subtract the mean image. Statuses: ARGUMENT (the pack's side is smaller
  * than the model's crops), STATE (the model has a trainer that has done a step). */
 AN_API an_status an_pack_prepare_model(const an_pack *pack, an_model *model,
@@ -863,6 +864,9 @@ typedef struct an_packing_config {
     uint32_t classes;    /* 2 to 65536 */
     uint32_t resume;     /* 1: go on with what the folder holds, if it does */
     uint64_t part_bytes; /* a file is closed once it is as large; default 4 GiB */
+    uint32_t fit; /* an_fit: how the host fits the pictures; a model that learns from the
+                     pack will fit others in the same way */
+    uint32_t reserved;
 } an_packing_config;
 
 AN_API void an_packing_config_init(an_packing_config *config, size_t size);

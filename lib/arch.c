@@ -60,7 +60,7 @@ static const an_arch_row rows[] = {
      which asks for 3 columns of zeros at the right and below, as layers-145 has them. */
     AN_ARCH_PAPER, "paper", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
-    1, 1, 0, MEAN_2012, SCALE_NONE, 8, {
+    1, 1, 0, 0, MEAN_2012, SCALE_NONE, 8, {
     {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 1, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 0, "conv1"},
     {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 1, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 1, "conv2"},
     {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 1, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 0, "conv3"},
@@ -72,7 +72,7 @@ static const an_arch_row rows[] = {
 { /* layers-145. Pooling there rounds up, which changes nothing on 55, 27 and 13. */
     AN_ARCH_KRIZHEVSKY2012, "krizhevsky2012", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
-    2, 0, 0, MEAN_2012, SCALE_NONE, 8, {
+    2, 0, 0, 0, MEAN_2012, SCALE_NONE, 8, {
     {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 1, "npa",  LRN_145,  LRN_NONE,   3, 2, 1, 0.01f, 0, "conv1"},
     {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 1, "anwp", LRN_145,  WITHIN_145, 3, 2, 1, 0.01f, 1, "conv2"},
     {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 1, "a",    LRN_NONE, LRN_NONE,   0, 0, 0, 0.03f, 0, "conv3"},
@@ -84,7 +84,7 @@ static const an_arch_row rows[] = {
 { /* The paper's layers with sizes rounded down and no zeros added at the image's edge. */
     AN_ARCH_FLOOR224, "floor224", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
-    1, 1, 0, MEAN_2012, SCALE_NONE, 8, {
+    1, 1, 0, 0, MEAN_2012, SCALE_NONE, 8, {
     {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 0, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 0, "conv1"},
     {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 0, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 1, "conv2"},
     {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 0, "conv3"},
@@ -93,10 +93,11 @@ static const an_arch_row rows[] = {
     {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "fc6"},
     {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "fc7"},
     {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",    LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 0, "fc8"}}},
-{ /* caffe, bvlc_alexnet: images in BGR, minus a mean whose average colour this is. */
+{ /* caffe, bvlc_alexnet: images in BGR, both sides scaled to 256 (create_imagenet.sh), minus
+     a mean image, moved with the crop, whose average colour this is. */
     AN_ARCH_CAFFE_ALEXNET, "caffe_alexnet", 227, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
-    2, 0, 1, {123, 117, 104}, SCALE_NONE, 8, {
+    2, 0, 1, 1, {123, 117, 104}, SCALE_NONE, 8, {
     {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 0, "anp", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  0,    "conv1"},
     {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 0, "anp", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  0.1f, "conv2"},
     {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  0,    "conv3"},
@@ -108,7 +109,7 @@ static const an_arch_row rows[] = {
 { /* caffe, bvlc_reference_caffenet. */
     AN_ARCH_CAFFENET, "caffenet", 227, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
-    2, 0, 1, {123, 117, 104}, SCALE_NONE, 8, {
+    2, 0, 1, 1, {123, 117, 104}, SCALE_NONE, 8, {
     {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 0, "apn", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  0, "conv1"},
     {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 0, "apn", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  1, "conv2"},
     {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  0, "conv3"},
@@ -120,7 +121,7 @@ static const an_arch_row rows[] = {
 { /* cc2. The last bias, -7, is as there; softmax makes it nothing. */
     AN_ARCH_OWT2014, "owt2014", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
-    2, 0, 0, MEAN_2012, SCALE_NONE, 8, {
+    2, 0, 0, 0, MEAN_2012, SCALE_NONE, 8, {
     {"conv1", AN_LAYER_CONV,   64, 11, 4, 0, 1, 1, "npa", LRN_CC2,  LRN_NONE, 3, 2, 1, 0.01f,  0, "conv1"},
     {"conv2", AN_LAYER_CONV,  192,  5, 1, 2, 1, 1, "anp", LRN_CC2,  LRN_NONE, 3, 2, 1, 0.01f,  1, "conv2"},
     {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 1, "a",   LRN_NONE, LRN_NONE, 0, 0, 0, 0.03f,  0, "conv3"},
@@ -135,7 +136,7 @@ static const an_arch_row rows[] = {
      0.225) of pixels in 0..1. */
     AN_ARCH_TORCHVISION, "torchvision", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_FAN_IN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
-    1, 1, 0, {123.675f, 116.28f, 103.53f},
+    1, 1, 0, 0, {123.675f, 116.28f, 103.53f},
     {1 / (0.229f * 255), 1 / (0.224f * 255), 1 / (0.225f * 255)}, 8, {
     {"conv1", AN_LAYER_CONV,   64, 11, 4, 2, 1, 0, "ap",  LRN_NONE, LRN_NONE, 3, 2, 0, 0.01f, 0, "features.0"},
     {"conv2", AN_LAYER_CONV,  192,  5, 1, 2, 1, 0, "ap",  LRN_NONE, LRN_NONE, 3, 2, 0, 0.01f, 0, "features.3"},
@@ -149,7 +150,7 @@ static const an_arch_row rows[] = {
      follow cuda-convnet's small CIFAR-10 networks, pooling is by maximum throughout. */
     AN_ARCH_CIFAR10, "cifar10", 32, 10, 32,
     AN_ACTIVATION_RELU, AN_INIT_HE, AN_DROPOUT_SCALING_TEST, 0.5f,
-    1, 0, 0, {125.3f, 123.0f, 113.9f}, {1 / 63.0f, 1 / 62.1f, 1 / 66.7f}, 4, {
+    1, 0, 0, 0, {125.3f, 123.0f, 113.9f}, {1 / 63.0f, 1 / 62.1f, 1 / 66.7f}, 4, {
     {"conv1", AN_LAYER_CONV,   32,  5, 1, 2, 1, 0, "apn", {3, 1, 5e-5f, 0.75f, 0}, LRN_NONE, 3, 2, 1, 0.01f, 0, "conv1"},
     {"conv2", AN_LAYER_CONV,   32,  5, 1, 2, 1, 0, "apn", {3, 1, 5e-5f, 0.75f, 0}, LRN_NONE, 3, 2, 1, 0.01f, 0, "conv2"},
     {"conv3", AN_LAYER_CONV,   64,  5, 1, 2, 1, 0, "ap",  LRN_NONE, LRN_NONE, 3, 2, 1, 0.01f, 0, "conv3"},

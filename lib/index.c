@@ -154,6 +154,8 @@ static json_t *metadata_make(const an_index *index, uint64_t check)
     failed |= json_object_set_new(json, "side", json_integer(index->side));
     failed |= json_object_set_new(
         json, "kind", json_string(index->kind == AN_PACK_RAW ? "raw" : "jpeg"));
+    failed |= json_object_set_new(
+        json, "fit", json_string(index->fit == AN_FIT_CROP ? "crop" : "warp"));
     failed |= json_object_set_new(json, "skipped", number_text(index->skipped));
     failed |=
         json_object_set_new(json, "parts", numbers_text(index->part_bytes, index->parts));
@@ -276,6 +278,7 @@ static an_status read_metadata(an_index *index, an_context *ctx, const json_t *j
                                uint64_t *check)
 {
     const char *kind = json_string_value(json_object_get(json, "kind"));
+    const char *fit = json_string_value(json_object_get(json, "fit"));
     json_int_t version = json_integer_value(json_object_get(json, "version"));
     json_int_t side = json_integer_value(json_object_get(json, "side"));
 
@@ -287,6 +290,9 @@ static an_status read_metadata(an_index *index, an_context *ctx, const json_t *j
     if (side < 1 || side > 2048) return bad("side");
     if (kind == NULL || (strcmp(kind, "raw") != 0 && strcmp(kind, "jpeg") != 0))
         return bad("kind");
+    if (fit == NULL || (strcmp(fit, "crop") != 0 && strcmp(fit, "warp") != 0))
+        return bad("fit");
+    index->fit = strcmp(fit, "crop") == 0 ? AN_FIT_CROP : AN_FIT_WARP;
     index->side = (uint32_t)side;
     index->kind = strcmp(kind, "raw") == 0 ? AN_PACK_RAW : AN_PACK_JPEG;
     if (!number_read(json_object_get(json, "skipped"), &index->skipped))

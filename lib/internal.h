@@ -158,7 +158,8 @@ typedef struct an_arch_row {
     float dropout_rate;
     float bias_rate_factor; /* of the weights' rate */
     uint32_t bias_decays;
-    uint32_t bgr;
+    uint32_t bgr,
+        warp; /* warp: 1 for AN_FIT_WARP, and a mean image moves with the crop */
     float mean[3], scale[3];
     uint32_t layers;
     an_layer_row layer[AN_MAX_LAYERS];

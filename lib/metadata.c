@@ -378,6 +378,8 @@ an_status an__metadata_apply(const json_t *metadata, an_model *model)
     size_t i;
 
     p = model->input.p;
+    p.fit = AN_FIT_CROP; /* as 1.0 did, whose files do not say */
+    p.mean_moves = 0;
     AN_TRY(fields_read(json_object_get(metadata, "preprocessing"), &p,
                        preprocessing_fields, "preprocessing"));
     AN_TRY(an_model_set_preprocessing(model, &p));

@@ -85,6 +85,8 @@ static void preset_preprocessing(an_model *model)
     an_preprocessing_init(p, sizeof *p);
     p->side = model->plan->config.image_size + margin;
     p->bgr = row->bgr;
+    p->fit = row->warp ? AN_FIT_WARP : AN_FIT_CROP;
+    p->mean_moves = row->warp;
     memcpy(p->mean, row->mean, sizeof p->mean);
     memcpy(p->scale, row->scale, sizeof p->scale);
     memcpy(p->colour_deviation, colours_2012, sizeof colours_2012);

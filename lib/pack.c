@@ -131,6 +131,7 @@ an_status an_pack_describe(const an_pack *pack, an_pack_info *out)
     info.side = pack->index.side;
     info.classes = pack->index.classes;
     info.kind = pack->index.kind;
+    info.fit = pack->index.fit;
     info.parts = pack->index.parts;
     an__colours_of(&pack->index, &colours);
     memcpy(info.mean, colours.mean, sizeof info.mean);
@@ -276,6 +277,7 @@ an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t u
     an__colours_of(&pack->index, &colours);
     p = model->input.p;
     p.side = pack->index.side;
+    p.fit = pack->index.fit;
     for (c = 0; c < 3; c++) {
         p.mean[c] = colours.mean[c];
         /* A colour that never changes is left at its scale. */

@@ -39,7 +39,7 @@ typedef struct an_colours {
 
 /* Both may be read from an index that is hostile until checked. */
 typedef struct an_index {
-    uint32_t side, kind, classes, parts;
+    uint32_t side, kind, fit, classes, parts;
     uint64_t count, skipped;
     uint64_t *part_bytes; /* [parts] */
     an_record *records;   /* [count] */

@@ -141,6 +141,8 @@ static an_status config_read(an_packing_config *c, const an_packing_config *give
     AN_CHECK(c->classes >= 2 && c->classes <= 65536,
              "config.classes is %u: must be 2 to 65536", c->classes);
     AN_CHECK(c->resume <= 1, "config.resume is %u: must be 0 or 1", c->resume);
+    AN_CHECK(c->fit <= AN_FIT_WARP, "config.fit is %u: not one of an_fit", c->fit);
+    AN_CHECK(c->reserved == 0, "config.reserved is %u: must be 0", c->reserved);
     AN_CHECK(c->part_bytes >= 1 && c->part_bytes <= AN_PLACE_MASK / 2,
              "config.part_bytes is %llu: must be 1 to 2^39",
              (unsigned long long)c->part_bytes);
@@ -151,6 +153,7 @@ static an_status begin_new(an_packing *p, const an_packing_config *c)
 {
     p->index.side = c->side;
     p->index.kind = c->kind;
+    p->index.fit = c->fit;
     p->index.classes = c->classes;
     p->index.class_names = an__alloc_zero(p->ctx, c->classes * sizeof(char *));
     p->index.sums.pixels = an__alloc_zero(p->ctx, (size_t)3 * c->side * c->side *
@@ -166,12 +169,13 @@ static an_status go_on(an_packing *p, const an_packing_config *c, const char *jo
     struct stat info;
 
     AN_TRY(an__index_read(&p->index, p->ctx, journal));
-    if (p->index.side != c->side || p->index.kind != c->kind ||
+    if (p->index.side != c->side || p->index.kind != c->kind || p->index.fit != c->fit ||
         p->index.classes != c->classes)
-        return an__fail(AN_ERROR_FORMAT,
-                        "%.160s was begun with another side, kind or number of classes: "
-                        "remove it to begin anew",
-                        p->folder);
+        return an__fail(
+            AN_ERROR_FORMAT,
+            "%.160s was begun with another side, kind, fit or number of classes: "
+            "remove it to begin anew",
+            p->folder);
     p->room = p->index.count;
     if (p->index.parts == 0) return AN_OK;
     AN_TRY(open_part(p, p->index.parts - 1, 0));

@@ -250,6 +250,34 @@ START_TEST(a_fitted_picture_gives_the_same_input)
 }
 END_TEST
 
+/* Caffe's weights want both sides scaled; the others the centre. */
+START_TEST(presets_fit_as_they_were_trained)
+{
+    an_context *ctx;
+    uint32_t arch;
+
+    ck_assert_int_eq(an_context_create(&ctx, NULL), AN_OK);
+    for (arch = AN_ARCH_PAPER; arch <= AN_ARCH_CIFAR10; arch++) {
+        int caffe = arch == AN_ARCH_CAFFE_ALEXNET || arch == AN_ARCH_CAFFENET;
+        an_model_config config;
+        an_preprocessing p;
+        an_model *model;
+
+        an_model_config_init(&config, sizeof config);
+        an_preprocessing_init(&p, sizeof p);
+        config.arch = arch;
+        config.width = 0.02f;
+        ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+        ck_assert_int_eq(an_model_get_preprocessing(model, &p), AN_OK);
+        ck_assert_uint_eq(p.fit, caffe ? AN_FIT_WARP : AN_FIT_CROP);
+        ck_assert_uint_eq(p.bgr, (uint32_t)caffe);
+        ck_assert_uint_eq(p.mean_moves, (uint32_t)caffe);
+        an_model_destroy(model);
+    }
+    an_context_destroy(ctx);
+}
+END_TEST
+
 START_TEST(bad_pictures_are_refused_by_name)
 {
     uint8_t pixels[12] = {0}, out[12];
@@ -294,6 +322,7 @@ Suite *images_suite(void)
     tcase_add_test(tc, rows_may_be_padded);
     tcase_add_loop_test(tc, views_mean_scale_and_order, 0, 2);
     tcase_add_test(tc, a_fitted_picture_gives_the_same_input);
+    tcase_add_test(tc, presets_fit_as_they_were_trained);
     tcase_add_test(tc, bad_pictures_are_refused_by_name);
     suite_add_tcase(suite, tc);
     return suite;

@@ -185,28 +185,6 @@ FROZEN(an_epoch_info, rate, 32);
 FROZEN(an_epoch_info, bias_rate, 36);
 LEAST(an_epoch_info, 40);
 
-FROZEN(an_pack_info, size, 0);
-FROZEN(an_pack_info, count, 8);
-FROZEN(an_pack_info, bytes, 16);
-FROZEN(an_pack_info, skipped, 24);
-FROZEN(an_pack_info, side, 32);
-FROZEN(an_pack_info, classes, 36);
-FROZEN(an_pack_info, kind, 40);
-FROZEN(an_pack_info, parts, 44);
-FROZEN(an_pack_info, mean, 48);
-FROZEN(an_pack_info, deviation, 60);
-FROZEN(an_pack_info, colour_deviation, 72);
-FROZEN(an_pack_info, colour_axis, 84);
-LEAST(an_pack_info, 120);
-
-FROZEN(an_packing_config, size, 0);
-FROZEN(an_packing_config, side, 8);
-FROZEN(an_packing_config, kind, 12);
-FROZEN(an_packing_config, classes, 16);
-FROZEN(an_packing_config, resume, 20);
-FROZEN(an_packing_config, part_bytes, 24);
-LEAST(an_packing_config, 32);
-
 FROZEN(an_sample, size, 0);
 FROZEN(an_sample, pixels, 8);
 FROZEN(an_sample, width, 16);
@@ -265,6 +243,31 @@ FROZEN(an_recipe_info, changes, 140);
 FROZEN(an_recipe_info, unit, 144);
 FROZEN(an_recipe_info, mean_image, 148);
 LEAST(an_recipe_info, 152);
+
+FROZEN(an_packing_config, size, 0);
+FROZEN(an_packing_config, side, 8);
+FROZEN(an_packing_config, kind, 12);
+FROZEN(an_packing_config, classes, 16);
+FROZEN(an_packing_config, resume, 20);
+FROZEN(an_packing_config, part_bytes, 24);
+FROZEN(an_packing_config, fit, 32);
+FROZEN(an_packing_config, reserved, 36);
+LEAST(an_packing_config, 40);
+
+FROZEN(an_pack_info, size, 0);
+FROZEN(an_pack_info, count, 8);
+FROZEN(an_pack_info, bytes, 16);
+FROZEN(an_pack_info, skipped, 24);
+FROZEN(an_pack_info, side, 32);
+FROZEN(an_pack_info, classes, 36);
+FROZEN(an_pack_info, kind, 40);
+FROZEN(an_pack_info, parts, 44);
+FROZEN(an_pack_info, fit, 48);
+FROZEN(an_pack_info, mean, 52);
+FROZEN(an_pack_info, deviation, 64);
+FROZEN(an_pack_info, colour_deviation, 76);
+FROZEN(an_pack_info, colour_axis, 88);
+LEAST(an_pack_info, 128);
 
 VALUE(AN_OK, 0);
 VALUE(AN_ERROR_ARGUMENT, 1);

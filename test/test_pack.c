@@ -571,6 +571,7 @@ START_TEST(a_model_takes_the_packs_colours)
     int i;
 
     c.side = 32;
+    c.fit = AN_FIT_WARP;
     ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
     for (i = 0; i < 3; i++) { /* three greys: red varies, and so does nothing else */
         memset(grey, 100, sizeof grey);
@@ -591,6 +592,8 @@ START_TEST(a_model_takes_the_packs_colours)
     ck_assert_int_eq(an_pack_prepare_model(pack, model, 1, 1), AN_OK);
     an_preprocessing_init(&pre, sizeof pre);
     ck_assert_int_eq(an_model_get_preprocessing(model, &pre), AN_OK);
+    ck_assert_uint_eq(info.fit, AN_FIT_WARP);
+    ck_assert_uint_eq(pre.fit, AN_FIT_WARP);
     ck_assert_float_eq(pre.mean[0], info.mean[0]);
     ck_assert_float_eq(pre.scale[0], 1 / fmaxf(info.deviation[0], 1));
     ck_assert_float_eq(pre.scale[1], 1); /* a constant colour has no scale of its own */
