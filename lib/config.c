@@ -191,7 +191,8 @@ an_status an__trainer_config_check(const an_trainer_config *c)
     AN_CHECK(c->batch >= 1 && c->batch <= 8192, "config.batch is %u: must be 1 to 8192",
              c->batch);
     AN_CHECK(c->augment <= (AN_AUGMENT_CROP | AN_AUGMENT_MIRROR),
-             "config.augment is %u: must be a sum of AN_AUGMENT_*", c->augment);
+             "config.augment is %u: must be a sum of AN_AUGMENT_CROP and MIRROR",
+             c->augment);
     AN_CHECK(in_range(c->rate, 0, 1000), "config.rate is %g: must be 0 to 1000",
              (double)c->rate);
     AN_CHECK(c->bias_rate <= 1000, "config.bias_rate is %g: must be at most 1000",

@@ -29,114 +29,61 @@ typedef struct recipe_row {
     uint32_t augment, crop_group, colour_rule;
     float colour_sigma, colour_divisor;
     uint32_t colour_epochs;
-    change_row changes[MAX_CHANGES]; /* a null layer ends them */
+    change_row changes[MAX_CHANGES + 1]; /* a null layer ends them */
 } recipe_row;
 
 #define AUGMENT_ALL (AN_AUGMENT_CROP | AN_AUGMENT_MIRROR | AN_AUGMENT_COLOUR)
 
+/* clang-format off */
 static const recipe_row rows[] = {
-    {/* code: weights at 0.01, dropped after 25 and 51 epochs; the first layer's to 1e-5 after
-        67, when the colour noise ends, and to nothing after 72; the others' to 1e-5 after 79;
-        stopped after 91. Biases stay at 0.02 and do not decay. One crop for 32 images, noise
-        by standard deviations, all divided by 1.1; the mean image's centre. */
-     "krizhevsky2012",
-     "as the paper's network was trained: rates of weights and biases apart, dropped by "
-     "hand",
-     AN_ARCH_KRIZHEVSKY2012,
-     91,
-     0,
-     1,
-     128,
-     0.01f,
-     0.02f,
-     0.9f,
-     0.0005f,
-     0,
-     0,
-     AUGMENT_ALL,
-     32,
-     AN_COLOUR_DEVIATION,
-     0.1f,
-     1.1f,
-     67,
-     {{25, "", 1e-3f, -1},
-      {51, "", 1e-4f, -1},
-      {67, "conv1", 1e-5f, -1},
-      {72, "conv1", 0, -1},
-      {79, "", 1e-5f, -1},
-      {0, NULL, 0, 0}}},
-    {/* paper, 5: "equal for all layers", divided by ten when the validation error rate stops
-        improving, three times, about 90 epochs; 4.1: noise by eigenvalues. */
-     "paper",
-     "as the paper says: 0.01, divided by ten when the error stops falling, three times",
-     AN_ARCH_PAPER,
-     90,
-     0,
-     1,
-     128,
-     0.01f,
-     0.01f,
-     0.9f,
-     0.0005f,
-     0.0005f,
-     3,
-     AUGMENT_ALL,
-     1,
-     AN_COLOUR_EIGENVALUE,
-     0.1f,
-     1,
-     0,
-     {{0, NULL, 0, 0}}},
-    {/* A tenth of the rate for what is trained already, as Caffe's fine-tuning example has it;
-        ours: the first convolution frozen. The last layer, new, learns ten times as fast. */
-     "fine-tune",
-     "from a trained model to other classes: conv1 frozen, the last layer ten times as "
-     "fast",
-     0,
-     20,
-     0,
-     0,
-     64,
-     0.001f,
-     0.002f,
-     0.9f,
-     0.0005f,
-     0,
-     0,
-     AUGMENT_ALL,
-     1,
-     AN_COLOUR_DEVIATION,
-     0.1f,
-     1,
-     0,
-     {{0, "conv1", 0, 0},
-      {0, "last", 0.01f, 0.02f},
-      {14, "", 0.0001f, 0.0002f},
-      {14, "last", 0.001f, 0.002f},
-      {0, NULL, 0, 0}}},
-    {/* Measured by this project: docs/RESULTS.md. */
-     "small-data",
-     "from nothing on some thousand pictures: torchvision's network, unit variance, "
-     "batch 32",
-     AN_ARCH_TORCHVISION,
-     60,
-     1,
-     0,
-     32,
-     0.01f,
-     0.01f,
-     0.9f,
-     0.0005f,
-     0.0005f,
-     0,
-     AUGMENT_ALL,
-     1,
-     AN_COLOUR_DEVIATION,
-     0.1f,
-     1,
-     0,
-     {{45, "", 1e-3f, 1e-3f}, {55, "", 1e-4f, 1e-4f}, {0, NULL, 0, 0}}},
+    /* code: weights at 0.01, dropped after 25 and 51 epochs; the first layer's to 1e-5 after
+     * 67, when the colour noise ends, and to nothing after 72; the others' to 1e-5 after 79;
+     * stopped after 91. Biases stay at 0.02 and do not decay. One crop for 32 images, noise
+     * by standard deviations, all divided by 1.1; the mean image's centre. */
+    {.name = "krizhevsky2012",
+     .summary = "as the paper's network was trained: weights and biases apart, dropped by hand",
+     .arch = AN_ARCH_KRIZHEVSKY2012, .mean_image = 1,
+     .epochs = 91, .batch = 128, .rate = 0.01f, .bias_rate = 0.02f,
+     .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0,
+     .augment = AUGMENT_ALL, .crop_group = 32,
+     .colour_rule = AN_COLOUR_DEVIATION, .colour_sigma = 0.1f, .colour_divisor = 1.1f,
+     .colour_epochs = 67,
+     .changes = {{25, "", 1e-3f, -1}, {51, "", 1e-4f, -1}, {67, "conv1", 1e-5f, -1},
+                 {72, "conv1", 0, -1}, {79, "", 1e-5f, -1}}},
+
+    /* paper, 5: "equal for all layers", divided by ten when the validation error rate stops
+     * improving, three times, about 90 epochs; 4.1: noise by eigenvalues. */
+    {.name = "paper",
+     .summary = "as the paper says: 0.01, divided by ten when the error stops falling, three times",
+     .arch = AN_ARCH_PAPER, .mean_image = 1,
+     .epochs = 90, .batch = 128, .rate = 0.01f, .bias_rate = 0.01f,
+     .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0.0005f,
+     .plateau_drops = 3,
+     .augment = AUGMENT_ALL, .crop_group = 1,
+     .colour_rule = AN_COLOUR_EIGENVALUE, .colour_sigma = 0.1f, .colour_divisor = 1},
+
+    /* A tenth of the rate for what is trained already, and ten times that for the last layer,
+     * as Caffe's fine-tuning example has it; ours: the first convolution frozen. */
+    {.name = "fine-tune",
+     .summary = "from a trained model to other classes: conv1 frozen, the last layer fast",
+     .epochs = 20, .batch = 64, .rate = 0.001f, .bias_rate = 0.002f,
+     .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0,
+     .augment = AUGMENT_ALL, .crop_group = 1,
+     .colour_rule = AN_COLOUR_DEVIATION, .colour_sigma = 0.1f, .colour_divisor = 1,
+     .changes = {{0, "conv1", 0, 0}, {0, "last", 0.01f, 0.02f},
+                 {14, "", 0.0001f, 0.0002f}, {14, "last", 0.001f, 0.002f}}},
+
+    /* Measured by this project: docs/RESULTS.md. */
+    {.name = "small-data",
+     .summary = "from nothing on some thousand pictures: torchvision's network, unit variance",
+     .arch = AN_ARCH_TORCHVISION, .unit = 1,
+     .epochs = 60, .batch = 32, .rate = 0.01f, .bias_rate = 0.01f,
+     .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0.0005f,
+     .augment = AUGMENT_ALL, .crop_group = 1,
+     .colour_rule = AN_COLOUR_DEVIATION, .colour_sigma = 0.1f, .colour_divisor = 1,
+     .changes = {{45, "", 1e-3f, 1e-3f}, {55, "", 1e-4f, 1e-4f}}},
 };
+/* clang-format on */
 
 #define ROWS ((uint32_t)(sizeof rows / sizeof rows[0]))
 
