@@ -845,9 +845,9 @@ AN_API an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixe
 AN_API an_status an_pack_mean_image(const an_pack *pack, float *mean, size_t count);
 
 /* Gives a model the pack's side, fit, mean colour and principal axes, and its class names, if
- * the classes are as many. unit: 1 for scales that make the deviation of each colour 1, 0 for scales of 1.
- * mean_image: 1 to subtract the mean image. Statuses: ARGUMENT (the pack's side is smaller
- * than the model's crops), STATE (the model has a trainer that has done a step). */
+ * the classes are as many. unit: 1 for scales that make the deviation of each colour 1, 0 for
+ * scales of 1. mean_image: 1 to subtract the mean image. Statuses: ARGUMENT (the pack's side
+ * is smaller than the model's crops), STATE (the model has a trainer that has done a step). */
 AN_API an_status an_pack_prepare_model(const an_pack *pack, an_model *model,
                                        uint32_t unit, uint32_t mean_image);
 

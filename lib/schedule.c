@@ -7,6 +7,12 @@
 
 #include "internal.h"
 
+an_status an__trainer_check(const an_trainer *trainer)
+{
+    AN_CHECK(trainer != NULL, "trainer is null");
+    return an__model_check(trainer->model);
+}
+
 static an_status layer_find(const an_trainer *trainer, const char *name, uint32_t *index)
 {
     const an_plan *plan = trainer->model->plan;

@@ -327,12 +327,6 @@ static an_status step(an_trainer *trainer, const an_given *given, an_step_stats 
     return AN_OK;
 }
 
-an_status an__trainer_check(const an_trainer *trainer)
-{
-    AN_CHECK(trainer != NULL, "trainer is null");
-    return an__model_check(trainer->model);
-}
-
 static an_status given_check(const an_trainer *trainer, const an_given *given)
 {
     AN_TRY(an__trainer_check(trainer));
