@@ -122,6 +122,9 @@ enum {
     AN_STREAM_LOADER_COLOUR = 0x600
 };
 
+/* In (0, 1]: never 0, whose logarithm Box and Muller's method could not take. */
+double an__uniform(uint32_t word);
+
 /* Four words for position 4 * block .. 4 * block + 3 of a stream at an iteration. */
 void an__random4(uint64_t seed, uint32_t stream, uint64_t iteration, uint32_t block,
                  uint32_t out[4]);

@@ -77,19 +77,15 @@ static void shuffle(an_loader *l, uint32_t epoch)
     l->ordered = epoch + 1;
 }
 
-static double uniform(uint32_t word) /* in (0, 1] */
-{
-    return ((double)word + 1) / 4294967296.0;
-}
-
 /* Three of N(0, 1), by Box and Muller's method. */
 static void normal3(const uint32_t word[4], double out[3])
 {
-    double r0 = sqrt(-2 * log(uniform(word[0]))), r1 = sqrt(-2 * log(uniform(word[2])));
+    double r0 = sqrt(-2 * log(an__uniform(word[0]))),
+           r1 = sqrt(-2 * log(an__uniform(word[2])));
 
-    out[0] = r0 * cos(6.283185307179586 * uniform(word[1]));
-    out[1] = r0 * sin(6.283185307179586 * uniform(word[1]));
-    out[2] = r1 * cos(6.283185307179586 * uniform(word[3]));
+    out[0] = r0 * cos(6.283185307179586 * an__uniform(word[1]));
+    out[1] = r0 * sin(6.283185307179586 * an__uniform(word[1]));
+    out[2] = r1 * cos(6.283185307179586 * an__uniform(word[3]));
 }
 
 static void colour_view(const an_loader *l, const uint32_t word[4], an_view *view)

@@ -40,3 +40,8 @@ void an__random4(uint64_t seed, uint32_t stream, uint64_t iteration, uint32_t bl
     counter[3] = (uint32_t)(iteration >> 32);
     an__philox(seed, counter, out);
 }
+
+double an__uniform(uint32_t word)
+{
+    return ((double)word + 1) / 4294967296.0;
+}

@@ -85,12 +85,6 @@ an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t i
 
 /* --- initialisation ------------------------------------------------------------------- */
 
-/* In (0, 1]: never 0, whose logarithm Box and Muller's method could not take. */
-static double uniform(uint32_t word)
-{
-    return ((double)word + 1) / 4294967296.0;
-}
-
 typedef struct an_filling {
     const an_param *param;
     uint64_t seed;
@@ -109,11 +103,11 @@ static void fill_four(const an_filling *f, uint32_t block)
     double four[4];
 
     an__random4(f->seed, f->stream, 0, block, word);
-    for (i = 0; i < 4; i++) four[i] = (2 * uniform(word[i]) - 1) * f->bound;
+    for (i = 0; i < 4; i++) four[i] = (2 * an__uniform(word[i]) - 1) * f->bound;
     if (f->sigma > 0)
         for (i = 0; i < 4; i += 2) {
-            double radius = f->sigma * sqrt(-2 * log(uniform(word[i])));
-            double angle = 6.283185307179586 * uniform(word[i + 1]);
+            double radius = f->sigma * sqrt(-2 * log(an__uniform(word[i])));
+            double angle = 6.283185307179586 * an__uniform(word[i + 1]);
 
             four[i] = radius * cos(angle);
             four[i + 1] = radius * sin(angle);

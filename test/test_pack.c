@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "alexnet.h"
+#include "pack.h"
 #include "test.h"
 
 enum { SIDE = 12, BYTES = SIDE * SIDE * 3, COUNT = 30, CLASSES = 3 };
@@ -468,6 +468,59 @@ START_TEST(no_damage_of_the_index_goes_unseen)
 }
 END_TEST
 
+/* An index whose checksum is right, and what it says is not: every number is looked at. */
+START_TEST(an_index_that_lies_is_refused)
+{
+    static const struct {
+        uint64_t place, bytes;
+        int32_t label;
+    } lies[] = {{16, BYTES, CLASSES},
+                {16, BYTES, -1},
+                {0, BYTES, 0}, /* in the head */
+                {16 + BYTES * COUNT, BYTES, 0},
+                {UINT64_C(1) << 40 | 16, BYTES, 0}, /* a part that is not there */
+                {UINT64_MAX, BYTES, 0},
+                {16, BYTES - 1, 0},
+                {16, UINT64_MAX, 0},
+                {16, UINT64_MAX - 15, 0}};
+    place p = place_open();
+    an_pack *pack = NULL;
+    an_index index;
+    an_record was;
+    size_t i;
+
+    make_pack(&p, "pack", 1 << 20);
+    ck_assert_int_eq(an__index_read(&index, p.ctx, inside(&p, "pack/index.safetensors")),
+                     AN_OK);
+    was = index.records[9];
+    for (i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        index.records[9].place = lies[i].place;
+        index.records[9].bytes = lies[i].bytes;
+        index.records[9].label = lies[i].label;
+        ck_assert_int_eq(
+            an__index_write(&index, p.ctx, inside(&p, "pack/index.safetensors")), AN_OK);
+        ck_assert_msg(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL) ==
+                          AN_ERROR_FORMAT,
+                      "lie %zu", i);
+        ck_assert_ptr_nonnull(strstr(an_error_message(), "picture 9"));
+    }
+    index.records[9] = was;
+    index.part_bytes[0]++;
+    ck_assert_int_eq(an__index_write(&index, p.ctx, inside(&p, "pack/index.safetensors")),
+                     AN_OK);
+    ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL),
+                     AN_ERROR_FORMAT);
+    index.part_bytes[0]--;
+    ck_assert_int_eq(an__index_write(&index, p.ctx, inside(&p, "pack/index.safetensors")),
+                     AN_OK);
+    pack = open_pack(&p, "pack");
+    check_pictures(pack);
+    an_pack_close(pack);
+    an__index_free(&index, p.ctx);
+    place_close(&p);
+}
+END_TEST
+
 /* Replaces text in the index by other text of the same length. */
 static void replace(const char *path, const char *from, const char *to)
 {
@@ -635,6 +688,7 @@ Suite *pack_suite(void)
     tcase_add_test(tc, a_damaged_picture_is_named);
     tcase_add_test(tc, a_part_cut_short_or_gone_is_found);
     tcase_add_test(tc, no_damage_of_the_index_goes_unseen);
+    tcase_add_test(tc, an_index_that_lies_is_refused);
     tcase_add_test(tc, a_newer_version_says_so);
     tcase_add_test(tc, encoded_pictures_are_decoded_by_the_host);
     tcase_add_test(tc, a_model_takes_the_packs_colours);
