@@ -1,6 +1,7 @@
 /*
  * plot.c - columns of the CSV files that train writes, as curves in one picture: a line for
- * each file, the same colour for files of the same label (seeds of one setting).
+ * each file, the same colour for files of the same label (seeds of one setting). The columns
+ * "loss" and "top1" are two: that of what is held out, and dashed that of training.
  */
 #include <alexnet.h>
 #include <stdio.h>
@@ -11,13 +12,13 @@
 #include "common/history.h"
 #include "common/options.h"
 
-static const char *title = "", *columns = "held_out_loss,held_out_top1", *mark;
+static const char *title = "", *columns = "loss,top1", *mark;
 static int errors;
 
 static option table[] = {
     {"--title", OPTION_TEXT, &title, 0, 0, "of the picture", 0},
-    {"--columns", OPTION_TEXT, &columns, 0, 0,
-     "of the files, a panel each (held_out_loss,held_out_top1)", 0},
+    {"--columns", OPTION_TEXT, &columns, 0, 0, "of the files, a panel each (loss,top1)",
+     0},
     {"--errors", OPTION_FLAG, &errors, 0, 0, "draw 1 - top-1 or top-5: the error", 0},
     {"--mark", OPTION_TEXT, &mark, 0, 0, "a dashed line at this height of the panels", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
@@ -53,30 +54,60 @@ static void add_line(const char *text)
     line_count++;
 }
 
-/* A curve for each file; the last one may be the mark. */
-static void fill_panel(chart_panel *panel, const char *column, series *all)
+/* Adds a curve for each file; returns the last epoch of all. */
+static double add_curves(chart_panel *panel, const char *column, int dashed, series *all)
 {
     int share = strstr(column, "top") != NULL;
     double last = 1;
     size_t i, j;
 
-    panel->title = errors && share
-                       ? (strstr(column, "train") ? "training error" : "held-out error")
-                       : column;
-    panel->x_name = "epoch";
-    panel->percent = share;
-    panel->all = all;
     for (i = 0; i < line_count; i++) {
         const history *h = &lines[i].rows;
         double *x = history_column(h, "epoch"), *y = history_column(h, column);
-        series s = {lines[i].first ? lines[i].label : NULL, x, y, h->count,
-                    chart_colour(lines[i].group),           0};
+        series s = {lines[i].first && !dashed ? lines[i].label : NULL,
+                    x,
+                    y,
+                    h->count,
+                    chart_colour(lines[i].group),
+                    dashed};
 
         if (y == NULL) usage_error("--columns: there is no %s", column);
         for (j = 0; errors && share && j < h->count; j++) y[j] = 1 - y[j];
         if (x[h->count - 1] > last) last = x[h->count - 1];
         all[panel->count++] = s;
     }
+    return last;
+}
+
+static const struct {
+    const char *name, *title, *error_title, *solid, *dashed;
+} views[] = {
+    {"loss", "loss: held out, and dashed in training", NULL, "held_out_loss",
+     "train_loss"},
+    {"top1", "top-1 accuracy: held out, and dashed in training",
+     "top-1 error: held out, and dashed in training", "held_out_top1", "train_top1"},
+    {"train_top1", "training accuracy", "training error", "train_top1", NULL},
+    {"held_out_top1", "held-out accuracy", "held-out error", "held_out_top1", NULL}};
+
+static void fill_panel(chart_panel *panel, const char *column, series *all)
+{
+    const char *solid = column, *dashed = NULL;
+    double last;
+    size_t i;
+
+    panel->title = column;
+    for (i = 0; i < sizeof views / sizeof views[0]; i++)
+        if (strcmp(column, views[i].name) == 0) {
+            panel->title = errors && views[i].error_title != NULL ? views[i].error_title
+                                                                  : views[i].title;
+            solid = views[i].solid;
+            dashed = views[i].dashed;
+        }
+    panel->x_name = "epoch";
+    panel->percent = strstr(column, "top") != NULL;
+    panel->all = all;
+    last = add_curves(panel, solid, 0, all);
+    if (dashed != NULL) add_curves(panel, dashed, 1, all);
     if (mark != NULL) {
         double *x = allocate(2 * sizeof *x), *y = allocate(2 * sizeof *y);
         series s = {NULL, x, y, 2, 0x808080, 1};
@@ -92,7 +123,7 @@ int main(int argc, char **argv)
 {
     int operands =
         options_parse(table, argc, argv, "[options] OUT.png LABEL=FILE.csv...");
-    static series all[MOST_PANELS][MOST_FILES + 1];
+    static series all[MOST_PANELS][2 * MOST_FILES + 1];
     chart_panel panels[MOST_PANELS];
     char *names = allocate(strlen(columns) + 1), *name;
     size_t count = 0;

@@ -18,4 +18,4 @@ done
 go
 table
 plot normalisation.png --title "CIFAR-10: response normalisation, pooling" --errors \
-    --columns train_top1,held_out_top1
+    --columns top1

@@ -19,4 +19,4 @@ done
 go
 table
 plot depth.png --title "flowers17: a convolution less, a convolution more" --errors \
-    --columns train_top1,held_out_top1
+    --columns top1

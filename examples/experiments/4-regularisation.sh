@@ -19,4 +19,4 @@ done
 go
 table
 plot regularisation.png --title "flowers17: augmentation, dropout, decay" --errors \
-    --columns train_top1,held_out_top1
+    --columns top1

@@ -23,4 +23,4 @@ for seed in $seeds; do
         "$work/kernels-$seed.png" | tee "$work/kernels-$seed.txt"
 done
 plot towers.png --title "flowers17: two towers, half a net" --errors \
-    --columns train_top1,held_out_top1
+    --columns top1
