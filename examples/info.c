@@ -4,6 +4,7 @@
 #include <alexnet.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/options.h"
@@ -11,7 +12,7 @@
 static const char *arch_text = "paper";
 static unsigned long classes, towers = 1, image_size, groups, remove_conv;
 static double width = 1;
-static int list_archs, list_devices, no_lrn, extra_conv;
+static int list_archs, list_devices, list_recipes, no_lrn, extra_conv;
 
 static option table[] = {
     {"--arch", OPTION_TEXT, &arch_text, 0, 0,
@@ -26,6 +27,7 @@ static option table[] = {
     {"--extra-conv", OPTION_FLAG, &extra_conv, 0, 0, "with a sixth convolution", 0},
     {"--archs", OPTION_FLAG, &list_archs, 0, 0, "list the presets", 0},
     {"--devices", OPTION_FLAG, &list_devices, 0, 0, "list the devices", 0},
+    {"--recipes", OPTION_FLAG, &list_recipes, 0, 0, "list the recipes", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
 static void print_archs(an_context *ctx)
@@ -111,6 +113,36 @@ static void print_layers(const an_model *model, const an_model_info *info)
     }
 }
 
+static void print_preprocessing(const an_model *model, const an_preprocessing *p,
+                                uint32_t crop)
+{
+    size_t numbers = (size_t)3 * p->side * p->side;
+    float *mean = allocate(numbers * sizeof *mean);
+    int has_image = an_model_get_mean_image(model, mean, numbers) == AN_OK;
+
+    printf("preprocessing   %s %u, crop %u; %s; minus %s %.4g %.4g %.4g; times %.4g %.4g "
+           "%.4g\n",
+           p->fit == AN_FIT_WARP ? "both sides to" : "centre, short side to", p->side,
+           crop, p->bgr ? "BGR" : "RGB",
+           has_image ? "a mean image, on average" : "the mean colour", (double)p->mean[0],
+           (double)p->mean[1], (double)p->mean[2], (double)p->scale[0],
+           (double)p->scale[1], (double)p->scale[2]);
+    printf("colours         deviations along their principal axes %.4g %.4g %.4g\n",
+           (double)p->colour_deviation[0], (double)p->colour_deviation[1],
+           (double)p->colour_deviation[2]);
+    free(mean);
+}
+
+static void print_recipes(void)
+{
+    an_recipe_info info;
+    uint32_t i;
+
+    an_recipe_info_init(&info, sizeof info);
+    for (i = 0; an_recipe_describe(i, &info) == AN_OK; i++)
+        printf("%-15s %s; %u epochs\n", info.name, info.summary, info.epochs);
+}
+
 static void print_model(an_model *model, const char *source)
 {
     an_model_info info;
@@ -137,12 +169,7 @@ static void print_model(an_model *model, const char *source)
            "further image\n",
            1e-6 * (double)info.infer_bytes, 1e-6 * (double)info.train_bytes,
            1e-6 * (double)info.train_bytes_image);
-    printf("preprocessing   short side to %u, centre, crop %u; %s; mean %.4g %.4g %.4g; "
-           "scale "
-           "%.4g %.4g %.4g\n",
-           p.side, info.image_size, p.bgr ? "BGR" : "RGB", (double)p.mean[0],
-           (double)p.mean[1], (double)p.mean[2], (double)p.scale[0], (double)p.scale[1],
-           (double)p.scale[2]);
+    print_preprocessing(model, &p, info.image_size);
     for (i = 0; i < info.classes; i++)
         if (an_model_class_name(model, i) != NULL)
             printf("%s%s", named++ == 0 ? "class names     " : ", ",
@@ -161,7 +188,8 @@ int main(int argc, char **argv)
     if (an_context_create(&ctx, NULL) != AN_OK) fail("context");
     if (list_archs) print_archs(ctx);
     if (list_devices) print_devices(ctx);
-    if (!list_archs && !list_devices) {
+    if (list_recipes) print_recipes();
+    if (!list_archs && !list_devices && !list_recipes) {
         printf("%s\n", an_build_info());
         an_model_config_init(&c, sizeof c);
         c.arch = an_arch_find(arch_text);
