@@ -18,7 +18,7 @@
 
 static unsigned long side = 256, quality = 95, part_mb = 4096, threads, per_class;
 static double val_split;
-static const char *list_file, *kind = "raw";
+static const char *list_file, *like, *kind = "raw";
 static int warp;
 
 static option table[] = {
@@ -32,6 +32,7 @@ static option table[] = {
     {"--per-class", OPTION_NUMBER, &per_class, 1, 1e9, "only the first of each (all)", 0},
     {"--list", OPTION_TEXT, &list_file, 0, 0,
      "file of lines \"path class\"; paths from FOLDER", 0},
+    {"--like", OPTION_TEXT, &like, 0, 0, "number the classes as this pack does", 0},
     {"--part-mb", OPTION_NUMBER, &part_mb, 1, 500000, "size of a file (4096)", 0},
     {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
@@ -82,6 +83,27 @@ static an_packing *open_set(const run *r, const char *folder)
         if (an_packing_set_class_name(packing, i, r->list.class_names[i]) != AN_OK)
             fail(r->list.class_names[i]);
     return packing;
+}
+
+static void renumber(run *r)
+{
+    const char **names;
+    an_pack_info info;
+    an_pack *pack;
+    uint32_t i;
+
+    an_pack_info_init(&info, sizeof info);
+    if (an_pack_open(&pack, r->ctx, like, picture_decode, NULL) != AN_OK ||
+        an_pack_describe(pack, &info) != AN_OK)
+        fail(like);
+    names = allocate(info.classes * sizeof *names);
+    for (i = 0; i < info.classes; i++) {
+        names[i] = an_pack_class_name(pack, i);
+        if (names[i] == NULL) usage_error("--like %s: its classes have no names", like);
+    }
+    listing_renumber(&r->list, names, info.classes);
+    free(names);
+    an_pack_close(pack);
 }
 
 static void open_sets(run *r)
@@ -260,6 +282,7 @@ int main(int argc, char **argv)
         listing_file(&r.list, list_file, argv[1]);
     else
         listing_folder(&r.list, argv[1]);
+    if (like != NULL) renumber(&r);
     if (r.list.classes < 2) usage_error("%s: has only one class", argv[1]);
     open_sets(&r);
     interrupt_catch(on_interrupt);

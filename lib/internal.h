@@ -356,7 +356,7 @@ an_view an__view(const an_input *input, uint32_t view);
 an_view an__view_random(const an_input *input, uint32_t augment, const uint32_t word[3]);
 an_status an__images_check(const an_image *images, uint32_t count);
 
-#define AN_INPUT_ROWS 16u /* of an image, at most, that one call below does */
+#define AN_INPUT_ROWS 8u /* of an image, at most, that one call below does */
 void an__input_rows(const an_input *input, const an_image *image, const an_view *view,
                     uint32_t first, uint32_t rows, float *out);
 /* Images as network input, on the context's threads. views: one for each image. */

@@ -55,6 +55,12 @@ find "$work/shapes/train" -name '*.png' | sort | awk -F/ '{ print $0 "\t" $(NF -
     >"$work/list"
 $prepare --list "$work/list" / "$work/listed" >/dev/null
 cmp "$work/pack/train/part-0000.bin" "$work/listed/train/part-0000.bin" || die "list differs"
+# Classes in another order: numbered alike on request, refused else.
+sort -r "$work/list" >"$work/reversed"
+"$bin/prepare" --side 36 --list "$work/reversed" / "$work/reversed-pack" >/dev/null
+"$bin/prepare" --side 36 --list "$work/reversed" --like "$work/pack/train" / "$work/like" >/dev/null
+expect="numbers them alike" refused "$bin/train" --val "$work/reversed-pack" "$work/pack/train"
+expect="no such class" refused "$bin/prepare" --like "$work/pack/train" "$work/one" "$work/no"
 cp -r "$work/pack/train" "$work/cut"
 truncate -s -1 "$work/cut/part-0000.bin"
 expect="part-0000.bin has" refused "$bin/train" "$work/cut"
@@ -134,6 +140,8 @@ say "CIFAR-10's batches are read"
 grep -q '^32 pictures, 10 views, 2 models: top-1' "$work/out" || die "$(cat "$work/out")"
 awk -F, 'NR > 1 { for (i = 2; i <= NF; i++) n += $i } END { exit n != 32 }' \
     "$work/confusion.csv" || die "the confusion matrix does not add up: $(cat "$work/confusion.csv")"
+"$bin/evaluate" "$work/like" "$work/whole" >/dev/null
+expect="numbers them alike" refused "$bin/evaluate" "$work/reversed-pack" "$work/whole"
 "$bin/classify" --views 10 --sheet "$work/sheet.png" "$work/whole" \
     "$work"/shapes/unseen/*.png >"$work/out"
 test "$(grep -c ' ms)$' "$work/out")" = 24 || die "classify: $(cat "$work/out")"

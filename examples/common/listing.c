@@ -238,6 +238,25 @@ void listing_file(listing *list, const char *path, const char *folder)
     free(table);
 }
 
+void listing_renumber(listing *list, const char *const *names, uint32_t count)
+{
+    uint32_t *to = allocate(list->classes * sizeof *to), i;
+
+    for (i = 0; i < list->classes; i++) {
+        for (to[i] = 0; to[i] < count; to[i]++)
+            if (strcmp(names[to[i]], list->class_names[i]) == 0) break;
+        if (to[i] == count)
+            give_up("the other pack has no such class", list->class_names[i]);
+        free(list->class_names[i]);
+    }
+    free(list->class_names);
+    list->class_names = NULL;
+    list->classes = 0;
+    for (i = 0; i < list->count; i++) list->items[i].label = to[list->items[i].label];
+    for (i = 0; i < count; i++) add_class(list, names[i]);
+    free(to);
+}
+
 /* --- both -------------------------------------------------------------------------------- */
 
 void listing_free(listing *list)

@@ -30,6 +30,9 @@ void listing_folder(listing *list, const char *folder);
 /* A text file with a line for each picture: its path, from `folder` unless it begins with a
  * slash; a tab or the line's last space; its class, a name. Classes by first appearance. */
 void listing_file(listing *list, const char *path, const char *folder);
+/* Numbers the classes as `names` are, of which there are `count`; exits with 1 if one of the
+ * list's is not among them. */
+void listing_renumber(listing *list, const char *const *names, uint32_t count);
 void listing_free(listing *list);
 
 /* Null on success, else why not. */

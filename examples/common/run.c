@@ -41,6 +41,29 @@ static void open_packs(run *r)
         fail(val);
 }
 
+/* Two packs of one number of classes may still number them differently. */
+static void check_classes(const run *r)
+{
+    an_pack_info info;
+    uint32_t i;
+
+    an_pack_info_init(&info, sizeof info);
+    if (r->val == NULL) return;
+    if (an_pack_describe(r->val, &info) != AN_OK) fail("--val");
+    if (info.classes != r->info.classes)
+        usage_error("the held-out pack has %u classes, the other %u", info.classes,
+                    r->info.classes);
+    for (i = 0; i < info.classes; i++) {
+        const char *a = an_pack_class_name(r->pack, i);
+        const char *b = an_pack_class_name(r->val, i);
+
+        if (a != NULL && b != NULL && strcmp(a, b) != 0)
+            usage_error("class %u is %s in one pack and %s in the other: prepare --like "
+                        "numbers them alike",
+                        i, a, b);
+    }
+}
+
 static void begin(run *r)
 {
     r->model = setup_model(&r->setup, r->ctx, r->pack);
@@ -131,6 +154,7 @@ void run_open(run *r, int argc, char **argv)
     context.threads = (uint32_t)r->setup.threads;
     if (an_context_create(&r->ctx, &context) != AN_OK) fail("context");
     open_packs(r);
+    check_classes(r);
     if (r->setup.resume != NULL)
         resume(r);
     else

@@ -18,8 +18,8 @@ if ! test -e "$out/packs/$second/train/index.safetensors"; then
         END { for (class in held) printf "%s", held[class] >(second ".val") }'
     "$bin/prepare" --side "$side" --val-split 0.2 --list "$work/first" / "$out/packs/$first"
     "$bin/prepare" --side "$side" --list "$work/second" / "$out/packs/$second/train"
-    sort "$work/second.val" >"$work/second.sorted"
-    "$bin/prepare" --side "$side" --list "$work/second.sorted" / "$out/packs/$second/val"
+    "$bin/prepare" --side "$side" --list "$work/second.val" --like "$out/packs/$second/train" \
+        / "$out/packs/$second/val"
 fi
 
 common="--arch torchvision --extra-conv --width $(choose 0.25 1)
