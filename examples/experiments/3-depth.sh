@@ -9,7 +9,7 @@ for seed in $seeds; do
     # shellcheck disable=SC2086
     {
         run "all-five-$seed" "flowers17-$(choose 128 256)" $common --seed "$seed"
-        for conv in 2 3 4 5; do
+        for conv in 2 3 4; do # without conv5 it is the net without conv4: both have 256 maps
             run "without-conv$conv-$seed" "flowers17-$(choose 128 256)" $common \
                 --remove-conv $conv --seed "$seed"
         done
