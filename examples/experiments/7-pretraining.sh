@@ -16,10 +16,11 @@ if ! test -e "$out/packs/$second/train/index.safetensors"; then
           else if (place[class] % 5 == 0) held[class] = held[class] $0 "\t" class "\n"
           else if (place[class] % few == 0) print $0, class >second }
         END { for (class in held) printf "%s", held[class] >(second ".val") }'
-    "$bin/prepare" --side "$side" --val-split 0.2 --list "$work/first" / "$out/packs/$first"
-    "$bin/prepare" --side "$side" --list "$work/second" / "$out/packs/$second/train"
+    "$bin/prepare" --side "$side" --val-split 0.2 --list "$work/first" . "$out/packs/$first"
+    mkdir -p "$out/packs/$second"
+    "$bin/prepare" --side "$side" --list "$work/second" . "$out/packs/$second/train"
     "$bin/prepare" --side "$side" --list "$work/second.val" --like "$out/packs/$second/train" \
-        / "$out/packs/$second/val"
+        . "$out/packs/$second/val"
 fi
 
 common="--arch torchvision --extra-conv --width $(choose 0.25 1)
