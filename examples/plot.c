@@ -1,9 +1,10 @@
 /*
- * plot.c - columns of the CSV files that train writes, as curves in one picture: a line for
- * each file, the same colour for files of the same label (seeds of one setting). The columns
- * "loss" and "top1" are two: that of what is held out, and dashed that of training.
+ * plot.c - columns of the CSV files that train writes, as curves in one picture: a curve for
+ * each label, the mean of its files (seeds of one setting), or a curve for each file. The
+ * columns "loss" and "top1" are two: that of what is held out, and dashed that of training.
  */
 #include <alexnet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +14,14 @@
 #include "common/options.h"
 
 static const char *title = "", *columns = "loss,top1", *mark;
-static int errors;
+static int errors, each;
 
 static option table[] = {
     {"--title", OPTION_TEXT, &title, 0, 0, "of the picture", 0},
     {"--columns", OPTION_TEXT, &columns, 0, 0, "of the files, a panel each (loss,top1)",
      0},
     {"--errors", OPTION_FLAG, &errors, 0, 0, "draw 1 - top-1 or top-5: the error", 0},
+    {"--each", OPTION_FLAG, &each, 0, 0, "a curve for each file, not their mean", 0},
     {"--mark", OPTION_TEXT, &mark, 0, 0, "a dashed line at this height of the panels", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
@@ -54,7 +56,44 @@ static void add_line(const char *text)
     line_count++;
 }
 
-/* Adds a curve for each file; returns the last epoch of all. */
+/* A file's column, or the mean of it over the files of a group: epoch by epoch of those that
+ * have come so far. */
+static series curve_of(size_t group, size_t only, const char *column)
+{
+    series s = {NULL, NULL, NULL, 0, chart_colour(group), 0};
+    double *sum = NULL, *count = NULL, *x = NULL;
+    size_t i, j;
+
+    for (i = 0; i < line_count; i++) {
+        const history *h = &lines[i].rows;
+        double *y;
+
+        if (lines[i].group != group || (each && i != only)) continue;
+        y = history_column(h, column);
+        if (y == NULL) usage_error("--columns: there is no %s", column);
+        if (h->count > s.count) {
+            sum = realloc(sum, h->count * sizeof *sum);
+            count = realloc(count, h->count * sizeof *count);
+            if (sum == NULL || count == NULL) exit(1);
+            for (j = s.count; j < h->count; j++) sum[j] = count[j] = 0;
+            s.count = h->count;
+            free(x);
+            x = history_column(h, "epoch");
+        }
+        for (j = 0; j < h->count; j++) {
+            sum[j] += y[j];
+            count[j]++;
+        }
+        free(y);
+    }
+    for (j = 0; j < s.count; j++) sum[j] /= count[j];
+    free(count);
+    s.x = x;
+    s.y = sum;
+    return s;
+}
+
+/* Adds the curves of a column; returns the last epoch of all. */
 static double add_curves(chart_panel *panel, const char *column, int dashed, series *all)
 {
     int share = strstr(column, "top") != NULL;
@@ -62,18 +101,15 @@ static double add_curves(chart_panel *panel, const char *column, int dashed, ser
     size_t i, j;
 
     for (i = 0; i < line_count; i++) {
-        const history *h = &lines[i].rows;
-        double *x = history_column(h, "epoch"), *y = history_column(h, column);
-        series s = {lines[i].first && !dashed ? lines[i].label : NULL,
-                    x,
-                    y,
-                    h->count,
-                    chart_colour(lines[i].group),
-                    dashed};
+        series s;
 
-        if (y == NULL) usage_error("--columns: there is no %s", column);
-        for (j = 0; errors && share && j < h->count; j++) y[j] = 1 - y[j];
-        if (x[h->count - 1] > last) last = x[h->count - 1];
+        if (!each && !lines[i].first) continue;
+        s = curve_of(lines[i].group, i, column);
+        s.label = lines[i].first && !dashed ? lines[i].label : NULL;
+        s.dashed = dashed;
+        for (j = 0; errors && share && j < s.count; j++)
+            ((double *)(uintptr_t)s.y)[j] = 1 - s.y[j];
+        if (s.x[s.count - 1] > last) last = s.x[s.count - 1];
         all[panel->count++] = s;
     }
     return last;

@@ -36,4 +36,4 @@ done
 go
 table
 plot figure1.png --title "Epochs to 25 % training error (paper, figure 1)" \
-    --columns train_top1 --errors --mark 0.25
+    --columns train_top1 --errors --each --mark 0.25

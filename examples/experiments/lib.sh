@@ -62,13 +62,23 @@ plot() {
     "$bin/plot" "$@" "$work/$picture" $files
 }
 
+# All curves in one file, a row for each run and epoch.
+curves() {
+    for csv in "$work"/*.csv; do
+        test "$csv" != "$work/curves.csv" || continue
+        test -s "$work/curves.csv" || sed -n '1s/^/run,/p' "$csv" >"$work/curves.csv"
+        tail -n +2 "$csv" | sed "s/^/$(basename "$csv" .csv),/"
+    done >>"$work/curves.csv"
+}
+
 # A row for each setting: mean and range over the seeds of what the last epoch reached.
 table() {
+    rm -f "$work/curves.csv"
     for csv in "$work"/*.csv; do
         label=$(basename "$csv" .csv)
         tail -n 1 "$csv" | sed "s/^/${label%-*},/"
     done | awk -F, '
-        function add(what, value) {
+        function add(what, value,  key) {
             key = $1 SUBSEP what
             if (!(key in n) || value < low[key]) low[key] = value
             if (!(key in n) || value > high[key]) high[key] = value
@@ -78,7 +88,7 @@ table() {
         !($1 in seen) { seen[$1] = 1; order[++count] = $1 }
         { add("train", 100 - 100 * $5); add("held", 100 - 100 * $7); add("loss", $4)
           add("epochs", $2) }
-        function cell(what) {
+        function cell(what,  key) {
             key = name SUBSEP what
             return sprintf("%.1f (%.1f to %.1f)", sum[key] / n[key], low[key], high[key])
         }
@@ -92,4 +102,6 @@ table() {
                     cell("train"), cell("held"), sum[key] / n[key]
             }
         }' | tee "$work/table.md"
+    curves
+    mv "$work/curves.csv" "$work/curves.txt" # plot takes every .csv for a run
 }
