@@ -2,7 +2,7 @@
  * test_pack.c - packs: what is put in comes out, statistics are exact, a cut run goes on, and
  * damage of any kind is found.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include <check.h>
 #include <math.h>
 #include <signal.h>
@@ -27,7 +27,7 @@ static place place_open(void)
 {
     place p;
 
-    strcpy(p.folder, "/tmp/alexnet-pack-XXXXXX");
+    strcpy(p.folder, P_tmpdir "/alexnet-pack-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(p.folder));
     ck_assert_int_eq(an_context_create(&p.ctx, NULL), AN_OK);
     return p;

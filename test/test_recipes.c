@@ -2,7 +2,7 @@
  * test_recipes.c - rates, schedules and recipes; gradients in pieces; frozen layers; what a
  * checkpoint keeps of all that; one model's parameters in another.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -448,7 +448,7 @@ static void temporary(char name[40])
 {
     int file;
 
-    strcpy(name, "/tmp/alexnet-recipes-XXXXXX");
+    strcpy(name, P_tmpdir "/alexnet-recipes-XXXXXX");
     file = mkstemp(name);
     ck_assert_int_ge(file, 0);
     close(file);
