@@ -447,8 +447,9 @@ typedef enum an_fit {
 
 AN_API void an_preprocessing_init(an_preprocessing *p, size_t size);
 
-/* The model's preprocessing travels in its checkpoint. A new model has its preset's:
- * ImageNet's mean colour and principal axes, and the scale with which the preset was trained.
+/* The model's preprocessing travels in its checkpoint. A new model has its preset's: the
+ * mean colour of what the preset is for (ImageNet, or CIFAR-10), ImageNet's principal axes,
+ * and the scale with which the preset was trained.
  * Statuses: ARGUMENT (limits above; all must be finite), STATE (another side than that of the
  * model's mean image), VERSION. */
 AN_API an_status an_model_set_preprocessing(an_model *model, const an_preprocessing *p);
@@ -508,7 +509,7 @@ AN_API an_status an_infer_images(an_model *model, const an_image *images, uint32
                                  float *probabilities);
 
 /* an_infer_views() averages the probabilities of several views of each picture: 1, the
- * centre, or 10, the paper's (4.1). */
+ * centre, or 10, the paper's (4.1). On DIVERGED probabilities has unfinished sums. */
 AN_API an_status an_infer_views(an_model *model, const an_image *images, uint32_t count,
                                 uint32_t views, float *probabilities);
 
@@ -590,7 +591,9 @@ typedef struct an_trainer_config {
     uint32_t batch;   /* the most images of one step: 1 to 8192; buffers are planned
                              for it. Default 128 (paper, 5) */
     uint32_t augment; /* of an_train_step_images(): AN_AUGMENT_CROP and MIRROR; both */
-    float rate;       /* of weights, 0 to 1000; default 0.01 (paper, 5) */
+    float rate;       /* of weights, 0 to 1000; default 0.01 (paper, 5). A parameter
+                             whose rate is 0 stays as it is, and so does its velocity, as in
+                             the code of 2012 */
     float bias_rate;  /* of biases; negative: rate times the preset's factor: 1, or 2 for
                              krizhevsky2012, owt2014, caffe_alexnet and caffenet */
     float momentum;   /* 0 to below 1; default 0.9 */
@@ -692,7 +695,7 @@ typedef struct an_epoch_info {
     uint32_t drops;        /* how often so far */
     uint32_t finished;     /* 1: it would drop again, but has done so plateau_drops times:
                               the paper stopped here */
-    double best;           /* validation error so far */
+    double best;           /* validation error so far; -1: none was given */
     float rate, bias_rate; /* in force from now on */
 } an_epoch_info;
 
@@ -706,7 +709,9 @@ AN_API void an_epoch_info_init(an_epoch_info *info, size_t size);
 AN_API an_status an_trainer_end_epoch(an_trainer *trainer, double validation_error,
                                       an_epoch_info *info);
 
-/* Epochs ended, and steps done since: where a loader has to go on. Either may be null. */
+/* Epochs ended, and steps done since: where a loader has to go on, if every batch was
+ * trained on. A host that leaves one out (a damaged picture, a step that diverged) keeps the
+ * place itself, in the note below, say. Either may be null. */
 AN_API an_status an_trainer_epoch(const an_trainer *trainer, uint32_t *epochs,
                                   uint32_t *steps);
 
@@ -783,10 +788,13 @@ AN_API an_status an_trainer_read(an_trainer **out, an_model *model, an_read_fn r
                                  void *user);
 
 /* an_model_transfer() copies from another model every parameter that both have, by name and
- * shape, and its preprocessing, if its crops are as large: to go on with other classes (the
- * last layer keeps its initial values), or with a sixth convolution. copied, which may be
- * null, gets the number of tensors. Statuses: STATE (`to` has a trainer; no tensor fits). */
-AN_API an_status an_model_transfer(an_model *to, const an_model *from, uint32_t *copied);
+ * shape, and its preprocessing, if its crops are as large: to go on with other classes, or
+ * with a sixth convolution. A layer of another shape keeps its initial values, and so does
+ * the layer `skip`, by name: the last one, where the classes are others but as many; null:
+ * none. copied, which may be null, gets the number of tensors.
+ * Statuses: ARGUMENT (no layer `skip`), MEMORY, STATE (`to` has a trainer; no tensor fits). */
+AN_API an_status an_model_transfer(an_model *to, const an_model *from, const char *skip,
+                                   uint32_t *copied);
 
 /* ------------------------------------------------------------------------------------
  * 10. Packs
@@ -826,18 +834,20 @@ typedef struct an_pack_info {
     uint64_t skipped; /* pictures that could not be read when it was made */
     uint32_t side, classes, kind, parts;
     uint32_t fit;              /* an_fit */
-    float mean[3];             /* R, G, B */
-    float deviation[3];        /* standard deviations of R, G, B */
+    float mean[3];             /* R, G, B, in 0..255 */
+    float deviation[3];        /* standard deviations of R, G, B, in grey levels */
     float colour_deviation[3]; /* as in an_preprocessing, largest first */
     float colour_axis[3][3];
 } an_pack_info;
 
 AN_API void an_pack_info_init(an_pack_info *info, size_t size);
 AN_API an_status an_pack_describe(const an_pack *pack, an_pack_info *info);
-AN_API const char *an_pack_class_name(const an_pack *pack, uint32_t index); /* or null */
+/* Null if it has none. Valid until the pack is closed. */
+AN_API const char *an_pack_class_name(const an_pack *pack, uint32_t index);
 
 /* One picture: side * side * 3 bytes, RGB, and its label; either may be null.
- * Statuses: ARGUMENT (no such picture), FORMAT (damaged: the message has its number). */
+ * Statuses: ARGUMENT (no such picture), FORMAT (damaged: the message has its number; what a
+ * decoder that failed has written to pixels stays there). */
 AN_API an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixels,
                               int32_t *label);
 
@@ -862,7 +872,8 @@ typedef struct an_packing_config {
     uint32_t side;       /* 1 to 2048; default 256 */
     uint32_t kind;       /* an_pack_kind; default AN_PACK_RAW */
     uint32_t classes;    /* 2 to 65536 */
-    uint32_t resume;     /* 1: go on with what the folder holds, if it does */
+    uint32_t resume;     /* 1: go on with what the folder holds, if it does. 0: an
+                            unfinished pack that is there is removed */
     uint64_t part_bytes; /* a file is closed once it is as large; default 4 GiB */
     uint32_t fit; /* an_fit: how the host fits the pictures; a model that learns from the
                      pack will fit others in the same way */
@@ -876,7 +887,8 @@ AN_API void an_packing_config_init(an_packing_config *config, size_t size);
 AN_API an_status an_packing_create(an_packing **out, an_context *ctx, const char *folder,
                                    const an_packing_config *config);
 
-/* Up to 255 bytes of UTF-8. */
+/* Up to 255 bytes of UTF-8; of all names together at most 8 MiB, less what JSON puts between
+ * them (an_packing_sync() and an_packing_finish(): ARGUMENT). */
 AN_API an_status an_packing_set_class_name(an_packing *packing, uint32_t index,
                                            const char *name);
 
@@ -889,6 +901,8 @@ AN_API an_status an_packing_add(an_packing *packing, const uint8_t *pixels,
 AN_API an_status an_packing_skip(an_packing *packing);
 /* Pictures added and skipped so far, those before a resume included. */
 AN_API uint64_t an_packing_position(const an_packing *packing);
+/* Puts what was added on the disk for good. Statuses: IO; where the disk itself failed the
+ * object is of no more use, and another goes on after the last sync that did not fail. */
 AN_API an_status an_packing_sync(an_packing *packing);
 
 /* Writes the index, from when on the folder is a pack. The object stays to be destroyed.
@@ -965,7 +979,8 @@ typedef struct an_loader an_loader;
 
 /* an_loader_create() starts the workers. The model's preprocessing of this moment is taken;
  * AN_AUGMENT_COLOUR wants its colour_deviation (STATE where all are 0 and sigma is not).
- * The loader keeps a reference to the model. Memory: ahead + 1 batches of floats.
+ * The loader keeps a reference to the model. Memory: ahead + 1 batches of floats, each
+ * worker's scratch, and with shuffling 4 bytes a picture of the source.
  * Statuses: ARGUMENT, MEMORY, STATE, VERSION. */
 AN_API an_status an_loader_create(an_loader **out, an_model *model,
                                   const an_source *source,
@@ -991,7 +1006,8 @@ AN_API void an_batch_init(an_batch *batch, size_t size);
  * pack), ARGUMENT (size or label out of range); the next call gets the batch after it. */
 AN_API an_status an_loader_next(an_loader *loader, an_batch *batch);
 
-/* The next batch will be `step` of `epoch`, both from 0; step: below an_loader_info.steps. */
+/* The next batch will be `step` of `epoch`, both from 0; step: below an_loader_info.steps
+ * (ARGUMENT). Not beside an_loader_next(). */
 AN_API an_status an_loader_seek(an_loader *loader, uint32_t epoch, uint32_t step);
 
 typedef struct an_loader_info {
@@ -1005,6 +1021,7 @@ typedef struct an_loader_info {
 } an_loader_info;
 
 AN_API void an_loader_info_init(an_loader_info *info, size_t size);
+/* Any thread, at any time. */
 AN_API an_status an_loader_describe(an_loader *loader, an_loader_info *info);
 
 /* ------------------------------------------------------------------------------------
@@ -1035,13 +1052,16 @@ AN_API an_status an_recipe_describe(uint32_t index, an_recipe_info *info);
 AN_API an_status an_recipe_find(const char *name, uint32_t *index);
 
 /* Writes what the recipe says into configs that were initialised, and leaves the rest as it
- * is; each may be null. */
-AN_API an_status an_recipe_apply(const char *name, an_model_config *model,
-                                 an_trainer_config *trainer, an_loader_config *loader);
+ * is; each may be null. epochs: that the run will have (0: the recipe's), to which the end of
+ * the colour noise is fitted. Statuses: ARGUMENT (no such recipe), VERSION. */
+AN_API an_status an_recipe_apply(const char *name, uint32_t epochs,
+                                 an_model_config *model, an_trainer_config *trainer,
+                                 an_loader_config *loader);
 
 /* Gives the trainer the recipe's schedule, stretched or pressed to `epochs` (0: its own), as
- * an_trainer_set_schedule() does. rate: that the run begins with, which scales all others;
- * 0: the recipe's. */
+ * an_trainer_set_schedule() does. rate: 0, or the first rate that the trainer was given in
+ * place of the recipe's: the schedule's rates, of weights and biases, are scaled by as much.
+ * Statuses: ARGUMENT. */
 AN_API an_status an_recipe_schedule(const char *name, an_trainer *trainer,
                                     uint32_t epochs, float rate);
 

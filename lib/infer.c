@@ -336,9 +336,11 @@ an_status an_score(const float *probabilities, uint32_t classes, const int32_t *
     for (i = 0; i < count; i++) {
         const float *row = probabilities + (size_t)i * classes;
         float p = row[labels[i]];
+        uint32_t c;
 
-        AN_CHECK(p >= 0 && p <= 1.001f, "probabilities[%u][%ld] is %g: must be 0 to 1", i,
-                 (long)labels[i], (double)p);
+        for (c = 0; c < classes; c++)
+            AN_CHECK(row[c] >= 0 && row[c] <= 1.001f,
+                     "probabilities[%u][%u] is %g: must be 0 to 1", i, c, (double)row[c]);
         sum.top1 += an__top(row, classes, labels[i], 1);
         sum.top5 += an__top(row, classes, labels[i], 5);
         sum.loss -= log(p > FLT_MIN ? (double)p : (double)FLT_MIN);
@@ -348,15 +350,6 @@ an_status an_score(const float *probabilities, uint32_t classes, const int32_t *
 }
 
 /* --- activations by name -------------------------------------------------------------- */
-
-/* The layer's own row, null for "prob" or none. */
-static const an_layer_info *layer_of(const an_plan *plan, const char *name,
-                                     uint32_t *index)
-{
-    for (*index = 0; *index < plan->row.layers; ++*index)
-        if (strcmp(plan->layers[*index].name, name) == 0) return &plan->layers[*index];
-    return NULL;
-}
 
 static int is_linear(const an_op *op)
 {
@@ -383,10 +376,8 @@ static an_status find_spot(const an_model *model, const char *layer, uint32_t po
              "point is %u: not one of an_point", point);
     memset(spot, 0, sizeof *spot);
     spot->prob = strcmp(layer, "prob") == 0;
-    if (spot->prob) index = plan->row.layers - 1;
-    if (!spot->prob && layer_of(plan, layer, &index) == NULL)
-        return an__fail(AN_ERROR_ARGUMENT, "layer is \"%.20s\": the model has none such",
-                        layer);
+    index = plan->row.layers - 1;
+    if (!spot->prob) AN_TRY(an__layer_find(plan, layer, "layer", &index));
     AN_CHECK(point != AN_POINT_ACTIVATION || strchr(plan->layers[index].stages, 'a'),
              "point is AN_POINT_ACTIVATION: %s has no non-linearity", layer);
     for (i = 0; i < plan->op_count; i++) {

@@ -237,6 +237,9 @@ typedef struct an_plan {
 } an_plan;
 
 an_status an__plan_make(an_plan *plan, const an_model_config *config);
+/* By name; argument: what the message calls it. */
+an_status an__layer_find(const an_plan *plan, const char *name, const char *argument,
+                         uint32_t *index);
 
 /* --- layout (layout.c): where tensors lie ---------------------------------------------- */
 
@@ -363,6 +366,9 @@ void an__input_rows(const an_input *input, const an_image *image, const an_view 
 void an__images_prepare(an_context *ctx, const an_input *input, const an_image *images,
                         uint32_t count, const an_view *views, float *out);
 size_t an__mean_count(const an_input *input); /* numbers of its mean image */
+/* Preprocessing and mean image (null: none) in one step: on failure both are as before. */
+an_status an__model_set_input(an_model *model, const an_preprocessing *given,
+                              const float *mean);
 
 /* --- model (model.c) ------------------------------------------------------------------ */
 
@@ -440,7 +446,8 @@ struct an_trainer {
 an_status an__trainer_check(const an_trainer *trainer); /* null, fork */
 float an__trainer_rate(const an_trainer *trainer, uint32_t layer, uint32_t is_bias);
 int an__trainer_frozen(const an_trainer *trainer, uint32_t layer);
-an_status an__changes_check(const an_trainer *trainer, const an_rate_change *changes,
+/* Also makes every negative rate -1. */
+an_status an__changes_check(const an_trainer *trainer, an_rate_change *changes,
                             uint32_t count);
 
 #endif

@@ -51,7 +51,7 @@ struct an_loader {
     uint32_t busy;        /* workers that prepare pictures */
     uint32_t epoch, step; /* of the batch to begin next */
     uint32_t *order;      /* of `ordered`'s epoch: [count]; null without shuffling */
-    uint32_t ordered;     /* epoch + 1; 0: none */
+    uint64_t ordered;     /* epoch + 1; 0: none */
     uint64_t prepared;
     double worked, waited;
 };
@@ -74,7 +74,7 @@ static void shuffle(an_loader *l, uint32_t epoch)
         l->order[i] = l->order[other];
         l->order[other] = was;
     }
-    l->ordered = epoch + 1;
+    l->ordered = (uint64_t)epoch + 1;
 }
 
 /* Three of N(0, 1), by Box and Muller's method. */
@@ -189,7 +189,7 @@ static void begin_batch(an_loader *l)
     s->taken = s->done = 0;
     s->status = AN_OK;
     s->last = l->step + 1 == l->steps;
-    if (l->config.shuffle && l->ordered != l->epoch + 1) shuffle(l, l->epoch);
+    if (l->config.shuffle && l->ordered != (uint64_t)l->epoch + 1) shuffle(l, l->epoch);
     for (i = 0; i < s->count; i++)
         s->indices[i] =
             l->config.shuffle ? l->order[s->order_number + i] : s->order_number + i;

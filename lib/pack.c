@@ -245,17 +245,45 @@ an_status an_pack_mean_image(const an_pack *pack, float *mean, size_t count)
     return AN_OK;
 }
 
-static an_status set_mean_image(const an_pack *pack, an_model *model)
+static an_status set_input(const an_pack *pack, an_model *model,
+                           const an_preprocessing *p, uint32_t mean_image)
 {
-    size_t count = (size_t)3 * pack->index.side * pack->index.side;
-    float *mean = an__alloc(pack->ctx, count * sizeof *mean);
+    size_t count = (size_t)3 * p->side * p->side;
+    float *mean;
     an_status status;
 
+    if (!mean_image) return an__model_set_input(model, p, NULL);
+    mean = an__alloc(pack->ctx, count * sizeof *mean);
     if (mean == NULL) return AN_ERROR_MEMORY;
     status = an_pack_mean_image(pack, mean, count);
-    if (status == AN_OK) status = an_model_set_mean_image(model, mean, count);
+    if (status == AN_OK) status = an__model_set_input(model, p, mean);
     an__free(pack->ctx, mean);
     return status;
+}
+
+static void names_free(an_context *ctx, char **names, uint32_t count)
+{
+    uint32_t i;
+
+    for (i = 0; names != NULL && i < count; i++) an__free(ctx, names[i]);
+    an__free(ctx, names);
+}
+
+/* The pack's class names, with the model's where it has none; null: no memory. */
+static char **names_make(const an_pack *pack, const an_model *model)
+{
+    uint32_t count = pack->index.classes, i;
+    char **names = an__alloc_zero(model->ctx, count * sizeof *names);
+
+    for (i = 0; names != NULL && i < count; i++) {
+        const char *name = pack->index.class_names[i];
+
+        if (name == NULL) name = model->class_names[i];
+        if (name == NULL || an__name_copy(model->ctx, &names[i], name) == AN_OK) continue;
+        names_free(model->ctx, names, count);
+        return NULL;
+    }
+    return names;
 }
 
 an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t unit,
@@ -263,7 +291,9 @@ an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t u
 {
     an_preprocessing p;
     an_colours colours;
-    uint32_t c, i;
+    char **names = NULL;
+    an_status status;
+    uint32_t c;
 
     AN_TRY(pack_check(pack));
     AN_TRY(an__model_check(model));
@@ -285,12 +315,17 @@ an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t u
     }
     memcpy(p.colour_deviation, colours.colour_deviation, sizeof p.colour_deviation);
     memcpy(p.colour_axis, colours.colour_axis, sizeof p.colour_axis);
-    AN_TRY(an_model_set_mean_image(model, NULL, 0));
-    AN_TRY(an_model_set_preprocessing(model, &p));
-    if (mean_image) AN_TRY(set_mean_image(pack, model));
-    for (i = 0; i < pack->index.classes; i++)
-        if (pack->index.classes == model->plan->config.classes &&
-            pack->index.class_names[i] != NULL)
-            AN_TRY(an_model_set_class_name(model, i, pack->index.class_names[i]));
-    return AN_OK;
+    if (pack->index.classes == model->plan->config.classes) {
+        names = names_make(pack, model);
+        if (names == NULL) return AN_ERROR_MEMORY;
+    }
+    status = set_input(pack, model, &p, mean_image);
+    if (status == AN_OK && names != NULL) {
+        char **before = model->class_names;
+
+        model->class_names = names;
+        names = before;
+    }
+    names_free(model->ctx, names, pack->index.classes);
+    return status;
 }

@@ -23,6 +23,7 @@ struct an_packing {
     uint64_t room; /* for records */
     int file;      /* the last part; -1: none is open */
     int finished;
+    int unsafe; /* a sync failed: nobody knows what of the parts is on the disk */
 };
 
 static an_status io_error(const char *what, const char *name)
@@ -49,6 +50,7 @@ static an_status close_part(an_packing *p)
     if (fsync(file) != 0) {
         an_status status = io_error("sync a part in", p->folder);
 
+        p->unsafe = 1;
         close(file);
         return status;
     }
@@ -92,10 +94,20 @@ static an_status open_part(an_packing *p, uint32_t part, int flags)
     return status;
 }
 
+static void unlink_part(const an_packing *p, uint32_t part)
+{
+    char *path = part_path(p, part);
+
+    if (path != NULL) unlink(path);
+    an__free(p->ctx, path);
+}
+
+/* On failure there is no open part, and none without its head. */
 static an_status begin_part(an_packing *p)
 {
     uint32_t parts = p->index.parts;
     uint64_t *bytes;
+    an_status status;
 
     AN_TRY(close_part(p));
     AN_CHECK(parts < 65536, "part_bytes: the pack has %u parts already", parts);
@@ -106,25 +118,31 @@ static an_status begin_part(an_packing *p)
     an__free(p->ctx, p->index.part_bytes);
     p->index.part_bytes = bytes;
     AN_TRY(open_part(p, parts, O_CREAT | O_TRUNC));
-    AN_TRY(write_all(p, AN_PART_MAGIC, AN_PART_HEAD));
-    p->index.parts++;
-    return AN_OK;
+    status = write_all(p, AN_PART_MAGIC, AN_PART_HEAD);
+    if (status == AN_OK) {
+        p->index.parts++;
+        return AN_OK;
+    }
+    close(p->file);
+    p->file = -1;
+    unlink_part(p, parts);
+    return status;
 }
 
-/* Removes parts from `first` on, and the journal: left by another run. */
+/* Removes the journal, and parts from `first` on: left by another run. The journal first,
+ * which speaks of the parts. */
 static void remove_rest(const an_packing *p, uint32_t first, int journal)
 {
-    char *path;
+    char *path = journal ? an__path_join(p->ctx, p->folder, AN_PACK_JOURNAL) : NULL;
     int gone = 0;
 
+    if (path != NULL) unlink(path);
+    an__free(p->ctx, path);
     for (; !gone && first < 65536; first++) {
         path = part_path(p, first);
         gone = path == NULL || unlink(path) != 0;
         an__free(p->ctx, path);
     }
-    path = journal ? an__path_join(p->ctx, p->folder, AN_PACK_JOURNAL) : NULL;
-    if (path != NULL) unlink(path);
-    an__free(p->ctx, path);
 }
 
 /* --- life ----------------------------------------------------------------------------- */
@@ -144,7 +162,7 @@ static an_status config_read(an_packing_config *c, const an_packing_config *give
     AN_CHECK(c->fit <= AN_FIT_WARP, "config.fit is %u: not one of an_fit", c->fit);
     AN_CHECK(c->reserved == 0, "config.reserved is %u: must be 0", c->reserved);
     AN_CHECK(c->part_bytes >= 1 && c->part_bytes <= AN_PLACE_MASK / 2,
-             "config.part_bytes is %llu: must be 1 to 2^39",
+             "config.part_bytes is %llu: must be 1 to 2^39 - 1",
              (unsigned long long)c->part_bytes);
     return AN_OK;
 }
@@ -164,10 +182,30 @@ static an_status begin_new(an_packing *p, const an_packing_config *c)
     return AN_OK;
 }
 
+/* The journal's parts are there, as long as it says or longer. */
+static an_status parts_check(const an_packing *p)
+{
+    uint32_t part;
+
+    for (part = 0; part < p->index.parts; part++) {
+        char *path = part_path(p, part);
+        struct stat info;
+        int there;
+
+        if (path == NULL) return AN_ERROR_MEMORY;
+        there = stat(path, &info) == 0;
+        an__free(p->ctx, path);
+        if (!there || (uint64_t)info.st_size < p->index.part_bytes[part])
+            return an__fail(AN_ERROR_FORMAT,
+                            "%.160s: part %u is missing, or shorter than the "
+                            "journal says",
+                            p->folder, part);
+    }
+    return AN_OK;
+}
+
 static an_status go_on(an_packing *p, const an_packing_config *c, const char *journal)
 {
-    struct stat info;
-
     AN_TRY(an__index_read(&p->index, p->ctx, journal));
     if (p->index.side != c->side || p->index.kind != c->kind || p->index.fit != c->fit ||
         p->index.classes != c->classes)
@@ -178,15 +216,21 @@ static an_status go_on(an_packing *p, const an_packing_config *c, const char *jo
             p->folder);
     p->room = p->index.count;
     if (p->index.parts == 0) return AN_OK;
+    AN_TRY(parts_check(p));
     AN_TRY(open_part(p, p->index.parts - 1, 0));
-    if (fstat(p->file, &info) != 0 ||
-        (uint64_t)info.st_size < p->index.part_bytes[p->index.parts - 1])
-        return an__fail(AN_ERROR_FORMAT,
-                        "%.160s: the last part is shorter than the journal says",
-                        p->folder);
     AN_TRY(cut_back(p));
     remove_rest(p, p->index.parts, 0);
     return AN_OK;
+}
+
+/* Keeps errno. */
+static int is_folder(const char *path)
+{
+    struct stat info;
+    int error = errno, yes = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+
+    errno = error;
+    return yes;
 }
 
 static an_status begin(an_packing *p, const an_packing_config *c)
@@ -196,7 +240,7 @@ static an_status begin(an_packing *p, const an_packing_config *c)
     an_status status = AN_ERROR_MEMORY;
 
     if (index != NULL && journal != NULL) {
-        if (mkdir(p->folder, 0777) != 0 && errno != EEXIST)
+        if (mkdir(p->folder, 0777) != 0 && !is_folder(p->folder))
             status = io_error("make", p->folder);
         else if (an__file_exists(index))
             status = an__fail(AN_ERROR_STATE, "%.160s holds a finished pack", p->folder);
@@ -258,6 +302,11 @@ static an_status packing_check(const an_packing *p)
     AN_CHECK(p != NULL, "packing is null");
     AN_TRY(an__context_check(p->ctx));
     if (p->finished) return an__fail(AN_ERROR_STATE, "the pack is finished");
+    if (p->unsafe)
+        return an__fail(AN_ERROR_IO,
+                        "%.160s: a sync failed: go on with a new packing, from the last "
+                        "that did not",
+                        p->folder);
     return AN_OK;
 }
 
@@ -369,10 +418,12 @@ static an_status write_index(an_packing *p, const char *name)
     an_status status = AN_ERROR_MEMORY;
 
     if (path == NULL) return status;
-    if (p->file >= 0 && fsync(p->file) != 0)
+    if (p->file >= 0 && fsync(p->file) != 0) {
         status = io_error("sync a part in", p->folder);
-    else
+        p->unsafe = 1;
+    } else {
         status = an__index_write(&p->index, p->ctx, path);
+    }
     an__free(p->ctx, path);
     return status;
 }
@@ -405,8 +456,8 @@ an_status an_packing_finish(an_packing *p)
 {
     AN_TRY(packing_check(p));
     AN_TRY(classes_check(p));
-    AN_TRY(write_index(p, AN_PACK_INDEX));
     AN_TRY(close_part(p));
+    AN_TRY(write_index(p, AN_PACK_INDEX));
     p->finished = 1;
     remove_rest(p, p->index.parts, 1);
     return AN_OK;

@@ -315,6 +315,21 @@ an_status an__plan_make(an_plan *plan, const an_model_config *config)
     return AN_OK;
 }
 
+an_status an__layer_find(const an_plan *plan, const char *name, const char *argument,
+                         uint32_t *index)
+{
+    uint32_t i;
+
+    AN_CHECK(name != NULL, "%s is null", argument);
+    for (i = 0; i < plan->row.layers; i++)
+        if (strcmp(plan->layers[i].name, name) == 0) {
+            *index = i;
+            return AN_OK;
+        }
+    return an__fail(AN_ERROR_ARGUMENT, "%s is \"%.20s\": the model has no such layer",
+                    argument, name);
+}
+
 /* --- what the way back reads ---------------------------------------------------------- */
 
 int an__op_needs_output(const an_op *op)

@@ -184,24 +184,30 @@ static an_status colours_check(const an_preprocessing *p)
     return AN_OK;
 }
 
+static an_status preprocessing_read(an_preprocessing *p, const an_model *model,
+                                    const an_preprocessing *given)
+{
+    uint32_t least = model->plan->config.image_size;
+
+    AN_CHECK(given != NULL, "preprocessing is null");
+    /* A caller of 1.0 leaves what he does not know as it is. */
+    *p = model->input.p;
+    AN_TRY(an__struct_read(p, given, sizeof *p, LEAST_PREPROCESSING, "preprocessing"));
+    AN_CHECK(p->side >= least && p->side <= 2048,
+             "preprocessing.side is %u: must be %u to 2048", p->side, least);
+    AN_CHECK(p->bgr <= 1, "preprocessing.bgr is %u: must be 0 or 1", p->bgr);
+    AN_CHECK(p->fit <= AN_FIT_WARP, "preprocessing.fit is %u: not one of an_fit", p->fit);
+    AN_CHECK(p->mean_moves <= 1, "preprocessing.mean_moves is %u: must be 0 or 1",
+             p->mean_moves);
+    return colours_check(p);
+}
+
 an_status an_model_set_preprocessing(an_model *model, const an_preprocessing *given)
 {
     an_preprocessing p;
-    uint32_t least;
 
     AN_TRY(an__model_check(model));
-    AN_CHECK(given != NULL, "preprocessing is null");
-    /* A caller of 1.0 leaves what he does not know as it is. */
-    p = model->input.p;
-    AN_TRY(an__struct_read(&p, given, sizeof p, LEAST_PREPROCESSING, "preprocessing"));
-    least = model->plan->config.image_size;
-    AN_CHECK(p.side >= least && p.side <= 2048,
-             "preprocessing.side is %u: must be %u to 2048", p.side, least);
-    AN_CHECK(p.bgr <= 1, "preprocessing.bgr is %u: must be 0 or 1", p.bgr);
-    AN_CHECK(p.fit <= AN_FIT_WARP, "preprocessing.fit is %u: not one of an_fit", p.fit);
-    AN_CHECK(p.mean_moves <= 1, "preprocessing.mean_moves is %u: must be 0 or 1",
-             p.mean_moves);
-    AN_TRY(colours_check(&p));
+    AN_TRY(preprocessing_read(&p, model, given));
     if (model->input.mean_image != NULL && p.side != model->input.p.side)
         return an__fail(AN_ERROR_STATE,
                         "preprocessing.side is %u: the model has a mean image of %u",
@@ -231,23 +237,48 @@ static an_status mean_count_check(const an_model *model, size_t count)
     return AN_OK;
 }
 
+/* mean: null for none. */
+static an_status mean_copy(float **copy, an_context *ctx, const float *mean, size_t count)
+{
+    size_t i;
+
+    *copy = NULL;
+    if (mean == NULL) return AN_OK;
+    for (i = 0; i < count; i++) AN_CHECK(isfinite(mean[i]), "mean[%zu] is not finite", i);
+    *copy = an__alloc(ctx, count * sizeof **copy);
+    if (*copy == NULL) return AN_ERROR_MEMORY;
+    memcpy(*copy, mean, count * sizeof **copy);
+    return AN_OK;
+}
+
+static void put_mean(an_model *model, float *mean)
+{
+    an__free(model->ctx, model->input.mean_image);
+    model->input.mean_image = mean;
+}
+
 an_status an_model_set_mean_image(an_model *model, const float *mean, size_t count)
 {
-    float *copy = NULL;
-    size_t i;
+    float *copy;
 
     AN_TRY(an__model_check(model));
     AN_CHECK(mean != NULL || count == 0, "mean is null");
-    if (mean != NULL) {
-        AN_TRY(mean_count_check(model, count));
-        for (i = 0; i < count; i++)
-            AN_CHECK(isfinite(mean[i]), "mean[%zu] is not finite", i);
-        copy = an__alloc(model->ctx, count * sizeof *copy);
-        if (copy == NULL) return AN_ERROR_MEMORY;
-        memcpy(copy, mean, count * sizeof *copy);
-    }
-    an__free(model->ctx, model->input.mean_image);
-    model->input.mean_image = copy;
+    if (mean != NULL) AN_TRY(mean_count_check(model, count));
+    AN_TRY(mean_copy(&copy, model->ctx, mean, count));
+    put_mean(model, copy);
+    return AN_OK;
+}
+
+an_status an__model_set_input(an_model *model, const an_preprocessing *given,
+                              const float *mean)
+{
+    an_preprocessing p;
+    float *copy;
+
+    AN_TRY(preprocessing_read(&p, model, given));
+    AN_TRY(mean_copy(&copy, model->ctx, mean, (size_t)3 * p.side * p.side));
+    model->input.p = p;
+    put_mean(model, copy);
     return AN_OK;
 }
 

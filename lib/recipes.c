@@ -135,55 +135,64 @@ an_status an_recipe_describe(uint32_t index, an_recipe_info *out)
     return an__struct_write(out, &info, sizeof info, sizeof info, "info");
 }
 
-static an_status apply_trainer(const recipe_row *row, an_trainer_config *out)
+/* An epoch of the row's schedule in one of `epochs`, 0 for the row's own: what comes after
+ * the beginning stays after it. */
+static uint32_t stretched(const recipe_row *row, uint32_t epoch, uint32_t epochs)
 {
-    const size_t least = offsetof(an_trainer_config, micro_batch);
-    an_trainer_config c;
+    uint64_t fitted = ((uint64_t)epoch * epochs + row->epochs / 2) / row->epochs;
 
-    an_trainer_config_init(&c, sizeof c);
-    AN_TRY(an__struct_read(&c, out, sizeof c, least, "trainer"));
-    c.batch = row->batch;
-    c.augment = row->augment & (AN_AUGMENT_CROP | AN_AUGMENT_MIRROR);
-    c.rate = row->rate;
-    c.bias_rate = row->bias_rate;
-    c.momentum = row->momentum;
-    c.weight_decay = row->weight_decay;
-    c.bias_decay = row->bias_decay;
-    c.plateau_drops = row->plateau_drops;
-    return an__struct_write(out, &c, sizeof c, least, "trainer");
+    if (epoch == 0 || epochs == 0) return epoch;
+    return fitted < 1 ? 1 : (uint32_t)fitted;
 }
 
-static an_status apply_loader(const recipe_row *row, an_loader_config *out)
+static void fill_trainer(const recipe_row *row, an_trainer_config *c)
 {
-    an_loader_config c;
-
-    an_loader_config_init(&c, sizeof c);
-    AN_TRY(an__struct_read(&c, out, sizeof c, sizeof c, "loader"));
-    c.batch = row->batch;
-    c.augment = row->augment;
-    c.crop_group = row->crop_group;
-    c.colour_rule = row->colour_rule;
-    c.colour_sigma = row->colour_sigma;
-    c.colour_divisor = row->colour_divisor;
-    c.colour_epochs = row->colour_epochs;
-    return an__struct_write(out, &c, sizeof c, sizeof c, "loader");
+    c->batch = row->batch;
+    c->augment = row->augment & (AN_AUGMENT_CROP | AN_AUGMENT_MIRROR);
+    c->rate = row->rate;
+    c->bias_rate = row->bias_rate;
+    c->momentum = row->momentum;
+    c->weight_decay = row->weight_decay;
+    c->bias_decay = row->bias_decay;
+    c->plateau_drops = row->plateau_drops;
 }
 
-an_status an_recipe_apply(const char *name, an_model_config *model,
+static void fill_loader(const recipe_row *row, uint32_t epochs, an_loader_config *c)
+{
+    c->batch = row->batch;
+    c->augment = row->augment;
+    c->crop_group = row->crop_group;
+    c->colour_rule = row->colour_rule;
+    c->colour_sigma = row->colour_sigma;
+    c->colour_divisor = row->colour_divisor;
+    c->colour_epochs = stretched(row, row->colour_epochs, epochs);
+}
+
+an_status an_recipe_apply(const char *name, uint32_t epochs, an_model_config *model,
                           an_trainer_config *trainer, an_loader_config *loader)
 {
+    const size_t least = offsetof(an_trainer_config, micro_batch);
     const recipe_row *row = NULL;
-    an_model_config c;
+    an_model_config m;
+    an_trainer_config t;
+    an_loader_config l;
 
     AN_TRY(row_find(name, &row));
-    if (model != NULL && row->arch != 0) {
-        an_model_config_init(&c, sizeof c);
-        AN_TRY(an__struct_read(&c, model, sizeof c, sizeof c, "model"));
-        c.arch = row->arch;
-        AN_TRY(an__struct_write(model, &c, sizeof c, sizeof c, "model"));
-    }
-    if (trainer != NULL) AN_TRY(apply_trainer(row, trainer));
-    if (loader != NULL) AN_TRY(apply_loader(row, loader));
+    an_model_config_init(&m, sizeof m);
+    an_trainer_config_init(&t, sizeof t);
+    an_loader_config_init(&l, sizeof l);
+    if (model != NULL) AN_TRY(an__struct_read(&m, model, sizeof m, sizeof m, "model"));
+    if (trainer != NULL) AN_TRY(an__struct_read(&t, trainer, sizeof t, least, "trainer"));
+    if (loader != NULL) AN_TRY(an__struct_read(&l, loader, sizeof l, sizeof l, "loader"));
+    if (row->arch != 0) m.arch = row->arch;
+    fill_trainer(row, &t);
+    fill_loader(row, epochs, &l);
+    /* Whoever could be read can be written. */
+    if (model != NULL) AN_TRY(an__struct_write(model, &m, sizeof m, sizeof m, "model"));
+    if (trainer != NULL)
+        AN_TRY(an__struct_write(trainer, &t, sizeof t, least, "trainer"));
+    if (loader != NULL)
+        AN_TRY(an__struct_write(loader, &l, sizeof l, sizeof l, "loader"));
     return AN_OK;
 }
 
@@ -209,10 +218,7 @@ an_status an_recipe_schedule(const char *name, an_trainer *trainer, uint32_t epo
 
         an_rate_change_init(&changes[i], sizeof changes[i]);
         snprintf(changes[i].layer, sizeof changes[i].layer, "%s", layer);
-        changes[i].epoch =
-            epochs == 0 ? from->epoch
-                        : (uint32_t)(((uint64_t)from->epoch * epochs + row->epochs / 2) /
-                                     row->epochs);
+        changes[i].epoch = stretched(row, from->epoch, epochs);
         changes[i].rate = from->rate * scale;
         changes[i].bias_rate = from->bias_rate * scale;
     }

@@ -15,17 +15,7 @@ an_status an__trainer_check(const an_trainer *trainer)
 
 static an_status layer_find(const an_trainer *trainer, const char *name, uint32_t *index)
 {
-    const an_plan *plan = trainer->model->plan;
-    uint32_t i;
-
-    AN_CHECK(name != NULL, "layer is null");
-    for (i = 0; i < plan->row.layers; i++)
-        if (strcmp(plan->layers[i].name, name) == 0) {
-            *index = i;
-            return AN_OK;
-        }
-    return an__fail(AN_ERROR_ARGUMENT, "layer is \"%.20s\": the model has none such",
-                    name);
+    return an__layer_find(trainer->model->plan, name, "layer", index);
 }
 
 /* --- rates in force ------------------------------------------------------------------- */
@@ -45,6 +35,12 @@ int an__trainer_frozen(const an_trainer *trainer, uint32_t layer)
     return own[0] == 0 && own[1] == 0;
 }
 
+/* "As before", in a form that a file can hold. */
+static float plain(float rate)
+{
+    return rate >= 0 ? rate : -1;
+}
+
 static an_status rate_check(float rate, const char *name)
 {
     AN_CHECK(rate <= 1000, "%s is %g: must be at most 1000", name, (double)rate);
@@ -60,8 +56,8 @@ an_status an_trainer_set_layer_rates(an_trainer *trainer, const char *layer, flo
     AN_TRY(layer_find(trainer, layer, &index));
     AN_TRY(rate_check(rate, "rate"));
     AN_TRY(rate_check(bias_rate, "bias_rate"));
-    trainer->at.layer_rate[index][0] = rate >= 0 ? rate : -1;
-    trainer->at.layer_rate[index][1] = bias_rate >= 0 ? bias_rate : -1;
+    trainer->at.layer_rate[index][0] = plain(rate);
+    trainer->at.layer_rate[index][1] = plain(bias_rate);
     return AN_OK;
 }
 
@@ -86,9 +82,9 @@ static void set_rate(float *rate, float to, float scale)
     if (to >= 0) *rate = to * scale;
 }
 
-/* Makes the changes of `epoch`. What a plateau has taken from the rates so far is taken from
- * the new ones too. */
-static void make_changes(an_trainer *trainer, uint32_t epoch)
+/* Makes the changes of epochs `first` to the trainer's. What a plateau has taken from the
+ * rates so far is taken from the new ones too. */
+static void make_changes(an_trainer *trainer, uint32_t first)
 {
     an_progress *at = &trainer->at;
     float scale = powf(trainer->config.plateau_factor, (float)at->drops);
@@ -97,7 +93,7 @@ static void make_changes(an_trainer *trainer, uint32_t epoch)
     for (i = 0; i < at->change_count; i++) {
         const an_rate_change *c = &at->changes[i];
 
-        if (c->epoch != epoch) continue;
+        if (c->epoch < first || c->epoch > at->epoch) continue;
         if (c->layer[0] == '\0') {
             set_rate(&trainer->config.rate, c->rate, scale);
             set_rate(&trainer->config.bias_rate, c->bias_rate, scale);
@@ -108,7 +104,7 @@ static void make_changes(an_trainer *trainer, uint32_t epoch)
     }
 }
 
-an_status an__changes_check(const an_trainer *trainer, const an_rate_change *changes,
+an_status an__changes_check(const an_trainer *trainer, an_rate_change *changes,
                             uint32_t count)
 {
     uint32_t i, layer;
@@ -125,6 +121,8 @@ an_status an__changes_check(const an_trainer *trainer, const an_rate_change *cha
             AN_TRY(layer_find(trainer, changes[i].layer, &layer));
         AN_TRY(rate_check(changes[i].rate, "changes.rate"));
         AN_TRY(rate_check(changes[i].bias_rate, "changes.bias_rate"));
+        changes[i].rate = plain(changes[i].rate);
+        changes[i].bias_rate = plain(changes[i].bias_rate);
     }
     return AN_OK;
 }
@@ -147,7 +145,7 @@ an_status an_trainer_set_schedule(an_trainer *trainer, const an_rate_change *giv
     AN_TRY(an__changes_check(trainer, changes, count));
     memcpy(trainer->at.changes, changes, count * sizeof *changes);
     trainer->at.change_count = count;
-    for (i = 0; i <= trainer->at.epoch; i++) make_changes(trainer, i);
+    make_changes(trainer, 0);
     return AN_OK;
 }
 

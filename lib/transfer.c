@@ -11,53 +11,71 @@ static int same_shape(const an_param *a, const an_param *b)
            memcmp(a->shape, b->shape, sizeof a->shape) == 0;
 }
 
-static an_status transfer_parameters(an_model *to, const an_model *from, float *values,
-                                     uint32_t *count)
+#define NONE UINT32_MAX
+
+/* For each parameter of `to` the one of `from` that it gets, or NONE; returns how many. */
+static uint32_t pair_up(const an_plan *to, const an_plan *from, uint32_t skip,
+                        uint32_t source[AN_MAX_PARAMS])
 {
-    uint32_t i, j;
+    uint32_t i, j, count = 0;
+
+    for (i = 0; i < to->param_count; i++) {
+        source[i] = NONE;
+        for (j = 0; j < from->param_count && to->params[i].layer != skip; j++)
+            if (same_shape(&to->params[i], &from->params[j])) source[i] = j;
+        count += source[i] != NONE;
+    }
+    return count;
+}
+
+static an_status copy_parameters(an_model *to, const an_model *from,
+                                 const uint32_t source[AN_MAX_PARAMS], float *values)
+{
+    uint32_t i;
 
     for (i = 0; i < to->plan->param_count; i++)
-        for (j = 0; j < from->plan->param_count; j++)
-            if (same_shape(&to->plan->params[i], &from->plan->params[j])) {
-                AN_TRY(an__weights_get(&from->weights, from, j, values));
-                AN_TRY(an__weights_set(&to->weights, to, i, values));
-                ++*count;
-            }
+        if (source[i] != NONE) {
+            AN_TRY(an__weights_get(&from->weights, from, source[i], values));
+            AN_TRY(an__weights_set(&to->weights, to, i, values));
+        }
     return AN_OK;
 }
 
-static an_status transfer_preprocessing(an_model *to, const an_model *from)
-{
-    const an_input *input = &from->input;
-
-    if (input->size != to->input.size) return AN_OK;
-    AN_TRY(an_model_set_mean_image(to, NULL, 0));
-    AN_TRY(an_model_set_preprocessing(to, &input->p));
-    if (input->mean_image == NULL) return AN_OK;
-    return an_model_set_mean_image(to, input->mean_image, an__mean_count(input));
-}
-
-an_status an_model_transfer(an_model *to, const an_model *from, uint32_t *copied)
+/* Memory first: what can fail comes before what changes the model. */
+static an_status transfer(an_model *to, const an_model *from,
+                          const uint32_t source[AN_MAX_PARAMS])
 {
     size_t most = 0;
-    uint32_t i, count = 0;
+    uint32_t i;
     float *values;
-    an_status status;
+    an_status status = AN_OK;
 
-    AN_TRY(an__model_check(to));
-    AN_TRY(an__model_check(from));
-    AN_CHECK(to != from, "from is the model itself");
-    if (to->trainer != NULL) return an__fail(AN_ERROR_STATE, "the model has a trainer");
     for (i = 0; i < to->plan->param_count; i++)
         if (to->plan->params[i].count > most) most = to->plan->params[i].count;
     values = an__alloc(to->ctx, most * sizeof *values);
     if (values == NULL) return AN_ERROR_MEMORY;
-    status = transfer_parameters(to, from, values, &count);
+    if (from->input.size == to->input.size)
+        status = an__model_set_input(to, &from->input.p, from->input.mean_image);
+    if (status == AN_OK) status = copy_parameters(to, from, source, values);
     an__free(to->ctx, values);
-    if (status == AN_OK && count == 0)
-        status = an__fail(AN_ERROR_STATE,
-                          "from has no parameter of this model's names and shapes");
-    if (status == AN_OK) status = transfer_preprocessing(to, from);
-    if (status == AN_OK && copied != NULL) *copied = count;
     return status;
+}
+
+an_status an_model_transfer(an_model *to, const an_model *from, const char *skip,
+                            uint32_t *copied)
+{
+    uint32_t source[AN_MAX_PARAMS], count, layer = NONE;
+
+    AN_TRY(an__model_check(to));
+    AN_TRY(an__model_check(from));
+    AN_CHECK(to != from, "from is the model itself");
+    if (skip != NULL) AN_TRY(an__layer_find(to->plan, skip, "skip", &layer));
+    if (to->trainer != NULL) return an__fail(AN_ERROR_STATE, "the model has a trainer");
+    count = pair_up(to->plan, from->plan, layer, source);
+    if (count == 0)
+        return an__fail(AN_ERROR_STATE,
+                        "from has no parameter of this model's names and shapes");
+    AN_TRY(transfer(to, from, source));
+    if (copied != NULL) *copied = count;
+    return AN_OK;
 }

@@ -20,6 +20,7 @@ int main(void)
     srunner_add_suite(runner, golden_suite());
     srunner_add_suite(runner, checkpoint_suite());
     srunner_add_suite(runner, pack_suite());
+    srunner_add_suite(runner, damage_suite());
     srunner_add_suite(runner, loader_suite());
     srunner_add_suite(runner, recipes_suite());
     srunner_add_suite(runner, hygiene_suite());

@@ -246,8 +246,8 @@ START_TEST(null_is_refused_by_what_came_with_1_1)
     REFUSED(an_trainer_set_schedule(trainer, NULL, 1));
     REFUSED(an_trainer_end_epoch(NULL, 0, NULL));
     REFUSED(an_trainer_epoch(NULL, &n, &n));
-    REFUSED(an_model_transfer(NULL, model, &n));
-    REFUSED(an_model_transfer(model, NULL, &n));
+    REFUSED(an_model_transfer(NULL, model, NULL, &n));
+    REFUSED(an_model_transfer(model, NULL, NULL, &n));
     REFUSED(an_pack_open(NULL, ctx, "a", NULL, NULL));
     REFUSED(an_pack_open(&pack, NULL, "a", NULL, NULL));
     REFUSED(an_pack_open(&pack, ctx, NULL, NULL, NULL));
@@ -276,10 +276,10 @@ START_TEST(null_is_refused_by_what_came_with_1_1)
     REFUSED(an_recipe_describe(0, NULL));
     REFUSED(an_recipe_find(NULL, &n));
     REFUSED(an_recipe_find("paper", NULL));
-    REFUSED(an_recipe_apply(NULL, NULL, NULL, NULL));
+    REFUSED(an_recipe_apply(NULL, 0, NULL, NULL, NULL));
     REFUSED(an_recipe_schedule(NULL, trainer, 0, 0));
     REFUSED(an_recipe_schedule("paper", NULL, 0, 0));
-    ck_assert_int_eq(an_recipe_apply("paper", NULL, NULL, NULL), AN_OK);
+    ck_assert_int_eq(an_recipe_apply("paper", 0, NULL, NULL, NULL), AN_OK);
     ck_assert_int_eq(an_loader_create(&loader, model, &source, NULL), AN_OK);
     REFUSED(an_loader_next(loader, NULL));
     REFUSED(an_loader_describe(loader, NULL));

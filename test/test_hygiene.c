@@ -209,7 +209,7 @@ static an_status data_life(counting *c, const char *folder)
     if (status == AN_OK) status = an_model_create(&model, ctx, &config);
     if (status == AN_OK) status = an_pack_prepare_model(pack, model, 1, 1);
     if (status == AN_OK) status = an_model_create(&other, ctx, &config);
-    if (status == AN_OK) status = an_model_transfer(other, model, NULL);
+    if (status == AN_OK) status = an_model_transfer(other, model, NULL, NULL);
     if (status == AN_OK) status = an_pack_source(pack, &source);
     source.scratch_bytes = 10;
     if (status == AN_OK) status = an_loader_create(&loader, model, &source, &loading);

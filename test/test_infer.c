@@ -262,6 +262,9 @@ START_TEST(scores_are_those_of_evaluation)
     ck_assert_int_eq(an_score(row, 3, &sure, 1, &b), AN_ERROR_ARGUMENT);
     row[1] = NAN;
     ck_assert_int_eq(an_score(row, 3, &tie, 1, &b), AN_ERROR_ARGUMENT);
+    row[1] = 0.5f;
+    row[0] = NAN; /* not the label's */
+    ck_assert_int_eq(an_score(row, 3, &tie, 1, &b), AN_ERROR_ARGUMENT);
     ck_assert_uint_eq(b.count, 2);
     free(p);
 }

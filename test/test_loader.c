@@ -303,6 +303,33 @@ START_TEST(colour_noise_has_the_covariance_it_should)
 }
 END_TEST
 
+/* No picture has the noise of another, or of the epoch before. */
+START_TEST(colour_noise_is_new_each_time)
+{
+    enum { COUNT = 12, SIZE = 16, DRAWS = 3 * COUNT };
+    an_loader_config c = config_of(COUNT, 1);
+    float seen[DRAWS];
+    an_loader *loader;
+    uint32_t epoch, i, k;
+    bench b;
+
+    open_bench(&b, COUNT, SIZE, SIZE);
+    memset(b.pictures.pixels, 128, (size_t)COUNT * SIZE * SIZE * 3);
+    c.crop_group = COUNT; /* crops and mirrors are shared, noise is not */
+    loader = open_loader(&b, &c);
+    for (epoch = 0; epoch < 3; epoch++) {
+        an_batch batch = next(loader);
+
+        for (i = 0; i < COUNT; i++)
+            seen[epoch * COUNT + i] = batch.images[(size_t)i * 3 * SIZE * SIZE];
+    }
+    an_loader_destroy(loader);
+    for (i = 0; i < DRAWS; i++)
+        for (k = 0; k < i; k++) ck_assert_float_ne(seen[i], seen[k]);
+    close_bench(&b);
+}
+END_TEST
+
 /* --- order and position --------------------------------------------------------------------- */
 
 enum { MANY = 103, SMALL_SIDE = 18, SMALL = 16, SMALL_NUMBERS = 3 * SMALL * SMALL };
@@ -593,6 +620,7 @@ Suite *loader_suite(void)
     tcase_add_test(tc, batches_are_those_of_an_independent_account);
     tcase_add_test(tc, crops_and_mirrors_are_uniform);
     tcase_add_loop_test(tc, colour_noise_has_the_covariance_it_should, 0, 2);
+    tcase_add_test(tc, colour_noise_is_new_each_time);
     tcase_add_test(tc, workers_and_room_change_no_bit);
     tcase_add_test(tc, an_epoch_has_every_picture_once);
     tcase_add_test(tc, any_position_can_be_resumed);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "alexnet.h"
+#include "internal.h"
 #include "test.h"
 
 enum { BATCH = 8, NUMBERS = 3 * 32 * 32 };
@@ -135,6 +136,16 @@ static double most_apart(const an_model *a, const an_model *b)
 
     for (i = 0; i < parameters(a); i++) worst = fmax(worst, apart(a, b, i));
     return worst;
+}
+
+static void temporary(char name[40])
+{
+    int file;
+
+    strcpy(name, P_tmpdir "/alexnet-recipes-XXXXXX");
+    file = mkstemp(name);
+    ck_assert_int_ge(file, 0);
+    close(file);
 }
 
 /* --- gradients in pieces -------------------------------------------------------------------- */
@@ -297,7 +308,7 @@ START_TEST(krizhevsky2012_changes_its_rates_as_logged)
 
     an_loader_config_init(&l, sizeof l);
     an_model_config_init(&m, sizeof m);
-    ck_assert_int_eq(an_recipe_apply("krizhevsky2012", &m, &c, &l), AN_OK);
+    ck_assert_int_eq(an_recipe_apply("krizhevsky2012", 0, &m, &c, &l), AN_OK);
     ck_assert_uint_eq(m.arch, AN_ARCH_KRIZHEVSKY2012);
     ck_assert_uint_eq(c.batch, 128);
     ck_assert_float_eq(c.bias_rate, 0.02f);
@@ -306,6 +317,8 @@ START_TEST(krizhevsky2012_changes_its_rates_as_logged)
     ck_assert_uint_eq(l.colour_rule, AN_COLOUR_DEVIATION);
     ck_assert_float_eq(l.colour_divisor, 1.1f);
     ck_assert_uint_eq(l.colour_epochs, 67);
+    ck_assert_int_eq(an_recipe_apply("krizhevsky2012", 10, NULL, NULL, &l), AN_OK);
+    ck_assert_uint_eq(l.colour_epochs, 7);
     c.batch = BATCH;
     open_bench(&b, &c);
     ck_assert_int_eq(an_recipe_schedule("krizhevsky2012", b.trainer, 0, 0), AN_OK);
@@ -323,6 +336,11 @@ START_TEST(krizhevsky2012_changes_its_rates_as_logged)
     end_epochs(b.trainer, 3);
     check_rates(b.trainer, "conv2", 0.01f, 0.02f);
     close_bench(&b);
+    /* Into one: what comes after the beginning stays after it. */
+    open_bench(&b, &c);
+    ck_assert_int_eq(an_recipe_schedule("krizhevsky2012", b.trainer, 1, 0), AN_OK);
+    check_rates(b.trainer, "conv2", 0.01f, 0.02f);
+    close_bench(&b);
 }
 END_TEST
 
@@ -334,7 +352,7 @@ START_TEST(the_papers_plateau_drops_three_times)
     uint32_t i, drops = 0;
     bench b;
 
-    ck_assert_int_eq(an_recipe_apply("paper", NULL, &c, NULL), AN_OK);
+    ck_assert_int_eq(an_recipe_apply("paper", 0, NULL, &c, NULL), AN_OK);
     ck_assert_uint_eq(c.plateau_drops, 3);
     c.batch = BATCH;
     c.plateau_patience = 2;
@@ -382,8 +400,53 @@ START_TEST(bad_schedules_are_refused_by_name)
     ck_assert_int_eq(an_trainer_set_schedule(b.trainer, changes, 2), AN_ERROR_ARGUMENT);
     ck_assert_int_eq(an_trainer_set_schedule(b.trainer, NULL, 0), AN_OK);
     c.plateau_factor = 1;
-    ck_assert_int_eq(an_recipe_apply("nonesuch", NULL, &c, NULL), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_recipe_apply("nonesuch", 0, NULL, &c, NULL), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "nonesuch"));
+    close_bench(&b);
+}
+END_TEST
+
+/* A config that is refused leaves those before it as they were. */
+START_TEST(a_recipe_applies_to_all_or_none)
+{
+    an_model_config m = config_of(AN_ARCH_CIFAR10);
+    an_trainer_config t = training();
+    an_loader_config l;
+
+    an_loader_config_init(&l, sizeof l);
+    l.size = 3;
+    ck_assert_int_ne(an_recipe_apply("krizhevsky2012", 0, &m, &t, &l), AN_OK);
+    ck_assert_uint_eq(m.arch, AN_ARCH_CIFAR10);
+    ck_assert_float_eq(t.bias_rate, training().bias_rate);
+}
+END_TEST
+
+/* Rates of no number that a file could hold, and an epoch that no loop should count up to. */
+START_TEST(schedules_survive_any_epoch_and_any_negative_rate)
+{
+    an_trainer_config c = training();
+    an_rate_change changes[2];
+    char name[40];
+    bench b;
+
+    open_bench(&b, &c);
+    an_rate_change_init(&changes[0], sizeof changes[0]);
+    an_rate_change_init(&changes[1], sizeof changes[1]);
+    changes[0].rate = 0.5f;
+    changes[0].bias_rate = -INFINITY;
+    changes[1].epoch = UINT32_MAX;
+    changes[1].rate = -1e30f;
+    changes[1].bias_rate = 0.25f;
+    b.trainer->at.epoch = UINT32_MAX; /* as a file may say */
+    ck_assert_int_eq(an_trainer_set_schedule(b.trainer, changes, 2), AN_OK);
+    check_rates(b.trainer, "conv1", 0.5f, 0.25f);
+    temporary(name);
+    ck_assert_msg(an_trainer_save(b.trainer, name) == AN_OK, "%s", an_error_message());
+    an_trainer_destroy(b.trainer);
+    ck_assert_msg(an_trainer_load(&b.trainer, b.model, name) == AN_OK, "%s",
+                  an_error_message());
+    check_rates(b.trainer, "conv1", 0.5f, 0.25f);
+    remove(name);
     close_bench(&b);
 }
 END_TEST
@@ -406,7 +469,7 @@ START_TEST(every_recipe_works)
         ck_assert_uint_eq(again, i);
         ck_assert_uint_gt(strlen(info.summary), 20);
         ck_assert_uint_lt(strlen(info.summary), sizeof info.summary - 1);
-        ck_assert_int_eq(an_recipe_apply(info.name, &m, &t, &l), AN_OK);
+        ck_assert_int_eq(an_recipe_apply(info.name, 0, &m, &t, &l), AN_OK);
         ck_assert_uint_eq(m.classes, 10); /* the rest stays */
         ck_assert_uint_eq(t.batch, l.batch);
         ck_assert_uint_eq(t.seed, 6);
@@ -428,7 +491,7 @@ START_TEST(fine_tuning_is_slow_below_and_fast_above)
     an_trainer_config c = training();
     bench b;
 
-    ck_assert_int_eq(an_recipe_apply("fine-tune", NULL, &c, NULL), AN_OK);
+    ck_assert_int_eq(an_recipe_apply("fine-tune", 0, NULL, &c, NULL), AN_OK);
     c.batch = BATCH;
     open_bench(&b, &c);
     ck_assert_int_eq(an_recipe_schedule("fine-tune", b.trainer, 0, 0), AN_OK);
@@ -443,16 +506,6 @@ START_TEST(fine_tuning_is_slow_below_and_fast_above)
 END_TEST
 
 /* --- checkpoints ---------------------------------------------------------------------------- */
-
-static void temporary(char name[40])
-{
-    int file;
-
-    strcpy(name, P_tmpdir "/alexnet-recipes-XXXXXX");
-    file = mkstemp(name);
-    ck_assert_int_ge(file, 0);
-    close(file);
-}
 
 START_TEST(all_of_it_survives_a_checkpoint)
 {
@@ -574,6 +627,8 @@ START_TEST(a_model_takes_what_fits_of_another)
     an_preprocessing p, q;
     an_context *ctx;
     uint32_t i, copied = 77;
+    float *values;
+    size_t count;
 
     ck_assert_int_eq(an_context_create(&ctx, NULL), AN_OK);
     ck_assert_int_eq(an_model_create(&from, ctx, &config), AN_OK);
@@ -586,20 +641,31 @@ START_TEST(a_model_takes_what_fits_of_another)
     config.seed = 99;
     ck_assert_int_eq(an_model_create(&to, ctx, &config), AN_OK);
     ck_assert_int_eq(an_model_create(&other, ctx, &config), AN_OK);
-    ck_assert_int_eq(an_model_transfer(to, from, &copied), AN_OK);
+    ck_assert_int_eq(an_model_transfer(to, from, NULL, &copied), AN_OK);
     ck_assert_uint_eq(copied, 6);
     for (i = 0; i < 6; i++) ck_assert_double_eq(apart(to, from, i), 0);
     for (i = 6; i < 8; i++) ck_assert_double_eq(apart(to, other, i), 0); /* as made */
     ck_assert_int_eq(an_model_get_preprocessing(to, &q), AN_OK);
     ck_assert_mem_eq(&p, &q, sizeof p);
+    /* As many classes, but others. */
+    values = parameter(to, 6, &count);
+    values[0] += 1;
+    ck_assert_int_eq(an_parameter_set(to, 6, values, count), AN_OK);
+    free(values);
+    ck_assert_int_eq(an_model_transfer(other, to, "fc4", &copied), AN_OK);
+    ck_assert_uint_eq(copied, 6);
+    ck_assert_double_eq(apart(other, to, 0), 0);
+    ck_assert_double_gt(apart(other, to, 6), 0.1);
+    ck_assert_int_eq(an_model_transfer(other, to, "fc9", &copied), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "skip is \"fc9\""));
     an_model_destroy(other);
     config.width = 0.5f;
     config.classes = 7;
     ck_assert_int_eq(an_model_create(&other, ctx, &config), AN_OK);
     copied = 77;
-    ck_assert_int_eq(an_model_transfer(other, from, &copied), AN_ERROR_STATE);
+    ck_assert_int_eq(an_model_transfer(other, from, NULL, &copied), AN_ERROR_STATE);
     ck_assert_uint_eq(copied, 77);
-    ck_assert_int_eq(an_model_transfer(from, from, NULL), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_model_transfer(from, from, NULL, NULL), AN_ERROR_ARGUMENT);
     an_model_destroy(other);
     an_model_destroy(to);
 
@@ -609,7 +675,7 @@ START_TEST(a_model_takes_what_fits_of_another)
     ck_assert_int_eq(an_model_create(&from, ctx, &config), AN_OK);
     config.extra_conv = 1;
     ck_assert_int_eq(an_model_create(&to, ctx, &config), AN_OK);
-    ck_assert_int_eq(an_model_transfer(to, from, &copied), AN_OK);
+    ck_assert_int_eq(an_model_transfer(to, from, NULL, &copied), AN_OK);
     ck_assert_uint_ge(copied, 14);
     an_model_destroy(from);
     an_model_destroy(to);
@@ -629,6 +695,8 @@ Suite *recipes_suite(void)
     tcase_add_test(tc, krizhevsky2012_changes_its_rates_as_logged);
     tcase_add_test(tc, the_papers_plateau_drops_three_times);
     tcase_add_test(tc, bad_schedules_are_refused_by_name);
+    tcase_add_test(tc, a_recipe_applies_to_all_or_none);
+    tcase_add_test(tc, schedules_survive_any_epoch_and_any_negative_rate);
     tcase_add_test(tc, every_recipe_works);
     tcase_add_test(tc, fine_tuning_is_slow_below_and_fast_above);
     tcase_add_test(tc, all_of_it_survives_a_checkpoint);

@@ -167,7 +167,7 @@ an_model *setup_model(const setup *s, an_context *ctx, const an_pack *pack)
     an_pack_info_init(&info, sizeof info);
     an_model_config_init(&c, sizeof c);
     if (an_pack_describe(pack, &info) != AN_OK) fail("pack");
-    if (an_recipe_apply(s->recipe, &c, NULL, NULL) != AN_OK) fail("--recipe");
+    if (an_recipe_apply(s->recipe, 0, &c, NULL, NULL) != AN_OK) fail("--recipe");
     if (s->from == NULL && strcmp(s->recipe, "fine-tune") == 0)
         usage_error("--recipe fine-tune wants --from");
     if (s->from != NULL && (an_model_load(&from, ctx, s->from, NULL) != AN_OK ||
@@ -186,7 +186,7 @@ an_model *setup_model(const setup *s, an_context *ctx, const an_pack *pack)
                               (uint32_t)s->mean_image | recipe.mean_image) != AN_OK)
         fail("preprocessing");
     if (from != NULL) {
-        if (an_model_transfer(model, from, &copied) != AN_OK) fail(s->from);
+        if (an_model_transfer(model, from, NULL, &copied) != AN_OK) fail(s->from);
         printf("%u tensors of %s\n", copied, s->from);
         an_model_destroy(from);
     }
@@ -262,7 +262,7 @@ an_trainer *setup_trainer(setup *s, an_model *model, an_loader_config *loader)
     an_trainer *trainer;
 
     an_trainer_config_init(&c, sizeof c);
-    if (an_recipe_apply(s->recipe, NULL, &c, loader) != AN_OK) fail("--recipe");
+    if (an_recipe_apply(s->recipe, 0, NULL, &c, loader) != AN_OK) fail("--recipe");
     if (s->epochs == 0) s->epochs = recipe.epochs;
     if (given("--batch")) c.batch = loader->batch = (uint32_t)s->batch;
     c.micro_batch = (uint32_t)s->micro_batch;
