@@ -97,21 +97,6 @@ static void load_models(scoring *s, an_context *ctx, char **paths, an_model_info
     }
 }
 
-/* A pack that numbers its classes differently would be scored as nonsense. */
-static void check_classes(const an_pack *pack, const an_model *model, uint32_t classes)
-{
-    uint32_t i;
-
-    for (i = 0; i < classes; i++) {
-        const char *a = an_pack_class_name(pack, i), *b = an_model_class_name(model, i);
-
-        if (a != NULL && b != NULL && strcmp(a, b) != 0)
-            usage_error("class %u is %s in the pack and %s in the model: prepare --like "
-                        "numbers them alike",
-                        i, a, b);
-    }
-}
-
 int main(int argc, char **argv)
 {
     int operands = options_parse(table, argc, argv, "[options] PACK MODEL...");
@@ -138,7 +123,7 @@ int main(int argc, char **argv)
     s.model_count = (uint32_t)operands - 1;
     s.models = allocate(s.model_count * sizeof *s.models);
     load_models(&s, ctx, argv + 2, &model);
-    for (i = 0; i < s.model_count; i++) check_classes(pack, s.models[i], info.classes);
+    for (i = 0; i < s.model_count; i++) check_pack(pack, s.models[i], argv[1]);
     s.views = (uint32_t)views;
     if (confusion_path != NULL) {
         size_t bytes = (size_t)model.classes * model.classes * sizeof *s.confusion;

@@ -54,9 +54,85 @@ typedef struct run {
     listing list;
     an_packing *set[SETS];
     uint64_t skip[SETS]; /* pictures that an earlier run has done */
-    uint32_t sets, every, skipped;
+    uint64_t synced;     /* pictures that the disk has for good */
+    uint32_t sets, skipped;
     const char *out;
+    const char *folder[SETS];
 } run;
+
+/* --- what belongs where -------------------------------------------------------------------- */
+
+/* Of each class a share, spread evenly, is for val: every fifth, say. */
+static uint32_t set_of(const item *from)
+{
+    double share = val_split, place = from->place, little = 1e-9;
+
+    return (uint64_t)((place + 1) * share + little) > (uint64_t)(place * share + little);
+}
+
+static int is_wanted(const item *from)
+{
+    return per_class == 0 || from->place < per_class;
+}
+
+/* A class without a picture makes no pack: better said now than after hours. */
+static void check_counts(const run *r)
+{
+    uint64_t *seen = allocate((size_t)SETS * r->list.classes * sizeof *seen);
+    uint32_t i, s;
+
+    memset(seen, 0, (size_t)SETS * r->list.classes * sizeof *seen);
+    for (i = 0; i < r->list.count; i++)
+        if (is_wanted(&r->list.items[i]))
+            seen[set_of(&r->list.items[i]) * r->list.classes + r->list.items[i].label]++;
+    for (s = 0; s < r->sets; s++)
+        for (i = 0; i < r->list.classes; i++)
+            if (seen[s * r->list.classes + i] == 0) {
+                fprintf(stderr, "%s: class %u (%s) has no picture\n", r->folder[s], i,
+                        r->list.class_names[i]);
+                exit(1);
+            }
+    free(seen);
+}
+
+/* --- going on only with what was begun ----------------------------------------------------- */
+
+#define ORDER "unfinished.txt" /* beside the library's journal: the pictures' order */
+
+static void order_path(char *path, const char *folder)
+{
+    sprintf(path, "%s/%s", folder, ORDER);
+}
+
+static void order_text(const run *r, char text[160])
+{
+    snprintf(text, 160, "%016llx --val-split %.9g --per-class %lu --quality %lu\n",
+             (unsigned long long)listing_check(&r->list), val_split, per_class,
+             strcmp(kind, "jpeg") == 0 ? quality : 0);
+}
+
+/* The packing knows how many pictures are done; this file, which they were. */
+static void check_order(const run *r, const char *folder, int new)
+{
+    char *path = allocate(strlen(folder) + sizeof ORDER + 1), now[160], then[160] = "";
+    FILE *file;
+
+    order_path(path, folder);
+    order_text(r, now);
+    file = fopen(path, new ? "w" : "r");
+    if (file != NULL && new) fputs(now, file);
+    if (file != NULL && !new &&fgets(then, sizeof then, file) == NULL) then[0] = '\0';
+    if (new && (file == NULL || fclose(file) != 0)) {
+        perror(path);
+        exit(1);
+    }
+    if (!new &&file != NULL) fclose(file);
+    if (!new &&strcmp(now, then) != 0)
+        usage_error("%s was begun with other pictures, another order or other options: "
+                    "remove it to begin anew",
+                    folder);
+    free(path);
+}
 
 /* Null: an earlier run has finished it. */
 static an_packing *open_set(const run *r, const char *folder)
@@ -79,6 +155,7 @@ static an_packing *open_set(const run *r, const char *folder)
         return NULL;
     }
     if (status != AN_OK) fail(folder);
+    check_order(r, folder, an_packing_position(packing) == 0);
     for (i = 0; i < r->list.classes; i++)
         if (an_packing_set_class_name(packing, i, r->list.class_names[i]) != AN_OK)
             fail(r->list.class_names[i]);
@@ -106,40 +183,76 @@ static void renumber(run *r)
     an_pack_close(pack);
 }
 
-static void open_sets(run *r)
+static const char *path_of(const run *r, const char *name)
 {
-    static const char *const names[SETS] = {"train", "val"};
-    uint32_t s;
+    char *path = allocate(strlen(r->out) + strlen(name) + 2);
 
-    r->every = val_split > 0 ? (uint32_t)(1 / val_split + 0.5) : 0;
-    r->sets = r->every > 0 ? 2 : 1;
-    if (r->sets == 1) {
-        r->set[0] = open_set(r, r->out);
-    } else {
-        char *path = allocate(strlen(r->out) + 8);
-
-        if (mkdir(r->out, 0777) != 0 && errno != EEXIST) {
-            perror(r->out);
-            exit(1);
-        }
-        for (s = 0; s < SETS; s++) {
-            sprintf(path, "%s/%s", r->out, names[s]);
-            r->set[s] = open_set(r, path);
-        }
-        free(path);
-    }
-    for (s = 0; s < r->sets; s++) r->skip[s] = an_packing_position(r->set[s]);
-    if (r->skip[0] > 0)
-        printf("going on after %llu pictures\n",
-               (unsigned long long)(r->skip[0] + r->skip[1]));
+    sprintf(path, "%s/%s", r->out, name);
+    return path;
 }
 
-static void sync_sets(const run *r)
+static void make_folder(const char *path)
+{
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return;
+    perror(path);
+    exit(1);
+}
+
+/* The folder, and those that it lies in. */
+static void make_folders(const char *path)
+{
+    char *copy = strcpy(allocate(strlen(path) + 1), path), *at;
+
+    for (at = copy; *at != '\0'; at++) {
+        if (*at != '/' || at == copy) continue;
+        *at = '\0';
+        make_folder(copy);
+        *at = '/';
+    }
+    make_folder(copy);
+    free(copy);
+}
+
+static void open_sets(run *r)
 {
     uint32_t s;
 
-    for (s = 0; s < r->sets; s++)
-        if (r->set[s] != NULL && an_packing_sync(r->set[s]) != AN_OK) fail(r->out);
+    r->sets = val_split > 0 ? 2 : 1;
+    r->folder[0] = r->sets == 1 ? r->out : path_of(r, "train");
+    r->folder[1] = r->sets == 1 ? NULL : path_of(r, "val");
+    check_counts(r);
+    make_folders(r->out);
+    for (s = 0; s < r->sets; s++) {
+        r->set[s] = open_set(r, r->folder[s]);
+        r->skip[s] = an_packing_position(r->set[s]);
+        r->synced += r->skip[s];
+    }
+    if (r->synced > 0)
+        printf("going on after %llu pictures\n", (unsigned long long)r->synced);
+}
+
+/* Returns 0 if the disk has it all. */
+static int sync_sets(run *r)
+{
+    uint64_t position = 0;
+    uint32_t s;
+
+    for (s = 0; s < r->sets; s++) {
+        if (r->set[s] != NULL && an_packing_sync(r->set[s]) != AN_OK) return -1;
+        position += an_packing_position(r->set[s]);
+    }
+    r->synced = position;
+    return 0;
+}
+
+static void give_up(run *r)
+{
+    fprintf(stderr, "%s\n", an_error_message());
+    if (sync_sets(r) != 0)
+        fprintf(stderr, "there is no room to write down how far it came either\n");
+    fprintf(stderr, "%llu pictures are safe: run the same command to go on after them\n",
+            (unsigned long long)r->synced);
+    exit(1);
 }
 
 static void store(run *r, job *j)
@@ -156,12 +269,7 @@ static void store(run *r, job *j)
             an_packing_add(to, j->pixels, j->bytes, j->count, (int32_t)j->from->label);
     }
     free(j->bytes);
-    if (status != AN_OK) {
-        fprintf(stderr, "%s\n", an_error_message());
-        sync_sets(r);
-        fprintf(stderr, "what is done is kept: run the same command to go on\n");
-        exit(1);
-    }
+    if (status != AN_OK) give_up(r);
 }
 
 /* The next pictures of the list that are not done yet; returns where it got to. */
@@ -169,9 +277,9 @@ static uint32_t fill_jobs(run *r, jobs *w, uint32_t at)
 {
     for (w->count = 0; at < r->list.count && w->count < JOBS; at++) {
         const item *from = &r->list.items[at];
-        uint32_t set = r->every > 0 && from->place % r->every == r->every - 1;
+        uint32_t set = set_of(from);
 
-        if (r->set[set] == NULL || (per_class > 0 && from->place >= per_class)) continue;
+        if (r->set[set] == NULL || !is_wanted(from)) continue;
         if (r->skip[set] > 0) {
             r->skip[set]--;
             continue;
@@ -200,7 +308,7 @@ static void pack_all(run *r)
         unsafe += w->count;
         p.done += w->count;
         if (unsafe >= SYNC_EVERY || interrupted) {
-            sync_sets(r);
+            if (sync_sets(r) != 0) give_up(r);
             unsafe = 0;
         }
         snprintf(text, sizeof text, "picture %u/%u", at, r->list.count);
@@ -217,7 +325,7 @@ static void pack_all(run *r)
 
 /* --- what came of it ----------------------------------------------------------------------- */
 
-static void report(const run *r, const char *name, const char *folder)
+static void report(const run *r, const char *folder)
 {
     an_pack_info info;
     an_pack *pack;
@@ -227,7 +335,7 @@ static void report(const run *r, const char *name, const char *folder)
     if (an_pack_open(&pack, r->ctx, folder, picture_decode, NULL) != AN_OK ||
         an_pack_describe(pack, &info) != AN_OK)
         fail(folder);
-    printf("%s: %llu pictures of %u classes, %u x %u, %.1f MB in %u file%s", name,
+    printf("%s: %llu pictures of %u classes, %u x %u, %.1f MB in %u file%s", folder,
            (unsigned long long)info.count, info.classes, info.side, info.side,
            (double)info.bytes / 1e6, info.parts, info.parts == 1 ? "" : "s");
     if (info.skipped > 0) printf(", %llu skipped", (unsigned long long)info.skipped);
@@ -243,23 +351,22 @@ static void report(const run *r, const char *name, const char *folder)
 
 static void finish(run *r)
 {
-    static const char *const names[SETS] = {"train", "val"};
     uint32_t s;
 
-    sync_sets(r); /* should a class be empty, what is there is kept */
+    if (sync_sets(r) != 0)
+        give_up(r); /* should a class be empty, what is there is kept */
     for (s = 0; s < r->sets; s++) {
-        if (r->set[s] != NULL && an_packing_finish(r->set[s]) != AN_OK) fail(r->out);
-        an_packing_destroy(r->set[s]);
-    }
-    if (r->skipped > 0) fprintf(stderr, "%u pictures were skipped\n", r->skipped);
-    for (s = 0; s < r->sets; s++) {
-        char *path = allocate(strlen(r->out) + 8);
+        char *path = allocate(strlen(r->folder[s]) + sizeof ORDER + 1);
 
-        sprintf(path, "%s%s%s", r->out, r->sets > 1 ? "/" : "",
-                r->sets > 1 ? names[s] : "");
-        report(r, r->sets > 1 ? names[s] : r->out, path);
+        if (r->set[s] != NULL && an_packing_finish(r->set[s]) != AN_OK)
+            fail(r->folder[s]);
+        an_packing_destroy(r->set[s]);
+        order_path(path, r->folder[s]);
+        remove(path);
         free(path);
     }
+    if (r->skipped > 0) fprintf(stderr, "%u pictures were skipped\n", r->skipped);
+    for (s = 0; s < r->sets; s++) report(r, r->folder[s]);
 }
 
 int main(int argc, char **argv)

@@ -15,6 +15,7 @@
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
+#include "common/scoring.h"
 #include "common/vectors.h"
 
 static const char *layer = "fc7";
@@ -49,6 +50,25 @@ static an_image image_of(const uint8_t *pixels, uint32_t width, uint32_t height)
     return image;
 }
 
+/* A made-up picture's vector: another model, layer or input gives another one. */
+static float *probe(an_model *model, size_t size)
+{
+    enum { SIDE = 64 };
+    uint8_t pixels[3 * SIDE * SIDE];
+    float *out = allocate(size * sizeof *out);
+    an_image image = image_of(pixels, SIDE, SIDE);
+    uint32_t i;
+
+    for (i = 0; i < SIDE * SIDE; i++) {
+        pixels[3 * i] = (uint8_t)(4 * (i % SIDE));
+        pixels[3 * i + 1] = (uint8_t)(4 * (i / SIDE));
+        pixels[3 * i + 2] = (uint8_t)(4 * (i % SIDE ^ i / SIDE));
+    }
+    if (an_infer_layer_images(model, &image, 1, layer, AN_POINT_ACTIVATION, out) != AN_OK)
+        fail("probe");
+    return out;
+}
+
 /* --- index files --------------------------------------------------------------------------- */
 
 static void make_index(an_context *ctx, char **names)
@@ -68,6 +88,8 @@ static void make_index(an_context *ctx, char **names)
         fail(names[0]);
     pack = open_pack(ctx, names[1], &info);
     v.count = (size_t)info.count;
+    check_pack(pack, model, names[1]);
+    v.probe = probe(model, v.size);
     v.values = allocate(v.count * v.size * sizeof *v.values);
     pixels = allocate((size_t)AT_ONCE * 3 * info.side * info.side);
     p = progress_start();
@@ -90,7 +112,7 @@ static void make_index(an_context *ctx, char **names)
     printf("%zu pictures, %zu numbers of %s each: %s\n", v.count, v.size, layer,
            names[2]);
     free(pixels);
-    free(v.values);
+    vectors_free(&v);
     an_pack_close(pack);
     an_model_destroy(model);
 }
@@ -131,6 +153,20 @@ static void draw_query(canvas *page, const picture *p, uint32_t side, const char
     free(pixels);
 }
 
+static void check_index(const vectors *v, an_model *model, size_t size, char **names)
+{
+    float *here;
+
+    if (size != v->size)
+        usage_error("%s: vectors of %zu numbers, %s has %zu", names[0], v->size, layer,
+                    size);
+    here = probe(model, size);
+    if (!vectors_same_probe(v, here))
+        usage_error("%s: is of another model or layer than %s of %s", names[0], layer,
+                    names[1]);
+    free(here);
+}
+
 static void query(an_context *ctx, char **names, int count)
 {
     double row = CELL + LABEL + GAP;
@@ -147,9 +183,7 @@ static void query(an_context *ctx, char **names, int count)
     if (an_model_load(&model, ctx, names[1], NULL) != AN_OK ||
         an_activation_count(model, layer, AN_POINT_ACTIVATION, &size, NULL) != AN_OK)
         fail(names[1]);
-    if (size != v.size)
-        usage_error("%s: vectors of %zu numbers, %s has %zu", names[0], v.size, layer,
-                    size);
+    check_index(&v, model, size, names);
     page = canvas_make((double)(nearest + 1) * (CELL + GAP) + 3 * GAP, count * row + GAP);
     for (q = 0; q < count; q++) {
         const char *error, *name = names[4 + q];
@@ -176,7 +210,7 @@ static void query(an_context *ctx, char **names, int count)
     canvas_free(page);
     free(order);
     free(one);
-    free(v.values);
+    vectors_free(&v);
     an_pack_close(pack);
     an_model_destroy(model);
 }
@@ -212,6 +246,7 @@ static vectors raw_pixels(const an_pack *pack, const an_pack_info *info)
     vectors v;
     size_t i, j;
 
+    v.probe = NULL;
     v.count = (size_t)info->count;
     v.size = (size_t)3 * info->side * info->side;
     v.values = allocate(v.count * v.size * sizeof *v.values);
@@ -233,11 +268,11 @@ static void score(an_context *ctx, char **names)
         usage_error("--nearest %lu: the pack has no more", nearest);
     printf("of the %lu nearest by the index, %.1f %% are of the picture's own class\n",
            nearest, 100 * share_of_class(&v, pack, "index"));
-    free(v.values);
+    vectors_free(&v);
     v = raw_pixels(pack, &info);
     printf("of the %lu nearest by raw pixels, %.1f %%\n", nearest,
            100 * share_of_class(&v, pack, "pixels"));
-    free(v.values);
+    vectors_free(&v);
     an_pack_close(pack);
 }
 

@@ -3,6 +3,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <alexnet.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,15 +26,17 @@ static void on_interrupt(int number)
 
 static void stop_here(run *r)
 {
-    const setup *s = &r->setup;
-
     run_save(r);
-    printf("\nsaved; to go on:\n  %s --resume %s --out %s", r->program, s->out, s->out);
-    if (s->towers != 1) printf(" --towers %lu", s->towers);
-    if (s->val != NULL) printf(" --val %s", s->val);
-    if (s->csv != NULL) printf(" --csv %s", s->csv);
-    if (s->curves != NULL) printf(" --curves %s", s->curves);
-    printf("%s %s\n", s->no_evaluation ? " --no-evaluation" : "", r->folder);
+    printf("\nsaved; to go on:\n  ");
+    option_print(r->program);
+    printf(" --resume ");
+    option_print(r->setup.out);
+    printf(" --out ");
+    option_print(r->setup.out);
+    setup_print_free();
+    putchar(' ');
+    option_print(r->folder);
+    putchar('\n');
     exit(130);
 }
 
@@ -73,7 +76,7 @@ static void train_step(run *r)
     r->at.waited += (float)(ready - started);
     r->at.seconds += (float)(seconds_now() - started);
     r->progress.done += batch.count;
-    r->done = stats.iteration == r->setup.steps;
+    r->done = run_has_steps(r);
     say_flat(&stats);
 }
 
@@ -110,6 +113,7 @@ static double evaluate(run *r, epoch_row *row)
 {
     scoring s;
 
+    row->held_out_loss = row->held_out_top1 = row->held_out_top5 = NAN;
     if (r->val == NULL || r->setup.no_evaluation) return -1;
     memset(&s, 0, sizeof s);
     s.models = &r->model;
@@ -125,7 +129,7 @@ static void show_row(const epoch_row *row, double count)
 {
     printf("epoch %.0f: loss %.4f, top-1 %.1f %%", row->epoch, row->train_loss,
            100 * row->train_top1);
-    if (row->held_out_loss > 0)
+    if (!isnan(row->held_out_loss))
         printf("; held out: loss %.4f, top-1 %.1f %%, top-5 %.1f %%", row->held_out_loss,
                100 * row->held_out_top1, 100 * row->held_out_top5);
     printf("; rate %g, %.1f images/s, waited %.1f %%\n", row->rate, count / row->seconds,
@@ -161,11 +165,13 @@ static void end_epoch(run *r)
     show_row(&row, count);
     if (info.dropped) printf("no better for some epochs: rate %g\n", (double)info.rate);
     r->done |= (int)info.finished || 1 - row.train_top1 <= r->setup.until_error;
+    /* The table before the checkpoint: a run that goes on drops rows that are ahead of it,
+     * and could not make up for one that is missing. */
+    if (history_write_csv(&r->past, run_path(r, r->setup.csv, ".csv")) != 0)
+        perror("csv");
     run_save(r);
     snprintf(title, sizeof title, "%u classes, %.0f training pictures", r->info.classes,
              count);
-    if (history_write_csv(&r->past, run_path(r, r->setup.csv, ".csv")) != 0)
-        perror("csv");
     if (history_draw(&r->past, run_path(r, r->setup.curves, ".png"), title) != 0)
         perror("curves");
 }
@@ -195,6 +201,7 @@ int main(int argc, char **argv)
     interrupt_catch(on_interrupt);
     r.progress = progress_start();
     r.saved = r.progress.started;
+    r.done = run_has_steps(&r);
     while (r.epoch < r.at.epochs && !r.done) {
         train_epoch(&r);
         if (r.step < r.steps) break;

@@ -52,27 +52,45 @@ void history_read(history *h, const char *path, double epoch)
 
         for (i = 0; i < COLUMNS; i++, at = *end == ',' ? end + 1 : end) {
             *cell(&row, i) = strtod(at, &end);
-            if (end == at) break;
+            if (end != at) continue;
+            if (*at != ',') break;
+            *cell(&row, i) = NAN;
         }
         if (i == COLUMNS && row.epoch <= epoch) history_add(h, &row);
     }
     fclose(file);
 }
 
-int history_write_csv(const history *h, const char *path)
+static void write_rows(const history *h, FILE *file)
 {
-    FILE *file = fopen(path, "w");
     size_t i, j;
 
-    if (file == NULL) return -1;
     for (j = 0; j < COLUMNS; j++)
         fprintf(file, "%s%c", columns[j].name, j + 1 < COLUMNS ? ',' : '\n');
     for (i = 0; i < h->count; i++)
         for (j = 0; j < COLUMNS; j++) {
-            fprintf(file, columns[j].format, *cell(&h->rows[i], j));
+            double value = *cell(&h->rows[i], j);
+
+            if (!isnan(value)) fprintf(file, columns[j].format, value);
             putc(j + 1 < COLUMNS ? ',' : '\n', file);
         }
-    return fclose(file);
+}
+
+int history_write_csv(const history *h, const char *path)
+{
+    char *beside = allocate(strlen(path) + 5);
+    FILE *file;
+    int status = -1;
+
+    sprintf(beside, "%s.new", path);
+    file = fopen(beside, "w");
+    if (file != NULL) {
+        write_rows(h, file);
+        status = fclose(file);
+    }
+    if (status == 0) status = rename(beside, path);
+    free(beside);
+    return status;
 }
 
 double *history_column(const history *h, const char *name)
@@ -113,6 +131,12 @@ int history_draw(const history *h, const char *path, const char *title)
     panels[1].all = accuracy;
     panels[0].x_name = panels[1].x_name = "epoch";
     panels[0].count = panels[1].count = 2;
+    for (i = 0; i < 2; i++) {
+        size_t known = 0, j;
+
+        for (j = 0; j < h->count; j++) known += isfinite(panels[i].all[1].y[j]) != 0;
+        panels[i].count = known > 0 ? 2 : 1;
+    }
     status = chart_draw(path, title, panels, 2);
     for (i = 0; i < 5; i++) free(column[i]);
     return status;

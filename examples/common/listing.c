@@ -259,6 +259,27 @@ void listing_renumber(listing *list, const char *const *names, uint32_t count)
 
 /* --- both -------------------------------------------------------------------------------- */
 
+static uint64_t mix(uint64_t hash, const char *text) /* FNV-1a, the closing zero too */
+{
+    do hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    while (*text++ != '\0');
+    return hash;
+}
+
+uint64_t listing_check(const listing *list)
+{
+    uint64_t hash = 14695981039346656037u;
+    uint32_t i;
+
+    for (i = 0; i < list->classes; i++) hash = mix(hash, list->class_names[i]);
+    for (i = 0; i < list->count; i++) {
+        const item *one = &list->items[i];
+
+        hash = mix(mix(hash, one->path), list->class_names[one->label]);
+    }
+    return hash;
+}
+
 void listing_free(listing *list)
 {
     uint32_t i;

@@ -33,6 +33,8 @@ void listing_file(listing *list, const char *path, const char *folder);
 /* Numbers the classes as `names` are, of which there are `count`; exits with 1 if one of the
  * list's is not among them. */
 void listing_renumber(listing *list, const char *const *names, uint32_t count);
+/* A number that another order, path, label or class name would change. */
+uint64_t listing_check(const listing *list);
 void listing_free(listing *list);
 
 /* Null on success, else why not. */

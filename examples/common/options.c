@@ -97,6 +97,34 @@ int options_parse(option *table, int argc, char **argv, const char *usage)
     return operands;
 }
 
+void option_print(const char *word)
+{
+    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                        "_-./,:=+%@";
+
+    if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+        fputs(word, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *word != '\0'; word++)
+        if (*word == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*word);
+    putchar('\'');
+}
+
+void option_print_given(const option *o)
+{
+    printf(" %s", o->name);
+    if (o->kind == OPTION_NUMBER) printf(" %lu", *(const unsigned long *)o->value);
+    if (o->kind == OPTION_REAL) printf(" %.9g", *(const double *)o->value);
+    if (o->kind != OPTION_TEXT) return;
+    putchar(' ');
+    option_print(*(const char *const *)o->value);
+}
+
 int option_given(const option *table, const char *name)
 {
     while (table->name != NULL && strcmp(table->name, name) != 0) table++;

@@ -29,6 +29,11 @@ int options_parse(option *table, int argc, char **argv, const char *usage);
 
 int option_given(const option *table, const char *name);
 
+/* A word as a shell takes it, in quotes where it needs them. */
+void option_print(const char *word);
+/* " --name value", likewise. */
+void option_print_given(const option *o);
+
 /* Says on stderr what is wrong and how to get help; exits with 2. */
 void usage_error(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 

@@ -22,6 +22,7 @@ progress progress_start(void)
 {
     progress p = {seconds_now(), 0, 0, isatty(STDOUT_FILENO)};
 
+    if (!p.tty) p.shown = p.started; /* a short job fills no log */
     return p;
 }
 

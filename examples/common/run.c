@@ -11,6 +11,7 @@
 
 #include "options.h"
 #include "picture.h"
+#include "scoring.h"
 
 static char *join(const char *a, const char *b)
 {
@@ -41,11 +42,9 @@ static void open_packs(run *r)
         fail(val);
 }
 
-/* Two packs of one number of classes may still number them differently. */
-static void check_classes(const run *r)
+static void check_val(const run *r)
 {
     an_pack_info info;
-    uint32_t i;
 
     an_pack_info_init(&info, sizeof info);
     if (r->val == NULL) return;
@@ -53,15 +52,20 @@ static void check_classes(const run *r)
     if (info.classes != r->info.classes)
         usage_error("the held-out pack has %u classes, the other %u", info.classes,
                     r->info.classes);
-    for (i = 0; i < info.classes; i++) {
-        const char *a = an_pack_class_name(r->pack, i);
-        const char *b = an_pack_class_name(r->val, i);
+    check_pack(r->val, r->model, "the held-out pack");
+}
 
-        if (a != NULL && b != NULL && strcmp(a, b) != 0)
-            usage_error("class %u is %s in one pack and %s in the other: prepare --like "
-                        "numbers them alike",
-                        i, a, b);
-    }
+static void check_plateau(const run *r)
+{
+    an_trainer_config c;
+
+    an_trainer_config_init(&c, sizeof c);
+    if (an_trainer_get_config(r->trainer, &c) != AN_OK) fail("trainer");
+    if (c.plateau_drops > 0 && (r->val == NULL || r->setup.no_evaluation))
+        usage_error(
+            "the rate is to drop when the held-out error stops falling (--plateau, "
+            "or the recipe's): a held-out pack and its evaluation are wanted, or "
+            "--drop-at");
 }
 
 static void begin(run *r)
@@ -89,8 +93,9 @@ static void resume(run *r)
     an_load_config_init(&load, sizeof load);
     load.towers = (uint32_t)r->setup.towers;
     an_trainer_config_init(&c, sizeof c);
-    if (an_model_load(&r->model, r->ctx, path, &load) != AN_OK ||
-        an_trainer_load(&r->trainer, r->model, path) != AN_OK ||
+    if (an_model_load(&r->model, r->ctx, path, &load) != AN_OK) fail(path);
+    check_pack(r->pack, r->model, r->folder);
+    if (an_trainer_load(&r->trainer, r->model, path) != AN_OK ||
         an_trainer_get_note(r->trainer, bytes) != AN_OK ||
         an_trainer_get_config(r->trainer, &c) != AN_OK ||
         an_trainer_epoch(r->trainer, &r->epoch, &r->step) != AN_OK)
@@ -122,10 +127,17 @@ static void open_loader(run *r)
     an_loader_info_init(&info, sizeof info);
     if (an_pack_source(r->pack, &source) != AN_OK ||
         an_loader_create(&r->loader, r->model, &source, &r->loading) != AN_OK ||
-        an_loader_describe(r->loader, &info) != AN_OK ||
-        an_loader_seek(r->loader, r->epoch, r->step) != AN_OK)
+        an_loader_describe(r->loader, &info) != AN_OK)
         fail("loader");
     r->steps = info.steps;
+    if (an_loader_seek(r->loader, r->epoch + r->step / r->steps, r->step % r->steps) !=
+        AN_OK)
+        fail("loader"); /* a save may stand between an epoch's last step and its end */
+}
+
+int run_has_steps(const run *r)
+{
+    return r->setup.steps > 0 && an_trainer_iteration(r->trainer) >= r->setup.steps;
 }
 
 /* --- saving ------------------------------------------------------------------------------ */
@@ -154,11 +166,12 @@ void run_open(run *r, int argc, char **argv)
     context.threads = (uint32_t)r->setup.threads;
     if (an_context_create(&r->ctx, &context) != AN_OK) fail("context");
     open_packs(r);
-    check_classes(r);
     if (r->setup.resume != NULL)
         resume(r);
     else
         begin(r);
+    check_val(r);
+    check_plateau(r);
     open_loader(r);
 }
 

@@ -44,6 +44,8 @@ typedef struct run {
 /* Parses the command line and opens everything; exits where that fails. */
 void run_open(run *r, int argc, char **argv);
 void run_save(run *r);
+/* Whether as many steps are done as --steps wants. */
+int run_has_steps(const run *r);
 void run_close(run *r);
 /* A path that was named, or the checkpoint's with `suffix`. */
 const char *run_path(const run *r, const char *named, const char *suffix);

@@ -87,6 +87,32 @@ static an_status score_all(scoring *s, const an_pack *pack, const an_pack_info *
     return AN_OK;
 }
 
+void check_pack(const an_pack *pack, const an_model *model, const char *name)
+{
+    an_preprocessing p;
+    an_pack_info info;
+    uint32_t i;
+
+    an_preprocessing_init(&p, sizeof p);
+    an_pack_info_init(&info, sizeof info);
+    if (an_model_get_preprocessing(model, &p) != AN_OK ||
+        an_pack_describe(pack, &info) != AN_OK)
+        fail(name);
+    if (info.fit != p.fit)
+        usage_error(
+            "%s: its pictures were %s, the model wants them %s: see prepare --warp", name,
+            info.fit == AN_FIT_WARP ? "warped" : "cropped",
+            p.fit == AN_FIT_WARP ? "warped" : "cropped");
+    for (i = 0; i < info.classes; i++) {
+        const char *a = an_pack_class_name(pack, i), *b = an_model_class_name(model, i);
+
+        if (a != NULL && b != NULL && strcmp(a, b) != 0)
+            usage_error("%s: class %u is %s, and %s in the model: prepare --like numbers "
+                        "them alike",
+                        name, i, a, b);
+    }
+}
+
 an_status score_pack(scoring *s, const an_pack *pack)
 {
     an_model_info model;

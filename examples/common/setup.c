@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options.h"
 
@@ -20,6 +21,8 @@ static option table[] = {
     {"--width", OPTION_REAL, &chosen.width, 0.02, 4, "factor on every layer's maps", 0},
     {"--image-size", OPTION_NUMBER, &chosen.image_size, 8, 1024, "side of the crops", 0},
     {"--init", OPTION_TEXT, &chosen.init, 0, 0, "gaussian, fan-in or he", 0},
+    {"--init-factor", OPTION_REAL, &chosen.init_factor, 0.001, 1000,
+     "on the initial weights of conv3 and the convolutions above it", 0},
     {"--activation", OPTION_TEXT, &chosen.activation, 0, 0, "relu, tanh or sigmoid", 0},
     {"--pooling", OPTION_TEXT, &chosen.pooling, 0, 0, "overlapping or plain", 0},
     {"--groups", OPTION_NUMBER, &chosen.groups, 1, 2,
@@ -30,7 +33,9 @@ static option table[] = {
     {"--extra-conv", OPTION_FLAG, &chosen.extra_conv, 0, 0, "with a sixth", 0},
     {"--classes", OPTION_NUMBER, &chosen.classes, 2, 65536, "if more than the pack's", 0},
     {"--from", OPTION_TEXT, &chosen.from, 0, 0,
-     "begin with this model's parameters, where they fit", 0},
+     "begin with this model's parameters; the last layer's only if the classes are the "
+     "same",
+     0},
     {"--input-scale", OPTION_TEXT, &chosen.input_scale, 0, 0, "raw or unit (variance)",
      0},
     {"--mean-image", OPTION_FLAG, &chosen.mean_image, 0, 0,
@@ -42,11 +47,14 @@ static option table[] = {
     {"--decay", OPTION_REAL, &chosen.decay, 0, 1, "weight decay", 0},
     {"--lr", OPTION_REAL, &chosen.rate, 0, 1000, "first learning rate", 0},
     {"--drop-at", OPTION_TEXT, &chosen.drop_at, 0, 0,
-     "epochs after which it drops: 40,50; \"none\": never", 0},
+     "epochs after which all rates drop, in place of the recipe's changes: 40,50; "
+     "\"none\": "
+     "never",
+     0},
     {"--drop-factor", OPTION_REAL, &chosen.drop_factor, 1e-6, 1, "by this factor (0.1)",
      0},
     {"--plateau", OPTION_NUMBER, &chosen.plateau, 1, 20,
-     "drop it when the held-out error stops falling, so often", 0},
+     "likewise, but when the held-out error stops falling, so often", 0},
     {"--freeze", OPTION_TEXT, &chosen.freeze, 0, 0, "layers that stay: conv1,conv2", 0},
     {"--no-crop", OPTION_FLAG, &chosen.no_crop, 0, 0, "the centre, no random crops", 0},
     {"--no-mirror", OPTION_FLAG, &chosen.no_mirror, 0, 0, "without mirroring", 0},
@@ -87,6 +95,16 @@ static int given(const char *name)
     return option_given(table, name);
 }
 
+void setup_print_free(void)
+{
+    const option *o = table;
+
+    while (strcmp(o->name, FIRST_FREE) != 0) o++;
+    for (; o->name != NULL; o++)
+        if (o->given && strcmp(o->name, "--out") != 0 && strcmp(o->name, "--resume") != 0)
+            option_print_given(o);
+}
+
 setup setup_parse(int argc, char **argv, const char **folder)
 {
     int operands;
@@ -104,6 +122,9 @@ setup setup_parse(int argc, char **argv, const char **folder)
     if (operands != 1) usage_error("one folder is wanted");
     for (i = 0; chosen.resume != NULL && strcmp(table[i].name, FIRST_FREE) != 0; i++)
         if (table[i].given) usage_error("%s: the checkpoint has its own", table[i].name);
+    if (chosen.resume == NULL && access(chosen.out, F_OK) == 0)
+        usage_error("--out %s: is there already: go on with --resume, or remove it",
+                    chosen.out);
     *folder = argv[1];
     return chosen;
 }
@@ -156,13 +177,63 @@ static void change_config(const setup *s, an_model_config *c)
     c->seed = s->seed;
 }
 
+/* The weights of conv3, conv4, ... times a factor: what another sigma would have made. */
+static void scale_weights(an_model *model, float factor)
+{
+    an_parameter_info p;
+    uint32_t i;
+
+    an_parameter_info_init(&p, sizeof p);
+    for (i = 0; an_parameter_describe(model, i, &p) == AN_OK; i++) {
+        float *values;
+        size_t j;
+
+        if (p.dims != 4 || strcmp(p.layer, "conv3") < 0) continue;
+        values = allocate(p.count * sizeof *values);
+        if (an_parameter_get(model, i, values, p.count) != AN_OK) fail(p.name);
+        for (j = 0; j < p.count; j++) values[j] *= factor;
+        if (an_parameter_set(model, i, values, p.count) != AN_OK) fail(p.name);
+        free(values);
+    }
+}
+
+/* What --from's model answers is what this one is to answer. */
+static int same_classes(const an_model *from, const an_model *model, uint32_t classes)
+{
+    uint32_t i;
+
+    for (i = 0; i < classes; i++) {
+        const char *a = an_model_class_name(from, i), *b = an_model_class_name(model, i);
+
+        if (a == NULL || b == NULL || strcmp(a, b) != 0) return 0;
+    }
+    return 1;
+}
+
+static void transfer(const setup *s, an_model *model, const an_model *from)
+{
+    an_model_info info;
+    an_layer_info last;
+    uint32_t copied;
+
+    an_model_info_init(&info, sizeof info);
+    an_layer_info_init(&last, sizeof last);
+    if (an_model_describe(model, &info) != AN_OK ||
+        an_layer_describe(model, info.layers - 1, &last) != AN_OK ||
+        an_model_transfer(model, from,
+                          same_classes(from, model, info.classes) ? NULL : last.name,
+                          &copied) != AN_OK)
+        fail(s->from);
+    printf("%u tensors of %s\n", copied, s->from);
+}
+
 an_model *setup_model(const setup *s, an_context *ctx, const an_pack *pack)
 {
     an_recipe_info recipe = recipe_of(s);
     an_model_config c;
     an_pack_info info;
     an_model *model, *from = NULL;
-    uint32_t unit, copied = 0;
+    uint32_t unit;
 
     an_pack_info_init(&info, sizeof info);
     an_model_config_init(&c, sizeof c);
@@ -178,6 +249,7 @@ an_model *setup_model(const setup *s, an_context *ctx, const an_pack *pack)
         usage_error("--classes %lu: the pack has %u", s->classes, info.classes);
     c.classes = given("--classes") ? (uint32_t)s->classes : info.classes;
     if (an_model_create(&model, ctx, &c) != AN_OK) fail("model");
+    if (given("--init-factor")) scale_weights(model, (float)s->init_factor);
     if (s->input_scale != NULL && strcmp(s->input_scale, "raw") != 0 &&
         strcmp(s->input_scale, "unit") != 0)
         usage_error("--input-scale %s: must be raw or unit", s->input_scale);
@@ -185,35 +257,66 @@ an_model *setup_model(const setup *s, an_context *ctx, const an_pack *pack)
     if (an_pack_prepare_model(pack, model, unit,
                               (uint32_t)s->mean_image | recipe.mean_image) != AN_OK)
         fail("preprocessing");
-    if (from != NULL) {
-        if (an_model_transfer(model, from, NULL, &copied) != AN_OK) fail(s->from);
-        printf("%u tensors of %s\n", copied, s->from);
-        an_model_destroy(from);
-    }
+    if (from != NULL) transfer(s, model, from);
+    an_model_destroy(from);
     return model;
 }
 
 /* --- trainer ----------------------------------------------------------------------------- */
 
-static void set_drops(const setup *s, an_trainer *trainer, const an_trainer_config *c)
+enum { MOST_CHANGES = 64 };
+
+/* The rates of a drop: the common ones, and those of layers that have their own. */
+static uint32_t add_drop(const setup *s, const an_model *model, const an_trainer *trainer,
+                         uint32_t epoch, float factor, an_rate_change *changes,
+                         uint32_t count)
 {
-    an_rate_change changes[32];
+    an_trainer_config c;
+    an_model_info info;
+    uint32_t i;
+
+    an_trainer_config_init(&c, sizeof c);
+    an_model_info_init(&info, sizeof info);
+    if (an_trainer_get_config(trainer, &c) != AN_OK ||
+        an_model_describe(model, &info) != AN_OK)
+        fail("--drop-at");
+    for (i = 0; i <= info.layers; i++) {
+        float rate = c.rate, bias_rate = c.bias_rate;
+        an_layer_info layer;
+
+        an_layer_info_init(&layer, sizeof layer);
+        if (i > 0 &&
+            (an_layer_describe(model, i - 1, &layer) != AN_OK ||
+             an_trainer_get_layer_rates(trainer, layer.name, &rate, &bias_rate) != AN_OK))
+            fail("--drop-at");
+        if (i > 0 && rate == c.rate && bias_rate == c.bias_rate) continue;
+        if (count == MOST_CHANGES)
+            usage_error("--drop-at %s: at most %d changes of rates", s->drop_at,
+                        MOST_CHANGES);
+        an_rate_change_init(&changes[count], sizeof changes[count]);
+        changes[count].epoch = epoch;
+        if (i > 0) memcpy(changes[count].layer, layer.name, sizeof changes[count].layer);
+        changes[count].rate = rate * factor;
+        changes[count++].bias_rate = bias_rate * factor;
+    }
+    return count;
+}
+
+static void set_drops(const setup *s, const an_model *model, an_trainer *trainer)
+{
+    an_rate_change changes[MOST_CHANGES];
     const char *text = s->drop_at;
+    float factor = 1;
     uint32_t count = 0;
 
     while (strcmp(s->drop_at, "none") != 0 && *text != '\0') {
         char *end;
         unsigned long epoch = strtoul(text, &end, 10);
-        float factor = (float)s->drop_factor;
 
-        if (end == text || (*end != ',' && *end != '\0') || count == 32)
-            usage_error("--drop-at %s: must be up to 32 numbers with commas", s->drop_at);
-        an_rate_change_init(&changes[count], sizeof changes[count]);
-        changes[count].epoch = (uint32_t)epoch;
-        changes[count].rate = (count > 0 ? changes[count - 1].rate : c->rate) * factor;
-        changes[count].bias_rate =
-            (count > 0 ? changes[count - 1].bias_rate : c->bias_rate) * factor;
-        count++;
+        if (end == text || (*end != ',' && *end != '\0'))
+            usage_error("--drop-at %s: must be numbers with commas", s->drop_at);
+        factor *= (float)s->drop_factor;
+        count = add_drop(s, model, trainer, (uint32_t)epoch, factor, changes, count);
         text = *end == ',' ? end + 1 : end;
     }
     if (an_trainer_set_schedule(trainer, changes, count) != AN_OK) fail("--drop-at");
@@ -233,8 +336,7 @@ static void freeze(const setup *s, an_trainer *trainer)
     }
 }
 
-static void change_loader(const setup *s, an_loader_config *c,
-                          const an_recipe_info *recipe)
+static void change_loader(const setup *s, an_loader_config *c)
 {
     static const char *const rules[] = {"deviation", "eigenvalue", NULL};
 
@@ -248,9 +350,6 @@ static void change_loader(const setup *s, an_loader_config *c,
         c->colour_rule = choice("--colour-rule", s->colour_rule, rules) - 1;
     if (given("--colour-divisor")) c->colour_divisor = (float)s->colour_divisor;
     if (given("--crop-group")) c->crop_group = (uint32_t)s->crop_group;
-    if (c->colour_epochs > 0)
-        c->colour_epochs =
-            (uint32_t)(c->colour_epochs * s->epochs / recipe->epochs) + !s->epochs;
     c->workers = (uint32_t)s->workers;
     c->seed = s->seed;
 }
@@ -262,8 +361,9 @@ an_trainer *setup_trainer(setup *s, an_model *model, an_loader_config *loader)
     an_trainer *trainer;
 
     an_trainer_config_init(&c, sizeof c);
-    if (an_recipe_apply(s->recipe, 0, NULL, &c, loader) != AN_OK) fail("--recipe");
     if (s->epochs == 0) s->epochs = recipe.epochs;
+    if (an_recipe_apply(s->recipe, (uint32_t)s->epochs, NULL, &c, loader) != AN_OK)
+        fail("--recipe");
     if (given("--batch")) c.batch = loader->batch = (uint32_t)s->batch;
     c.micro_batch = (uint32_t)s->micro_batch;
     if (given("--lr")) {
@@ -277,13 +377,15 @@ an_trainer *setup_trainer(setup *s, an_model *model, an_loader_config *loader)
     }
     if (given("--plateau")) c.plateau_drops = (uint32_t)s->plateau;
     c.seed = s->seed;
-    change_loader(s, loader, &recipe);
+    change_loader(s, loader);
     if (an_trainer_create(&trainer, model, &c) != AN_OK) fail("trainer");
-    if (s->drop_at != NULL)
-        set_drops(s, trainer, &c);
-    else if (!given("--plateau") &&
-             an_recipe_schedule(s->recipe, trainer, (uint32_t)s->epochs, c.rate) != AN_OK)
+    /* The recipe's rates of layers hold from the beginning, whatever becomes of its drops. */
+    if (an_recipe_schedule(s->recipe, trainer, (uint32_t)s->epochs, c.rate) != AN_OK)
         fail("--recipe");
+    if (s->drop_at != NULL)
+        set_drops(s, model, trainer);
+    else if (given("--plateau") && an_trainer_set_schedule(trainer, NULL, 0) != AN_OK)
+        fail("--plateau");
     freeze(s, trainer);
     return trainer;
 }

@@ -8,9 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The file: a line of text in 64 bytes, then the vectors, float32 as the machine has them. */
+/* The file: a line of text in 64 bytes, then the probe, then the vectors, float32 as the
+ * machine has them. */
 typedef struct vectors {
     float *values; /* [count][size] */
+    float *probe;  /* [size], of a made-up picture: tells which model and layer it was */
     size_t count, size;
 } vectors;
 
@@ -18,6 +20,11 @@ typedef struct vectors {
 void vectors_write(const vectors *v, const char *path);
 /* count: of the pack, which the file's must equal. */
 vectors vectors_read(const char *path, uint64_t count);
+
+void vectors_free(vectors *v);
+
+/* Whether `probe` is the file's, but for rounding. */
+int vectors_same_probe(const vectors *v, const float *probe);
 
 /* The `most` vectors nearest to `query` by Euclidean distance into `order`, nearest first;
  * number `except` is left out. */
