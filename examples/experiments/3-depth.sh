@@ -18,5 +18,5 @@ for seed in $seeds; do
 done
 go
 table
-plot depth.png --title "flowers17: a convolution less, a convolution more" --errors \
+plot depth.png "" --title "flowers17: a convolution less, a convolution more" --errors \
     --columns top1

@@ -1,10 +1,12 @@
 # What keeps the network from learning by heart: crops and mirrors, colour noise (paper, 4.1),
 # dropout (4.2: about twice the epochs), weight decay (5: it lowers the training error too).
-# Smaller: as 3-depth. Training error is that of the augmented pictures, dropout at work.
+# Smaller: as 3-depth. In the curves training error is that of the augmented pictures, dropout at
+# work; at the end also of the training pictures as they are (the centre), without dropout.
 . "$(dirname "$0")/lib.sh"
 
 pack "flowers17-$(choose 128 256)" flowers17 --side "$(choose 128 256)"
 common="--width $(choose 0.25 1) --image-size $(choose 112 224) --epochs 80 --drop-at 60,72"
+: >"$work/keep" # models, to evaluate
 for seed in $seeds; do
     # shellcheck disable=SC2086
     {
@@ -18,5 +20,16 @@ for seed in $seeds; do
 done
 go
 table
-plot regularisation.png --title "flowers17: augmentation, dropout, decay" --errors \
+# Both sets by the finished models: "name, error % in training, held out".
+for seed in $seeds; do
+    for name in all crops-mirrors no-augmentation no-dropout no-decay; do
+        for set in train val; do
+            "$bin/evaluate" "$out/packs/flowers17-$(choose 128 256)/$set" \
+                "$work/$name-$seed.safetensors" |
+                sed 's/.*top-1 \([0-9.]*\) %.*loss \([0-9.]*\)/\1 \2/'
+        done | awk -v name=$name '{ cell = cell sprintf(" %.1f %s", 100 - $1, $2) }
+            END { print name cell }'
+    done
+done | sort | tee "$work/ends.txt"
+plot regularisation.png "" --title "flowers17: augmentation, dropout, decay" --errors \
     --columns top1

@@ -22,5 +22,5 @@ for seed in $seeds; do
     "$bin/filters" --scale 5 --columns "$(choose 12 16)" "$work/two-towers-$seed.safetensors" \
         "$work/kernels-$seed.png" | tee "$work/kernels-$seed.txt"
 done
-plot towers.png --title "flowers17: two towers, half a net" --errors \
+plot towers.png "" --title "flowers17: two towers, half a net" --errors \
     --columns top1

@@ -6,7 +6,7 @@
 # of pictures per class (or, for CIFAR-10, its binary batches); OUT: gets packs, curves, tables
 # and pictures. A run that is cut goes on where it was when the same command is given again.
 # JOBS (the processors) runs at a time, one thread each. FULL=1: the size of the paper's
-# networks, for a machine with a GPU's patience. SEEDS (1 2 3).
+# networks, for a machine with a GPU's patience, in folders of their own. SEEDS (1 2 3).
 set -eu
 
 bin=$1/examples
@@ -18,6 +18,7 @@ full=${FULL:-0}
 here=$(cd "$(dirname "$0")" && pwd)
 experiment=$(basename "$0" .sh)
 work=$out/$experiment
+test "$full" = 0 || work=$out/full-$experiment
 mkdir -p "$work"
 queue=$work/queue
 : >"$queue"
@@ -29,7 +30,7 @@ choose() { if [ "$full" = 1 ]; then echo "$2"; else echo "$1"; fi; }
 pack() {
     name=$1 set=$2
     shift 2
-    if ! test -e "$out/packs/$name/train/index.safetensors"; then
+    if ! test -e "$out/packs/$name/val/index.safetensors"; then
         mkdir -p "$out/packs"
         "$bin/prepare" --val-split 0.2 "$@" "$pictures/$set" "$out/packs/$name"
     fi
@@ -49,12 +50,13 @@ go() {
     : >"$queue"
 }
 
-# plot PICTURE options: labels are the runs' names up to the last dash (the seed).
+# plot PICTURE RUNS options: of the runs whose names begin with RUNS; labels are the names up to
+# the last dash (the seed).
 plot() {
-    picture=$1
-    shift
+    picture=$1 which=$2
+    shift 2
     files=
-    for csv in "$work"/*.csv; do
+    for csv in "$work/$which"*.csv; do
         label=$(basename "$csv" .csv)
         files="$files ${label%-*}=$csv"
     done
@@ -64,19 +66,25 @@ plot() {
 
 # All curves in one file, a row for each run and epoch.
 curves() {
+    rm -f "$work/curves.txt"
     for csv in "$work"/*.csv; do
-        test "$csv" != "$work/curves.csv" || continue
-        test -s "$work/curves.csv" || sed -n '1s/^/run,/p' "$csv" >"$work/curves.csv"
-        tail -n +2 "$csv" | sed "s/^/$(basename "$csv" .csv),/"
-    done >>"$work/curves.csv"
+        test -s "$work/curves.txt" || sed -n '1s/^/run,/p' "$csv" >"$work/curves.txt"
+        tail -n +2 "$csv" | sed "s/^/$(basename "$csv" .csv),/" >>"$work/curves.txt"
+    done
 }
 
-# A row for each setting: mean and range over the seeds of what the last epoch reached.
+# A row for each setting: mean and range over the seeds of what the last epoch reached; runs
+# that diverged are counted, and no more.
 table() {
-    rm -f "$work/curves.csv"
-    for csv in "$work"/*.csv; do
-        label=$(basename "$csv" .csv)
-        tail -n 1 "$csv" | sed "s/^/${label%-*},/"
+    for finished in "$work"/*.done; do
+        name=$(basename "$finished" .done)
+        if test -e "$work/$name.diverged"; then
+            echo "${name%-*},diverged"
+        else
+            # The last row, with the seconds of all.
+            awk -F, -v OFS=, '{ all += $9; $9 = all; last = $0 } END { print last }' \
+                "$work/$name.csv" | sed "s/^/${name%-*},/"
+        fi
     done | awk -F, '
         function add(what, value,  key) {
             key = $1 SUBSEP what
@@ -86,22 +94,26 @@ table() {
             n[key]++
         }
         !($1 in seen) { seen[$1] = 1; order[++count] = $1 }
-        { add("train", 100 - 100 * $5); add("held", 100 - 100 * $7); add("loss", $4)
-          add("epochs", $2) }
+        { runs[$1]++ }
+        $2 == "diverged" { diverged[$1]++; next }
+        { add("train", 100 - 100 * $5); add("loss", $4)
+          if ($7 != "") add("held", 100 - 100 * $7)
+          add("epochs", $2); add("seconds", $10) }
         function cell(what,  key) {
             key = name SUBSEP what
+            if (!(key in n)) return "-"
             return sprintf("%.1f (%.1f to %.1f)", sum[key] / n[key], low[key], high[key])
         }
         END {
-            print "| setting | runs | epochs | training error % | held-out error % | training loss |"
-            print "|---|---|---|---|---|---|"
+            print "| setting | runs | epochs | seconds | training error % | held-out error % |" \
+                " training loss |"
+            print "|---|---|---|---|---|---|---|"
             for (i = 1; i <= count; i++) {
                 name = order[i]
-                key = name SUBSEP "loss"
-                printf "| %s | %d | %s | %s | %s | %.3f |\n", name, n[key], cell("epochs"),
-                    cell("train"), cell("held"), sum[key] / n[key]
+                lost = name in diverged ? ", " diverged[name] " diverged" : ""
+                printf "| %s | %d%s | %s | %s | %s | %s | %s |\n", name, runs[name], lost,
+                    cell("epochs"), cell("seconds"), cell("train"), cell("held"), cell("loss")
             }
         }' | tee "$work/table.md"
     curves
-    mv "$work/curves.csv" "$work/curves.txt" # plot takes every .csv for a run
 }
