@@ -39,11 +39,7 @@ uint64_t an__check_bytes(const void *bytes, size_t count)
 
 void an__index_free(an_index *index, an_context *ctx)
 {
-    uint32_t i;
-
-    for (i = 0; index->class_names != NULL && i < index->classes; i++)
-        an__free(ctx, index->class_names[i]);
-    an__free(ctx, index->class_names);
+    an__names_free(ctx, index->class_names, index->classes);
     an__free(ctx, index->part_bytes);
     an__free(ctx, index->records);
     an__free(ctx, index->sums.pixels);

@@ -400,6 +400,7 @@ an_status an__model_make(an_model **out, an_context *ctx, const an_model_config 
                          float *const *map, const an_mapping *mapping);
 /* A name of up to 255 bytes of UTF-8 in place of what *to has. */
 an_status an__name_copy(an_context *ctx, char **to, const char *name);
+void an__names_free(an_context *ctx, char **names, uint32_t count); /* null allowed */
 void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
 

@@ -41,9 +41,8 @@ static void model_free(an_model *model)
     for (i = 0; i < AN_MAX_TOWERS; i++)
         if (model->queue[i] != NULL)
             model->slots[i].backend->queue_close(model->queue[i]);
-    for (i = 0; model->class_names != NULL && i < model->plan->config.classes; i++)
-        an__free(ctx, model->class_names[i]);
-    an__free(ctx, model->class_names);
+    if (model->plan != NULL)
+        an__names_free(ctx, model->class_names, model->plan->config.classes);
     an__free(ctx, model->input.mean_image);
     an__free(ctx, model->plan);
     pthread_mutex_destroy(&model->lock);
@@ -276,6 +275,14 @@ an_status an__name_copy(an_context *ctx, char **to, const char *name)
     an__free(ctx, *to);
     *to = copy;
     return AN_OK;
+}
+
+void an__names_free(an_context *ctx, char **names, uint32_t count)
+{
+    uint32_t i;
+
+    for (i = 0; names != NULL && i < count; i++) an__free(ctx, names[i]);
+    an__free(ctx, names);
 }
 
 an_status an_model_set_class_name(an_model *model, uint32_t index, const char *name)

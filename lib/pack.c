@@ -261,14 +261,6 @@ static an_status set_input(const an_pack *pack, an_model *model,
     return status;
 }
 
-static void names_free(an_context *ctx, char **names, uint32_t count)
-{
-    uint32_t i;
-
-    for (i = 0; names != NULL && i < count; i++) an__free(ctx, names[i]);
-    an__free(ctx, names);
-}
-
 /* The pack's class names, with the model's where it has none; null: no memory. */
 static char **names_make(const an_pack *pack, const an_model *model)
 {
@@ -280,7 +272,7 @@ static char **names_make(const an_pack *pack, const an_model *model)
 
         if (name == NULL) name = model->class_names[i];
         if (name == NULL || an__name_copy(model->ctx, &names[i], name) == AN_OK) continue;
-        names_free(model->ctx, names, count);
+        an__names_free(model->ctx, names, count);
         return NULL;
     }
     return names;
@@ -326,6 +318,6 @@ an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t u
         model->class_names = names;
         names = before;
     }
-    names_free(model->ctx, names, pack->index.classes);
+    an__names_free(model->ctx, names, pack->index.classes);
     return status;
 }
