@@ -87,6 +87,22 @@ find "$work/shapes/train" -name '*.png' | sort | awk -F/ '{ print $0 "\t" $(NF -
     >"$work/list"
 $prepare --list "$work/list" / "$work/deep/er/listed" >/dev/null
 diff -r "$work/pack" "$work/deep/er/listed" || die "list differs"
+# Classes that are numbers.
+awk -F'\t' '!($2 in n) { n[$2] = 7 - k++ } { print $1 "\t" n[$2] }' "$work/list" >"$work/numbers"
+"$bin/prepare" --side 36 --list "$work/numbers" / "$work/numbered" >/dev/null
+"$bin/prepare" --side 36 --list "$work/list" / "$work/by-name" >/dev/null
+labels() { # of a pack, from its index, a number each
+    python3 -c 'import json, struct, sys
+f = open(sys.argv[1] + "/index.safetensors", "rb")
+head = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+start, end = head["label"]["data_offsets"]
+f.seek(start, 1)
+print(*struct.unpack("<%di" % ((end - start) // 4), f.read(end - start)))' "$1"
+}
+if command -v python3 >/dev/null; then
+    labels "$work/by-name" | tr ' ' '\n' | awk '{ print 7 - $1 }' >"$work/a"
+    labels "$work/numbered" | tr ' ' '\n' | cmp - "$work/a" || die "classes that are numbers"
+fi
 # Classes in another order: numbered alike on request, refused else.
 sort -r "$work/list" >"$work/reversed"
 "$bin/prepare" --side 36 --list "$work/reversed" / "$work/reversed-pack" >/dev/null

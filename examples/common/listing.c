@@ -200,6 +200,31 @@ static uint32_t class_of(listing *list, uint32_t *table, const char *name)
     return table[hash] - 1;
 }
 
+/* Where the classes are called 0, 1, 2 ..., these are their numbers. */
+static void number_as_named(listing *list)
+{
+    char **names = allocate(list->classes * sizeof *names);
+    uint32_t *to = allocate(list->classes * sizeof *to), i;
+
+    memset(names, 0, list->classes * sizeof *names);
+    for (i = 0; i < list->classes; i++) {
+        char *name = list->class_names[i], *end;
+        unsigned long number = strtoul(name, &end, 10);
+
+        if (*name < '0' || *name > '9' || *end != '\0' || number >= list->classes ||
+            names[number] != NULL)
+            break;
+        to[i] = (uint32_t)number;
+        names[number] = name;
+    }
+    if (i == list->classes) {
+        memcpy(list->class_names, names, list->classes * sizeof *names);
+        for (i = 0; i < list->count; i++) list->items[i].label = to[list->items[i].label];
+    }
+    free(names);
+    free(to);
+}
+
 void listing_file(listing *list, const char *path, const char *folder)
 {
     FILE *file = fopen(path, "r");
@@ -231,6 +256,7 @@ void listing_file(listing *list, const char *path, const char *folder)
     }
     fclose(file);
     if (list->count == 0) give_up("names no picture", path);
+    number_as_named(list);
     memset(seen, 0, list->classes * sizeof *seen);
     for (number = 0; number < list->count; number++)
         list->items[number].place = seen[list->items[number].label]++;

@@ -28,7 +28,8 @@ typedef struct listing {
  * their names; or with data_batch_1.bin ... data_batch_5.bin. Exits with 1 if it is neither. */
 void listing_folder(listing *list, const char *folder);
 /* A text file with a line for each picture: its path, from `folder` unless it begins with a
- * slash; a tab or the line's last space; its class, a name. Classes by first appearance. */
+ * slash; a tab or the line's last space; its class, a name. Classes by first appearance, unless
+ * they are called 0, 1, 2 ... */
 void listing_file(listing *list, const char *path, const char *folder);
 /* Numbers the classes as `names` are, of which there are `count`; exits with 1 if one of the
  * list's is not among them. */
