@@ -35,12 +35,12 @@ go
 for seed in $seeds; do
     # shellcheck disable=SC2086
     {
-        run "then-five-$seed" "$second" --recipe fine-tune --batch 16 --epochs 100 \
+        run "then-five-$seed" "$second" --recipe fine-tune --batch 16 --epochs 60 \
             --from "$work/pretrained-on-twelve-$seed.safetensors" --seed "$seed"
         run "five-from-nothing-$seed" "$second" $common --extra-conv --batch 16 \
-            --epochs 200 --drop-at 150,180 --seed "$seed"
-        run "five-from-nothing-no-sixth-$seed" "$second" $common --batch 16 --epochs 200 \
-            --drop-at 150,180 --seed "$seed"
+            --epochs 120 --drop-at 90,108 --seed "$seed"
+        run "five-from-nothing-no-sixth-$seed" "$second" $common --batch 16 --epochs 120 \
+            --drop-at 90,108 --seed "$seed"
     }
 done
 go
