@@ -26,7 +26,7 @@ echo "4. the held-out pictures: one view, ten views"
 "$bin/evaluate" --views 10 --confusion "$out/confusion.csv" "$out/pack/val" "$model"
 
 echo "5. pictures that it has never seen"
-"$bin/classify" --top 3 --sheet "$out/classified.png" "$model" "$out"/unseen/*-0.png
+"$bin/classify" --sheet "$out/classified.png" "$model" "$out"/unseen/*-0.png
 
 echo "6. what it finds alike"
 "$bin/similar" index "$model" "$out/pack/train" "$out/shapes.index"
