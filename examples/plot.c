@@ -122,6 +122,7 @@ static const struct {
      "train_loss"},
     {"top1", "top-1 accuracy: held out, and dashed in training",
      "top-1 error: held out, and dashed in training", "held_out_top1", "train_top1"},
+    {"train_loss", "training loss", NULL, "train_loss", NULL},
     {"train_top1", "training accuracy", "training error", "train_top1", NULL},
     {"held_out_top1", "held-out accuracy", "held-out error", "held_out_top1", NULL}};
 
