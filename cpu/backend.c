@@ -113,6 +113,7 @@ static an_status cpu_queue_open(an_queue **out, an_device *device, size_t scratc
     an_status status = AN_OK;
 
     if (queue == NULL) return AN_ERROR_MEMORY;
+    an__cpu_gemm_begin();
     queue->device = device;
     queue->scratch_bytes = scratch_bytes / host->threads;
     queue->scratch = NULL;

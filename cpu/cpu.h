@@ -40,6 +40,8 @@ typedef struct an_gemm {
     int ta, tb, add;
 } an_gemm;
 
+/* Before the first product on a queue: of each process, forked ones too. Any thread. */
+void an__cpu_gemm_begin(void);
 void an__cpu_gemm(const an_gemm *g);
 
 /* The operations, as an_backend has them. */

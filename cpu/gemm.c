@@ -5,10 +5,15 @@
  * threaded build of 0.3.21 a hundred callers at once do well and two hundred crash; contexts
  * may have more threads than that between them, so calls wait here for one of 48 places. A
  * build without threads does not even lock its table, and gets one place. The count belongs
- * to the process, like OpenBLAS's table.
+ * to the process, like OpenBLAS's table: a forked child begins its own, since a thread of the
+ * parent may have held the lock, or a place, that nobody will give back there.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <cblas.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include "cpu.h"
 
@@ -17,6 +22,29 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t freed = PTHREAD_COND_INITIALIZER;
 static int running;
+/* The process that the above are of; negative: it makes them ready. */
+static pid_t owner;
+
+void an__cpu_gemm_begin(void)
+{
+    static const pthread_mutex_t new_lock = PTHREAD_MUTEX_INITIALIZER;
+    static const pthread_cond_t new_freed = PTHREAD_COND_INITIALIZER;
+    pid_t self = getpid(), seen = __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
+
+    while (seen != self) {
+        if (seen == -self) {
+            sched_yield(); /* for the time of three assignments */
+            seen = __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
+        } else if (__atomic_compare_exchange_n(&owner, &seen, -self, 0, __ATOMIC_ACQ_REL,
+                                               __ATOMIC_ACQUIRE)) {
+            lock = new_lock;
+            freed = new_freed;
+            running = 0;
+            __atomic_store_n(&owner, self, __ATOMIC_RELEASE);
+            return;
+        }
+    }
+}
 
 static void enter(void)
 {

@@ -480,12 +480,10 @@ START_TEST(a_forked_child_gets_an_error)
     ck_assert_int_eq(an_trainer_create(&trainer, c.model, NULL), AN_OK);
     ck_assert_int_eq(an_infer(c.model, images, 1, p), AN_OK);
     ck_assert_int_eq(pthread_create(&thread, NULL, keep_busy, &c), 0);
-#ifdef __SANITIZE_ADDRESS__
-    /* A thread that starts holds locks of gcc's ASan, which a child would wait for in vain:
-     * by then all have done some work. */
+    /* In the midst of its products. (While a thread starts it holds locks of gcc's ASan, too,
+     * which a child would wait for in vain.) */
     while (__atomic_load_n(&rounds, __ATOMIC_RELAXED) < 50) sched_yield();
-#endif
-    for (i = 0; i < 5; i++) { /* while another thread holds locks, now and then */
+    for (i = 0; i < 10; i++) { /* while another thread holds locks, now and then */
         pid_t child = fork();
         int status;
 
