@@ -35,7 +35,8 @@ OPENBLAS    ?= $(if $(OPENBLAS_A),private,shared)
 OPENBLAS_A  ?= $(firstword $(wildcard \
                  /usr/lib/$(shell $(CC) -print-multiarch)/openblas-pthread/libopenblas.a))
 WRAPPED     := getenv exit raise puts fputs fwrite printf fprintf __printf_chk \
-               __fprintf_chk perror __assert_fail __register_atfork pthread_atfork
+               __fprintf_chk perror __assert_fail __register_atfork pthread_atfork \
+               pthread_mutex_lock
 BLAS_CFLAGS  = $(shell $(PKG_CONFIG) --cflags openblas)
 BLAS_PRIVATE = $(OPENBLAS_A) $(WRAPPED:%=-Wl,--wrap=%)
 BLAS_SHARED  = $(shell $(PKG_CONFIG) --libs openblas)
@@ -173,8 +174,9 @@ $(BUILD)/test/%.o: test/%.c | $(AFTER)
 	$(Q)$(CC) $(TESTC) -c $< -o $@
 
 # The suites reach into the library, so they link its objects, with the same OpenBLAS; of
-# the wrapped calls only getenv, as tests may print.
-TESTBLAS = $(if $(filter shared,$(OPENBLAS)),$(BLAS_SHARED),$(OPENBLAS_A) -Wl,--wrap=getenv)
+# the wrapped calls only those without which it would not work the same, as tests may print.
+TESTBLAS = $(if $(filter shared,$(OPENBLAS)),$(BLAS_SHARED),$(OPENBLAS_A) \
+             -Wl,--wrap=getenv,--wrap=pthread_mutex_lock)
 
 $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o
 	$(call say,LD,$@)

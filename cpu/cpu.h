@@ -40,6 +40,10 @@ typedef struct an_gemm {
     int ta, tb, add;
 } an_gemm;
 
+/* private_blas.c, where it is linked: frees the locks that OpenBLAS's threads held in the
+ * process that this one was forked from. */
+void an__blas_forked(void) __attribute__((weak));
+extern __thread int an__in_blas; /* the thread is in a product */
 /* Before the first product on a queue: of each process, forked ones too. Any thread. */
 void an__cpu_gemm_begin(void);
 void an__cpu_gemm(const an_gemm *g);

@@ -25,6 +25,8 @@ static int running;
 /* The process that the above are of; negative: it makes them ready. */
 static pid_t owner;
 
+__thread int an__in_blas;
+
 void an__cpu_gemm_begin(void)
 {
     static const pthread_mutex_t new_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -33,13 +35,14 @@ void an__cpu_gemm_begin(void)
 
     while (seen != self) {
         if (seen == -self) {
-            sched_yield(); /* for the time of three assignments */
+            sched_yield(); /* for the time of some assignments */
             seen = __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
         } else if (__atomic_compare_exchange_n(&owner, &seen, -self, 0, __ATOMIC_ACQ_REL,
                                                __ATOMIC_ACQUIRE)) {
             lock = new_lock;
             freed = new_freed;
             running = 0;
+            if (an__blas_forked != NULL) an__blas_forked();
             __atomic_store_n(&owner, self, __ATOMIC_RELEASE);
             return;
         }
@@ -67,6 +70,7 @@ static void leave(void)
 void an__cpu_gemm(const an_gemm *g)
 {
     enter();
+    an__in_blas = 1;
     /* One image through a dense layer: OpenBLAS's sgemm would first copy all the weights
      * into its own order, which costs more than the product. */
     if (g->m == 1 && g->tb && !g->ta && !g->add)
@@ -77,5 +81,6 @@ void an__cpu_gemm(const an_gemm *g)
                     g->tb ? CblasTrans : CblasNoTrans, (blasint)g->m, (blasint)g->n,
                     (blasint)g->k, 1, g->a, (blasint)g->lda, g->b, (blasint)g->ldb,
                     g->add ? 1.0f : 0.0f, g->c, (blasint)g->ldc);
+    an__in_blas = 0;
     leave();
 }

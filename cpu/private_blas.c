@@ -6,10 +6,13 @@
  * and its threads start before main(). This copy is to compute on the calling thread only -
  * the library has threads of its own - and to be as silent as the rest of the library. The
  * linker's --wrap sends the calls that would break that promise here; it applies to
- * libalexnet.so alone, whose own code uses none of them.
+ * libalexnet.so alone, whose own code uses none of them but pthread_mutex_lock().
  */
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
+
+#include "cpu.h"
 
 char *__real_getenv(const char *name);
 char *__wrap_getenv(const char *name);
@@ -25,6 +28,8 @@ int __wrap___fprintf_chk(void *file, int flag, const char *format, ...);
 int __wrap_printf(const char *format, ...);
 int __wrap_fprintf(void *file, const char *format, ...);
 void __wrap_perror(const char *text);
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __wrap___register_atfork(void (*prepare)(void), void (*parent)(void),
                              void (*child)(void), void *dso);
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void),
@@ -56,6 +61,35 @@ void __wrap___assert_fail(const char *text, const char *file, unsigned line,
     (void)line;
     (void)function;
     __builtin_trap();
+}
+
+/* The locks that a product takes: one, over the table of work buffers. */
+static pthread_mutex_t *taken[4];
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    size_t i;
+
+    for (i = 0; an__in_blas && i < sizeof taken / sizeof taken[0]; i++) {
+        pthread_mutex_t *none = NULL;
+
+        if (__atomic_load_n(&taken[i], __ATOMIC_RELAXED) == mutex ||
+            __atomic_compare_exchange_n(&taken[i], &none, mutex, 0, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED) ||
+            none == mutex)
+            break;
+    }
+    return __real_pthread_mutex_lock(mutex);
+}
+
+/* What they guard is at worst a buffer that stays marked as used. */
+void an__blas_forked(void)
+{
+    static const pthread_mutex_t new = PTHREAD_MUTEX_INITIALIZER;
+    size_t i;
+
+    for (i = 0; i < sizeof taken / sizeof taken[0] && taken[i] != NULL; i++)
+        *taken[i] = new;
 }
 
 /* Without threads there is nothing to stop before a fork. */
