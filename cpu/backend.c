@@ -140,6 +140,27 @@ static an_status cpu_copy(an_queue *queue, void *to, const void *from, size_t by
     return AN_OK;
 }
 
+/* The host's order is the device's. */
+static an_status cpu_put(an_queue *queue, const an_order *order, float *to, size_t first,
+                         const float *from, size_t count)
+{
+    (void)order;
+    return cpu_copy(queue, to + first, from, count * sizeof *to);
+}
+
+static an_status cpu_get(an_queue *queue, const an_order *order, float *to,
+                         const float *from, size_t first, size_t count)
+{
+    (void)order;
+    return cpu_copy(queue, to, from + first, count * sizeof *to);
+}
+
+static an_status cpu_begin_step(an_queue *queue, const an_step *step)
+{
+    queue->step = *step;
+    return AN_OK;
+}
+
 void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *arg)
 {
     const an_host *host = q->device->host;
@@ -237,12 +258,12 @@ static void check_item(uint32_t item, uint32_t worker, void *arg)
     if (sum != 0) __atomic_store_n(&c->found, 1, __ATOMIC_RELAXED);
 }
 
-static an_status cpu_all_finite(an_queue *q, size_t count, const float *x, int *finite)
+static an_status cpu_all_finite(an_queue *q, size_t count, const float *x, float *faults)
 {
     an_checking c = {x, count, 0};
 
     an__cpu_parallel(q, an__cpu_chunks(count), check_item, &c);
-    *finite = !c.found;
+    if (c.found) *faults = 1;
     return AN_OK;
 }
 
@@ -262,6 +283,8 @@ const an_backend an__cpu_backend = {
     cpu_sync,
     cpu_copy,
     cpu_copy,
+    cpu_put,
+    cpu_get,
     cpu_exchange,
     an__cpu_conv_scratch,
     an__cpu_conv_forward,
@@ -278,10 +301,16 @@ const an_backend an__cpu_backend = {
     an__cpu_lrn_within_backward,
     an__cpu_pool_forward,
     an__cpu_pool_backward,
+    cpu_begin_step,
     an__cpu_dropout,
     cpu_scale,
     an__cpu_softmax,
     an__cpu_softmax_loss,
     an__cpu_update,
     cpu_all_finite,
+    NULL, /* pictures: the library's own */
+    NULL,
+    NULL,
+    NULL,
+    NULL, /* recordings */
 };

@@ -18,6 +18,7 @@ struct an_queue {
     an_device *device;
     size_t scratch_bytes; /* of one worker */
     void *scratch;        /* [threads] of them, 64-byte aligned */
+    an_step step;
 };
 
 /* Runs body for each item on the host's threads. */
@@ -81,12 +82,12 @@ an_status an__cpu_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t bat
 an_status an__cpu_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
                                 const float *x, const float *dy, float *dx);
 an_status an__cpu_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
-                          uint64_t seed, uint64_t iteration, float *x);
+                          float *x);
 an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x);
 an_status an__cpu_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
                                const float *x, const int32_t *labels, float *dx, float *p,
                                double *loss);
-an_status an__cpu_update(an_queue *q, const an_update *u, size_t count, const float *g,
-                         float *v, float *w);
+an_status an__cpu_update(an_queue *q, uint32_t index, size_t count, const float *faults,
+                         const float *g, float *v, float *w);
 
 #endif

@@ -25,11 +25,12 @@ static void update_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-an_status an__cpu_update(an_queue *q, const an_update *u, size_t count, const float *g,
-                         float *v, float *w)
+an_status an__cpu_update(an_queue *q, uint32_t index, size_t count, const float *faults,
+                         const float *g, float *v, float *w)
 {
-    an_update_work d = {u, count, g, v, w};
+    an_update_work d = {&q->step.update[index], count, g, v, w};
 
+    if (*faults != 0 || d.u->rate == 0) return AN_OK;
     an__cpu_parallel(q, an__cpu_chunks(count), update_item, &d);
     return AN_OK;
 }

@@ -163,6 +163,8 @@ typedef struct an_context_config {
     void *log_user;
     uint32_t threads;  /* 0: the processors that the process may run on; else 1 to 256 */
     uint32_t reserved; /* 0 */
+    const char *cuda_plugin; /* path of alexnet-cuda.so, kept by no one; null: see
+                                  an_device_count(). Since 1.1 */
 } an_context_config;
 
 AN_API void an_context_config_init(an_context_config *config, size_t size);
@@ -247,6 +249,16 @@ typedef enum an_initialisation {
     AN_INIT_MAX_ = 0x7fffffff
 } an_initialisation;
 
+/* What the factors of a convolution's or dense layer's products may be rounded to. Sums are
+ * float32 always, as are the parameters and what lies between layers. A device without such
+ * products (the CPU) computes in float32 whatever is allowed. */
+typedef enum an_precision {
+    AN_PRECISION_FP32 = 0, /* not at all */
+    AN_PRECISION_TF32 = 1, /* 10 bits behind the point, to nearest */
+    AN_PRECISION_BF16 = 2, /* 7 bits, to nearest even */
+    AN_PRECISION_MAX_ = 0x7fffffff
+} an_precision;
+
 enum { AN_SWITCH_PRESET = 0, AN_SWITCH_ON = 1, AN_SWITCH_OFF = 2 };
 
 /* Zero, in any field but `arch`, means what the preset says. */
@@ -276,10 +288,12 @@ typedef struct an_model_config {
     uint32_t extra_conv;  /* 1: a sixth convolution over the last pooling, 3x3, as many
                                  maps and groups as the layer before (paper, 6.1) */
     uint32_t initialisation; /* an_initialisation */
-    uint32_t reserved;       /* 0 */
+    uint32_t precision;      /* an_precision, of the device's products; not a property of
+                                 the network: no checkpoint keeps it. Since 1.1; was 0 */
     uint64_t seed;           /* of the initialisation */
-    const char *devices;     /* null or "cpu"; with two towers also "cpu,cpu": one device
-                                 for each tower. Read during the call. */
+    const char *devices;     /* null or "cpu"; "cuda:0"; with two towers also two, as
+                                 "cuda:0,cuda:1": one device for each tower, which may be
+                                 the same one twice. Read during the call. */
 } an_model_config;
 
 AN_API void an_model_config_init(an_model_config *config, size_t size);
@@ -751,7 +765,10 @@ typedef struct an_load_config {
     uint32_t towers;     /* as in an_model_config */
     uint32_t copy; /* 0: the file is mapped and pages are read when first used: a file
                             that another program overwrites in place, instead of renaming,
-                            is then a danger (SIGBUS if it is cut short). 1: read at once */
+                            is then a danger (SIGBUS if it is cut short). 1: read at once;
+                            a device with memory of its own always does */
+    uint32_t precision; /* as in an_model_config; since 1.1 */
+    uint32_t reserved;  /* 0 */
 } an_load_config;
 
 AN_API void an_load_config_init(an_load_config *config, size_t size);

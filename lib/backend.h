@@ -6,7 +6,10 @@
  * An operation works on one tower's tensors, on that tower's device. It may run later than
  * the call: operations given to one queue run in order, and sync() waits for them. Pointers
  * named `x`, `y`, `w`, ... are device memory; for a backend with host_memory set that is the
- * host's own. Tensors are float32, NCHW, dense: x has batch * s->in_maps * ... numbers.
+ * host's own. Tensors are float32 and dense: x has batch * s->in_maps * ... numbers, image
+ * after image. Within an image a backend orders them as it likes: the host's order is maps,
+ * rows, columns (NCHW), and put() and get() translate. Only the halves of a joined tensor
+ * (`slabs` 2) lie one after the other everywhere, the lower tower's first.
  *
  * Every operation splits its work over outputs, never over a sum, so that the bits of a
  * result do not depend on the number of threads. test/ref.c says, slowly and in double
@@ -17,10 +20,11 @@
 
 #include "alexnet.h"
 
-#define AN_BACKEND_ABI 1u
+#define AN_BACKEND_ABI 2u
 
 typedef struct an_device an_device; /* the backend's own */
 typedef struct an_queue an_queue;   /* the backend's own: operations in order, scratch */
+typedef struct an_recording an_recording; /* the backend's own: operations to repeat */
 
 /* What the library offers its backends. */
 typedef struct an_host {
@@ -38,6 +42,13 @@ typedef struct an_host {
     an_status (*fail)(an_status status, const char *format, ...);
 } an_host;
 
+/* The host's order of a tensor's numbers: [rows][slabs][maps][pixels]. A weight's rows are
+ * its output maps, its pixels the kernel's places or, of a dense layer, those of its input. */
+typedef struct an_order {
+    size_t rows;
+    uint32_t slabs, maps, pixels; /* maps: of one slab */
+} an_order;
+
 typedef struct an_conv_shape {
     uint32_t in_maps, in_height, in_width;
     uint32_t out_maps, out_height, out_width;
@@ -45,10 +56,15 @@ typedef struct an_conv_shape {
     uint32_t pad;    /* zeros above and left of the image; below and right come as many as
                         out_height and out_width ask for */
     uint32_t groups; /* output maps of group g read the input maps of group g alone */
+    /* Of x and, between its output maps, of w: 1, or 2 for halves that an exchange has put
+     * side by side; groups is 1 then. own: the half that this tower computed. */
+    uint32_t slabs, own;
+    uint32_t precision; /* an_precision: what products may be rounded to */
 } an_conv_shape;
 
 typedef struct an_dense_shape {
     uint32_t inputs, outputs;
+    uint32_t slabs, own, precision; /* as above */
 } an_dense_shape;
 
 typedef struct an_pool_shape {
@@ -70,6 +86,7 @@ typedef struct an_lrn_shape {
 typedef struct an_dropout_shape {
     uint32_t units;        /* of this tensor, per image */
     uint32_t first, total; /* where they stand in the whole layer */
+    uint32_t pixels;       /* of a map: units are counted in the host's order */
     uint32_t layer;        /* stream of the generator */
     float rate;
     float scale; /* of what is kept: 1, or 1 / (1 - rate) */
@@ -78,6 +95,27 @@ typedef struct an_dropout_shape {
 typedef struct an_update {
     float rate, momentum, decay;
 } an_update;
+
+#define AN_MAX_UPDATES 20u
+
+/* What changes from step to step. */
+typedef struct an_step {
+    uint64_t seed, iteration;         /* of dropout */
+    uint64_t first;                   /* place in the step's batch of its first image */
+    an_update update[AN_MAX_UPDATES]; /* of parameter i; rate 0: it stays as it is */
+} an_step;
+
+/* How a picture's bytes become network input; the rows of a crop, R, G, B, are given. */
+typedef struct an_picture_shape {
+    uint32_t size, side; /* of the crop, and of the fitted picture and its mean image */
+    uint32_t bgr, mean_moves;
+    float mean[3], scale[3];
+} an_picture_shape;
+
+typedef struct an_view { /* of the fitted picture */
+    uint32_t x, y, mirror;
+    float colour[3], divisor; /* (pixel - mean + colour) / divisor */
+} an_view;
 
 typedef struct an_backend {
     uint32_t abi, size;
@@ -92,15 +130,25 @@ typedef struct an_backend {
     an_status (*alloc)(an_device *device, size_t bytes, void **out);
     void (*release)(an_device *device, void *memory);
 
-    /* Queues. scratch_bytes: the largest that any operation given to it says it needs. */
+    /* Queues. scratch_bytes: the largest that any operation given to it says it needs.
+     * upload, download, put and get may go on until sync(); what upload and put read may
+     * change once they have returned. */
     an_status (*queue_open)(an_queue **out, an_device *device, size_t scratch_bytes);
     void (*queue_close)(an_queue *queue);
     an_status (*sync)(an_queue *queue);
     an_status (*upload)(an_queue *queue, void *to, const void *from, size_t bytes);
     an_status (*download)(an_queue *queue, void *to, const void *from, size_t bytes);
+    /* Numbers first .. first + count - 1, in the host's order, of the tensor at `to` or
+     * `from`. */
+    an_status (*put)(an_queue *queue, const an_order *order, float *to, size_t first,
+                     const float *from, size_t count);
+    an_status (*get)(an_queue *queue, const an_order *order, float *to, const float *from,
+                     size_t first, size_t count);
 
     /* One tower's part of an exchange: images of `count` numbers, `to_pitch` and
-     * `from_pitch` apart, from one queue's device to another's. add: to += from. */
+     * `from_pitch` apart, from one queue's device to another's. add: to += from. It is an
+     * operation of to_queue, after those that from_queue has been given; the two may be
+     * one. Operations with slabs 2 that follow begin with the half that needs no waiting. */
     an_status (*exchange)(an_queue *to_queue, float *to, size_t to_pitch,
                           an_queue *from_queue, const float *from, size_t from_pitch,
                           size_t count, uint32_t batch, int add);
@@ -149,26 +197,44 @@ typedef struct an_backend {
     an_status (*pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
                                const float *x, const float *dy, float *dx);
 
+    /* What dropout and update read from now on. */
+    an_status (*begin_step)(an_queue *q, const an_step *step);
+
     /* In place, and the same for forward and backward: multiplies by 0 or s->scale. */
     an_status (*dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch,
-                         uint64_t seed, uint64_t iteration, float *x);
+                         float *x);
     an_status (*scale)(an_queue *q, size_t count, float factor, float *x);
 
     /* x: [batch][classes], becomes probabilities in place. */
     an_status (*softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x);
     /* loss[i] = -ln p[i][label[i]] from the logits x, in double; dx = (p - onehot) / batch,
-     * may be x; p = probabilities. labels, loss, p: host memory (p null:
-     * not wanted); done when the call returns. */
+     * may be x; p = probabilities. All are device memory. */
     an_status (*softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch,
                               const float *x, const int32_t *labels, float *dx, float *p,
                               double *loss);
 
-    /* v = momentum * v - decay * rate * w - rate * g; w = w + v */
-    an_status (*update)(an_queue *q, const an_update *u, size_t count, const float *g,
-                        float *v, float *w);
+    /* v = momentum * v - decay * rate * w - rate * g; w = w + v: as the step's update
+     * number `index` says; nothing if *faults is not 0. */
+    an_status (*update)(an_queue *q, uint32_t index, size_t count, const float *faults,
+                        const float *g, float *v, float *w);
 
-    /* *finite: host; 1 if no x is an infinity or a NaN. Done when the call returns. */
-    an_status (*all_finite)(an_queue *q, size_t count, const float *x, int *finite);
+    /* *faults = 1 if some x is an infinity or a NaN, else it stays as it is. Device memory. */
+    an_status (*all_finite)(an_queue *q, size_t count, const float *x, float *faults);
+
+    /* Null where the library prepares floats itself. Crops ([batch][size][size][3]) to
+     * network input; bytes, views (one an image) and mean ([3][side][side], or null) are
+     * device memory. */
+    an_status (*pictures)(an_queue *q, const an_picture_shape *s, uint32_t batch,
+                          const uint8_t *bytes, const an_view *views, const float *mean,
+                          float *x);
+
+    /* Null where there is nothing to gain. What these queues are given between record() and
+     * recorded() is kept, not done, and done at each replay(), in order with what else the
+     * queues are given. Only uploads, begin_step() and downloads must stay outside. */
+    an_status (*record)(an_queue *const *queues, uint32_t count);
+    an_status (*recorded)(an_queue *const *queues, uint32_t count, an_recording **out);
+    an_status (*replay)(an_recording *recording);
+    void (*recording_free)(an_recording *recording);
 } an_backend;
 
 extern const an_backend an__cpu_backend;

@@ -146,9 +146,8 @@ static an_status put_piece(const an_weights *w, const an_model *model, uint32_t 
         size_t to = first + count < end ? first + count : end;
 
         if (from >= to) continue;
-        AN_TRY(model->slots[t].backend->upload(
-            model->queue[t], w->part[index][t] + (from - begin), values + (from - first),
-            (to - from) * sizeof *values));
+        AN_TRY(an__weights_put_part(w, model, index, t, from - begin,
+                                    values + (from - first), to - from));
         AN_TRY(model->slots[t].backend->sync(model->queue[t]));
     }
     return AN_OK;
@@ -299,6 +298,7 @@ static an_status build_model(an_model **out, an_context *ctx, an_reading *source
                              const an_load_config *load, const json_t *metadata)
 {
     float *places[AN_MAX_PARAMS];
+    an_slot slots[AN_MAX_TOWERS];
     an_model_config config = plan->config;
     an_wanted wanted;
     an_model *model;
@@ -307,10 +307,13 @@ static an_status build_model(an_model **out, an_context *ctx, an_reading *source
     int in_place;
 
     config.devices = load->devices;
+    config.precision = load->precision;
     memset(&wanted, 0, sizeof wanted);
     AN_TRY(find_tensors(header, plan, "", wanted.tensors));
     AN_TRY(find_mean(header, &wanted));
-    in_place = !load->copy && usable_in_place(source, header, &wanted, plan->param_count);
+    AN_TRY(an__context_devices(ctx, load->devices, plan->towers, slots));
+    in_place = !load->copy && slots[0].backend->host_memory &&
+               usable_in_place(source, header, &wanted, plan->param_count);
     for (i = 0; in_place && i < plan->param_count; i++)
         places[i] = (float *)(void *)((char *)source->map.base + header->start +
                                       wanted.tensors[i]->begin);
@@ -380,11 +383,14 @@ static an_status load_model(an_model **out, an_context *ctx, an_reading *source,
     return status;
 }
 
+#define LEAST_CONFIG offsetof(an_load_config, precision) /* sizeof in 1.0 */
+
 static an_status load_config_read(an_load_config *config, const an_load_config *given)
 {
     an_load_config_init(config, sizeof *config);
     if (given != NULL)
-        AN_TRY(an__struct_read(config, given, sizeof *config, sizeof *config, "config"));
+        AN_TRY(an__struct_read(config, given, sizeof *config, LEAST_CONFIG, "config"));
+    AN_CHECK(config->reserved == 0, "config.reserved is %u: must be 0", config->reserved);
     AN_CHECK(config->towers <= AN_MAX_TOWERS, "config.towers is %u: must be 0, 1 or 2",
              config->towers);
     AN_CHECK(config->copy <= 1, "config.copy is %u: must be 0 or 1", config->copy);

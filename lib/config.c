@@ -182,7 +182,8 @@ an_status an__model_config_check(an_model_config *c)
     AN_CHECK(c->initialisation <= AN_INIT_HE,
              "config.initialisation is %u: not one of an_initialisation",
              c->initialisation);
-    AN_CHECK(c->reserved == 0, "config.reserved is %u: must be 0", c->reserved);
+    AN_CHECK(c->precision <= AN_PRECISION_BF16,
+             "config.precision is %u: not one of an_precision", c->precision);
     return AN_OK;
 }
 

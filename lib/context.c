@@ -12,6 +12,9 @@
 static const an_backend *const backends[] = {&an__cpu_backend};
 #define BACKEND_COUNT (sizeof backends / sizeof backends[0])
 
+/* sizeof in 1.0 */
+#define LEAST_CONFIG offsetof(an_context_config, cuda_plugin)
+
 /* --- the default allocator ----------------------------------------------------------- */
 
 static void *default_alloc(size_t bytes, void *user)
@@ -66,7 +69,7 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     AN_CHECK(out != NULL, "out is null");
     an_context_config_init(&config, sizeof config);
     if (given != NULL)
-        AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
+        AN_TRY(an__struct_read(&config, given, sizeof config, LEAST_CONFIG, "config"));
     AN_CHECK((config.alloc == NULL) == (config.release == NULL),
              "config.alloc and config.release: both or neither");
     AN_CHECK(config.threads <= 256, "config.threads is %u: must be 1 to 256, or 0",

@@ -4,7 +4,6 @@
  * Only EXCHANGE sees two towers; every other operation works on its own tower's device.
  */
 #define _POSIX_C_SOURCE 200809L
-#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -53,10 +52,28 @@ static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *
     return most;
 }
 
+/* Losses, scores and labels are one block. */
+static an_status allocate_outcome(an_exec *exec)
+{
+    const an_slot *slot = &exec->slots[0];
+    size_t row = exec->plan->config.classes * sizeof(float), bytes;
+
+    if (!an__multiply(row + sizeof(double) + sizeof(int32_t), exec->batch, &bytes))
+        return an__fail(AN_ERROR_ARGUMENT, "a batch of %u is too large to address",
+                        exec->batch);
+    AN_TRY(slot->backend->alloc(slot->device, bytes, &exec->outcome));
+    exec->device_losses = exec->outcome;
+    exec->device_scores = (float *)(void *)(exec->device_losses + exec->batch);
+    exec->labels = (int32_t *)(void *)((char *)exec->device_scores + exec->batch * row);
+    exec->scores = an__alloc(exec->ctx, exec->batch * row);
+    exec->losses = an__alloc(exec->ctx, exec->batch * sizeof *exec->losses);
+    return exec->scores != NULL && exec->losses != NULL ? AN_OK : AN_ERROR_MEMORY;
+}
+
 static an_status allocate(an_exec *exec)
 {
     const an_plan *plan = exec->plan;
-    size_t scores;
+    void *memory;
     uint32_t t;
 
     AN_TRY(an__layout_make(&exec->layout, plan, exec->batch, exec->training));
@@ -67,28 +84,24 @@ static an_status allocate(an_exec *exec)
             slot->backend->alloc(slot->device, exec->layout.bytes[t], &exec->arena[t]));
         AN_TRY(slot->backend->queue_open(&exec->queue[t], slot->device,
                                          scratch_bytes(plan, t, slot)));
+        AN_TRY(slot->backend->alloc(slot->device, 2 * sizeof(float), &memory));
+        exec->faults[t] = memory;
     }
-    if (!an__multiply((size_t)exec->batch * sizeof(float), plan->config.classes, &scores))
-        return an__fail(AN_ERROR_ARGUMENT, "a batch of %u is too large to address",
-                        exec->batch);
-    exec->scores = an__alloc(exec->ctx, scores);
-    exec->losses = an__alloc(exec->ctx, exec->batch * sizeof *exec->losses);
-    return exec->scores != NULL && exec->losses != NULL ? AN_OK : AN_ERROR_MEMORY;
+    return allocate_outcome(exec);
 }
 
-an_status an__exec_create(an_exec **out, an_context *ctx, const an_plan *plan,
-                          const an_slot slots[AN_MAX_TOWERS], uint32_t batch,
-                          int training)
+an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int training)
 {
-    an_exec *exec = an__alloc_zero(ctx, sizeof *exec);
+    an_exec *exec = an__alloc_zero(model->ctx, sizeof *exec);
     an_status status;
 
     if (exec == NULL) return AN_ERROR_MEMORY;
-    exec->ctx = ctx;
-    exec->plan = plan;
+    exec->ctx = model->ctx;
+    exec->plan = model->plan;
     exec->batch = batch;
     exec->training = training;
-    memcpy(exec->slots, slots, sizeof exec->slots);
+    exec->exchanged = &model->exchanged;
+    memcpy(exec->slots, model->slots, sizeof exec->slots);
     status = allocate(exec);
     if (status != AN_OK) {
         an__exec_destroy(exec);
@@ -98,39 +111,61 @@ an_status an__exec_create(an_exec **out, an_context *ctx, const an_plan *plan,
     return AN_OK;
 }
 
+static void release(const an_slot *slot, void *memory)
+{
+    if (memory != NULL) slot->backend->release(slot->device, memory);
+}
+
 void an__exec_destroy(an_exec *exec)
 {
     uint32_t t;
 
     if (exec == NULL) return;
+    for (t = 0; t < exec->plan->towers; t++)
+        if (exec->queue[t] != NULL) exec->slots[t].backend->sync(exec->queue[t]);
     for (t = 0; t < exec->plan->towers; t++) {
         const an_slot *slot = &exec->slots[t];
 
         if (exec->queue[t] != NULL) slot->backend->queue_close(exec->queue[t]);
-        if (exec->arena[t] != NULL) slot->backend->release(slot->device, exec->arena[t]);
+        release(slot, exec->arena[t]);
+        release(slot, exec->faults[t]);
+        release(slot, exec->device_crops[t]);
+        release(slot, exec->device_views[t]);
+        release(slot, exec->device_mean[t]);
     }
+    release(&exec->slots[0], exec->outcome);
     an__free(exec->ctx, exec->staging);
+    an__free(exec->ctx, exec->crops);
     an__free(exec->ctx, exec->scores);
     an__free(exec->ctx, exec->losses);
     an__free(exec->ctx, exec);
 }
 
-float *an__exec_staging(an_exec *exec)
+an_status an__exec_sync(an_exec *exec)
 {
-    const an_plan *plan = exec->plan;
+    uint32_t t;
 
-    if (exec->staging == NULL)
-        exec->staging = an__alloc(exec->ctx, plan->tensors[plan->input[0]].count *
-                                                 exec->batch * sizeof *exec->staging);
-    return exec->staging;
+    for (t = 0; t < exec->plan->towers; t++)
+        AN_TRY(exec->slots[t].backend->sync(exec->queue[t]));
+    return AN_OK;
 }
 
 /* --- exchange ------------------------------------------------------------------------- */
 
 /* The joined tensor holds tower 0's maps, then tower 1's, for each image. */
+static an_status send(an_exec *exec, uint32_t to_tower, float *to, size_t to_pitch,
+                      uint32_t from_tower, const float *from, size_t from_pitch,
+                      size_t count, uint32_t batch, int add)
+{
+    if (to_tower != from_tower)
+        __atomic_fetch_add(exec->exchanged, (uint64_t)count * batch, __ATOMIC_RELAXED);
+    return exec->slots[to_tower].backend->exchange(exec->queue[to_tower], to, to_pitch,
+                                                   exec->queue[from_tower], from,
+                                                   from_pitch, count, batch, add);
+}
+
 static an_status exchange_forward(an_exec *exec, const an_op *op, uint32_t batch)
 {
-    const an_backend *backend = exec->slots[op->tower].backend;
     const uint32_t half[2] = {op->in, op->other};
     size_t joined = exec->plan->tensors[op->out].count;
     int i;
@@ -139,9 +174,8 @@ static an_status exchange_forward(an_exec *exec, const an_op *op, uint32_t batch
         const an_tensor *from = &exec->plan->tensors[half[i]];
         float *to = value(exec, op->out) + from->tower * from->count;
 
-        AN_TRY(backend->exchange(exec->queue[op->tower], to, joined,
-                                 exec->queue[from->tower], value(exec, half[i]),
-                                 from->count, from->count, batch, 0));
+        AN_TRY(send(exec, op->tower, to, joined, from->tower, value(exec, half[i]),
+                    from->count, from->count, batch, 0));
     }
     return AN_OK;
 }
@@ -151,7 +185,6 @@ static an_status exchange_forward(an_exec *exec, const an_op *op, uint32_t batch
 static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batch,
                                    unsigned char *written)
 {
-    const an_backend *backend = exec->slots[op->tower].backend;
     const uint32_t half[2] = {op->in, op->other};
     size_t joined = exec->plan->tensors[op->out].count;
     int i;
@@ -160,9 +193,8 @@ static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batc
         const an_tensor *to = &exec->plan->tensors[half[i]];
         const float *from = gradient(exec, op->out) + to->tower * to->count;
 
-        AN_TRY(backend->exchange(exec->queue[to->tower], gradient(exec, half[i]),
-                                 to->count, exec->queue[op->tower], from, joined,
-                                 to->count, batch, written[half[i]]));
+        AN_TRY(send(exec, to->tower, gradient(exec, half[i]), to->count, op->tower, from,
+                    joined, to->count, batch, written[half[i]]));
         written[half[i]] = 1;
     }
     return AN_OK;
@@ -172,19 +204,16 @@ static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batc
 
 /* Training: 0 or u.dropout.scale; testing: the share that training keeps, if training did
  * not make up for it (paper, 4.2). */
-static an_status dropout(an_exec *exec, const an_op *op, uint32_t batch,
-                         const an_dropout_state *state, float *x)
+static an_status dropout(an_exec *exec, const an_op *op, uint32_t batch, int training,
+                         float *x)
 {
     const an_backend *backend = exec->slots[op->tower].backend;
     an_queue *queue = exec->queue[op->tower];
-    an_dropout_shape s = op->u.dropout;
+    const an_dropout_shape *s = &op->u.dropout;
 
-    if (state != NULL) {
-        s.first += state->first * s.total;
-        return backend->dropout(queue, &s, batch, state->seed, state->iteration, x);
-    }
-    if (s.scale != 1) return AN_OK;
-    return backend->scale(queue, (size_t)s.units * batch, 1 - s.rate, x);
+    if (training) return backend->dropout(queue, s, batch, x);
+    if (s->scale != 1) return AN_OK;
+    return backend->scale(queue, (size_t)s->units * batch, 1 - s->rate, x);
 }
 
 static an_status copy(an_exec *exec, uint32_t tower, float *to, const float *from,
@@ -200,7 +229,7 @@ static an_status copy(an_exec *exec, uint32_t tower, float *to, const float *fro
 /* --- passes --------------------------------------------------------------------------- */
 
 static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
-                            uint32_t batch, const an_dropout_state *state)
+                            uint32_t batch, int training)
 {
     const an_backend *b = exec->slots[op->tower].backend;
     an_queue *q = exec->queue[op->tower];
@@ -222,15 +251,14 @@ static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
     case AN_OP_POOL: return b->pool_forward(q, &op->u.pool, batch, x, y);
     case AN_OP_DROPOUT:
         AN_TRY(copy(exec, op->tower, y, x, count, batch));
-        return dropout(exec, op, batch, state, y);
+        return dropout(exec, op, batch, training, y);
     case AN_OP_EXCHANGE: return exchange_forward(exec, op, batch);
     }
     return an__fail(AN_ERROR_INTERNAL, "operation %d", (int)op->kind);
 }
 
 static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w,
-                             const an_weights *g, uint32_t batch,
-                             const an_dropout_state *state, unsigned char *written)
+                             const an_weights *g, uint32_t batch, unsigned char *written)
 {
     const an_backend *b = exec->slots[op->tower].backend;
     an_queue *q = exec->queue[op->tower];
@@ -244,15 +272,16 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
 
     switch (op->kind) {
     case AN_OP_CONV:
-        if (learns)
-            AN_TRY(b->conv_backward_weights(q, &op->u.conv, batch, x, dy, dw, db));
-        return first ? AN_OK /* nobody wants dx */
-                     : b->conv_backward_data(q, &op->u.conv, batch, weight, dy, dx);
+        /* dx before dw, so that what the other tower waits for is on its way early */
+        if (!first) /* else nobody wants it */
+            AN_TRY(b->conv_backward_data(q, &op->u.conv, batch, weight, dy, dx));
+        return !learns ? AN_OK
+                       : b->conv_backward_weights(q, &op->u.conv, batch, x, dy, dw, db);
     case AN_OP_DENSE:
-        if (learns)
-            AN_TRY(b->dense_backward_weights(q, &op->u.dense, batch, x, dy, dw, db));
-        return first ? AN_OK
-                     : b->dense_backward_data(q, &op->u.dense, batch, weight, dy, dx);
+        if (!first)
+            AN_TRY(b->dense_backward_data(q, &op->u.dense, batch, weight, dy, dx));
+        return !learns ? AN_OK
+                       : b->dense_backward_weights(q, &op->u.dense, batch, x, dy, dw, db);
     case AN_OP_ACTIVATION:
         return b->activation_backward(q, op->u.activation, count * batch, y, dy);
     case AN_OP_LRN: return b->lrn_backward(q, &op->u.lrn, batch, x, dy, dx);
@@ -260,25 +289,134 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
     case AN_OP_POOL: return b->pool_backward(q, &op->u.pool, batch, x, dy, dx);
     case AN_OP_DROPOUT:
         AN_TRY(copy(exec, op->tower, dx, dy, count, batch));
-        return dropout(exec, op, batch, state, dx);
+        return dropout(exec, op, batch, 1, dx);
     case AN_OP_EXCHANGE: return exchange_backward(exec, op, batch, written);
     }
     return an__fail(AN_ERROR_INTERNAL, "operation %d", (int)op->kind);
 }
 
-static an_status load_images(an_exec *exec, uint32_t batch, const float *images)
+/* --- what a pass reads ----------------------------------------------------------------- */
+
+static an_order order_of(const an_tensor *tensor, uint32_t batch)
+{
+    an_order order = {batch, tensor->slabs, tensor->maps / tensor->slabs,
+                      tensor->height * tensor->width};
+
+    return order;
+}
+
+an_status an__exec_get(an_exec *exec, uint32_t tensor, uint32_t image, float *to)
+{
+    const an_tensor *from = &exec->plan->tensors[tensor];
+    an_order order = order_of(from, exec->batch);
+
+    return exec->slots[from->tower].backend->get(exec->queue[from->tower], &order, to,
+                                                 value(exec, tensor), image * from->count,
+                                                 from->count);
+}
+
+static an_status load_crops(an_exec *exec, uint32_t tower, uint32_t batch,
+                            const an_feed *feed)
+{
+    const an_backend *backend = exec->slots[tower].backend;
+    an_queue *queue = exec->queue[tower];
+    an_picture_shape s = an__picture_shape(feed->input);
+    const float *mean = feed->input->mean_image;
+
+    AN_TRY(backend->upload(queue, exec->device_crops[tower], feed->crops,
+                           (size_t)batch * 3 * s.size * s.size));
+    AN_TRY(backend->upload(queue, exec->device_views[tower], feed->views,
+                           batch * sizeof *feed->views));
+    if (mean != NULL && exec->mean_version != feed->input->mean_version)
+        AN_TRY(backend->upload(queue, exec->device_mean[tower], mean,
+                               an__mean_count(feed->input) * sizeof *mean));
+    return backend->pictures(queue, &s, batch, exec->device_crops[tower],
+                             exec->device_views[tower],
+                             mean != NULL ? exec->device_mean[tower] : NULL,
+                             value(exec, exec->plan->input[tower]));
+}
+
+an_status an__exec_load(an_exec *exec, uint32_t batch, const an_feed *feed)
 {
     uint32_t t;
 
     for (t = 0; t < exec->plan->towers; t++) {
-        uint32_t input = exec->plan->input[t];
+        const an_tensor *input = &exec->plan->tensors[exec->plan->input[t]];
+        an_order order = order_of(input, batch);
 
-        AN_TRY(exec->slots[t].backend->upload(exec->queue[t], value(exec, input), images,
-                                              exec->plan->tensors[input].count * batch *
-                                                  sizeof *images));
+        if (feed->floats == NULL)
+            AN_TRY(load_crops(exec, t, batch, feed));
+        else
+            AN_TRY(exec->slots[t].backend->put(exec->queue[t], &order,
+                                               value(exec, exec->plan->input[t]), 0,
+                                               feed->floats, input->count * batch));
+    }
+    if (feed->floats == NULL) exec->mean_version = feed->input->mean_version;
+    return AN_OK;
+}
+
+static an_status device_staging(an_exec *exec, uint32_t tower, const an_input *input)
+{
+    const an_slot *slot = &exec->slots[tower];
+    const size_t bytes[3] = {(size_t)exec->batch * 3 * input->size * input->size,
+                             exec->batch * sizeof(an_view),
+                             an__mean_count(input) * sizeof(float)};
+    void *memory[3] = {NULL, NULL, NULL};
+    an_status status = AN_OK;
+    int i;
+
+    for (i = 0; i < 3 && status == AN_OK; i++)
+        status = slot->backend->alloc(slot->device, bytes[i], &memory[i]);
+    if (status != AN_OK) {
+        for (i = 0; i < 3; i++) release(slot, memory[i]);
+        return status;
+    }
+    release(slot, exec->device_crops[tower]);
+    release(slot, exec->device_views[tower]);
+    release(slot, exec->device_mean[tower]);
+    exec->device_crops[tower] = memory[0];
+    exec->device_views[tower] = memory[1];
+    exec->device_mean[tower] = memory[2];
+    return AN_OK;
+}
+
+an_status an__exec_staging(an_exec *exec, const an_input *input)
+{
+    size_t numbers = exec->plan->tensors[exec->plan->input[0]].count * exec->batch;
+    uint32_t t;
+
+    if (exec->slots[0].backend->pictures == NULL) {
+        if (exec->staging == NULL)
+            exec->staging = an__alloc(exec->ctx, numbers * sizeof *exec->staging);
+        return exec->staging != NULL ? AN_OK : AN_ERROR_MEMORY;
+    }
+    if (exec->crops == NULL) exec->crops = an__alloc(exec->ctx, numbers);
+    if (exec->crops == NULL) return AN_ERROR_MEMORY;
+    if (exec->staged_side == input->p.side) return AN_OK;
+    for (t = 0; t < exec->plan->towers; t++) AN_TRY(device_staging(exec, t, input));
+    exec->staged_side = input->p.side;
+    exec->mean_version = 0;
+    return AN_OK;
+}
+
+an_status an__exec_stage(an_exec *exec, const an_input *input, const an_image *pictures,
+                         uint32_t count, const an_view *views, an_feed *feed)
+{
+    AN_TRY(an__exec_staging(exec, input));
+    memset(feed, 0, sizeof *feed);
+    feed->views = views;
+    feed->input = input;
+    if (exec->staging != NULL) {
+        an__images_prepare(exec->ctx, input, pictures, count, views, exec->staging);
+        feed->floats = exec->staging;
+    } else {
+        an__images_crop(exec->ctx, input, pictures, count, views, exec->crops);
+        feed->crops = exec->crops;
     }
     return AN_OK;
 }
+
+/* --- passes, continued ------------------------------------------------------------------ */
 
 double an__seconds(void)
 {
@@ -293,11 +431,9 @@ double an__seconds(void)
 static an_status take_time(an_exec *exec, size_t slot, double *since)
 {
     double now;
-    uint32_t t;
 
     if (exec->seconds == NULL) return AN_OK;
-    for (t = 0; t < exec->plan->towers; t++)
-        AN_TRY(exec->slots[t].backend->sync(exec->queue[t]));
+    AN_TRY(an__exec_sync(exec));
     now = an__seconds();
     exec->seconds[slot] += now - *since;
     *since = now;
@@ -305,32 +441,29 @@ static an_status take_time(an_exec *exec, size_t slot, double *since)
 }
 
 an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
-                           const float *images, const an_dropout_state *dropout_state)
+                           int training)
 {
     double since = exec->seconds != NULL ? an__seconds() : 0;
     uint32_t i;
 
-    AN_TRY(load_images(exec, batch, images));
     for (i = 0; i < exec->plan->op_count; i++) {
-        AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, dropout_state));
+        AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, training));
         AN_TRY(take_time(exec, i, &since));
     }
     return AN_OK;
 }
 
 an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch,
-                              const float *images, uint32_t end)
+                              uint32_t end)
 {
     uint32_t i;
 
-    AN_TRY(load_images(exec, batch, images));
-    for (i = 0; i < end; i++)
-        AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, NULL));
+    for (i = 0; i < end; i++) AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, 0));
     return AN_OK;
 }
 
 an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
-                            uint32_t batch, const an_dropout_state *dropout_state)
+                            uint32_t batch)
 {
     double since = exec->seconds != NULL ? an__seconds() : 0;
     unsigned char written[AN_MAX_OPS] = {0};
@@ -342,35 +475,96 @@ an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights
         if (op->layer < exec->lowest ||
             (op->layer == exec->lowest && op->kind == AN_OP_EXCHANGE))
             continue; /* below it nothing learns */
-        AN_TRY(op_backward(exec, op, w, g, batch, dropout_state, written));
+        AN_TRY(op_backward(exec, op, w, g, batch, written));
         AN_TRY(take_time(exec, exec->plan->op_count + i, &since));
     }
     return AN_OK;
 }
 
+/* --- loss ------------------------------------------------------------------------------ */
+
+an_status an__exec_labels(an_exec *exec, uint32_t batch, const int32_t *labels)
+{
+    return exec->slots[0].backend->upload(exec->queue[0], exec->labels, labels,
+                                          batch * sizeof *labels);
+}
+
+an_status an__exec_loss(an_exec *exec, uint32_t batch)
+{
+    float *logits = value(exec, exec->plan->output);
+    float *slope = exec->training ? gradient(exec, exec->plan->output) : logits;
+
+    return exec->slots[0].backend->softmax_loss(
+        exec->queue[0], exec->plan->config.classes, batch, logits, exec->labels, slope,
+        exec->device_scores, exec->device_losses);
+}
+
+an_status an__exec_outcome(an_exec *exec, uint32_t batch)
+{
+    const an_backend *backend = exec->slots[0].backend;
+    an_queue *queue = exec->queue[0];
+
+    AN_TRY(backend->download(queue, exec->losses, exec->device_losses,
+                             batch * sizeof *exec->losses));
+    AN_TRY(backend->download(queue, exec->scores, exec->device_scores,
+                             (size_t)batch * exec->plan->config.classes *
+                                 sizeof *exec->scores));
+    return an__exec_sync(exec);
+}
+
 /* --- fault finding -------------------------------------------------------------------- */
 
-const char *an__exec_find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,
-                                    const float *images,
-                                    const an_dropout_state *dropout_state)
+an_status an__exec_finite(an_exec *exec, uint32_t tower, size_t count, const float *x,
+                          int *finite)
+{
+    const an_backend *backend = exec->slots[tower].backend;
+    float faults = 0;
+
+    AN_TRY(
+        backend->upload(exec->queue[tower], exec->faults[tower], &faults, sizeof faults));
+    AN_TRY(backend->all_finite(exec->queue[tower], count, x, exec->faults[tower]));
+    AN_TRY(backend->download(exec->queue[tower], &faults, exec->faults[tower],
+                             sizeof faults));
+    AN_TRY(backend->sync(exec->queue[tower]));
+    *finite = faults == 0;
+    return AN_OK;
+}
+
+static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,
+                                const an_feed *feed, int training, const char **where)
 {
     const an_plan *plan = exec->plan;
-    size_t numbers = plan->tensors[plan->input[0]].count * batch, i;
-    int finite = 1;
     uint32_t op;
+    int finite;
 
-    for (i = 0; i < numbers; i++)
-        if (!isfinite(images[i])) return "input";
-    if (load_images(exec, batch, images) != AN_OK) return NULL;
+    *where = plan->layers[plan->row.layers - 1].name;
+    AN_TRY(an__exec_load(exec, batch, feed));
+    AN_TRY(an__exec_finite(exec, 0, plan->tensors[plan->input[0]].count * batch,
+                           value(exec, plan->input[0]), &finite));
+    if (!finite) {
+        *where = "input";
+        return AN_OK;
+    }
     for (op = 0; op < plan->op_count; op++) {
         const an_op *o = &plan->ops[op];
-        const an_backend *b = exec->slots[o->tower].backend;
 
-        if (op_forward(exec, o, w, batch, dropout_state) != AN_OK ||
-            b->all_finite(exec->queue[o->tower], plan->tensors[o->out].count * batch,
-                          value(exec, o->out), &finite) != AN_OK)
-            return NULL;
-        if (!finite) return plan->layers[o->layer].name;
+        AN_TRY(op_forward(exec, o, w, batch, training));
+        AN_TRY(an__exec_finite(exec, o->tower, plan->tensors[o->out].count * batch,
+                               value(exec, o->out), &finite));
+        if (!finite) {
+            *where = plan->layers[o->layer].name;
+            return AN_OK;
+        }
     }
-    return NULL;
+    return AN_OK;
+}
+
+an_status an__exec_diverged(an_exec *exec, const an_weights *w, uint32_t batch,
+                            const an_feed *feed, int training)
+{
+    const char *where;
+
+    AN_TRY(find_nonfinite(exec, w, batch, feed, training, &where));
+    return an__fail(AN_ERROR_DIVERGED, "%s is the first layer whose output is not finite",
+                    where);
 }

@@ -49,7 +49,7 @@ static an_status exec_take(an_model *model, uint32_t batch, an_exec **out)
         return AN_OK;
     }
     an__exec_destroy(exec);
-    return an__exec_create(out, model->ctx, model->plan, model->slots, batch, 0);
+    return an__exec_create(out, model, batch, 0);
 }
 
 static void exec_give(an_model *model, an_exec *exec)
@@ -83,61 +83,41 @@ typedef struct an_work {
     const an_spot *spot;
 } an_work;
 
-static an_status diverged(an_exec *exec, const an_weights *w, uint32_t batch,
-                          const float *images, const an_dropout_state *dropout)
-{
-    const char *where = an__exec_find_nonfinite(exec, w, batch, images, dropout);
-
-    if (where == NULL) where = exec->plan->layers[exec->plan->row.layers - 1].name;
-    return an__fail(AN_ERROR_DIVERGED, "%s is the first layer whose output is not finite",
-                    where);
-}
-
-an_status an__forward_loss(an_exec *exec, const an_weights *w, uint32_t batch,
-                           const float *images, const int32_t *labels,
-                           const an_dropout_state *dropout)
-{
-    const an_plan *plan = exec->plan;
-    float *logits = an__exec_value(exec, plan->output);
-    float *gradient = exec->training ? an__exec_gradient(exec, plan->output) : logits;
-    uint32_t i;
-
-    AN_TRY(an__exec_forward(exec, w, batch, images, dropout));
-    AN_TRY(exec->slots[0].backend->softmax_loss(exec->queue[0], plan->config.classes,
-                                                batch, logits, labels, gradient,
-                                                exec->scores, exec->losses));
-    for (i = 0; i < batch; i++)
-        if (!isfinite(exec->losses[i])) return diverged(exec, w, batch, images, dropout);
-    return AN_OK;
-}
-
 static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
-                               const float *images, float *probabilities, int add)
+                               const an_feed *feed, float *probabilities, int add)
 {
     const an_backend *backend = exec->slots[0].backend;
     size_t numbers = (size_t)count * model->plan->config.classes, i;
     float *logits = an__exec_value(exec, exec->plan->output);
 
-    AN_TRY(an__exec_forward(exec, &model->weights, count, images, NULL));
+    AN_TRY(an__exec_load(exec, count, feed));
+    AN_TRY(an__exec_forward(exec, &model->weights, count, 0));
     AN_TRY(backend->softmax(exec->queue[0], model->plan->config.classes, count, logits));
     AN_TRY(backend->download(exec->queue[0], exec->scores, logits,
                              numbers * sizeof *exec->scores));
-    AN_TRY(backend->sync(exec->queue[0]));
+    AN_TRY(an__exec_sync(exec));
     for (i = 0; i < numbers; i++)
         if (!isfinite(exec->scores[i]))
-            return diverged(exec, &model->weights, count, images, NULL);
+            return an__exec_diverged(exec, &model->weights, count, feed, 0);
     for (i = 0; i < numbers; i++)
         probabilities[i] = add ? probabilities[i] + exec->scores[i] : exec->scores[i];
     return AN_OK;
 }
 
 static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
-                               const float *images, const int32_t *labels,
+                               const an_feed *feed, const int32_t *labels,
                                an_evaluation *sum)
 {
     uint32_t classes = model->plan->config.classes, i;
 
-    AN_TRY(an__forward_loss(exec, &model->weights, count, images, labels, NULL));
+    AN_TRY(an__exec_load(exec, count, feed));
+    AN_TRY(an__exec_labels(exec, count, labels));
+    AN_TRY(an__exec_forward(exec, &model->weights, count, 0));
+    AN_TRY(an__exec_loss(exec, count));
+    AN_TRY(an__exec_outcome(exec, count));
+    for (i = 0; i < count; i++)
+        if (!isfinite(exec->losses[i]))
+            return an__exec_diverged(exec, &model->weights, count, feed, 0);
     for (i = 0; i < count; i++) {
         const float *row = exec->scores + (size_t)i * classes;
 
@@ -151,37 +131,32 @@ static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
 
 /* The halves of two towers stand one after the other for each image. */
 static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count,
-                                  const float *images, const an_spot *spot, float *out)
+                                  const an_feed *feed, const an_spot *spot, float *out)
 {
     size_t part = model->plan->tensors[spot->tensor[0]].count,
            whole = part * spot->towers;
     uint32_t t, i;
 
-    AN_TRY(an__exec_forward_to(exec, &model->weights, count, images, spot->end));
-    for (t = 0; t < spot->towers; t++) {
-        const an_backend *backend = exec->slots[t].backend;
-        const float *from = an__exec_value(exec, spot->tensor[t]);
-
+    AN_TRY(an__exec_load(exec, count, feed));
+    AN_TRY(an__exec_forward_to(exec, &model->weights, count, spot->end));
+    for (t = 0; t < spot->towers; t++)
         for (i = 0; i < count; i++)
-            AN_TRY(backend->download(exec->queue[t], out + i * whole + t * part,
-                                     from + i * part, part * sizeof *out));
-        AN_TRY(backend->sync(exec->queue[t]));
-    }
-    return AN_OK;
+            AN_TRY(an__exec_get(exec, spot->tensor[t], i, out + i * whole + t * part));
+    return an__exec_sync(exec);
 }
 
 static an_status do_pass(an_model *model, an_exec *exec, const an_work *work,
-                         uint32_t first, uint32_t count, const float *images)
+                         uint32_t first, uint32_t count, const an_feed *feed)
 {
     size_t classes = model->plan->config.classes;
 
     if (work->spot != NULL)
-        return pass_activations(model, exec, count, images, work->spot,
+        return pass_activations(model, exec, count, feed, work->spot,
                                 work->activations + first * work->spot->numbers);
     if (work->probabilities != NULL)
-        return pass_classify(model, exec, count, images,
+        return pass_classify(model, exec, count, feed,
                              work->probabilities + first * classes, work->add);
-    return pass_evaluate(model, exec, count, images, work->labels + first,
+    return pass_evaluate(model, exec, count, feed, work->labels + first,
                          work->evaluation);
 }
 
@@ -189,27 +164,25 @@ static an_status passes(an_model *model, an_exec *exec, const an_work *work,
                         uint32_t count)
 {
     size_t image = model->plan->tensors[model->plan->input[0]].count;
-    uint32_t done, part;
+    uint32_t done, part, i;
 
     for (done = 0; done < count; done += part) {
-        const float *images = work->floats;
+        an_view views[AN_PASS];
+        an_feed feed;
 
         part = count - done < exec->batch ? count - done : exec->batch;
         if (work->pictures != NULL) {
             const char *from = (const char *)work->pictures + done * work->pictures->size;
-            an_view views[AN_PASS];
-            uint32_t i;
 
-            images = an__exec_staging(exec);
-            if (images == NULL) return AN_ERROR_MEMORY;
             for (i = 0; i < part; i++) views[i] = an__view(&model->input, work->view);
-            an__images_prepare(model->ctx, &model->input,
-                               (const an_image *)(const void *)from, part, views,
-                               exec->staging);
+            AN_TRY(an__exec_stage(exec, &model->input,
+                                  (const an_image *)(const void *)from, part, views,
+                                  &feed));
         } else {
-            images += done * image;
+            memset(&feed, 0, sizeof feed);
+            feed.floats = work->floats + done * image;
         }
-        AN_TRY(do_pass(model, exec, work, done, part, images));
+        AN_TRY(do_pass(model, exec, work, done, part, &feed));
     }
     return AN_OK;
 }

@@ -191,6 +191,7 @@ typedef struct an_tensor {
     uint32_t tower;
     uint32_t maps, height, width; /* per image */
     size_t count;                 /* their product */
+    uint32_t slabs;               /* 2: both towers' halves, joined by an exchange */
 } an_tensor;
 
 typedef struct an_param {
@@ -201,7 +202,8 @@ typedef struct an_param {
     size_t count;
     /* Tower t holds numbers first[t] .. first[t] + part[t] - 1 of the whole tensor. */
     size_t first[AN_MAX_TOWERS], part[AN_MAX_TOWERS];
-    uint32_t inputs; /* of one unit: fan-in */
+    uint32_t inputs;              /* of one unit: fan-in */
+    uint32_t slabs, maps, pixels; /* of a row, as in an_order; maps: of one slab */
 } an_param;
 
 typedef struct an_op {
@@ -257,73 +259,6 @@ an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch
 int an__op_needs_output(const an_op *op);
 int an__op_needs_input(const an_op *op);
 
-/* --- exec (exec.c): a plan with memory ------------------------------------------------ */
-
-typedef struct an_weights { /* parameters or something of their shape, on their devices */
-    float *part[AN_MAX_PARAMS][AN_MAX_TOWERS];
-} an_weights;
-
-typedef struct an_exec {
-    struct an_exec *next; /* idle ones of a model */
-    an_context *ctx;
-    const an_plan *plan;
-    an_slot slots[AN_MAX_TOWERS];
-    an_queue *queue[AN_MAX_TOWERS];
-    void *arena[AN_MAX_TOWERS];
-    an_layout layout;
-    uint32_t batch; /* planned for */
-    int training;
-    float *staging;  /* preprocessed images of one pass; made when first needed */
-    float *scores;   /* [batch][classes], host */
-    double *losses;  /* [batch] */
-    double *seconds; /* profiling: [2][op_count], forward and backward; null else */
-    /* Backward: layers whose weights' gradients are not wanted, and the first that is not
-     * such a one. */
-    unsigned char frozen[AN_MAX_LAYERS];
-    uint32_t lowest;
-} an_exec;
-
-an_status an__exec_create(an_exec **out, an_context *ctx, const an_plan *plan,
-                          const an_slot slots[AN_MAX_TOWERS], uint32_t batch,
-                          int training);
-void an__exec_destroy(an_exec *exec);
-float *an__exec_value(const an_exec *exec, uint32_t tensor);
-
-typedef struct an_dropout_state { /* null: testing */
-    uint64_t seed, iteration;
-    uint32_t first; /* place in the step's batch of the first image */
-} an_dropout_state;
-
-/* images: host. Leaves the logits in plan->output. */
-an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
-                           const float *images, const an_dropout_state *dropout);
-/* The operations below `end` alone, testing: their values are where they left them. */
-an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch,
-                              const float *images, uint32_t end);
-/* From the gradient of plan->output, in an__exec_gradient(), to all of `g`. */
-an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
-                            uint32_t batch, const an_dropout_state *dropout);
-float *an__exec_gradient(const an_exec *exec, uint32_t tensor);
-/* The name of the first layer whose output is not finite ("input", "conv1", ...), null if
- * none is. Runs the pass again, layer by layer, where its values were not kept. */
-const char *an__exec_find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,
-                                    const float *images, const an_dropout_state *dropout);
-
-/* The exec's staging buffer, made on first use; null: no memory. */
-float *an__exec_staging(an_exec *exec);
-double an__seconds(void); /* a clock that never goes back */
-
-/* --- weights (weights.c) -------------------------------------------------------------- */
-
-/* Zeroed memory for everything, freed by the second. */
-an_status an__weights_alloc(an_weights *w, const an_model *model);
-void an__weights_free(an_weights *w, const an_model *model);
-an_status an__weights_get(const an_weights *w, const an_model *model, uint32_t index,
-                          float *values);
-an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t index,
-                          const float *values);
-an_status an__weights_init(const an_weights *w, const an_model *model);
-
 /* --- pictures (fit.c, preprocess.c) --------------------------------------------------- */
 
 typedef struct an_axis {
@@ -345,14 +280,10 @@ void an__fitting_rows(const an_fitting *f, uint32_t x, uint32_t width, uint32_t 
 /* How pictures become a model's input. */
 typedef struct an_input {
     an_preprocessing p;
-    uint32_t size;     /* of a crop */
-    float *mean_image; /* [3][side][side], or null */
+    uint32_t size;         /* of a crop */
+    float *mean_image;     /* [3][side][side], or null */
+    uint64_t mean_version; /* another for every mean image of the process */
 } an_input;
-
-typedef struct an_view { /* of the fitted picture */
-    uint32_t x, y, mirror;
-    float colour[3], divisor; /* (pixel - mean + colour) / divisor */
-} an_view;
 
 an_view an__view(const an_input *input, uint32_t view);
 /* word: three random ones. */
@@ -362,6 +293,10 @@ an_status an__images_check(const an_image *images, uint32_t count);
 #define AN_INPUT_ROWS 8u /* of an image, at most, that one call below does */
 void an__input_rows(const an_input *input, const an_image *image, const an_view *view,
                     uint32_t first, uint32_t rows, float *out);
+/* Crops, [count][size][size][3], for what else is to be done on a device. */
+void an__images_crop(an_context *ctx, const an_input *input, const an_image *images,
+                     uint32_t count, const an_view *views, uint8_t *out);
+an_picture_shape an__picture_shape(const an_input *input);
 /* Images as network input, on the context's threads. views: one for each image. */
 void an__images_prepare(an_context *ctx, const an_input *input, const an_image *images,
                         uint32_t count, const an_view *views, float *out);
@@ -369,6 +304,114 @@ size_t an__mean_count(const an_input *input); /* numbers of its mean image */
 /* Preprocessing and mean image (null: none) in one step: on failure both are as before. */
 an_status an__model_set_input(an_model *model, const an_preprocessing *given,
                               const float *mean);
+
+struct an_model;
+
+/* --- exec (exec.c): a plan with memory ------------------------------------------------ */
+
+typedef struct an_weights { /* parameters or something of their shape, on their devices */
+    float *part[AN_MAX_PARAMS][AN_MAX_TOWERS];
+} an_weights;
+
+typedef struct an_exec {
+    struct an_exec *next; /* idle ones of a model */
+    an_context *ctx;
+    const an_plan *plan;
+    an_slot slots[AN_MAX_TOWERS];
+    an_queue *queue[AN_MAX_TOWERS];
+    void *arena[AN_MAX_TOWERS];
+    an_layout layout;
+    uint32_t batch; /* planned for */
+    int training;
+    /* On tower 0's device: what a loss is computed from and gives. */
+    void *outcome;
+    double *device_losses; /* [batch] */
+    float *device_scores;  /* [batch][classes] */
+    int32_t *labels;       /* [batch] */
+    /* [2] on each tower's device: 1 if a gradient of this tower, or of any, is not finite */
+    float *faults[AN_MAX_TOWERS];
+    /* Made when first needed: preprocessed images of one pass, on the host; or crops of
+     * pictures there and on each tower's device, with their views and the mean image. */
+    float *staging;
+    uint8_t *crops;
+    uint8_t *device_crops[AN_MAX_TOWERS];
+    an_view *device_views[AN_MAX_TOWERS];
+    float *device_mean[AN_MAX_TOWERS];
+    uint64_t mean_version; /* of device_mean */
+    uint32_t staged_side;  /* for whose mean image there is room */
+    float *scores;         /* [batch][classes], host */
+    double *losses;        /* [batch], host */
+    double *seconds;       /* profiling: [2][op_count], forward and backward; null else */
+    uint64_t *exchanged;   /* the model's count of numbers sent between towers */
+    /* Backward: layers whose weights' gradients are not wanted, and the first that is not
+     * such a one. */
+    unsigned char frozen[AN_MAX_LAYERS];
+    uint32_t lowest;
+} an_exec;
+
+an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int training);
+void an__exec_destroy(an_exec *exec);
+float *an__exec_value(const an_exec *exec, uint32_t tensor);
+
+/* What a pass reads, in host memory: floats, or pictures' crops with their views. */
+typedef struct an_feed {
+    const float *floats;
+    const uint8_t *crops;
+    const an_view *views;
+    const an_input *input; /* of the crops */
+} an_feed;
+
+/* To where a pass begins. */
+an_status an__exec_load(an_exec *exec, uint32_t batch, const an_feed *feed);
+/* From what is loaded: leaves the logits in plan->output. training: with dropout. */
+an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
+                           int training);
+/* The operations below `end` alone, testing: their values are where they left them. */
+an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch,
+                              uint32_t end);
+/* From the gradient of plan->output, in an__exec_gradient(), to all of `g`. */
+an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
+                            uint32_t batch);
+float *an__exec_gradient(const an_exec *exec, uint32_t tensor);
+/* Losses and scores, and the gradient of plan->output if exec is for training. */
+an_status an__exec_labels(an_exec *exec, uint32_t batch, const int32_t *labels);
+an_status an__exec_loss(an_exec *exec, uint32_t batch);
+/* Waits for all that was given to the queues; exec->scores and exec->losses are filled. */
+an_status an__exec_outcome(an_exec *exec, uint32_t batch);
+/* DIVERGED, naming the first layer whose output is not finite ("input", "conv1", ...).
+ * Runs the pass again, layer by layer. */
+an_status an__exec_diverged(an_exec *exec, const an_weights *w, uint32_t batch,
+                            const an_feed *feed, int training);
+an_status an__exec_sync(an_exec *exec);
+/* One image's numbers of a tensor in the host's order, there after the next sync. */
+an_status an__exec_get(an_exec *exec, uint32_t tensor, uint32_t image, float *to);
+/* Whether all of x, on the tower's device, are finite. Waits for it. */
+an_status an__exec_finite(an_exec *exec, uint32_t tower, size_t count, const float *x,
+                          int *finite);
+
+/* `count` pictures, each by its view, as what a pass reads; on the context's threads. */
+an_status an__exec_stage(an_exec *exec, const an_input *input, const an_image *pictures,
+                         uint32_t count, const an_view *views, an_feed *feed);
+/* Memory for that; a later call finds it made. */
+an_status an__exec_staging(an_exec *exec, const an_input *input);
+double an__seconds(void); /* a clock that never goes back */
+
+/* --- weights (weights.c) -------------------------------------------------------------- */
+
+/* Zeroed memory for everything, freed by the second. */
+an_status an__weights_alloc(an_weights *w, const an_model *model);
+void an__weights_free(an_weights *w, const an_model *model);
+an_status an__weights_get(const an_weights *w, const an_model *model, uint32_t index,
+                          float *values);
+an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t index,
+                          const float *values);
+/* Numbers first .. first + count - 1 of a tower's part, on the model's queue. */
+an_status an__weights_put_part(const an_weights *w, const an_model *model, uint32_t index,
+                               uint32_t tower, size_t first, const float *values,
+                               size_t count);
+an_status an__weights_get_part(const an_weights *w, const an_model *model, uint32_t index,
+                               uint32_t tower, size_t first, float *values, size_t count);
+an_status an__weights_init(const an_weights *w, const an_model *model);
 
 /* --- model (model.c) ------------------------------------------------------------------ */
 
@@ -387,6 +430,7 @@ struct an_model {
     an_input input;
     char **class_names; /* [classes]; null where none */
     an_trainer *trainer;
+    uint64_t exchanged;   /* atomic: numbers that towers have sent each other */
     pthread_mutex_t lock; /* guards refs, idle and trainer */
     uint32_t refs;
     an_exec *idle;
@@ -410,12 +454,6 @@ void an__model_release(an_model *model);
  * edge, the share of that place which falls to it. */
 double an__top(const float *row, uint32_t classes, int32_t label, uint32_t k);
 an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t classes);
-/* Forward and loss of one batch: exec->scores and exec->losses, and the gradient of
- * plan->output if exec is for training. DIVERGED: a loss is not finite. */
-an_status an__forward_loss(an_exec *exec, const an_weights *w, uint32_t batch,
-                           const float *images, const int32_t *labels,
-                           const an_dropout_state *dropout);
-
 /* --- trainer (trainer.c, schedule.c) -------------------------------------------------- */
 
 #define AN_MAX_CHANGES 64u
@@ -434,14 +472,23 @@ typedef struct an_progress {
     an_rate_change changes[AN_MAX_CHANGES];
 } an_progress;
 
+typedef struct an_recorded { /* what must be the same for a step to be repeated */
+    uint32_t count;
+    unsigned char frozen[AN_MAX_LAYERS];
+    uint64_t exchanged; /* numbers that it sends between towers */
+} an_recorded;
+
 struct an_trainer {
     an_model *model;
     an_trainer_config config; /* resolved; its rates are those in force */
     an_exec *exec;            /* for config.micro_batch images */
+    an_view *views;           /* [micro_batch] */
     an_weights velocity, gradient;
     an_weights piece; /* gradient of a micro-batch but the first; if there are several */
     an_progress at;
     int has_gradient;
+    an_recorded last;
+    an_recording *recording; /* of steps like `last`; null: not yet */
 };
 
 an_status an__trainer_check(const an_trainer *trainer); /* null, fork */

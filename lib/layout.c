@@ -25,6 +25,18 @@ static void live(an_block *block, int moment)
     if (moment > block->last) block->last = moment;
 }
 
+/* The operation of `tower` that reads what the exchange `op` has joined, or a like one: the
+ * first of that tower's behind it that is none itself. */
+static int reader(const an_plan *plan, uint32_t op, uint32_t tower)
+{
+    uint32_t i;
+
+    for (i = op + 1; i < plan->op_count; i++)
+        if (plan->ops[i].tower == tower && plan->ops[i].kind != AN_OP_EXCHANGE)
+            return (int)i;
+    return (int)op;
+}
+
 static void lives(const an_plan *plan, int training, an_block *value, an_block *gradient)
 {
     int n = (int)plan->op_count, i;
@@ -35,7 +47,9 @@ static void lives(const an_plan *plan, int training, an_block *value, an_block *
 
         live(&value[op->in], i);
         live(&value[op->out], i);
-        if (op->kind == AN_OP_EXCHANGE) live(&value[op->other], i);
+        /* A half may be on its way until its own tower reads the joined maps. */
+        if (op->kind == AN_OP_EXCHANGE)
+            live(&value[op->other], reader(plan, (uint32_t)i, 1 - op->tower));
         if (!training) continue;
         if (an__op_needs_input(op)) live(&value[op->in], back);
         if (an__op_needs_output(op)) live(&value[op->out], back);

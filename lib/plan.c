@@ -27,6 +27,7 @@ static uint32_t add_tensor(an_planner *p, uint32_t tower, uint32_t maps)
     tensor->height = p->height;
     tensor->width = p->width;
     tensor->count = (size_t)maps * p->height * p->width;
+    tensor->slabs = 1;
     return p->plan->tensor_count++;
 }
 
@@ -54,6 +55,7 @@ static void add_exchange(an_planner *p, uint32_t towers)
 
         op->other = halves[1 - t];
         op->out = p->now[t] = add_tensor(p, t, p->maps);
+        p->plan->tensors[op->out].slabs = 2;
         p->plan->exchange_floats += p->plan->tensors[op->other].count;
     }
     p->whole = 1;
@@ -96,7 +98,14 @@ static uint32_t add_param(an_planner *p, const char *suffix, uint32_t inputs, in
     param->shape[1] = param->shape[2] = param->shape[3] = 1;
     param->dims = 1;
     param->count = info->maps;
+    param->slabs = param->maps = param->pixels = 1;
     if (!param->is_bias) {
+        const an_tensor *in = &plan->tensors[p->now[0]];
+
+        param->slabs = in->slabs;
+        param->pixels =
+            info->is_conv ? info->kernel * info->kernel : in->height * in->width;
+        param->maps = inputs / param->pixels / param->slabs;
         param->dims = info->is_conv ? 4 : 2;
         param->shape[1] = info->is_conv ? info->in_maps / info->groups : inputs;
         if (info->is_conv) param->shape[2] = param->shape[3] = info->kernel;
@@ -153,6 +162,7 @@ static void emit_linear(an_planner *p, const an_layer_row *row, int last)
         info->in_maps / info->groups *
         (info->is_conv ? info->kernel * info->kernel : info->in_height * info->in_width);
 
+    if (row->groups == 1) add_exchange(p, towers);
     weight = add_param(p, "weight", inputs, last);
     bias = add_param(p, "bias", inputs, last);
     info->parameter_count = plan->params[weight].count + plan->params[bias].count;
@@ -161,7 +171,6 @@ static void emit_linear(an_planner *p, const an_layer_row *row, int last)
     plan->multiply_adds += info->multiply_adds;
     plan->units += (uint64_t)info->maps * info->height * info->width;
 
-    if (row->groups == 1) add_exchange(p, towers);
     p->maps = info->maps;
     p->height = info->height;
     p->width = info->width;
@@ -185,9 +194,15 @@ static void emit_linear(an_planner *p, const an_layer_row *row, int last)
             s->stride = info->stride;
             s->pad = info->pad_before;
             s->groups = info->groups > towers ? info->groups / towers : 1;
+            s->slabs = in->slabs;
+            s->own = t;
+            s->precision = plan->config.precision;
         } else {
             op->u.dense.inputs = (uint32_t)in->count;
             op->u.dense.outputs = info->maps / towers;
+            op->u.dense.slabs = in->slabs;
+            op->u.dense.own = t;
+            op->u.dense.precision = plan->config.precision;
         }
     }
     p->whole = towers == 1;
@@ -242,6 +257,7 @@ static void emit_dropout(an_planner *p, uint32_t tower, uint32_t towers)
     s->units = units;
     s->total = units * towers;
     s->first = units * tower;
+    s->pixels = plan->tensors[op->in].height * plan->tensors[op->in].width;
     s->layer = p->layer;
     s->rate = plan->config.dropout_rate;
     s->scale =

@@ -145,6 +145,51 @@ void an__images_prepare(an_context *ctx, const an_input *input, const an_image *
     an__pool_run(ctx->pool, count * p.bands, prepare_item, &p);
 }
 
+typedef struct an_cropping {
+    const an_input *input;
+    const an_image *images;
+    const an_view *views;
+    uint8_t *out;
+} an_cropping;
+
+static void crop_item(uint32_t index, uint32_t worker, void *arg)
+{
+    const an_cropping *c = arg;
+    uint32_t size = c->input->size;
+    const an_image *image = (const an_image *)(const void *)((const char *)c->images +
+                                                             index * c->images->size);
+    an_fitting fitting = an__fitting(image, c->input->p.side, c->input->p.fit);
+
+    (void)worker;
+    an__fitting_rows(&fitting, c->views[index].x, size, c->views[index].y, size,
+                     c->out + (size_t)index * 3 * size * size);
+}
+
+void an__images_crop(an_context *ctx, const an_input *input, const an_image *images,
+                     uint32_t count, const an_view *views, uint8_t *out)
+{
+    an_cropping c;
+
+    c.input = input;
+    c.images = images;
+    c.views = views;
+    c.out = out;
+    an__pool_run(ctx->pool, count, crop_item, &c);
+}
+
+an_picture_shape an__picture_shape(const an_input *input)
+{
+    an_picture_shape s;
+
+    s.size = input->size;
+    s.side = input->p.side;
+    s.bgr = input->p.bgr;
+    s.mean_moves = input->p.mean_moves;
+    memcpy(s.mean, input->p.mean, sizeof s.mean);
+    memcpy(s.scale, input->p.scale, sizeof s.scale);
+    return s;
+}
+
 an_status an_preprocess(const an_model *model, const an_image *image, uint32_t view,
                         float *out)
 {
@@ -253,6 +298,9 @@ static an_status mean_copy(float **copy, an_context *ctx, const float *mean, siz
 
 static void put_mean(an_model *model, float *mean)
 {
+    static uint64_t versions; /* atomic */
+
+    model->input.mean_version = __atomic_add_fetch(&versions, 1, __ATOMIC_RELAXED);
     an__free(model->ctx, model->input.mean_image);
     model->input.mean_image = mean;
 }

@@ -35,7 +35,7 @@ static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
     an_context *ctx = model->ctx;
     size_t numbers = plan->tensors[plan->input[0]].count * batch, i;
 
-    AN_TRY(an__exec_create(&p->exec, ctx, plan, model->slots, batch, training));
+    AN_TRY(an__exec_create(&p->exec, model, batch, training));
     if (training) {
         AN_TRY(an__weights_alloc(&p->weights, model));
         AN_TRY(an__weights_alloc(&p->velocity, model));
@@ -62,7 +62,6 @@ static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
 static an_status profile_update(an_profile *p, an_model *model)
 {
     const an_plan *plan = model->plan;
-    const an_update paper = {0.01f, 0.9f, 0.0005f};
     double since = an__seconds(), now;
     uint32_t i, t;
 
@@ -71,9 +70,9 @@ static an_status profile_update(an_profile *p, an_model *model)
             const an_backend *backend = model->slots[t].backend;
 
             if (plan->params[i].part[t] == 0) continue;
-            AN_TRY(backend->update(p->exec->queue[t], &paper, plan->params[i].part[t],
-                                   p->gradient.part[i][t], p->velocity.part[i][t],
-                                   p->weights.part[i][t]));
+            AN_TRY(backend->update(p->exec->queue[t], i, plan->params[i].part[t],
+                                   p->exec->faults[t], p->gradient.part[i][t],
+                                   p->velocity.part[i][t], p->weights.part[i][t]));
             AN_TRY(backend->sync(p->exec->queue[t]));
         }
         now = an__seconds();
@@ -83,19 +82,45 @@ static an_status profile_update(an_profile *p, an_model *model)
     return AN_OK;
 }
 
+/* What a training step begins with. */
+static an_status profile_begin(an_profile *p, an_model *model, uint32_t batch)
+{
+    static const float none[2] = {0, 0};
+    an_exec *exec = p->exec;
+    an_step step;
+    uint32_t i, t;
+
+    memset(&step, 0, sizeof step);
+    for (i = 0; i < AN_MAX_UPDATES; i++) {
+        step.update[i].rate = 0.01f; /* the paper, section 5 */
+        step.update[i].momentum = 0.9f;
+        step.update[i].decay = 0.0005f;
+    }
+    for (t = 0; t < model->plan->towers; t++) {
+        AN_TRY(exec->slots[t].backend->begin_step(exec->queue[t], &step));
+        AN_TRY(exec->slots[t].backend->upload(exec->queue[t], exec->faults[t], none,
+                                              sizeof none));
+    }
+    return an__exec_labels(exec, batch, p->labels);
+}
+
 static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
                               int training)
 {
-    const an_dropout_state dropout = {0, 0, 0};
     const an_plan *plan = model->plan;
+    an_feed feed;
 
     memset(p->exec->seconds, 0, 2 * plan->op_count * sizeof(double));
     memset(p->times, 0, plan->row.layers * sizeof *p->times);
-    if (!training)
-        return an__exec_forward(p->exec, &model->weights, batch, p->images, NULL);
-    AN_TRY(an__forward_loss(p->exec, &model->weights, batch, p->images, p->labels,
-                            &dropout));
-    AN_TRY(an__exec_backward(p->exec, &model->weights, &p->gradient, batch, &dropout));
+    memset(&feed, 0, sizeof feed);
+    feed.floats = p->images;
+    AN_TRY(an__exec_load(p->exec, batch, &feed));
+    if (training) AN_TRY(profile_begin(p, model, batch));
+    AN_TRY(an__exec_sync(p->exec));
+    AN_TRY(an__exec_forward(p->exec, &model->weights, batch, training));
+    if (!training) return AN_OK;
+    AN_TRY(an__exec_loss(p->exec, batch));
+    AN_TRY(an__exec_backward(p->exec, &model->weights, &p->gradient, batch));
     return profile_update(p, model);
 }
 

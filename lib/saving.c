@@ -57,21 +57,21 @@ static an_status write_mean(const an_input *input, an_write_fn write, void *user
 }
 
 static an_status write_weights(const an_weights *w, const an_model *model,
-                               an_write_fn write, void *user, char *piece)
+                               an_write_fn write, void *user, float *piece)
 {
     const an_plan *plan = model->plan;
     uint32_t i, t;
 
     for (i = 0; i < plan->param_count; i++)
         for (t = 0; t < plan->towers; t++) {
-            size_t bytes = plan->params[i].part[t] * sizeof(float), done, part;
+            const size_t most = AN_PIECE / sizeof(float);
+            size_t numbers = plan->params[i].part[t], done, part;
 
-            for (done = 0; done < bytes; done += part) {
-                part = bytes - done < AN_PIECE ? bytes - done : AN_PIECE;
-                AN_TRY(model->slots[t].backend->download(
-                    model->queue[t], piece, (const char *)w->part[i][t] + done, part));
+            for (done = 0; done < numbers; done += part) {
+                part = numbers - done < most ? numbers - done : most;
+                AN_TRY(an__weights_get_part(w, model, i, t, done, piece, part));
                 AN_TRY(model->slots[t].backend->sync(model->queue[t]));
-                if (write(piece, part, user) != 0) return AN_ERROR_IO;
+                if (write(piece, part * sizeof *piece, user) != 0) return AN_ERROR_IO;
             }
         }
     return AN_OK;
@@ -88,7 +88,7 @@ static an_status write_checkpoint(an_write_fn write, void *user, const void *arg
     const an_saving *s = arg;
     an_context *ctx = s->model->ctx;
     json_t *header = header_make(s->model, s->trainer);
-    char *piece;
+    float *piece;
     an_status status;
 
     if (header == NULL) return an__fail(AN_ERROR_MEMORY, "no memory for the header");

@@ -15,10 +15,13 @@ static void trainer_free(an_trainer *trainer)
 {
     an_model *model = trainer->model;
 
+    if (trainer->recording != NULL)
+        model->slots[0].backend->recording_free(trainer->recording);
     an__exec_destroy(trainer->exec);
     an__weights_free(&trainer->velocity, model);
     an__weights_free(&trainer->gradient, model);
     an__weights_free(&trainer->piece, model);
+    an__free(model->ctx, trainer->views);
     an__free(model->ctx, trainer);
 }
 
@@ -26,14 +29,16 @@ static an_status trainer_fill(an_trainer *trainer)
 {
     an_model *model = trainer->model;
 
-    AN_TRY(an__exec_create(&trainer->exec, model->ctx, model->plan, model->slots,
-                           trainer->config.micro_batch, 1));
+    AN_TRY(an__exec_create(&trainer->exec, model, trainer->config.micro_batch, 1));
+    trainer->views =
+        an__alloc(model->ctx, trainer->config.micro_batch * sizeof *trainer->views);
+    if (trainer->views == NULL) return AN_ERROR_MEMORY;
     AN_TRY(an__weights_alloc(&trainer->velocity, model));
     AN_TRY(an__weights_alloc(&trainer->gradient, model));
     if (trainer->config.micro_batch < trainer->config.batch)
         AN_TRY(an__weights_alloc(&trainer->piece, model));
     /* Here rather than when first needed: a step allocates nothing. */
-    return an__exec_staging(trainer->exec) != NULL ? AN_OK : AN_ERROR_MEMORY;
+    return an__exec_staging(trainer->exec, &model->input);
 }
 
 static void resolve(an_trainer_config *config, const an_arch_row *row)
@@ -104,25 +109,45 @@ void an_trainer_destroy(an_trainer *trainer)
     an__model_release(model);
 }
 
-/* --- step ----------------------------------------------------------------------------- */
+/* --- what a step is made of -------------------------------------------------------------- */
 
-static an_status gradients_check(const an_trainer *trainer)
+/* Sets the faults of a tower's gradients, and of both towers', where some are not finite. */
+static an_status check_gradients(const an_trainer *trainer)
 {
     const an_model *model = trainer->model;
     const an_plan *plan = model->plan;
+    const an_exec *exec = trainer->exec;
+    const an_backend *backend = model->slots[0].backend;
     uint32_t i, t;
 
-    /* From the loss down, as they were computed: the first is where it began. */
+    for (i = 0; i < plan->param_count; i++)
+        for (t = 0; t < plan->towers; t++)
+            if (plan->params[i].part[t] > 0 && !exec->frozen[plan->params[i].layer])
+                AN_TRY(backend->all_finite(exec->queue[t], plan->params[i].part[t],
+                                           trainer->gradient.part[i][t],
+                                           exec->faults[t]));
+    for (t = 0; t < plan->towers; t++)
+        for (i = 0; i < plan->towers; i++)
+            AN_TRY(backend->exchange(exec->queue[t], exec->faults[t] + 1, 1,
+                                     exec->queue[i], exec->faults[i], 1, 1, 1, i > 0));
+    return AN_OK;
+}
+
+/* Which gradient it was: from the loss down, as they were computed, the first is where it
+ * began. */
+static an_status gradient_fault(const an_trainer *trainer)
+{
+    const an_plan *plan = trainer->model->plan;
+    uint32_t i, t;
+    int finite;
+
     for (i = plan->param_count; i-- > 0;)
         for (t = 0; t < plan->towers; t++) {
-            int finite = 1;
-
             if (plan->params[i].part[t] == 0 ||
                 trainer->exec->frozen[plan->params[i].layer])
                 continue;
-            AN_TRY(model->slots[t].backend->all_finite(
-                trainer->exec->queue[t], plan->params[i].part[t],
-                trainer->gradient.part[i][t], &finite));
+            AN_TRY(an__exec_finite(trainer->exec, t, plan->params[i].part[t],
+                                   trainer->gradient.part[i][t], &finite));
             if (!finite)
                 return an__fail(
                     AN_ERROR_DIVERGED,
@@ -130,43 +155,51 @@ static an_status gradients_check(const an_trainer *trainer)
                     "(%s) is not finite",
                     plan->layers[plan->params[i].layer].name, plan->params[i].name);
         }
-    return AN_OK;
+    return an__fail(AN_ERROR_DIVERGED, "the loss's gradient is not finite");
 }
 
-static an_status update(const an_model *model, an_queue *const queue[AN_MAX_TOWERS],
-                        uint32_t index, const an_update *u, const an_weights *gradient,
-                        const an_weights *velocity)
-{
-    const an_param *param = &model->plan->params[index];
-    uint32_t t;
-
-    for (t = 0; t < model->plan->towers; t++)
-        if (param->part[t] > 0)
-            AN_TRY(model->slots[t].backend->update(
-                queue[t], u, param->part[t], gradient->part[index][t],
-                velocity->part[index][t], model->weights.part[index][t]));
-    return AN_OK;
-}
-
-/* A rate of 0 leaves the parameter as it is, as in the original: no decay, and its velocity
+/* A rate of 0 leaves a parameter as it is, as in the original: no decay, and its velocity
  * waits. */
 static an_status update_all(const an_trainer *trainer)
 {
+    const an_model *model = trainer->model;
+    const an_exec *exec = trainer->exec;
+    uint32_t i, t;
+
+    for (i = 0; i < model->plan->param_count; i++)
+        for (t = 0; t < model->plan->towers; t++)
+            if (model->plan->params[i].part[t] > 0 &&
+                !exec->frozen[model->plan->params[i].layer])
+                AN_TRY(model->slots[t].backend->update(
+                    exec->queue[t], i, model->plan->params[i].part[t],
+                    exec->faults[t] + 1, trainer->gradient.part[i][t],
+                    trainer->velocity.part[i][t], model->weights.part[i][t]));
+    return AN_OK;
+}
+
+/* What the queues have to know of a step, of its images from `first` on. */
+static an_status begin(const an_trainer *trainer, uint32_t first)
+{
     const an_trainer_config *c = &trainer->config;
     const an_plan *plan = trainer->model->plan;
-    uint32_t i;
+    an_exec *exec = trainer->exec;
+    an_step step;
+    uint32_t i, t;
 
+    memset(&step, 0, sizeof step);
+    step.seed = c->seed;
+    step.iteration = trainer->at.iteration;
+    step.first = first;
     for (i = 0; i < plan->param_count; i++) {
-        an_update u;
+        an_update *u = &step.update[i];
 
-        u.rate =
+        u->rate =
             an__trainer_rate(trainer, plan->params[i].layer, plan->params[i].is_bias);
-        u.decay = plan->params[i].is_bias ? c->bias_decay : c->weight_decay;
-        u.momentum = c->momentum;
-        if (u.rate == 0) continue;
-        AN_TRY(update(trainer->model, trainer->exec->queue, i, &u, &trainer->gradient,
-                      &trainer->velocity));
+        u->decay = plan->params[i].is_bias ? c->bias_decay : c->weight_decay;
+        u->momentum = c->momentum;
     }
+    for (t = 0; t < plan->towers; t++)
+        AN_TRY(exec->slots[t].backend->begin_step(exec->queue[t], &step));
     return AN_OK;
 }
 
@@ -195,42 +228,38 @@ static uint32_t note_loss(an_trainer *trainer, double loss)
     return flat;
 }
 
-/* What a step was given: preprocessed images or pictures, with labels. */
+/* What a step was given: preprocessed images, crops or pictures, with labels. */
 typedef struct an_given {
-    const float *floats;
+    an_feed feed; /* null floats and crops: pictures */
     const an_image *pictures;
     const int32_t *labels;
     uint32_t count;
 } an_given;
 
-#define VIEWS 256u /* on the stack at a time */
-
-/* Pictures first .. first + count - 1 of a step, cropped and mirrored. */
-static const float *stage(const an_trainer *trainer, const an_image *pictures,
-                          uint32_t first, uint32_t count)
+/* Images first .. first + count - 1 of a step; pictures are cropped and mirrored. */
+static an_status stage(an_trainer *trainer, const an_given *given, uint32_t first,
+                       uint32_t count, an_feed *feed)
 {
     const an_model *model = trainer->model;
     size_t numbers = model->plan->tensors[model->plan->input[0]].count;
-    float *staging = trainer->exec->staging;
-    an_view views[VIEWS];
-    uint32_t done, part, i;
+    uint32_t word[4], i;
 
-    for (done = 0; done < count; done += part) {
-        const char *from = (const char *)pictures + (first + done) * pictures->size;
-
-        part = count - done < VIEWS ? count - done : VIEWS;
-        for (i = 0; i < part; i++) {
-            uint32_t word[4];
-
-            an__random4(trainer->config.seed, AN_STREAM_VIEW, trainer->at.iteration,
-                        first + done + i, word);
-            views[i] = an__view_random(&model->input, trainer->config.augment, word);
-        }
-        an__images_prepare(model->ctx, &model->input,
-                           (const an_image *)(const void *)from, part, views,
-                           staging + done * numbers);
+    *feed = given->feed;
+    if (feed->floats != NULL) feed->floats += first * numbers;
+    if (feed->crops != NULL) {
+        feed->crops += first * numbers;
+        feed->views += first;
     }
-    return staging;
+    if (given->pictures == NULL) return AN_OK;
+    for (i = 0; i < count; i++) {
+        an__random4(trainer->config.seed, AN_STREAM_VIEW, trainer->at.iteration,
+                    first + i, word);
+        trainer->views[i] = an__view_random(&model->input, trainer->config.augment, word);
+    }
+    return an__exec_stage(trainer->exec, &model->input,
+                          (const an_image *)(const void *)((const char *)given->pictures +
+                                                           first * given->pictures->size),
+                          count, trainer->views, feed);
 }
 
 /* gradient += piece */
@@ -252,32 +281,68 @@ static an_status add_piece(const an_trainer *trainer)
     return AN_OK;
 }
 
-/* Forward and backward of a step's images first .. first + count - 1. */
-static an_status do_piece(an_trainer *trainer, const an_given *given, uint32_t first,
-                          uint32_t count)
+/* Forward and backward of `count` loaded images of a step of `of`, the first of them its
+ * image `first`. */
+static an_status do_piece(an_trainer *trainer, uint32_t first, uint32_t count,
+                          uint32_t of)
 {
     an_model *model = trainer->model;
     an_exec *exec = trainer->exec;
-    size_t numbers = model->plan->tensors[model->plan->input[0]].count;
-    uint32_t classes = model->plan->config.classes;
-    const float *images;
-    an_dropout_state dropout;
 
-    dropout.seed = trainer->config.seed;
-    dropout.iteration = trainer->at.iteration;
-    dropout.first = first;
-    images = given->floats != NULL ? given->floats + first * numbers
-                                   : stage(trainer, given->pictures, first, count);
-    AN_TRY(an__forward_loss(exec, &model->weights, count, images, given->labels + first,
-                            &dropout));
-    if (count < given->count) /* the mean is over all pieces */
-        AN_TRY(exec->slots[0].backend->scale(
-            exec->queue[0], (size_t)count * classes, (float)count / (float)given->count,
-            an__exec_gradient(exec, model->plan->output)));
+    const an_backend *backend = exec->slots[0].backend;
+    float *slope = an__exec_gradient(exec, model->plan->output);
+    size_t numbers = (size_t)count * model->plan->config.classes;
+
+    AN_TRY(an__exec_forward(exec, &model->weights, count, 1));
+    AN_TRY(an__exec_loss(exec, count));
+    AN_TRY(backend->all_finite(exec->queue[0], numbers, slope, exec->faults[0]));
+    if (count < of) /* the mean is over all pieces */
+        AN_TRY(backend->scale(exec->queue[0], numbers, (float)count / (float)of, slope));
     AN_TRY(an__exec_backward(exec, &model->weights,
-                             first == 0 ? &trainer->gradient : &trainer->piece, count,
-                             &dropout));
+                             first == 0 ? &trainer->gradient : &trainer->piece, count));
     return first == 0 ? AN_OK : add_piece(trainer);
+}
+
+static an_status do_whole(an_trainer *trainer, uint32_t count)
+{
+    AN_TRY(do_piece(trainer, 0, count, count));
+    AN_TRY(check_gradients(trainer));
+    return update_all(trainer);
+}
+
+/* A whole step is recorded when it comes a second time: the first one may have had memory
+ * to make. */
+static an_status run_whole(an_trainer *trainer, uint32_t count)
+{
+    const an_exec *exec = trainer->exec;
+    const an_backend *backend = exec->slots[0].backend;
+    an_recorded *last = &trainer->last;
+    an_status status, ended;
+    uint64_t before;
+
+    if (backend->record == NULL) return do_whole(trainer, count);
+    if (last->count != count || memcmp(last->frozen, exec->frozen, sizeof last->frozen)) {
+        if (trainer->recording != NULL) backend->recording_free(trainer->recording);
+        trainer->recording = NULL;
+        last->count = count;
+        memcpy(last->frozen, exec->frozen, sizeof last->frozen);
+        return do_whole(trainer, count);
+    }
+    if (trainer->recording == NULL) {
+        before = *exec->exchanged;
+        AN_TRY(backend->record(exec->queue, trainer->model->plan->towers));
+        status = do_whole(trainer, count);
+        ended = backend->recorded(exec->queue, trainer->model->plan->towers,
+                                  &trainer->recording);
+        last->exchanged = *exec->exchanged - before;
+        if (status != AN_OK || ended != AN_OK) {
+            last->count = 0;
+            return status != AN_OK ? status : ended;
+        }
+        return backend->replay(trainer->recording);
+    }
+    __atomic_fetch_add(exec->exchanged, last->exchanged, __ATOMIC_RELAXED);
+    return backend->replay(trainer->recording);
 }
 
 static void note_frozen(an_trainer *trainer)
@@ -292,10 +357,82 @@ static void note_frozen(an_trainer *trainer)
     }
 }
 
+/* Losses and ranks of a piece, which has been done when this returns. */
+static an_status count_piece(an_trainer *trainer, const an_given *given,
+                             const an_feed *feed, uint32_t first, uint32_t count,
+                             an_step_stats *stats)
+{
+    an_exec *exec = trainer->exec;
+    uint32_t classes = exec->plan->config.classes, i;
+
+    AN_TRY(an__exec_outcome(exec, count));
+    for (i = 0; i < count; i++)
+        if (!isfinite(exec->losses[i]))
+            return an__exec_diverged(exec, &trainer->model->weights, count, feed, 1);
+    for (i = 0; i < count; i++) {
+        const float *row = exec->scores + (size_t)i * classes;
+
+        stats->loss += exec->losses[i] / given->count;
+        stats->top1 += an__top(row, classes, given->labels[first + i], 1);
+        stats->top5 += an__top(row, classes, given->labels[first + i], 5);
+    }
+    return AN_OK;
+}
+
+/* The step's faults: done when the pieces are, for a step that is whole. */
+static an_status faults_begin(an_trainer *trainer)
+{
+    static const float none[2] = {0, 0};
+    an_exec *exec = trainer->exec;
+    uint32_t t;
+
+    for (t = 0; t < exec->plan->towers; t++)
+        AN_TRY(exec->slots[t].backend->upload(exec->queue[t], exec->faults[t], none,
+                                              sizeof none));
+    return AN_OK;
+}
+
+static an_status faults_end(an_trainer *trainer, const float *faults)
+{
+    AN_TRY(an__exec_sync(trainer->exec));
+    return *faults == 0 ? AN_OK : gradient_fault(trainer);
+}
+
+static an_status do_step(an_trainer *trainer, const an_given *given, an_step_stats *stats)
+{
+    an_exec *exec = trainer->exec;
+    const an_backend *backend = exec->slots[0].backend;
+    int whole = given->count <= exec->batch;
+    uint32_t done, part;
+    float faults = 0;
+
+    AN_TRY(faults_begin(trainer));
+    for (done = 0; done < given->count; done += part) {
+        an_feed feed;
+
+        part = given->count - done < exec->batch ? given->count - done : exec->batch;
+        AN_TRY(stage(trainer, given, done, part, &feed));
+        AN_TRY(an__exec_load(exec, part, &feed));
+        AN_TRY(an__exec_labels(exec, part, given->labels + done));
+        AN_TRY(begin(trainer, done));
+        AN_TRY(whole ? run_whole(trainer, part)
+                     : do_piece(trainer, done, part, given->count));
+        if (whole)
+            AN_TRY(backend->download(exec->queue[0], &faults, exec->faults[0] + 1,
+                                     sizeof faults));
+        AN_TRY(count_piece(trainer, given, &feed, done, part, stats));
+    }
+    if (!whole) {
+        AN_TRY(check_gradients(trainer));
+        AN_TRY(update_all(trainer));
+        AN_TRY(backend->download(exec->queue[0], &faults, exec->faults[0] + 1,
+                                 sizeof faults));
+    }
+    return faults_end(trainer, &faults);
+}
+
 static an_status step(an_trainer *trainer, const an_given *given, an_step_stats *out)
 {
-    const an_exec *exec = trainer->exec;
-    uint32_t classes = trainer->model->plan->config.classes, done, part, i;
     an_step_stats stats;
 
     an_step_stats_init(&stats, sizeof stats);
@@ -304,19 +441,7 @@ static an_status step(an_trainer *trainer, const an_given *given, an_step_stats 
     stats.loss = stats.top1 = stats.top5 = 0;
     note_frozen(trainer);
     trainer->has_gradient = 0;
-    for (done = 0; done < given->count; done += part) {
-        part = given->count - done < exec->batch ? given->count - done : exec->batch;
-        AN_TRY(do_piece(trainer, given, done, part));
-        for (i = 0; i < part; i++) {
-            const float *row = exec->scores + (size_t)i * classes;
-
-            stats.loss += exec->losses[i] / given->count;
-            stats.top1 += an__top(row, classes, given->labels[done + i], 1);
-            stats.top5 += an__top(row, classes, given->labels[done + i], 5);
-        }
-    }
-    AN_TRY(gradients_check(trainer));
-    AN_TRY(update_all(trainer));
+    AN_TRY(do_step(trainer, given, &stats));
     trainer->has_gradient = 1;
     trainer->at.iteration++;
     trainer->at.epoch_steps++;
@@ -330,7 +455,9 @@ static an_status step(an_trainer *trainer, const an_given *given, an_step_stats 
 static an_status given_check(const an_trainer *trainer, const an_given *given)
 {
     AN_TRY(an__trainer_check(trainer));
-    AN_CHECK(given->floats != NULL || given->pictures != NULL, "images is null");
+    AN_CHECK(given->feed.floats != NULL || given->feed.crops != NULL ||
+                 given->pictures != NULL,
+             "images is null");
     AN_CHECK(given->count >= 1 && given->count <= trainer->config.batch,
              "count is %u: must be 1 to config.batch, %u", given->count,
              trainer->config.batch);
@@ -341,7 +468,7 @@ static an_status given_check(const an_trainer *trainer, const an_given *given)
 an_status an_train_step(an_trainer *trainer, const float *images, const int32_t *labels,
                         uint32_t count, an_step_stats *stats)
 {
-    an_given given = {images, NULL, labels, count};
+    an_given given = {{images, NULL, NULL, NULL}, NULL, labels, count};
 
     AN_TRY(given_check(trainer, &given));
     return step(trainer, &given, stats);
@@ -351,7 +478,7 @@ an_status an_train_step_images(an_trainer *trainer, const an_image *images,
                                const int32_t *labels, uint32_t count,
                                an_step_stats *stats)
 {
-    an_given given = {NULL, images, labels, count};
+    an_given given = {{NULL, NULL, NULL, NULL}, images, labels, count};
 
     AN_TRY(given_check(trainer, &given));
     AN_TRY(an__images_check(images, count));

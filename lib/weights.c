@@ -49,6 +49,33 @@ an_status an__weights_alloc(an_weights *w, const an_model *model)
     return status;
 }
 
+static an_order order_of(const an_param *param, uint32_t tower)
+{
+    size_t row = (size_t)param->slabs * param->maps * param->pixels;
+    an_order order = {param->part[tower] / row, param->slabs, param->maps, param->pixels};
+
+    return order;
+}
+
+an_status an__weights_put_part(const an_weights *w, const an_model *model, uint32_t index,
+                               uint32_t tower, size_t first, const float *values,
+                               size_t count)
+{
+    an_order order = order_of(&model->plan->params[index], tower);
+
+    return model->slots[tower].backend->put(model->queue[tower], &order,
+                                            w->part[index][tower], first, values, count);
+}
+
+an_status an__weights_get_part(const an_weights *w, const an_model *model, uint32_t index,
+                               uint32_t tower, size_t first, float *values, size_t count)
+{
+    an_order order = order_of(&model->plan->params[index], tower);
+
+    return model->slots[tower].backend->get(model->queue[tower], &order, values,
+                                            w->part[index][tower], first, count);
+}
+
 an_status an__weights_get(const an_weights *w, const an_model *model, uint32_t index,
                           float *values)
 {
@@ -59,8 +86,8 @@ an_status an__weights_get(const an_weights *w, const an_model *model, uint32_t i
         const an_backend *backend = model->slots[t].backend;
 
         if (param->part[t] == 0) continue;
-        AN_TRY(backend->download(model->queue[t], values + param->first[t],
-                                 w->part[index][t], param->part[t] * sizeof(float)));
+        AN_TRY(an__weights_get_part(w, model, index, t, 0, values + param->first[t],
+                                    param->part[t]));
         AN_TRY(backend->sync(model->queue[t]));
     }
     return AN_OK;
@@ -76,8 +103,8 @@ an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t i
         const an_backend *backend = model->slots[t].backend;
 
         if (param->part[t] == 0) continue;
-        AN_TRY(backend->upload(model->queue[t], w->part[index][t],
-                               values + param->first[t], param->part[t] * sizeof(float)));
+        AN_TRY(an__weights_put_part(w, model, index, t, 0, values + param->first[t],
+                                    param->part[t]));
         AN_TRY(backend->sync(model->queue[t]));
     }
     return AN_OK;

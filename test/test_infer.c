@@ -309,14 +309,23 @@ static void check_linear(an_model *net, uint32_t index, const float *input,
     bd = widened(b, bp->count);
     x = widened(input, inputs * batch);
     if (info->is_conv) {
-        an_conv_shape s = {info->in_maps, info->in_height, info->in_width,
-                           info->maps,    info->height,    info->width,
-                           info->kernel,  info->stride,    info->pad_before,
-                           info->groups};
+        an_conv_shape s = {info->in_maps,
+                           info->in_height,
+                           info->in_width,
+                           info->maps,
+                           info->height,
+                           info->width,
+                           info->kernel,
+                           info->stride,
+                           info->pad_before,
+                           info->groups,
+                           1,
+                           0,
+                           0};
 
         ref_conv_forward(&s, batch, x, wd, bd, y);
     } else {
-        an_dense_shape s = {(uint32_t)inputs, info->maps};
+        an_dense_shape s = {(uint32_t)inputs, info->maps, 1, 0, 0};
 
         ref_dense_forward(&s, batch, x, wd, bd, y);
     }

@@ -25,6 +25,7 @@ FROZEN(an_context_config, log, 32);
 FROZEN(an_context_config, log_user, 40);
 FROZEN(an_context_config, threads, 48);
 FROZEN(an_context_config, reserved, 52);
+FROZEN(an_context_config, cuda_plugin, 56);
 LEAST(an_context_config, 56);
 
 FROZEN(an_device_info, size, 0);
@@ -52,7 +53,7 @@ FROZEN(an_model_config, towers, 52);
 FROZEN(an_model_config, remove_conv, 56);
 FROZEN(an_model_config, extra_conv, 60);
 FROZEN(an_model_config, initialisation, 64);
-FROZEN(an_model_config, reserved, 68);
+FROZEN(an_model_config, precision, 68);
 FROZEN(an_model_config, seed, 72);
 FROZEN(an_model_config, devices, 80);
 LEAST(an_model_config, 88);
@@ -166,6 +167,8 @@ FROZEN(an_load_config, size, 0);
 FROZEN(an_load_config, devices, 8);
 FROZEN(an_load_config, towers, 16);
 FROZEN(an_load_config, copy, 20);
+FROZEN(an_load_config, precision, 24);
+FROZEN(an_load_config, reserved, 28);
 LEAST(an_load_config, 24);
 
 FROZEN(an_rate_change, size, 0);

@@ -50,8 +50,10 @@ static void close_rig(rig *r)
     an_context_destroy(r->ctx);
 }
 
-/* An array in double and in the device's float, with the same values. */
+/* An array in double and in the device's float, with the same values: in the host's order
+ * and in the device's. */
 typedef struct both {
+    an_order order;
     size_t count;
     double *ref;
     float *device;
@@ -65,9 +67,18 @@ static float noise(void)
     return (float)(noise_state >> 8) / 8388608.0f - 1;
 }
 
-static both make(const rig *r, size_t count, float scale)
+static void put_values(const rig *r, const both *a, const float *values)
 {
-    both a = {count, malloc(count * sizeof(double)), NULL};
+    ck_assert_int_eq(r->b->put(r->queue, &a->order, a->device, 0, values, a->count),
+                     AN_OK);
+    ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
+}
+
+static both make_slabs(const rig *r, size_t rows, uint32_t slabs, uint32_t maps,
+                       uint32_t pixels, float scale)
+{
+    size_t count = rows * slabs * maps * pixels;
+    both a = {{rows, slabs, maps, pixels}, count, malloc(count * sizeof(double)), NULL};
     float *values = malloc(count * sizeof *values);
     void *memory;
     size_t i;
@@ -75,11 +86,20 @@ static both make(const rig *r, size_t count, float scale)
     for (i = 0; i < count; i++) a.ref[i] = (double)(values[i] = noise() * scale);
     ck_assert_int_eq(r->b->alloc(r->device, count * sizeof(float), &memory), AN_OK);
     a.device = memory;
-    ck_assert_int_eq(r->b->upload(r->queue, a.device, values, count * sizeof(float)),
-                     AN_OK);
-    ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
+    put_values(r, &a, values);
     free(values);
     return a;
+}
+
+static both make_maps(const rig *r, size_t rows, uint32_t maps, uint32_t pixels,
+                      float scale)
+{
+    return make_slabs(r, rows, 1, maps, pixels, scale);
+}
+
+static both make(const rig *r, size_t count, float scale)
+{
+    return make_slabs(r, count, 1, 1, 1, scale);
 }
 
 /* The device's copy of new reference values. */
@@ -89,9 +109,7 @@ static void put(const rig *r, const both *a)
     size_t i;
 
     for (i = 0; i < a->count; i++) values[i] = (float)a->ref[i];
-    ck_assert_int_eq(r->b->upload(r->queue, a->device, values, a->count * sizeof(float)),
-                     AN_OK);
-    ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
+    put_values(r, a, values);
     free(values);
 }
 
@@ -99,8 +117,8 @@ static float *get(const rig *r, const both *a)
 {
     float *values = malloc(a->count * sizeof *values);
 
-    ck_assert_int_eq(
-        r->b->download(r->queue, values, a->device, a->count * sizeof(float)), AN_OK);
+    ck_assert_int_eq(r->b->get(r->queue, &a->order, values, a->device, 0, a->count),
+                     AN_OK);
     ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
     return values;
 }
@@ -164,18 +182,20 @@ static const struct {
     uint32_t batch;
     an_conv_shape s; /* maps, height, width in and out, kernel, stride, pad, groups */
 } convs[] = {
-    {1, {3, 11, 11, 4, 1, 1, 11, 4, 0, 1}}, /* one output pixel */
-    {3, {3, 23, 21, 5, 4, 4, 11, 4, 0, 1}}, /* zeros behind alone: 23 of 4 * 3 + 11 */
-    {1, {3, 20, 20, 4, 4, 4, 11, 4, 0, 1}}, /* three of them */
-    {2, {4, 9, 7, 6, 9, 7, 5, 1, 2, 2}},    /* groups, same size */
-    {9, {6, 13, 13, 8, 13, 13, 3, 1, 1, 2}},
-    {3, {2, 10, 9, 3, 4, 3, 2, 3, 0, 1}},      /* stride beyond the kernel */
-    {2, {1, 8, 8, 2, 3, 3, 1, 3, 0, 1}},       /* 1 x 1 kernels, stride 3 */
-    {3, {5, 1, 1, 3, 1, 1, 3, 1, 1, 1}},       /* one pixel amid padding */
-    {2, {3, 12, 15, 4, 4, 4, 7, 4, 3, 1}},     /* padding with stride */
-    {2, {2, 5, 3, 2, 7, 5, 5, 1, 3, 1}},       /* more padding than "same" */
-    {1, {48, 27, 27, 32, 27, 27, 5, 1, 2, 1}}, /* deep: 1200 products */
-    {8, {96, 13, 13, 64, 13, 13, 3, 1, 1, 2}},
+    {1, {3, 11, 11, 4, 1, 1, 11, 4, 0, 1, 1, 0, 0}}, /* one output pixel */
+    {3,
+     {3, 23, 21, 5, 4, 4, 11, 4, 0, 1, 1, 0,
+      0}}, /* zeros behind alone: 23 of 4 * 3 + 11 */
+    {1, {3, 20, 20, 4, 4, 4, 11, 4, 0, 1, 1, 0, 0}}, /* three of them */
+    {2, {4, 9, 7, 6, 9, 7, 5, 1, 2, 2, 1, 0, 0}},    /* groups, same size */
+    {9, {6, 13, 13, 8, 13, 13, 3, 1, 1, 2, 1, 0, 0}},
+    {3, {2, 10, 9, 3, 4, 3, 2, 3, 0, 1, 1, 0, 0}},      /* stride beyond the kernel */
+    {2, {1, 8, 8, 2, 3, 3, 1, 3, 0, 1, 1, 0, 0}},       /* 1 x 1 kernels, stride 3 */
+    {3, {5, 1, 1, 3, 1, 1, 3, 1, 1, 1, 1, 0, 0}},       /* one pixel amid padding */
+    {2, {3, 12, 15, 4, 4, 4, 7, 4, 3, 1, 1, 0, 0}},     /* padding with stride */
+    {2, {2, 5, 3, 2, 7, 5, 5, 1, 3, 1, 1, 0, 0}},       /* more padding than "same" */
+    {1, {48, 27, 27, 32, 27, 27, 5, 1, 2, 1, 1, 0, 0}}, /* deep: 1200 products */
+    {8, {96, 13, 13, 64, 13, 13, 3, 1, 1, 2, 1, 0, 0}},
 };
 
 static void conv_case(rig *r, const void *arg)
@@ -183,12 +203,14 @@ static void conv_case(rig *r, const void *arg)
     int i = *(const int *)arg;
     const an_conv_shape *s = &convs[i].s;
     uint32_t batch = convs[i].batch;
-    size_t in = (size_t)batch * s->in_maps * s->in_height * s->in_width;
-    size_t out = (size_t)batch * s->out_maps * s->out_height * s->out_width;
-    size_t weights = (size_t)s->out_maps * s->in_maps / s->groups * s->kernel * s->kernel;
-    both x = make(r, in, 1), w = make(r, weights, 1), b = make(r, s->out_maps, 1);
-    both y = make(r, out, 9), dy = make(r, out, 1), dx = make(r, in, 9);
-    both dw = make(r, weights, 9), db = make(r, s->out_maps, 9);
+    uint32_t in = s->in_height * s->in_width, out = s->out_height * s->out_width;
+    uint32_t maps = s->in_maps / s->groups, taps = s->kernel * s->kernel;
+    both x = make_maps(r, batch, s->in_maps, in, 1);
+    both w = make_maps(r, s->out_maps, maps, taps, 1), b = make(r, s->out_maps, 1);
+    both y = make_maps(r, batch, s->out_maps, out, 9);
+    both dy = make_maps(r, batch, s->out_maps, out, 1);
+    both dx = make_maps(r, batch, s->in_maps, in, 9);
+    both dw = make_maps(r, s->out_maps, maps, taps, 9), db = make(r, s->out_maps, 9);
 
     OK(r->b->conv_forward(r->queue, s, batch, x.device, w.device, b.device, y.device));
     OK(r->b->conv_backward_data(r->queue, s, batch, w.device, dy.device, dx.device));
@@ -220,7 +242,7 @@ static const struct {
 static void dense_case(rig *r, const void *arg)
 {
     int i = *(const int *)arg;
-    an_dense_shape s = {denses[i].inputs, denses[i].outputs};
+    an_dense_shape s = {denses[i].inputs, denses[i].outputs, 1, 0, 0};
     uint32_t n = denses[i].batch;
     size_t weights = (size_t)s.inputs * s.outputs;
     both x = make(r, n * s.inputs, 1), w = make(r, weights, 1), b = make(r, s.outputs, 1);
@@ -295,9 +317,10 @@ static void lrn_case(rig *r, const void *arg)
     int i = *(const int *)arg, within = (int)lrns[i].within;
     const an_lrn_shape *s = &lrns[i].s;
     uint32_t n = lrns[i].batch;
-    size_t count = (size_t)n * s->maps * s->height * s->width;
-    both x = make(r, count, 3), y = make(r, count, 9), dy = make(r, count, 1);
-    both dx = make(r, count, 9);
+    uint32_t pixels = s->height * s->width;
+    both x = make_maps(r, n, s->maps, pixels, 3), y = make_maps(r, n, s->maps, pixels, 9);
+    both dy = make_maps(r, n, s->maps, pixels, 1),
+         dx = make_maps(r, n, s->maps, pixels, 9);
 
     OK((within ? r->b->lrn_within_forward : r->b->lrn_forward)(r->queue, s, n, x.device,
                                                                y.device));
@@ -335,9 +358,9 @@ static void pool_case(rig *r, const void *arg)
     int i = *(const int *)arg;
     const an_pool_shape *s = &pools[i].s;
     uint32_t n = pools[i].batch;
-    both x = make(r, (size_t)n * s->maps * s->in_height * s->in_width, 2);
-    both y = make(r, (size_t)n * s->maps * s->out_height * s->out_width, 9);
-    both dy = make(r, y.count, 1), dx = make(r, x.count, 9);
+    uint32_t in = s->in_height * s->in_width, out = s->out_height * s->out_width;
+    both x = make_maps(r, n, s->maps, in, 2), y = make_maps(r, n, s->maps, out, 9);
+    both dy = make_maps(r, n, s->maps, out, 1), dx = make_maps(r, n, s->maps, in, 9);
     size_t j;
 
     for (j = 0; pools[i].ties && j < x.count; j++) x.ref[j] = floor(x.ref[j]);
@@ -385,12 +408,16 @@ END_TEST
 
 /* --- dropout ----------------------------------------------------------------------------- */
 
+/* Maps of 5 pixels: the mask is the host's order's, whatever the device's is. */
 static void dropout_case(rig *r, const void *arg)
 {
-    const an_dropout_shape whole = {1030, 0, 1030, 5, 0.3f, 1},
-                           left = {515, 0, 1030, 5, 0.3f, 1};
-    const an_dropout_shape right = {515, 515, 1030, 5, 0.3f, 1 / 0.7f};
-    both x = make(r, 4 * 1030, 1), a = make(r, 4 * 515, 1), b = make(r, 4 * 515, 1);
+    const an_dropout_shape whole = {1030, 0, 1030, 5, 5, 0.3f, 1},
+                           left = {515, 0, 1030, 5, 5, 0.3f, 1};
+    const an_dropout_shape right = {515, 515, 1030, 5, 5, 0.3f, 1 / 0.7f};
+    both x = make_maps(r, 4, 206, 5, 1), a = make_maps(r, 4, 103, 5, 1);
+    both b = make_maps(r, 4, 103, 5, 1);
+    an_dropout_shape ref;
+    an_step step;
     size_t n, i, kept = 0;
 
     (void)arg;
@@ -401,10 +428,17 @@ static void dropout_case(rig *r, const void *arg)
         }
     put(r, &a);
     put(r, &b);
-    OK(r->b->dropout(r->queue, &whole, 4, 77, 1u << 20, x.device));
-    OK(r->b->dropout(r->queue, &left, 4, 77, 1u << 20, a.device));
-    OK(r->b->dropout(r->queue, &right, 4, 77, 1u << 20, b.device));
-    ref_dropout(&whole, 4, 77, 1u << 20, x.ref);
+    memset(&step, 0, sizeof step);
+    step.seed = 77;
+    step.iteration = 1u << 20;
+    step.first = 9;
+    OK(r->b->begin_step(r->queue, &step));
+    OK(r->b->dropout(r->queue, &whole, 4, x.device));
+    OK(r->b->dropout(r->queue, &left, 4, a.device));
+    OK(r->b->dropout(r->queue, &right, 4, b.device));
+    ref = whole;
+    ref.first += 9 * whole.total;
+    ref_dropout(&ref, 4, 77, 1u << 20, x.ref);
     for (n = 0; n < 4; n++) /* two halves have the mask of the whole */
         for (i = 0; i < 515; i++) {
             a.ref[n * 515 + i] = x.ref[n * 1030 + i];
@@ -444,21 +478,41 @@ END_TEST
 
 /* --- softmax, update, the rest ------------------------------------------------------------ */
 
+/* Device memory with these bytes; got back by take(). */
+static void *give(const rig *r, const void *from, size_t bytes)
+{
+    void *memory;
+
+    ck_assert_int_eq(r->b->alloc(r->device, bytes, &memory), AN_OK);
+    ck_assert_int_eq(r->b->upload(r->queue, memory, from, bytes), AN_OK);
+    return memory;
+}
+
+static void take(const rig *r, void *to, void *memory, size_t bytes)
+{
+    ck_assert_int_eq(r->b->download(r->queue, to, memory, bytes), AN_OK);
+    ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
+    r->b->release(r->device, memory);
+}
+
 static void softmax_case(rig *r, const void *arg)
 {
     const uint32_t classes = 11, n = 5;
     static const int32_t labels[5] = {0, 10, 3, 3, 7};
     both x = make(r, 55, 60), dx = make(r, 55, 9), p = make(r, 55, 9); /* logits to 60 */
-    float probabilities[55];
-    double losses[5], sum = 0, want;
+    double losses[5] = {9, 9, 9, 9, 9}, sum = 0, want;
+    void *device_labels = give(r, labels, sizeof labels);
+    void *device_losses = give(r, losses, sizeof losses);
     int i;
 
     (void)arg;
     x.ref[0] = 500; /* e^500 is beyond double's range squared, let alone float's */
     x.ref[12] = -500;
     put(r, &x);
-    OK(r->b->softmax_loss(r->queue, classes, n, x.device, labels, dx.device,
-                          probabilities, losses));
+    OK(r->b->softmax_loss(r->queue, classes, n, x.device, device_labels, dx.device,
+                          p.device, device_losses));
+    take(r, losses, device_losses, sizeof losses);
+    r->b->release(r->device, device_labels);
     want = ref_softmax_loss(classes, n, x.ref, labels, dx.ref);
     for (i = 0; i < 5; i++) sum += losses[i] / n;
     ck_assert_double_eq_tol(sum, want, 1e-12 * want);
@@ -466,8 +520,8 @@ static void softmax_case(rig *r, const void *arg)
     OK(r->b->softmax(r->queue, classes, n, x.device));
     ref_softmax(classes, n, x.ref);
     same(r, "p", &x, BOUND);
-    for (i = 0; i < 55; i++)
-        ck_assert_double_eq_tol((double)probabilities[i], x.ref[i], BOUND);
+    memcpy(p.ref, x.ref, 55 * sizeof *p.ref);
+    same(r, "p of the loss", &p, BOUND);
     drop(r, &x), drop(r, &dx), drop(r, &p);
 }
 
@@ -481,12 +535,23 @@ static void update_case(rig *r, const void *arg)
 {
     const an_update u = {0.01f, 0.9f, 0.0005f};
     both w = make(r, 70001, 1), v = make(r, 70001, 0.1f), g = make(r, 70001, 5);
+    float none = 0, some = 1;
+    void *faults = give(r, &none, sizeof none), *fault = give(r, &some, sizeof some);
+    an_step step;
 
     (void)arg;
-    OK(r->b->update(r->queue, &u, w.count, g.device, v.device, w.device));
-    ref_update(&u, w.count, g.ref, v.ref, w.ref);
+    memset(&step, 0, sizeof step);
+    step.update[3] = step.update[4] = u;
+    step.update[4].rate = 0;
+    OK(r->b->begin_step(r->queue, &step));
+    OK(r->b->update(r->queue, 3, w.count, faults, g.device, v.device, w.device));
+    OK(r->b->update(r->queue, 3, w.count, fault, g.device, v.device, w.device));
+    OK(r->b->update(r->queue, 4, w.count, faults, g.device, v.device, w.device));
+    ref_update(&u, w.count, g.ref, v.ref, w.ref); /* by the first of them alone */
     same(r, "v", &v, BOUND);
     same(r, "w", &w, BOUND);
+    r->b->release(r->device, faults);
+    r->b->release(r->device, fault);
     drop(r, &w), drop(r, &v), drop(r, &g);
 }
 
@@ -523,27 +588,37 @@ START_TEST(exchange_and_scale)
 END_TEST
 
 /* Nothing hides a NaN or an infinity. */
+static int all_finite(const rig *r, const both *a)
+{
+    float faults = 0;
+    void *device = give(r, &faults, sizeof faults);
+
+    OK(r->b->all_finite(r->queue, a->count, a->device, device));
+    take(r, &faults, device, sizeof faults);
+    return faults == 0;
+}
+
 static void nonfinite_case(rig *r, const void *arg)
 {
     static const double evil[3] = {NAN, INFINITY, -INFINITY};
     static const int32_t label = 1;
     const an_pool_shape pool = {1, 3, 3, 1, 1, 3, 2};
-    int finite = 0, e;
+    int e;
     size_t i;
 
     (void)arg;
     for (e = 0; e < 3; e++) {
         both big = make(r, 100000, 3e38f), x = make(r, 9, 1), y = make(r, 1, 1);
-        both logits = make(r, 3, 1), dx = make(r, 3, 1);
-        float *got, p[3];
+        both logits = make(r, 3, 1), dx = make(r, 3, 1), p = make(r, 3, 1);
+        float *got;
         double loss = 0;
+        void *device_label = give(r, &label, sizeof label);
+        void *device_loss = give(r, &loss, sizeof loss);
 
-        OK(r->b->all_finite(r->queue, big.count, big.device, &finite));
-        ck_assert_int_eq(finite, 1);
+        ck_assert(all_finite(r, &big));
         big.ref[99999 - 40000 * (size_t)e] = evil[e];
         put(r, &big);
-        OK(r->b->all_finite(r->queue, big.count, big.device, &finite));
-        ck_assert_int_eq(finite, 0);
+        ck_assert(!all_finite(r, &big));
 
         for (i = 0; e == 0 && i < 9; i += 4) { /* first, middle and last of a window */
             x.ref[i] = NAN;
@@ -562,10 +637,13 @@ static void nonfinite_case(rig *r, const void *arg)
         free(got);
         logits.ref[e] = e == 2 ? INFINITY : evil[e];
         put(r, &logits);
-        OK(r->b->softmax_loss(r->queue, 3, 1, logits.device, &label, dx.device, p,
-                              &loss));
+        OK(r->b->softmax_loss(r->queue, 3, 1, logits.device, device_label, dx.device,
+                              p.device, device_loss));
+        take(r, &loss, device_loss, sizeof loss);
+        r->b->release(r->device, device_label);
         ck_assert(!isfinite(loss));
         drop(r, &big), drop(r, &x), drop(r, &y), drop(r, &logits), drop(r, &dx);
+        drop(r, &p);
     }
 }
 
