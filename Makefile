@@ -49,11 +49,12 @@ WARN    ?= -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-proto
            -Wconversion
 SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 BASE     = -std=c99 $(WARN) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
+PLUGINS  = -DAN_PLUGIN_DIR='"$(LIBDIR)/alexnet"'
 LIBC     = $(BASE) -Iinclude -Ilib -fPIC -fvisibility=hidden -fno-math-errno \
            $(BLAS_CFLAGS) $(shell $(PKG_CONFIG) --cflags jansson) $(CPPFLAGS) $(CFLAGS) \
            $(SANFLAGS)
 LINKC    = $(filter-out -Ofast -ffast-math -funsafe-math-optimizations,$(CFLAGS)) $(SANFLAGS)
-LIBS     = $(BLAS_LIBS) $(shell $(PKG_CONFIG) --libs jansson) -lm -pthread
+LIBS     = $(BLAS_LIBS) $(shell $(PKG_CONFIG) --libs jansson) -lm -ldl -pthread
 
 OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(filter-out cpu/private_blas.c,\
              $(sort $(wildcard lib/*.c cpu/*.c))))
@@ -61,14 +62,20 @@ PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
-             test/ref_net.c test/packs.c test/main.c)
+             test/ref_net.c test/packs.c test/host_run.c test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \
             libxxhash-dev libstb-dev libcairo2-dev check cmake
 AFTER    := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 
-all: $(BUILD)/$(SO) $(BUILD)/libalexnet.a $(BUILD)/alexnet.pc $(EXNAMES:%=$(BUILD)/examples/%)
+# The CUDA plugin is built wherever nvcc is (NVCC=: nowhere); no build needs a GPU.
+NVCC    ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDASRC := $(sort $(wildcard cuda/*.cu))
+PLUGIN  := $(if $(SAN),,$(if $(NVCC),$(BUILD)/alexnet-cuda.so))
+
+all: $(BUILD)/$(SO) $(BUILD)/libalexnet.a $(BUILD)/alexnet.pc $(EXNAMES:%=$(BUILD)/examples/%) \
+     $(PLUGIN)
 
 deps:
 	@sh test/deps.sh $(PACKAGES)
@@ -76,7 +83,7 @@ deps:
 $(BUILD)/lib/%.o: lib/%.c | $(AFTER)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(LIBC) -c $< -o $@
+	$(Q)$(CC) $(LIBC) $(if $(filter %/plugin.c,$<),$(PLUGINS)) -c $< -o $@
 
 $(BUILD)/cpu/%.o: cpu/%.c | $(AFTER)
 	@mkdir -p $(@D)
@@ -110,6 +117,30 @@ $(BUILD)/alexnet.pc: pkgconfig/alexnet.pc.in include/alexnet.h FORCE
 $(BUILD)/%.cmake: pkgconfig/%.cmake.in include/alexnet.h FORCE
 	@mkdir -p $(@D)
 	$(Q)$(fill) $< > $@
+
+# --- the CUDA plugin ----------------------------------------------------------------------
+
+# Machine code for A100's and H100's families, and PTX for whatever else. What ptxas says of
+# each kernel is kept: registers that do not suffice are an error.
+NVFLAGS ?= -O3
+NVARCH  := -gencode arch=compute_80,code=[sm_80,compute_80] \
+           -gencode arch=compute_90a,code=sm_90a
+NVCCC    = $(NVCC) -std=c++17 -Iinclude -Ilib -Icuda $(NVARCH) $(NVFLAGS) -Xptxas -v \
+           -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-ffile-prefix-map=$(CURDIR)=.
+
+$(BUILD)/cuda/%.o: cuda/%.cu | $(AFTER)
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCCC) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@ 2> $(@:.o=.ptxas) || \
+	    { cat $(@:.o=.ptxas); exit 1; }
+	$(Q)! grep spill $(@:.o=.ptxas) | grep -v ' 0 bytes spill stores, 0 bytes spill loads' \
+	    || { echo "$<: a kernel spills"; rm -f $@; exit 1; }
+
+$(BUILD)/alexnet-cuda.so: $(CUDASRC:%.cu=$(BUILD)/%.o) cuda/plugin.map
+	$(call say,LD,$@)
+	$(Q)$(NVCC) -shared -cudart static $(NVARCH) $(filter %.o,$^) \
+	    -Xlinker --version-script=cuda/plugin.map -Xlinker -z -Xlinker now \
+	    -Xlinker -z -Xlinker relro -o $@
 
 # --- example programs: the public header alone ------------------------------------------
 
@@ -162,6 +193,29 @@ uninstall:
 	    $(EXNAMES:%=$(DESTDIR)$(BINDIR)/alexnet-%)
 	$(Q)rmdir $(DESTDIR)$(CMAKEDIR) 2>/dev/null || true
 
+# --- the host run: the plugin's sources on a double of the CUDA runtime (test/cuda-host) ----
+
+CXXFLAGS ?= -O2 -g
+HOSTRUN   = -std=c++17 -Wall -Wextra -Wno-unknown-pragmas -Iinclude -Ilib -Icuda \
+            -Itest/cuda-host -fPIC -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(CXXFLAGS) $(SANFLAGS)
+HOSTOBJ  := $(CUDASRC:cuda/%.cu=$(BUILD)/cuda-host/%.o) \
+            $(patsubst test/cuda-host/%.cc,$(BUILD)/cuda-host/%.o,$(wildcard test/cuda-host/*.cc))
+
+$(BUILD)/cuda-host/%.o: cuda/%.cu | $(AFTER)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -x c++ $(HOSTRUN) -c $< -o $@
+
+$(BUILD)/cuda-host/%.o: test/cuda-host/%.cc | $(AFTER)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(HOSTRUN) -c $< -o $@
+
+$(BUILD)/test/alexnet-cuda-host.so: $(HOSTOBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(SANFLAGS) -shared $^ -pthread -o $@
+
 # --- tests -------------------------------------------------------------------------------
 
 CHECK_CFLAGS = $(shell $(PKG_CONFIG) --cflags check)
@@ -178,10 +232,11 @@ $(BUILD)/test/%.o: test/%.c | $(AFTER)
 TESTBLAS = $(if $(filter shared,$(OPENBLAS)),$(BLAS_SHARED),$(OPENBLAS_A) \
              -Wl,--wrap=getenv,--wrap=pthread_mutex_lock)
 
-$(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o
+$(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
+                     $(BUILD)/test/alexnet-cuda-host.so
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(TESTS) $(OBJ) $(PRIVATE) $(TESTBLAS) \
-	    $(shell $(PKG_CONFIG) --libs jansson) $(CHECK_LIBS) -lm -pthread -o $@
+	    $(shell $(PKG_CONFIG) --libs jansson) $(CHECK_LIBS) -lm -ldl -pthread -o $@
 
 # Programs of their own: a host beside whose OpenBLAS ours lives, and loading alone.
 $(BUILD)/test/host: test/host.c $(BUILD)/$(SO)
@@ -269,7 +324,7 @@ demo: all
 bench: all
 	$(Q)$(BUILD)/examples/bench
 
--include $(OBJ:.o=.d) $(TESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
+-include $(HOSTOBJ:.o=.d) $(CUDASRC:%.cu=$(BUILD)/%.d) $(OBJ:.o=.d) $(TESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
 
 clean:
 	$(Q)rm -rf $(BUILD)

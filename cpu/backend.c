@@ -218,6 +218,13 @@ static an_status cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
     return AN_OK;
 }
 
+static size_t cpu_dense_scratch(an_device *device, const an_dense_shape *s)
+{
+    (void)device;
+    (void)s;
+    return 0;
+}
+
 typedef struct an_scaling {
     float *x, factor;
     size_t count;
@@ -287,6 +294,7 @@ const an_backend an__cpu_backend = {
     cpu_get,
     cpu_exchange,
     an__cpu_conv_scratch,
+    cpu_dense_scratch,
     an__cpu_conv_forward,
     an__cpu_conv_backward_data,
     an__cpu_conv_backward_weights,

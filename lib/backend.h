@@ -153,8 +153,9 @@ typedef struct an_backend {
                           an_queue *from_queue, const float *from, size_t from_pitch,
                           size_t count, uint32_t batch, int add);
 
-    /* Scratch bytes that convolutions need of their queue. */
+    /* Scratch bytes that convolutions and dense layers need of their queue. */
     size_t (*conv_scratch)(an_device *device, const an_conv_shape *s);
+    size_t (*dense_scratch)(an_device *device, const an_dense_shape *s);
 
     /* y = w * x + b */
     an_status (*conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,

@@ -3,14 +3,14 @@
  */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-static const an_backend *const backends[] = {&an__cpu_backend};
-#define BACKEND_COUNT (sizeof backends / sizeof backends[0])
+#define BACKEND_COUNT 2u
 
 /* sizeof in 1.0 */
 #define LEAST_CONFIG offsetof(an_context_config, cuda_plugin)
@@ -100,6 +100,10 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->host.fail = an__fail;
     pthread_mutex_init(&ctx->lock, NULL);
     status = an__pool_create(&ctx->pool, ctx, ctx->threads);
+    if (status == AN_OK && config.cuda_plugin != NULL) {
+        ctx->cuda_sought = 1;
+        status = an__plugin_open(config.cuda_plugin, &ctx->cuda);
+    }
     if (status != AN_OK) {
         an__context_release(ctx);
         return status;
@@ -156,6 +160,31 @@ uint32_t an_context_threads(const an_context *ctx)
 
 /* --- devices -------------------------------------------------------------------------- */
 
+/* The backend of that number, null where there is none. */
+static const an_backend *backend_at(an_context *ctx, size_t number)
+{
+    const an_backend *cuda;
+
+    if (number == 0) return &an__cpu_backend;
+    pthread_mutex_lock(&ctx->lock);
+    if (!ctx->cuda_sought) {
+        ctx->cuda_sought = 1;
+        if (an__plugin_open(NULL, &ctx->cuda) != AN_OK)
+            snprintf(ctx->cuda_missing, sizeof ctx->cuda_missing, "%s",
+                     an_error_message());
+    }
+    cuda = ctx->cuda;
+    pthread_mutex_unlock(&ctx->lock);
+    return cuda;
+}
+
+static an_status count_devices(an_context *ctx, const an_backend *backend,
+                               uint32_t *count)
+{
+    *count = 0;
+    return backend != NULL ? backend->count(&ctx->host, count) : AN_OK;
+}
+
 an_status an_device_count(an_context *ctx, uint32_t *count)
 {
     uint32_t total = 0, part;
@@ -164,7 +193,7 @@ an_status an_device_count(an_context *ctx, uint32_t *count)
     AN_TRY(an__context_check(ctx));
     AN_CHECK(count != NULL, "count is null");
     for (i = 0; i < BACKEND_COUNT; i++) {
-        AN_TRY(backends[i]->count(&ctx->host, &part));
+        AN_TRY(count_devices(ctx, backend_at(ctx, i), &part));
         total += part;
     }
     *count = total;
@@ -181,9 +210,11 @@ an_status an_device_describe(an_context *ctx, uint32_t index, an_device_info *ou
     AN_CHECK(out != NULL, "info is null");
     an_device_info_init(&info, sizeof info);
     for (i = 0; i < BACKEND_COUNT; i++) {
-        AN_TRY(backends[i]->count(&ctx->host, &part));
+        const an_backend *backend = backend_at(ctx, i);
+
+        AN_TRY(count_devices(ctx, backend, &part));
         if (index - before < part) {
-            AN_TRY(backends[i]->describe(&ctx->host, index - before, &info));
+            AN_TRY(backend->describe(&ctx->host, index - before, &info));
             return an__struct_write(out, &info, sizeof info, sizeof info, "info");
         }
         before += part;
@@ -193,8 +224,8 @@ an_status an_device_describe(an_context *ctx, uint32_t index, an_device_info *ou
 }
 
 /* "cpu", or "name:2" for a backend with several. */
-static an_status device_parse(const char *text, size_t length, const an_backend **backend,
-                              uint32_t *index)
+static an_status device_parse(an_context *ctx, const char *text, size_t length,
+                              const an_backend **backend, uint32_t *index)
 {
     const char *colon = memchr(text, ':', length);
     size_t name = colon != NULL ? (size_t)(colon - text) : length, i;
@@ -208,13 +239,17 @@ static an_status device_parse(const char *text, size_t length, const an_backend 
         return an__fail(AN_ERROR_ARGUMENT,
                         "devices: \"%.*s\" has no number after the colon", (int)length,
                         text);
-    for (i = 0; i < BACKEND_COUNT; i++)
-        if (strlen(backends[i]->name) == name &&
-            memcmp(backends[i]->name, text, name) == 0) {
-            *backend = backends[i];
-            *index = number;
-            return AN_OK;
-        }
+    *index = number;
+    if (name == 3 && memcmp(text, "cpu", 3) == 0) {
+        *backend = &an__cpu_backend;
+        return AN_OK;
+    }
+    if (name == 4 && memcmp(text, "cuda", 4) == 0) {
+        *backend = backend_at(ctx, 1);
+        if (*backend != NULL) return AN_OK;
+        return an__fail(AN_ERROR_BACKEND, "devices: no \"%.*s\": %s", (int)length, text,
+                        ctx->cuda_missing);
+    }
     return an__fail(AN_ERROR_BACKEND, "devices: there is no backend \"%.*s\"", (int)name,
                     text);
 }
@@ -254,7 +289,7 @@ an_status an__context_devices(an_context *ctx, const char *devices, uint32_t tow
 
         AN_CHECK(named < towers, "devices: \"%s\" names more than %u, one for each tower",
                  devices, towers);
-        AN_TRY(device_parse(text, length, &backend[named], &index[named]));
+        AN_TRY(device_parse(ctx, text, length, &backend[named], &index[named]));
         named++;
         if (text[length] == '\0') break;
         text += length + 1;

@@ -42,12 +42,14 @@ static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *
 
     for (i = 0; i < plan->op_count; i++) {
         const an_op *op = &plan->ops[i];
+        size_t bytes = 0;
 
-        if (op->kind == AN_OP_CONV && op->tower == tower) {
-            size_t bytes = slot->backend->conv_scratch(slot->device, &op->u.conv);
-
-            if (bytes > most) most = bytes;
-        }
+        if (op->tower != tower) continue;
+        if (op->kind == AN_OP_CONV)
+            bytes = slot->backend->conv_scratch(slot->device, &op->u.conv);
+        if (op->kind == AN_OP_DENSE)
+            bytes = slot->backend->dense_scratch(slot->device, &op->u.dense);
+        if (bytes > most) most = bytes;
     }
     return most;
 }

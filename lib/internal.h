@@ -97,7 +97,14 @@ struct an_context {
     uint32_t refs;
     an_slot slots[AN_MAX_DEVICES];
     uint32_t slot_count;
+    const an_backend *cuda; /* null: not looked for yet, or not there: */
+    int cuda_sought;
+    char cuda_missing[320]; /* why */
 };
+
+/* The table of the CUDA plugin: path null for where it is found without being told. BACKEND:
+ * it is not there, or not this library's. (plugin.c) */
+an_status an__plugin_open(const char *path, const an_backend **out);
 
 an_status an__context_check(const an_context *ctx); /* null, fork */
 void an__context_retain(an_context *ctx);

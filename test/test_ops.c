@@ -1,22 +1,27 @@
 /*
  * test_ops.c - every operation of every backend against test/ref.c, forward and backward.
  *
- * A case runs on each backend of the table below, with one thread and with three, and the
- * two must agree to the bit. Errors are relative to the largest number of the reference's
- * result; BOUND holds for all operations: float32 sums of up to some thousand products.
+ * A case runs on each backend there is: the CPU, the CUDA backend on the host run, and on a
+ * card where $AN_TEST_CARD names a plugin for it. On the CPU it runs with several numbers of
+ * threads, elsewhere twice: all runs of a backend must agree to the bit. Errors are relative
+ * to the largest number of the reference's result; BOUND holds for all operations: float32
+ * sums of up to some thousand products. Products that may round their factors have bounds of
+ * their own.
  */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "host_run.h"
 #include "ref.h"
 #include "test.h"
 
 #define BOUND 2e-6
 
-static const an_backend *const backends[] = {&an__cpu_backend};
-enum { BACKENDS = sizeof backends / sizeof backends[0] };
+/* Of a number of 8 or 11 significant bits, half a unit of the last is 2^-9 or 2^-12: twice that
+ * for a product of two. */
+static const double bound_of[] = {BOUND, 5e-4, 4e-3}; /* by an_precision */
 
 /* A context's threads and allocator serve as the backend's host. */
 typedef struct rig {
@@ -24,22 +29,30 @@ typedef struct rig {
     const an_backend *b;
     an_device *device;
     an_queue *queue;
+    uint32_t precision;
+    double bound; /* of products */
 } rig;
 
-static rig open_rig(int backend, uint32_t threads, const an_conv_shape *conv)
+/* What a case needs scratch for; both may be null. */
+static size_t scratch(const rig *r, const an_conv_shape *conv,
+                      const an_dense_shape *dense)
 {
-    an_context_config config;
+    if (conv != NULL) return r->b->conv_scratch(r->device, conv);
+    return dense != NULL ? r->b->dense_scratch(r->device, dense) : 0;
+}
+
+static rig open_rig(const char *plugin, uint32_t threads, uint32_t precision,
+                    const an_conv_shape *conv, const an_dense_shape *dense)
+{
     rig r;
 
-    an_context_config_init(&config, sizeof config);
-    config.threads = threads;
-    ck_assert_int_eq(an_context_create(&r.ctx, &config), AN_OK);
-    r.b = backends[backend];
+    r.ctx = plugin_context(plugin, threads);
+    r.b = plugin != NULL ? r.ctx->cuda : &an__cpu_backend;
+    r.precision = precision;
+    r.bound = bound_of[precision];
     ck_assert_int_eq(r.b->open(&r.device, 0, &r.ctx->host), AN_OK);
-    ck_assert_int_eq(
-        r.b->queue_open(&r.queue, r.device,
-                        conv != NULL ? r.b->conv_scratch(r.device, conv) : 0),
-        AN_OK);
+    ck_assert_int_eq(r.b->queue_open(&r.queue, r.device, scratch(&r, conv, dense)),
+                     AN_OK);
     return r;
 }
 
@@ -129,13 +142,14 @@ static void drop(const rig *r, both *a)
     free(a->ref);
 }
 
-/* Also mixes the device's bits into a sum, by which runs are compared. */
+/* Also mixes the device's bits into a sum, by which runs are compared. Rounded factors are up
+ * to 1, and sums of their products may be near 0: their errors are relative to 1 at least. */
 static uint64_t bits;
 
 static void same(const rig *r, const char *what, const both *a, double bound)
 {
     float *got = get(r, a);
-    double worst = 0, largest = 1e-30;
+    double worst = 0, largest = bound > BOUND ? 1 : 1e-30;
     size_t i;
 
     for (i = 0; i < a->count; i++) {
@@ -153,27 +167,46 @@ static void same(const rig *r, const char *what, const both *a, double bound)
 
 #define OK(call) ck_assert_int_eq((call), AN_OK)
 
-/* Runs a case on every backend with 1, 2, 3 and 8 threads; all must give the same bits. */
-static void on_all(void (*body)(rig *r, const void *arg), const an_conv_shape *conv,
+/* Runs a case with each of these numbers of threads; all must give the same bits. */
+static void on_one(const char *plugin, const uint32_t *threads, int runs,
+                   uint32_t precision, void (*body)(rig *r, const void *arg),
+                   const an_conv_shape *conv, const an_dense_shape *dense,
                    const void *arg)
 {
-    static const uint32_t threads[] = {1, 2, 3, 8};
     uint64_t first = 0;
-    int backend;
-    size_t t;
+    int i;
 
-    for (backend = 0; backend < BACKENDS; backend++)
-        for (t = 0; t < 4; t++) {
-            rig r = open_rig(backend, threads[t], conv);
+    for (i = 0; i < runs; i++) {
+        rig r = open_rig(plugin, threads[i], precision, conv, dense);
 
-            noise_state = 1;
-            bits = 1;
-            body(&r, arg);
-            close_rig(&r);
-            if (t == 0) first = bits;
-            ck_assert_msg(bits == first, "%u threads give other bits than one",
-                          threads[t]);
-        }
+        noise_state = 1;
+        bits = 1;
+        body(&r, arg);
+        close_rig(&r);
+        if (i == 0) first = bits;
+        ck_assert_msg(bits == first, "%s: run %d gives other bits than the first",
+                      plugin != NULL ? plugin : "cpu", i);
+    }
+}
+
+static void on_all_of(uint32_t precisions, void (*body)(rig *r, const void *arg),
+                      const an_conv_shape *conv, const an_dense_shape *dense,
+                      const void *arg)
+{
+    static const uint32_t threads[] = {1, 2, 3, 8};
+    uint32_t precision;
+
+    on_one(NULL, threads, 4, 0, body, conv, dense, arg);
+    for (precision = 0; precision < precisions; precision++) {
+        on_one(host_run_path(), threads, 2, precision, body, conv, dense, arg);
+        if (card_path() != NULL)
+            on_one(card_path(), threads, 2, precision, body, conv, dense, arg);
+    }
+}
+
+static void on_all(void (*body)(rig *r, const void *arg), const void *arg)
+{
+    on_all_of(1, body, NULL, NULL, arg);
 }
 
 /* --- convolution ------------------------------------------------------------------------- */
@@ -198,10 +231,18 @@ static const struct {
     {8, {96, 13, 13, 64, 13, 13, 3, 1, 1, 2, 1, 0, 0}},
 };
 
+static an_conv_shape of_rig(const rig *r, const an_conv_shape *s)
+{
+    an_conv_shape shape = *s;
+
+    shape.precision = r->precision;
+    return shape;
+}
+
 static void conv_case(rig *r, const void *arg)
 {
     int i = *(const int *)arg;
-    const an_conv_shape *s = &convs[i].s;
+    const an_conv_shape shape = of_rig(r, &convs[i].s), *s = &shape;
     uint32_t batch = convs[i].batch;
     uint32_t in = s->in_height * s->in_width, out = s->out_height * s->out_width;
     uint32_t maps = s->in_maps / s->groups, taps = s->kernel * s->kernel;
@@ -218,17 +259,17 @@ static void conv_case(rig *r, const void *arg)
                                    db.device));
     ref_conv_forward(s, batch, x.ref, w.ref, b.ref, y.ref);
     ref_conv_backward(s, batch, x.ref, w.ref, dy.ref, dx.ref, dw.ref, db.ref);
-    same(r, "y", &y, BOUND);
-    same(r, "dx", &dx, BOUND);
-    same(r, "dw", &dw, BOUND);
-    same(r, "db", &db, BOUND);
+    same(r, "y", &y, r->bound);
+    same(r, "dx", &dx, r->bound);
+    same(r, "dw", &dw, r->bound);
+    same(r, "db", &db, r->bound);
     drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
     drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
 }
 
 START_TEST(convolution)
 {
-    on_all(conv_case, &convs[_i].s, &_i);
+    on_all_of(3, conv_case, &convs[_i].s, NULL, &_i);
 }
 END_TEST
 
@@ -242,7 +283,7 @@ static const struct {
 static void dense_case(rig *r, const void *arg)
 {
     int i = *(const int *)arg;
-    an_dense_shape s = {denses[i].inputs, denses[i].outputs, 1, 0, 0};
+    an_dense_shape s = {denses[i].inputs, denses[i].outputs, 1, 0, r->precision};
     uint32_t n = denses[i].batch;
     size_t weights = (size_t)s.inputs * s.outputs;
     both x = make(r, n * s.inputs, 1), w = make(r, weights, 1), b = make(r, s.outputs, 1);
@@ -256,17 +297,19 @@ static void dense_case(rig *r, const void *arg)
                                     db.device));
     ref_dense_forward(&s, n, x.ref, w.ref, b.ref, y.ref);
     ref_dense_backward(&s, n, x.ref, w.ref, dy.ref, dx.ref, dw.ref, db.ref);
-    same(r, "y", &y, BOUND);
-    same(r, "dx", &dx, BOUND);
-    same(r, "dw", &dw, BOUND);
-    same(r, "db", &db, BOUND);
+    same(r, "y", &y, r->bound);
+    same(r, "dx", &dx, r->bound);
+    same(r, "dw", &dw, r->bound);
+    same(r, "db", &db, r->bound);
     drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
     drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
 }
 
 START_TEST(dense)
 {
-    on_all(dense_case, NULL, &_i);
+    const an_dense_shape s = {denses[_i].inputs, denses[_i].outputs, 1, 0, 0};
+
+    on_all_of(3, dense_case, NULL, &s, &_i);
 }
 END_TEST
 
@@ -290,7 +333,7 @@ static void activation_case(rig *r, const void *arg)
 
 START_TEST(activation)
 {
-    on_all(activation_case, NULL, &_i);
+    on_all(activation_case, &_i);
 }
 END_TEST
 
@@ -335,7 +378,7 @@ static void lrn_case(rig *r, const void *arg)
 
 START_TEST(normalisation)
 {
-    on_all(lrn_case, NULL, &_i);
+    on_all(lrn_case, &_i);
 }
 END_TEST
 
@@ -376,7 +419,7 @@ static void pool_case(rig *r, const void *arg)
 
 START_TEST(pooling)
 {
-    on_all(pool_case, NULL, &_i);
+    on_all(pool_case, &_i);
 }
 END_TEST
 
@@ -402,7 +445,7 @@ static void tie_case(rig *r, const void *arg)
 
 START_TEST(every_tied_maximum_receives_the_gradient)
 {
-    on_all(tie_case, NULL, NULL);
+    on_all(tie_case, NULL);
 }
 END_TEST
 
@@ -457,7 +500,7 @@ static void dropout_case(rig *r, const void *arg)
 
 START_TEST(dropout)
 {
-    on_all(dropout_case, NULL, NULL);
+    on_all(dropout_case, NULL);
 }
 END_TEST
 
@@ -527,7 +570,7 @@ static void softmax_case(rig *r, const void *arg)
 
 START_TEST(softmax)
 {
-    on_all(softmax_case, NULL, NULL);
+    on_all(softmax_case, NULL);
 }
 END_TEST
 
@@ -557,7 +600,7 @@ static void update_case(rig *r, const void *arg)
 
 START_TEST(update)
 {
-    on_all(update_case, NULL, NULL);
+    on_all(update_case, NULL);
 }
 END_TEST
 
@@ -583,7 +626,7 @@ static void exchange_case(rig *r, const void *arg)
 
 START_TEST(exchange_and_scale)
 {
-    on_all(exchange_case, NULL, NULL);
+    on_all(exchange_case, NULL);
 }
 END_TEST
 
@@ -649,7 +692,7 @@ static void nonfinite_case(rig *r, const void *arg)
 
 START_TEST(nonfinite_numbers_are_seen)
 {
-    on_all(nonfinite_case, NULL, NULL);
+    on_all(nonfinite_case, NULL);
 }
 END_TEST
 

@@ -1,0 +1,208 @@
+/*
+ * backend.cu - CUDA devices, their memory, and the table of operations: the plugin's face.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cuda.h"
+
+/* --- failures ---------------------------------------------------------------------------------- */
+
+an_status an__cuda_alive(an_device *device)
+{
+    if (device->lost == cudaSuccess) return AN_OK;
+    return device->host->fail(AN_ERROR_DEVICE, "cuda:%d is lost: %s", device->index,
+                              cudaGetErrorString(device->lost));
+}
+
+/* After some errors (a kernel's fault, a card that fell off the bus) no call works any more:
+ * a call that always would is tried. */
+static void note_loss(an_device *device, cudaError_t error)
+{
+    size_t unused, total;
+
+    if (cudaMemGetInfo(&unused, &total) == cudaSuccess) return;
+    cudaGetLastError();
+    device->lost = error;
+}
+
+an_status an__cuda_check(an_device *device, cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess) return AN_OK;
+    cudaGetLastError(); /* so that the host's own next call does not find it */
+    note_loss(device, error);
+    return device->host->fail(
+        error == cudaErrorMemoryAllocation ? AN_ERROR_DEVICE_MEMORY : AN_ERROR_DEVICE,
+        "cuda:%d: %s failed: %s", device->index, what, cudaGetErrorString(error));
+}
+
+/* --- devices ------------------------------------------------------------------------------------ */
+
+/* No driver and no device are no failure here: there are none. */
+static an_status cuda_count(const an_host *host, uint32_t *count)
+{
+    int found = 0;
+
+    (void)host;
+    if (cudaGetDeviceCount(&found) != cudaSuccess) {
+        cudaGetLastError();
+        found = 0;
+    }
+    *count = found > AN_CUDA_DEVICES ? AN_CUDA_DEVICES : (uint32_t)found;
+    return AN_OK;
+}
+
+static an_status cuda_describe(const an_host *host, uint32_t index, an_device_info *info)
+{
+    cudaDeviceProp properties;
+    cudaError_t error = cudaGetDeviceProperties(&properties, (int)index);
+
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        return host->fail(AN_ERROR_DEVICE, "cuda:%u: %s", index,
+                          cudaGetErrorString(error));
+    }
+    snprintf(info->backend, sizeof info->backend, "cuda");
+    snprintf(info->device, sizeof info->device, "cuda:%u", index);
+    snprintf(info->name, sizeof info->name, "%.80s", properties.name);
+    info->memory = properties.totalGlobalMem;
+    info->units = (uint32_t)properties.multiProcessorCount;
+    return AN_OK;
+}
+
+/* Peers: those that say they can, from now on. */
+static void find_peers(an_device *device)
+{
+    int count = 0, i, can;
+
+    cudaGetDeviceCount(&count);
+    for (i = 0; i < count && i < AN_CUDA_DEVICES; i++) {
+        cudaError_t error;
+
+        if (i == device->index ||
+            cudaDeviceCanAccessPeer(&can, device->index, i) != cudaSuccess || !can)
+            continue;
+        error = cudaDeviceEnablePeerAccess(i, 0);
+        device->peer[i] =
+            error == cudaSuccess || error == cudaErrorPeerAccessAlreadyEnabled;
+    }
+    cudaGetLastError();
+}
+
+static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
+{
+    an_device *device = (an_device *)host->alloc(sizeof *device, host->user);
+    cudaDeviceProp properties;
+    cudaError_t error;
+
+    if (device == NULL) return AN_ERROR_MEMORY;
+    memset(device, 0, sizeof *device);
+    device->host = host;
+    device->index = (int)index;
+    error = cudaGetDeviceProperties(&properties, device->index);
+    if (error != cudaSuccess || properties.major < 8) {
+        cudaGetLastError();
+        host->release(device, host->user);
+        return error != cudaSuccess
+                   ? host->fail(AN_ERROR_DEVICE, "cuda:%u: %s", index,
+                                cudaGetErrorString(error))
+                   : host->fail(
+                         AN_ERROR_DEVICE,
+                         "cuda:%u is of compute capability %d.%d: 8.0 is the least",
+                         index, properties.major, properties.minor);
+    }
+    an_use use(device);
+
+    find_peers(device);
+    *out = device;
+    return AN_OK;
+}
+
+static void cuda_close(an_device *device)
+{
+    device->host->release(device, device->host->user);
+}
+
+/* --- memory ------------------------------------------------------------------------------------- */
+
+an_status an__cuda_alloc(an_device *device, size_t bytes, void **out)
+{
+    an_use use(device);
+    size_t unused = 0, total = 0;
+    cudaError_t error;
+
+    AN_CUDA_TRY(an__cuda_alive(device));
+    error = cudaMalloc(out, bytes);
+    if (error != cudaErrorMemoryAllocation)
+        return an__cuda_check(device, error, "an allocation");
+    cudaGetLastError();
+    cudaMemGetInfo(&unused, &total);
+    return device->host->fail(AN_ERROR_DEVICE_MEMORY,
+                              "cuda:%d: no memory for %zu bytes: %zu of %zu are free",
+                              device->index, bytes, unused, total);
+}
+
+static void cuda_release(an_device *device, void *memory)
+{
+    an_use use(device);
+
+    if (cudaFree(memory) != cudaSuccess) cudaGetLastError();
+}
+
+/* --- the table ------------------------------------------------------------------------------------ */
+
+static const an_backend backend = {
+    AN_BACKEND_ABI,
+    sizeof(an_backend),
+    "cuda",
+    0,
+    cuda_count,
+    cuda_describe,
+    cuda_open,
+    cuda_close,
+    an__cuda_alloc,
+    cuda_release,
+    an__cuda_queue_open,
+    an__cuda_queue_close,
+    an__cuda_sync,
+    an__cuda_upload,
+    an__cuda_download,
+    an__cuda_put,
+    an__cuda_get,
+    an__cuda_exchange,
+    an__cuda_conv_scratch,
+    an__cuda_dense_scratch,
+    an__cuda_conv_forward,
+    an__cuda_conv_backward_data,
+    an__cuda_conv_backward_weights,
+    an__cuda_dense_forward,
+    an__cuda_dense_backward_data,
+    an__cuda_dense_backward_weights,
+    an__cuda_activation_forward,
+    an__cuda_activation_backward,
+    an__cuda_lrn_forward,
+    an__cuda_lrn_backward,
+    an__cuda_lrn_within_forward,
+    an__cuda_lrn_within_backward,
+    an__cuda_pool_forward,
+    an__cuda_pool_backward,
+    an__cuda_begin_step,
+    an__cuda_dropout,
+    an__cuda_scale,
+    an__cuda_softmax,
+    an__cuda_softmax_loss,
+    an__cuda_update,
+    an__cuda_all_finite,
+    an__cuda_pictures,
+    an__cuda_record,
+    an__cuda_recorded,
+    an__cuda_replay,
+    an__cuda_recording_free,
+};
+
+/* The one symbol: null for a library that knows another table. */
+extern "C" __attribute__((visibility("default"))) const an_backend *
+an_cuda_backend(uint32_t abi, uint32_t size)
+{
+    return abi == AN_BACKEND_ABI && size == sizeof backend ? &backend : NULL;
+}

@@ -1,0 +1,221 @@
+/*
+ * cuda.h - what the files of the CUDA backend share. Names: an__cuda_ for functions.
+ *
+ * Layout on the device: an image is [slabs][rows][columns][maps], NHWC within a slab; a
+ * weight is [output maps][slabs][kernel rows][kernel columns][maps]. Slabs are the halves
+ * that an exchange joins; there is one everywhere else.
+ *
+ * A queue is two streams. `stream` has the operations in order. `copy` has what arrives from
+ * other devices: it lands in a buffer of its own, and is brought to its place by the first
+ * operation that may read it. Which that is, settle() decides: every operation calls it first
+ * but those that have something to do before (convolutions of joined maps).
+ */
+#ifndef AN_CUDA_H
+#define AN_CUDA_H
+
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+extern "C" {
+#include "backend.h"
+}
+
+#define AN_CUDA_DEVICES 16
+#define AN_CUDA_THREADS 256 /* of a block, where nothing else decides */
+
+struct an_device {
+    const an_host *host;
+    int index;
+    cudaError_t lost; /* the error after which nothing works; cudaSuccess: none */
+    bool peer[AN_CUDA_DEVICES]; /* whose memory may be copied directly */
+};
+
+/* What is on its way to the queue, and where it belongs: see exchange.cu. */
+struct an_arrival {
+    bool pending;
+    float *to;
+    size_t pitch, count; /* of `batch` rows */
+    uint32_t batch;
+    int add;
+};
+
+/* What the host gets at the next sync. */
+struct an_fetch {
+    void *to;
+    size_t at, bytes; /* in the pinned buffer */
+};
+
+#define AN_CUDA_FETCHES 64
+
+struct an_queue {
+    an_device *device;
+    cudaStream_t stream, copy;
+    void *scratch;
+    size_t scratch_bytes;
+    an_step *step; /* on the device */
+
+    /* Pinned memory in two halves: one is filled while the other is copied. */
+    char *upload[2];
+    size_t upload_used;
+    int upload_turn;
+    cudaEvent_t uploaded[2];
+    char *download;
+    size_t download_used;
+    an_fetch fetch[AN_CUDA_FETCHES];
+    uint32_t fetches;
+    float *stage; /* on the device: what is to be put in order, or has been */
+
+    /* Exchanges. */
+    cudaEvent_t ready;       /* what others may wait for: work given so far */
+    cudaEvent_t early;       /* the same, of the other tower's half of a gradient */
+    const float *early_from; /* null: `early` stands for nothing */
+    cudaEvent_t arrived, landed, bounced;
+    an_arrival arrival;
+    cudaEvent_t lent; /* recorded by another queue that copies from this one's memory */
+    bool lending;
+    float *landing;
+    size_t landing_bytes;
+    void *bounce; /* pinned: for devices that are no peers */
+    size_t bounce_bytes;
+};
+
+/* Makes a device the thread's current one, and gives the host its own back. */
+class an_use
+{
+    int before_, index_;
+
+  public:
+    explicit an_use(const an_device *device)
+        : before_(device->index), index_(device->index)
+    {
+        cudaGetDevice(&before_);
+        if (before_ != index_) cudaSetDevice(index_);
+    }
+    ~an_use()
+    {
+        if (before_ != index_) cudaSetDevice(before_);
+    }
+    an_use(const an_use &) = delete;
+    an_use &operator=(const an_use &) = delete;
+};
+
+#define AN_CUDA_TRY(call)                                                                \
+    do {                                                                                 \
+        an_status try_status_ = (call);                                                  \
+        if (try_status_ != AN_OK) return try_status_;                                    \
+    } while (0)
+
+/* AN_OK, or a message that says what failed; a device that is lost is marked. */
+an_status an__cuda_check(an_device *device, cudaError_t error, const char *what);
+/* DEVICE if the device is lost. */
+an_status an__cuda_alive(an_device *device);
+an_status an__cuda_alloc(an_device *device, size_t bytes, void **out);
+
+/* Brings what has arrived to its place; memory that was lent may be written again. */
+an_status an__cuda_settle(an_queue *q);
+/* Others may wait for `from`, as far as it has been given, before later work. */
+an_status an__cuda_early(an_queue *q, const float *from);
+
+/* An operation is one kernel with a struct for its parameter. */
+template <class Params>
+an_status an__cuda_launch(an_queue *q, void (*kernel)(Params), dim3 grid, dim3 block,
+                          size_t shared_bytes, const Params &params, const char *what)
+{
+    void *args[] = {const_cast<Params *>(&params)};
+
+    return an__cuda_check(
+        q->device, cudaLaunchKernel(kernel, grid, block, args, shared_bytes, q->stream),
+        what);
+}
+
+/* The usual operation: settled, on its device, `count` independent numbers. */
+template <class Params>
+an_status an__cuda_each(an_queue *q, void (*kernel)(Params), size_t count,
+                        const Params &params, const char *what)
+{
+    an_use use(q->device);
+    size_t blocks = (count + AN_CUDA_THREADS - 1) / AN_CUDA_THREADS;
+
+    AN_CUDA_TRY(an__cuda_settle(q));
+    if (count == 0) return AN_OK;
+    /* Enough to fill any device; kernels stride over the rest. */
+    return an__cuda_launch(q, kernel, dim3((unsigned)(blocks < 4096 ? blocks : 4096)),
+                           dim3(AN_CUDA_THREADS), 0, params, what);
+}
+
+/* In such a kernel: for (AN_CUDA_EACH(i, count)) */
+#define AN_CUDA_EACH(i, count)                                                           \
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x,                            \
+           step_##i = (size_t)gridDim.x * blockDim.x;                                    \
+    i < (count);                                                                         \
+    i += step_##i
+
+/* --- operations, each in the file of its name ---------------------------------------------- */
+
+an_status an__cuda_put(an_queue *queue, const an_order *order, float *to, size_t first,
+                       const float *from, size_t count);
+an_status an__cuda_get(an_queue *queue, const an_order *order, float *to,
+                       const float *from, size_t first, size_t count);
+an_status an__cuda_upload(an_queue *queue, void *to, const void *from, size_t bytes);
+an_status an__cuda_download(an_queue *queue, void *to, const void *from, size_t bytes);
+an_status an__cuda_sync(an_queue *queue);
+an_status an__cuda_begin_step(an_queue *q, const an_step *step);
+an_status an__cuda_queue_open(an_queue **out, an_device *device, size_t scratch_bytes);
+void an__cuda_queue_close(an_queue *queue);
+
+an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
+                            an_queue *from_queue, const float *from, size_t from_pitch,
+                            size_t count, uint32_t batch, int add);
+an_status an__cuda_record(an_queue *const *queues, uint32_t count);
+an_status an__cuda_recorded(an_queue *const *queues, uint32_t count, an_recording **out);
+an_status an__cuda_replay(an_recording *recording);
+void an__cuda_recording_free(an_recording *recording);
+
+size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s);
+size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s);
+an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                const float *x, const float *w, const float *b, float *y);
+an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                      const float *w, const float *dy, float *dx);
+an_status an__cuda_conv_backward_weights(an_queue *q, const an_conv_shape *s,
+                                         uint32_t batch, const float *x, const float *dy,
+                                         float *dw, float *db);
+an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                 const float *x, const float *w, const float *b,
+                                 float *y);
+an_status an__cuda_dense_backward_data(an_queue *q, const an_dense_shape *s,
+                                       uint32_t batch, const float *w, const float *dy,
+                                       float *dx);
+an_status an__cuda_dense_backward_weights(an_queue *q, const an_dense_shape *s,
+                                          uint32_t batch, const float *x, const float *dy,
+                                          float *dw, float *db);
+an_status an__cuda_activation_forward(an_queue *q, uint32_t kind, size_t count, float *y);
+an_status an__cuda_activation_backward(an_queue *q, uint32_t kind, size_t count,
+                                       const float *y, float *dy);
+an_status an__cuda_lrn_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                               const float *x, float *y);
+an_status an__cuda_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                const float *x, const float *dy, float *dx);
+an_status an__cuda_lrn_within_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                      const float *x, float *y);
+an_status an__cuda_lrn_within_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                       const float *x, const float *dy, float *dx);
+an_status an__cuda_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                                const float *x, float *y);
+an_status an__cuda_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                                 const float *x, const float *dy, float *dx);
+an_status an__cuda_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
+                           float *x);
+an_status an__cuda_scale(an_queue *q, size_t count, float factor, float *x);
+an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x);
+an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
+                                const float *x, const int32_t *labels, float *dx,
+                                float *p, double *loss);
+an_status an__cuda_update(an_queue *q, uint32_t index, size_t count, const float *faults,
+                          const float *g, float *v, float *w);
+an_status an__cuda_all_finite(an_queue *q, size_t count, const float *x, float *faults);
+an_status an__cuda_pictures(an_queue *q, const an_picture_shape *s, uint32_t batch,
+                            const uint8_t *bytes, const an_view *views, const float *mean,
+                            float *x);
+
+#endif

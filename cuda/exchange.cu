@@ -1,0 +1,341 @@
+/*
+ * exchange.cu - what towers send each other, and steps recorded to be repeated.
+ *
+ * What comes from another queue is copied to the landing buffer of the one that gets it, by
+ * that one's copy stream, as soon as it is ready there: directly between peers, through
+ * pinned memory otherwise. Both go on meanwhile. settle() then waits for the arrival and
+ * brings it to its place; and the queue that lent waits, at its own next settle(), until its
+ * memory has been read.
+ */
+#include "cuda.h"
+
+/* --- on one device ---------------------------------------------------------------------------- */
+
+struct moving {
+    float *to;
+    const float *from;
+    size_t to_pitch, from_pitch, count;
+    uint32_t batch;
+    int add;
+};
+
+static __global__ void move_kernel(moving m)
+{
+    for (AN_CUDA_EACH(i, m.batch * m.count)) {
+        size_t image = i / m.count, at = i - image * m.count;
+        float value = m.from[image * m.from_pitch + at],
+              *to = m.to + image * m.to_pitch + at;
+
+        *to = m.add ? *to + value : value;
+    }
+}
+
+static an_status move(an_queue *q, const moving &m)
+{
+    size_t count = m.batch * m.count,
+           blocks = (count + AN_CUDA_THREADS - 1) / AN_CUDA_THREADS;
+
+    return an__cuda_launch(q, move_kernel,
+                           dim3((unsigned)(blocks < 4096 ? blocks : 4096)),
+                           dim3(AN_CUDA_THREADS), 0, m, "an exchange");
+}
+
+/* --- between queues --------------------------------------------------------------------------- */
+
+static an_status record(an_queue *q, cudaEvent_t event, cudaStream_t stream)
+{
+    return an__cuda_check(q->device, cudaEventRecord(event, stream), "an event");
+}
+
+static an_status wait(an_queue *q, cudaStream_t stream, cudaEvent_t event)
+{
+    return an__cuda_check(q->device, cudaStreamWaitEvent(stream, event, 0), "an event");
+}
+
+an_status an__cuda_settle(an_queue *q)
+{
+    AN_CUDA_TRY(an__cuda_alive(q->device));
+    if (q->arrival.pending) {
+        const an_arrival &a = q->arrival;
+        moving m = {a.to, q->landing, a.pitch, a.count, a.count, a.batch, a.add};
+
+        AN_CUDA_TRY(wait(q, q->stream, q->arrived));
+        AN_CUDA_TRY(move(q, m));
+        AN_CUDA_TRY(record(q, q->landed, q->stream));
+        q->arrival.pending = false;
+    }
+    if (q->lending) {
+        AN_CUDA_TRY(wait(q, q->stream, q->lent));
+        q->lending = false;
+    }
+    return AN_OK;
+}
+
+an_status an__cuda_early(an_queue *q, const float *from)
+{
+    q->early_from = from;
+    return record(q, q->early, q->stream);
+}
+
+/* A buffer that grows: what was in it has been read. */
+static an_status landing_room(an_queue *q, size_t bytes, bool bounces)
+{
+    void *memory = NULL;
+
+    if (q->landing_bytes < bytes) {
+        AN_CUDA_TRY(an__cuda_alloc(q->device, bytes, &memory));
+        cudaStreamSynchronize(q->stream);
+        cudaFree(q->landing);
+        q->landing = (float *)memory;
+        q->landing_bytes = bytes;
+    }
+    if (bounces && q->bounce_bytes < bytes) {
+        AN_CUDA_TRY(
+            an__cuda_check(q->device, cudaMallocHost(&memory, bytes), "pinned memory"));
+        cudaStreamSynchronize(q->copy);
+        cudaFreeHost(q->bounce);
+        q->bounce = memory;
+        q->bounce_bytes = bytes;
+    }
+    return AN_OK;
+}
+
+static an_status copy_rows(an_queue *q, void *to, size_t to_pitch, const void *from,
+                           size_t from_pitch, size_t width, size_t rows,
+                           cudaMemcpyKind kind, cudaStream_t stream)
+{
+    return an__cuda_check(
+        q->device,
+        cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, rows, kind, stream),
+        "an exchange");
+}
+
+/* From `from_queue`'s device, which is the current one, to the pinned buffer of the other. */
+static an_status to_bounce(an_queue *to_queue, an_queue *from_queue, cudaEvent_t ready,
+                           const float *from, size_t from_pitch, size_t width,
+                           size_t rows)
+{
+    an_use use(from_queue->device);
+
+    AN_CUDA_TRY(wait(from_queue, from_queue->copy, ready));
+    /* Until what was in the buffer has left it. */
+    AN_CUDA_TRY(wait(from_queue, from_queue->copy, to_queue->arrived));
+    AN_CUDA_TRY(copy_rows(from_queue, to_queue->bounce, width, from, from_pitch, width,
+                          rows, cudaMemcpyDeviceToHost, from_queue->copy));
+    return record(from_queue, from_queue->bounced, from_queue->copy);
+}
+
+static an_status send(an_queue *to_queue, an_queue *from_queue, const float *from,
+                      size_t from_pitch, size_t count, uint32_t batch)
+{
+    size_t width = count * sizeof *from;
+    bool same = to_queue->device == from_queue->device;
+    bool direct = same || to_queue->device->peer[from_queue->device->index];
+    bool early = from_queue->early_from == from;
+    cudaEvent_t ready = early ? from_queue->early : from_queue->ready;
+
+    AN_CUDA_TRY(landing_room(to_queue, width * batch, !direct));
+    if (!early) {
+        an_use use(from_queue->device);
+
+        AN_CUDA_TRY(record(from_queue, ready, from_queue->stream));
+    }
+    /* Until what landed last has been brought to its place. */
+    AN_CUDA_TRY(wait(to_queue, to_queue->copy, to_queue->landed));
+    if (direct) {
+        AN_CUDA_TRY(wait(to_queue, to_queue->copy, ready));
+        AN_CUDA_TRY(copy_rows(
+            to_queue, to_queue->landing, width, from, from_pitch * sizeof *from, width,
+            batch, same ? cudaMemcpyDeviceToDevice : cudaMemcpyDefault, to_queue->copy));
+    } else {
+        AN_CUDA_TRY(to_bounce(to_queue, from_queue, ready, from,
+                              from_pitch * sizeof *from, width, batch));
+        AN_CUDA_TRY(wait(to_queue, to_queue->copy, from_queue->bounced));
+        AN_CUDA_TRY(copy_rows(to_queue, to_queue->landing, width, to_queue->bounce, width,
+                              width, batch, cudaMemcpyHostToDevice, to_queue->copy));
+    }
+    return record(to_queue, to_queue->arrived, to_queue->copy);
+}
+
+/* Whether what is on its way is none of a local copy's business. */
+static bool apart(const an_queue *q, const float *from, size_t from_numbers,
+                  const float *to, size_t to_numbers)
+{
+    const float *first = q->arrival.to;
+    const float *end = first + q->arrival.pitch * q->arrival.batch;
+
+    return !q->arrival.pending || ((from + from_numbers <= first || from >= end) &&
+                                   (to + to_numbers <= first || to >= end));
+}
+
+an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
+                            an_queue *from_queue, const float *from, size_t from_pitch,
+                            size_t count, uint32_t batch, int add)
+{
+    an_use use(to_queue->device);
+
+    if (to_queue == from_queue) {
+        moving m = {to, from, to_pitch, from_pitch, count, batch, add};
+
+        AN_CUDA_TRY(an__cuda_alive(to_queue->device));
+        if (!apart(to_queue, from, from_pitch * batch, to, to_pitch * batch))
+            AN_CUDA_TRY(an__cuda_settle(to_queue));
+        return move(to_queue, m);
+    }
+    AN_CUDA_TRY(an__cuda_alive(from_queue->device));
+    if (to_queue->arrival.pending) AN_CUDA_TRY(an__cuda_settle(to_queue));
+    if (from_queue->lending) {
+        an_use other(from_queue->device);
+
+        AN_CUDA_TRY(an__cuda_settle(from_queue));
+    }
+    AN_CUDA_TRY(send(to_queue, from_queue, from, from_pitch, count, batch));
+    an_arrival a = {true, to, to_pitch, count, batch, add};
+
+    to_queue->arrival = a;
+    from_queue->early_from = NULL;
+    from_queue->lent = to_queue->arrived;
+    from_queue->lending = true;
+    return AN_OK;
+}
+
+/* --- recordings: a graph --------------------------------------------------------------------------- */
+
+struct an_recording {
+    an_device *device;
+    cudaGraphExec_t graph;
+    an_queue *queues[2];
+    uint32_t count;
+};
+
+/* `stream` waits for all that `other`, a queue, has been given; or the reverse. */
+static an_status join(an_queue *first, an_queue *other, bool reverse)
+{
+    an_queue *from = reverse ? first : other, *to = reverse ? other : first;
+
+    {
+        an_use use(from->device);
+
+        AN_CUDA_TRY(an__cuda_settle(from));
+        AN_CUDA_TRY(record(from, from->ready, from->stream));
+    }
+    an_use use(to->device);
+
+    return wait(to, to->stream, from->ready);
+}
+
+/* What was recorded before a capture may not be waited for within it: the events stand for
+ * nothing until they are recorded anew. */
+static an_status quiet(an_queue *q)
+{
+    an_use use(q->device);
+
+    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(
+        an__cuda_check(q->device, cudaStreamSynchronize(q->stream), "the device"));
+    AN_CUDA_TRY(an__cuda_check(q->device, cudaStreamSynchronize(q->copy), "the device"));
+    return AN_OK;
+}
+
+/* Events that an exchange waits for before it has recorded them itself. */
+static an_status begin_anew(an_queue *q)
+{
+    an_use use(q->device);
+
+    q->early_from = NULL;
+    AN_CUDA_TRY(record(q, q->landed, q->stream));
+    return record(q, q->arrived, q->stream);
+}
+
+an_status an__cuda_record(an_queue *const *queues, uint32_t count)
+{
+    an_queue *first = queues[0];
+    uint32_t i;
+
+    for (i = 0; i < count; i++) AN_CUDA_TRY(quiet(queues[i]));
+    an_use use(first->device);
+
+    AN_CUDA_TRY(an__cuda_check(
+        first->device,
+        cudaStreamBeginCapture(first->stream, cudaStreamCaptureModeThreadLocal),
+        "a recording"));
+    for (i = 0; i < count; i++) {
+        an_queue *q = queues[i];
+
+        if (i > 0) AN_CUDA_TRY(join(first, q, true));
+        AN_CUDA_TRY(begin_anew(q));
+    }
+    return AN_OK;
+}
+
+an_status an__cuda_recorded(an_queue *const *queues, uint32_t count, an_recording **out)
+{
+    an_queue *first = queues[0];
+    an_device *device = first->device;
+    an_recording *recording;
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t ready = NULL;
+    an_status status = AN_OK;
+    uint32_t i;
+
+    for (i = 1; i < count && status == AN_OK; i++) status = join(first, queues[i], false);
+    an_use use(device);
+
+    if (status == AN_OK) status = an__cuda_settle(first);
+    cudaError_t error = cudaStreamEndCapture(first->stream, &graph);
+
+    if (status == AN_OK) status = an__cuda_check(device, error, "a recording");
+    if (status == AN_OK)
+        status =
+            an__cuda_check(device, cudaGraphInstantiate(&ready, graph, 0), "a recording");
+    if (graph != NULL) cudaGraphDestroy(graph);
+    /* What was recorded within may not be waited for outside. */
+    for (i = 0; i < count; i++)
+        if (status == AN_OK) status = begin_anew(queues[i]);
+    recording = status == AN_OK ? (an_recording *)device->host->alloc(sizeof *recording,
+                                                                      device->host->user)
+                                : NULL;
+    if (recording == NULL) {
+        if (ready != NULL) cudaGraphExecDestroy(ready);
+        return status != AN_OK ? status : AN_ERROR_MEMORY;
+    }
+    recording->device = device;
+    recording->graph = ready;
+    recording->count = count;
+    for (i = 0; i < count; i++) recording->queues[i] = queues[i];
+    *out = recording;
+    return AN_OK;
+}
+
+an_status an__cuda_replay(an_recording *recording)
+{
+    an_queue *first = recording->queues[0];
+    uint32_t i;
+
+    for (i = 1; i < recording->count; i++)
+        AN_CUDA_TRY(join(first, recording->queues[i], false));
+    {
+        an_use use(first->device);
+
+        AN_CUDA_TRY(an__cuda_settle(first));
+        AN_CUDA_TRY(an__cuda_check(first->device,
+                                   cudaGraphLaunch(recording->graph, first->stream),
+                                   "a recorded step"));
+    }
+    for (i = 1; i < recording->count; i++)
+        AN_CUDA_TRY(join(first, recording->queues[i], true));
+    return AN_OK;
+}
+
+void an__cuda_recording_free(an_recording *recording)
+{
+    const an_host *host = recording->device->host;
+
+    {
+        an_use use(recording->device);
+
+        cudaGraphExecDestroy(recording->graph);
+        cudaGetLastError();
+    }
+    host->release(recording, host->user);
+}

@@ -1,0 +1,604 @@
+/*
+ * gemm.cuh - the kernel behind gemm.h: tiles of A and B through shared memory.
+ *
+ * A block computes TM x TN numbers of C, DEPTH of k at a time; loads of later steps are under
+ * way (cp.async) while it multiplies. An operand whose rows are contiguous along k lies in
+ * shared memory as [row][k]; one that is contiguous along its rows as [k][row]: so both are
+ * copied in the order of their memory, 16 bytes at a time where sizes allow (VECTOR 4).
+ */
+#ifndef AN_CUDA_GEMM_CUH
+#define AN_CUDA_GEMM_CUH
+
+#include "gemm.h"
+#include "ptx.h"
+
+enum { DEPTH = 32, STAGES = 3 };
+
+/* --- where numbers are -------------------------------------------------------------------- */
+
+/* Half of an address: a row's part or that of a position along k. */
+struct an_place {
+    int h, w;      /* in pixels */
+    uint32_t step; /* in numbers, beside those */
+    size_t image;
+    bool ok;
+};
+
+template <an_product PRODUCT> struct an_map;
+
+/* An output pixel as the upper left corner of its window. */
+static __device__ __forceinline__ an_place window_place(const an_gemm &g, uint32_t pixel,
+                                                        bool ok)
+{
+    uint32_t image = divide(pixel, g.by_pixels), at = pixel - image * g.by_pixels.d;
+    uint32_t y = divide(at, g.by_width), x = at - y * g.by_width.d;
+    an_place p = {(int)(y * g.stride) - (int)g.pad, (int)(x * g.stride) - (int)g.pad, 0,
+                  image * g.in_image, ok};
+
+    return p;
+}
+
+/* A number within a window: k = (kernel row, kernel column, map). */
+static __device__ __forceinline__ an_place tap_place(const an_gemm &g, uint32_t k,
+                                                     const an_divisor &by_maps, bool ok)
+{
+    uint32_t tap = divide(k, by_maps), row = divide(tap, g.by_kernel);
+    an_place p = {(int)row, (int)(tap - row * g.kernel), k - tap * by_maps.d, 0, ok};
+
+    return p;
+}
+
+static __device__ __forceinline__ const float *
+in_window(const an_gemm &g, const float *x, const an_place &window, const an_place &tap)
+{
+    int h = window.h + tap.h, w = window.w + tap.w;
+
+    if (!window.ok || !tap.ok || (uint32_t)h >= g.in_height || (uint32_t)w >= g.in_width)
+        return NULL;
+    return x + window.image + ((uint32_t)h * g.in_width + (uint32_t)w) * g.in_pitch +
+           tap.step;
+}
+
+template <> struct an_map<AN_FORWARD> {
+    enum { A_ALONG_K = 1, B_ALONG_K = 1 };
+    static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)
+    {
+        return window_place(g, m, m < g.m);
+    }
+    static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
+    {
+        return tap_place(g, k, g.by_in_maps, ok);
+    }
+    static __device__ __forceinline__ const float *
+    a_at(const an_gemm &g, const float *a, const an_place &row, const an_place &k)
+    {
+        return in_window(g, a, row, k);
+    }
+    static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
+    {
+        an_place p = {0, 0, 0, (size_t)n * g.w_pitch, n < g.n};
+
+        return p;
+    }
+    static __device__ __forceinline__ an_place b_k(const an_gemm &, uint32_t k, bool ok)
+    {
+        an_place p = {0, 0, k, 0, ok};
+
+        return p;
+    }
+    static __device__ __forceinline__ const float *
+    b_at(const an_gemm &, const float *b, const an_place &row, const an_place &k)
+    {
+        return row.ok && k.ok ? b + row.image + k.step : NULL;
+    }
+    static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
+    {
+        uint32_t image = divide(m, g.by_pixels);
+
+        return image * g.out_image + (size_t)(m - image * g.by_pixels.d) * g.out_pitch;
+    }
+};
+
+template <> struct an_map<AN_DATA> {
+    enum { A_ALONG_K = 1, B_ALONG_K = 0 };
+    static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)
+    {
+        uint32_t image = divide(m, g.by_pixels), at = m - image * g.by_pixels.d;
+        uint32_t y = divide(at, g.by_width);
+        an_place p = {(int)(y + g.pad), (int)(at - y * g.by_width.d + g.pad), 0,
+                      image * g.out_image, m < g.m};
+
+        return p;
+    }
+    static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
+    {
+        return tap_place(g, k, g.by_out_maps, ok);
+    }
+    /* The window that sees the pixel at this tap, if there is one. */
+    static __device__ __forceinline__ const float *
+    a_at(const an_gemm &g, const float *a, const an_place &row, const an_place &k)
+    {
+        int h = row.h - k.h, w = row.w - k.w;
+        uint32_t y, x;
+
+        if (!row.ok || !k.ok || h < 0 || w < 0) return NULL;
+        y = divide((uint32_t)h, g.by_stride);
+        x = divide((uint32_t)w, g.by_stride);
+        if (y * g.stride != (uint32_t)h || x * g.stride != (uint32_t)w ||
+            y >= g.out_height || x >= g.out_width)
+            return NULL;
+        return a + row.image + (y * g.out_width + x) * g.out_pitch + k.step;
+    }
+    static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
+    {
+        an_place p = {0, 0, n, 0, n < g.n};
+
+        return p;
+    }
+    static __device__ __forceinline__ an_place b_k(const an_gemm &g, uint32_t k, bool ok)
+    {
+        uint32_t tap = divide(k, g.by_out_maps);
+        an_place p = {0, 0, tap * g.in_maps, (size_t)(k - tap * g.out_maps) * g.w_pitch,
+                      ok};
+
+        return p;
+    }
+    static __device__ __forceinline__ const float *
+    b_at(const an_gemm &, const float *b, const an_place &row, const an_place &k)
+    {
+        return row.ok && k.ok ? b + k.image + k.step + row.step : NULL;
+    }
+    static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
+    {
+        uint32_t image = divide(m, g.by_pixels);
+
+        return image * g.in_image + (size_t)(m - image * g.by_pixels.d) * g.in_pitch;
+    }
+};
+
+template <> struct an_map<AN_WEIGHTS> {
+    enum { A_ALONG_K = 0, B_ALONG_K = 0 };
+    static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)
+    {
+        an_place p = {0, 0, m, 0, m < g.m};
+
+        return p;
+    }
+    static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
+    {
+        uint32_t image = divide(k, g.by_pixels);
+        an_place p = {
+            0, 0, 0,
+            image * g.out_image + (size_t)(k - image * g.by_pixels.d) * g.out_pitch, ok};
+
+        return p;
+    }
+    static __device__ __forceinline__ const float *
+    a_at(const an_gemm &, const float *a, const an_place &row, const an_place &k)
+    {
+        return row.ok && k.ok ? a + k.image + row.step : NULL;
+    }
+    static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
+    {
+        return tap_place(g, n, g.by_in_maps, n < g.n);
+    }
+    static __device__ __forceinline__ an_place b_k(const an_gemm &g, uint32_t k, bool ok)
+    {
+        return window_place(g, k, ok);
+    }
+    static __device__ __forceinline__ const float *
+    b_at(const an_gemm &g, const float *b, const an_place &row, const an_place &k)
+    {
+        return in_window(g, b, k, row);
+    }
+    static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
+    {
+        return (size_t)m * g.w_pitch;
+    }
+};
+
+/* --- tiles in shared memory ----------------------------------------------------------------- */
+
+/* ALONG_K: [ROWS][DEPTH], whose 16-byte pieces change places by row, so that eight rows at
+ * one k lie in different banks; else [DEPTH][ROWS + 8], for the same reason. */
+template <int ROWS, int ALONG_K> struct an_tile {
+    enum { NUMBERS = ALONG_K ? ROWS * DEPTH : DEPTH * (ROWS + 8) };
+
+    static __device__ __forceinline__ int at(int row, int k)
+    {
+        return ALONG_K ? row * DEPTH + (((k >> 2) ^ (row & 7)) << 2) + (k & 3)
+                       : k * (ROWS + 8) + row;
+    }
+
+    /* Begins the copies of rows `row0`.. and k `k0`.. below `k_end`. */
+    template <an_product PRODUCT, bool IS_A, int VECTOR, int THREADS>
+    static __device__ __forceinline__ void load(float *tile, const an_gemm &g,
+                                                const float *from, uint32_t row0,
+                                                uint32_t k0, uint32_t k_end)
+    {
+        typedef an_map<PRODUCT> map;
+        enum { SIDE = (ALONG_K ? DEPTH : ROWS) / VECTOR, UNITS = ROWS * DEPTH / VECTOR };
+        int along = (int)threadIdx.x % SIDE * VECTOR;
+        an_place fixed;
+
+        if (ALONG_K)
+            fixed = IS_A ? map::a_k(g, k0 + along, k0 + along < k_end)
+                         : map::b_k(g, k0 + along, k0 + along < k_end);
+        else
+            fixed = IS_A ? map::a_row(g, row0 + along) : map::b_row(g, row0 + along);
+#pragma unroll
+        for (int i = 0; i < UNITS / THREADS; i++) {
+            int across = (int)threadIdx.x / SIDE + i * (THREADS / SIDE);
+            const float *p;
+
+            if (ALONG_K)
+                p = IS_A ? map::a_at(g, from, map::a_row(g, row0 + across), fixed)
+                         : map::b_at(g, from, map::b_row(g, row0 + across), fixed);
+            else
+                p = IS_A ? map::a_at(g, from, fixed,
+                                     map::a_k(g, k0 + across, k0 + across < k_end))
+                         : map::b_at(g, from, fixed,
+                                     map::b_k(g, k0 + across, k0 + across < k_end));
+            cp_async<4 * VECTOR>(tile + (ALONG_K ? at(across, along) : at(along, across)),
+                                 p != NULL ? p : from, p != NULL);
+        }
+    }
+
+    /* Four numbers of a row, from k on; k % 4 = 0. */
+    static __device__ __forceinline__ float4 four(const float *tile, int row, int k)
+    {
+        if (ALONG_K) return *(const float4 *)(tile + at(row, k));
+        float4 f = {tile[at(row, k)], tile[at(row, k + 1)], tile[at(row, k + 2)],
+                    tile[at(row, k + 3)]};
+
+        return f;
+    }
+
+    static __device__ __forceinline__ uint32_t word(const float *tile, int row, int k)
+    {
+        uint32_t word;
+
+        memcpy(&word, tile + at(row, k), sizeof word);
+        return word;
+    }
+
+    /* A lane's part of 16 rows x 8 k, as mma_tf32() wants A. */
+    static __device__ __forceinline__ void a_part(const float *tile, int row, int k,
+                                                  uint32_t r[4])
+    {
+        int lane = (int)threadIdx.x % 32;
+
+        if (ALONG_K) {
+            ldmatrix4(r, tile + at(row + lane % 16, k + lane / 16 * 4));
+        } else {
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                r[e] = word(tile, row + lane / 4 + e % 2 * 8, k + lane % 4 + e / 2 * 4);
+        }
+    }
+
+    /* Of two times 8 rows x 8 k, as it wants two B. */
+    static __device__ __forceinline__ void b_parts(const float *tile, int row, int k,
+                                                   uint32_t r[4])
+    {
+        int lane = (int)threadIdx.x % 32;
+
+        if (ALONG_K) {
+            ldmatrix4(r, tile + at(row + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * 4));
+        } else {
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                r[e] = word(tile, row + lane / 4 + e / 2 * 8, k + lane % 4 + e % 2 * 4);
+        }
+    }
+};
+
+/* --- products of a step ---------------------------------------------------------------------- */
+
+/* Thread (y, x) of 16 x 16, or of 8 x 16, has rows y, y + Y, ... and columns x, x + 16, ...:
+ * float32 throughout. */
+template <int TM, int TN, int THREADS> struct an_products_fp32 {
+    enum { X = 16, Y = THREADS / X, RM = TM / Y, RN = TN / X };
+    float sum[RM][RN];
+
+    static __device__ __forceinline__ int row(int i)
+    {
+        return (int)threadIdx.x / X + i * Y;
+    }
+    static __device__ __forceinline__ int column(int j)
+    {
+        return (int)threadIdx.x % X + j * X;
+    }
+
+    __device__ __forceinline__ void clear()
+    {
+#pragma unroll
+        for (int i = 0; i < RM; i++)
+#pragma unroll
+            for (int j = 0; j < RN; j++) sum[i][j] = 0;
+    }
+
+    template <class TileA, class TileB>
+    __device__ __forceinline__ void add(const float *a, const float *b, int depth)
+    {
+        for (int k = 0; k < depth; k += 4) {
+            float4 left[RM];
+
+#pragma unroll
+            for (int i = 0; i < RM; i++) left[i] = TileA::four(a, row(i), k);
+#pragma unroll
+            for (int j = 0; j < RN; j++) {
+                float4 right = TileB::four(b, column(j), k);
+
+#pragma unroll
+                for (int i = 0; i < RM; i++) {
+                    float s = sum[i][j];
+
+                    s = fmaf(left[i].x, right.x, s);
+                    s = fmaf(left[i].y, right.y, s);
+                    s = fmaf(left[i].z, right.z, s);
+                    sum[i][j] = fmaf(left[i].w, right.w, s);
+                }
+            }
+        }
+    }
+
+    template <class Store> __device__ __forceinline__ void store(const Store &to) const
+    {
+#pragma unroll
+        for (int i = 0; i < RM; i++)
+#pragma unroll
+            for (int j = 0; j < RN; j++) to(row(i), column(j), sum[i][j]);
+    }
+};
+
+/* Tensor cores. A warp has WM x WN numbers. BF16 takes 16 of k at once: which 16 numbers an
+ * instruction calls its first, second, ... does not matter as long as A and B agree, so that
+ * the parts loaded for two TF32 steps serve, pairs packed. */
+template <int TM, int TN, int THREADS, bool BF16> struct an_products_tensor {
+    enum {
+        WARPS = THREADS / 32,
+        WARPS_M = 2,
+        WM = TM / WARPS_M,
+        WN = TN / (WARPS / WARPS_M),
+        I = WM / 16,
+        J = WN / 8
+    };
+    float sum[I][J][4];
+
+    __device__ __forceinline__ void clear()
+    {
+#pragma unroll
+        for (int i = 0; i < I; i++)
+#pragma unroll
+            for (int j = 0; j < J; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
+    }
+
+    static __device__ __forceinline__ int first_row()
+    {
+        return (int)threadIdx.x / 32 % WARPS_M * WM;
+    }
+    static __device__ __forceinline__ int first_column()
+    {
+        return (int)threadIdx.x / 32 / WARPS_M * WN;
+    }
+
+    template <class TileA, class TileB>
+    __device__ __forceinline__ void add(const float *a, const float *b, int depth)
+    {
+        for (int k = 0; k < depth; k += 16) {
+            uint32_t right[J / 2][2][4];
+
+#pragma unroll
+            for (int j = 0; j < J / 2; j++)
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    TileB::b_parts(b, first_column() + j * 16, k + h * 8, right[j][h]);
+#pragma unroll
+            for (int i = 0; i < I; i++) {
+                uint32_t left[2][4];
+
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    TileA::a_part(a, first_row() + i * 16, k + h * 8, left[h]);
+                multiply(i, left, right);
+            }
+        }
+    }
+
+    __device__ __forceinline__ void multiply(int i, uint32_t left[2][4],
+                                             const uint32_t right[J / 2][2][4])
+    {
+        if (BF16) {
+            uint32_t pairs[4];
+
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                pairs[e] = to_bf16x2(left[e / 2][e % 2], left[e / 2][e % 2 + 2]);
+#pragma unroll
+            for (int j = 0; j < J; j++) {
+                uint32_t other[2];
+
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    other[h] = to_bf16x2(right[j / 2][h][j % 2 * 2],
+                                         right[j / 2][h][j % 2 * 2 + 1]);
+                mma_bf16(sum[i][j], pairs, other);
+            }
+            return;
+        }
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) left[h][e] = to_tf32(left[h][e]);
+#pragma unroll
+            for (int j = 0; j < J; j++) {
+                uint32_t other[2];
+
+#pragma unroll
+                for (int e = 0; e < 2; e++)
+                    other[e] = to_tf32(right[j / 2][h][j % 2 * 2 + e]);
+                mma_tf32(sum[i][j], left[h], other);
+            }
+        }
+    }
+
+    template <class Store> __device__ __forceinline__ void store(const Store &to) const
+    {
+        int lane = (int)threadIdx.x % 32;
+
+#pragma unroll
+        for (int i = 0; i < I; i++)
+#pragma unroll
+            for (int j = 0; j < J; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    to(first_row() + i * 16 + lane / 4 + e / 2 * 8,
+                       first_column() + j * 8 + lane % 4 * 2 + e % 2, sum[i][j][e]);
+    }
+};
+
+/* --- the kernel -------------------------------------------------------------------------------- */
+
+/* Where a block's numbers go, and what is added to them. */
+template <an_product PRODUCT> struct an_store {
+    const an_gemm &g;
+    float *c;
+    const float *bias;
+    uint32_t row0, column0;
+    bool partial; /* sums of one split: dense [m][n] */
+
+    __device__ __forceinline__ void operator()(int row, int column, float value) const
+    {
+        uint32_t m = row0 + (uint32_t)row, n = column0 + (uint32_t)column;
+        float *to;
+
+        if (m >= g.m || n >= g.n) return;
+        to = c + (partial ? (size_t)m * g.n : an_map<PRODUCT>::c_row(g, m)) + n;
+        if (bias != NULL) value += bias[n];
+        *to = g.accumulate ? *to + value : value;
+    }
+};
+
+/* Grid: tiles of m, tiles of n, groups x splits. Two blocks share a multiprocessor, but those
+ * that copy number by number need more registers. */
+template <an_product PRODUCT, int TM, int TN, int THREADS, int VECTOR, class Products>
+static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
+    gemm_kernel(an_gemm g)
+{
+    typedef an_map<PRODUCT> map;
+    typedef an_tile<TM, map::A_ALONG_K> tile_a;
+    typedef an_tile<TN, map::B_ALONG_K> tile_b;
+    enum { STAGE = tile_a::NUMBERS + tile_b::NUMBERS };
+    float *tiles = (float *)shared_memory();
+    uint32_t group = blockIdx.z / g.splits, split = blockIdx.z - group * g.splits;
+    uint32_t m0 = blockIdx.x * TM, n0 = blockIdx.y * TN, k0 = split * g.split_k;
+    uint32_t k_end = k0 + g.split_k < g.k ? k0 + g.split_k : g.k;
+    int steps = k_end > k0 ? (int)((k_end - k0 + DEPTH - 1) / DEPTH) : 0;
+    const float *a =
+        g.a + (size_t)group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
+    const float *b =
+        g.b + (size_t)group *
+                  (PRODUCT == AN_WEIGHTS ? g.in_maps : (size_t)g.out_maps * g.w_pitch);
+    Products products;
+
+    products.clear();
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        if (s < steps) {
+            float *tile = tiles + s * STAGE;
+
+            tile_a::template load<PRODUCT, true, VECTOR, THREADS>(tile, g, a, m0,
+                                                                  k0 + s * DEPTH, k_end);
+            tile_b::template load<PRODUCT, false, VECTOR, THREADS>(
+                tile + tile_a::NUMBERS, g, b, n0, k0 + s * DEPTH, k_end);
+        }
+        cp_async_commit();
+    }
+    for (int s = 0; s < steps; s++) {
+        const float *tile = tiles + s % STAGES * STAGE;
+        uint32_t left = k_end - k0 - (uint32_t)s * DEPTH;
+
+        cp_async_wait<STAGES - 2>();
+        /* Step s has arrived for all threads, and all have done with step s - 1, whose place
+         * the next load takes. */
+        __syncthreads();
+        if (s + STAGES - 1 < steps) {
+            float *next = tiles + (s + STAGES - 1) % STAGES * STAGE;
+            uint32_t k = k0 + (uint32_t)(s + STAGES - 1) * DEPTH;
+
+            tile_a::template load<PRODUCT, true, VECTOR, THREADS>(next, g, a, m0, k,
+                                                                  k_end);
+            tile_b::template load<PRODUCT, false, VECTOR, THREADS>(next + tile_a::NUMBERS,
+                                                                   g, b, n0, k, k_end);
+        }
+        cp_async_commit();
+        products.template add<tile_a, tile_b>(tile, tile + tile_a::NUMBERS,
+                                              left < DEPTH ? (int)((left + 15) / 16 * 16)
+                                                           : (int)DEPTH);
+    }
+
+    an_store<PRODUCT> store = {g, g.c, NULL, m0, n0, g.splits > 1};
+
+    if (g.splits > 1)
+        store.c += (size_t)(split * g.groups + group) * g.m * g.n;
+    else if (PRODUCT == AN_WEIGHTS)
+        store.c += (size_t)group * g.out_maps * g.w_pitch;
+    else
+        store.c += (size_t)group * (PRODUCT == AN_FORWARD ? g.out_maps : g.in_maps);
+    if (PRODUCT == AN_FORWARD && g.bias != NULL) store.bias = g.bias + group * g.out_maps;
+    products.store(store);
+}
+
+/* --- launching ---------------------------------------------------------------------------------- */
+
+/* Large tiles where there is much to do, small ones where a side is short (a dense layer's
+ * batch). Both have Products<TM, TN, THREADS>. */
+template <an_product PRODUCT, int TM, int TN, int THREADS, int VECTOR, class Products>
+static an_status gemm_launch(an_queue *q, const an_gemm *g)
+{
+    typedef an_map<PRODUCT> map;
+    const size_t bytes =
+        STAGES *
+        (an_tile<TM, map::A_ALONG_K>::NUMBERS + an_tile<TN, map::B_ALONG_K>::NUMBERS) *
+        sizeof(float);
+    void (*kernel)(an_gemm) = gemm_kernel<PRODUCT, TM, TN, THREADS, VECTOR, Products>;
+    dim3 grid((g->m + TM - 1) / TM, (g->n + TN - 1) / TN, g->groups * g->splits);
+
+    AN_CUDA_TRY(an__cuda_check(
+        q->device,
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             (int)bytes),
+        "a product's shared memory"));
+    return an__cuda_launch(q, kernel, grid, dim3(THREADS), bytes, *g, "a product");
+}
+
+template <an_product PRODUCT, template <int, int, int> class Products>
+static an_status gemm_tiles(an_queue *q, const an_gemm *g)
+{
+    /* 16-byte copies: each lies within one tap, and begins at a multiple of 16 bytes. */
+    bool in = g->in_maps % 4 == 0 && g->in_pitch % 4 == 0 && g->w_pitch % 4 == 0 &&
+              g->in_image % 4 == 0;
+    bool out = g->out_maps % 4 == 0 && g->out_pitch % 4 == 0 && g->out_image % 4 == 0;
+    bool vector = in && (PRODUCT == AN_FORWARD || out);
+
+    if (g->m <= 64 || g->n <= 64)
+        return vector ? gemm_launch<PRODUCT, 32, 64, 128, 4, Products<32, 64, 128>>(q, g)
+                      : gemm_launch<PRODUCT, 32, 64, 128, 1, Products<32, 64, 128>>(q, g);
+    return vector ? gemm_launch<PRODUCT, 128, 128, 256, 4, Products<128, 128, 256>>(q, g)
+                  : gemm_launch<PRODUCT, 128, 128, 256, 1, Products<128, 128, 256>>(q, g);
+}
+
+template <template <int, int, int> class Products>
+static an_status gemm_product(an_queue *q, an_product product, const an_gemm *g)
+{
+    switch (product) {
+    case AN_FORWARD: return gemm_tiles<AN_FORWARD, Products>(q, g);
+    case AN_DATA: return gemm_tiles<AN_DATA, Products>(q, g);
+    default: return gemm_tiles<AN_WEIGHTS, Products>(q, g);
+    }
+}
+
+#endif

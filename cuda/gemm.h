@@ -1,0 +1,53 @@
+/*
+ * gemm.h - one matrix product for all: convolutions and dense layers, forward and both ways
+ * back, as an implicit GEMM whose operands are gathered from images.
+ */
+#ifndef AN_CUDA_GEMM_H
+#define AN_CUDA_GEMM_H
+
+#include "cuda.h"
+
+/* n / d for n below 2^31 by a multiplication: Granlund and Montgomery, "Division by invariant
+ * integers using multiplication", PLDI 1994, figure 4.1. */
+struct an_divisor {
+    uint32_t d, factor, shift;
+};
+
+an_divisor an__cuda_divisor(uint32_t d);
+
+static __device__ __forceinline__ uint32_t divide(uint32_t n, const an_divisor &by)
+{
+    return (__umulhi(n, by.factor) + n) >> by.shift;
+}
+
+/* What is computed, of each group:
+ *
+ *              C [m][n]                 sum over k of A [m][k]     times B [k][n]
+ *   FORWARD    y [out pixel][out map]   x at the pixel's taps      w
+ *   DATA       dx [in pixel][in map]    dy of the windows there    w
+ *   WEIGHTS    dw [out map][tap, map]   dy [out map][out pixel]    x at the pixel's tap
+ */
+enum an_product { AN_FORWARD, AN_DATA, AN_WEIGHTS };
+
+/* Sizes are those of one group and one slab; pitches and images those of the whole tensor. */
+struct an_gemm {
+    const float *a, *b, *bias; /* bias: FORWARD, or null */
+    float *c;
+    uint32_t m, n, k;
+    uint32_t groups, splits; /* splits: parts of k, each with a sum of its own */
+    uint32_t split_k;        /* of one part */
+    uint32_t accumulate;     /* 1: C += */
+    uint32_t in_height, in_width, out_height, out_width, kernel, stride, pad;
+    uint32_t in_maps, out_maps;
+    uint32_t in_pitch, out_pitch; /* numbers from pixel to pixel */
+    uint32_t w_pitch;             /* from output map to output map */
+    size_t in_image, out_image;   /* from image to image */
+    an_divisor by_in_maps, by_out_maps, by_kernel, by_width, by_pixels, by_stride;
+};
+
+/* Launches it with the tiles that fit: see gemm_*.cu, one for each precision. */
+an_status an__cuda_gemm_fp32(an_queue *q, an_product product, const an_gemm *g);
+an_status an__cuda_gemm_tf32(an_queue *q, an_product product, const an_gemm *g);
+an_status an__cuda_gemm_bf16(an_queue *q, an_product product, const an_gemm *g);
+
+#endif

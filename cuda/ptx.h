@@ -1,0 +1,237 @@
+/*
+ * ptx.h - the instructions that CUDA's language has no words for, each beside a host version
+ * of itself: what we take the PTX manual (ISA 7.0 and later) to say. The host's is used by
+ * test/cuda-host alone.
+ */
+#ifndef AN_CUDA_PTX_H
+#define AN_CUDA_PTX_H
+
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+/* --- a kernel's dynamic shared memory ---------------------------------------------------- */
+
+#ifdef __CUDACC__
+static __device__ __forceinline__ void *shared_memory()
+{
+    extern __shared__ __align__(16) unsigned char an_shared[];
+    return an_shared;
+}
+static __device__ __forceinline__ uint32_t shared_address(const void *p)
+{
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+#else
+static inline void *shared_memory()
+{
+    return host_run::shared();
+}
+#endif
+
+/* --- cp.async: global to shared memory, BYTES 4 or 16, aligned to that; zeros if !ok ------- */
+
+template <int BYTES>
+static __device__ __forceinline__ void cp_async(float *to, const float *from, bool ok)
+{
+#ifdef __CUDACC__
+    uint32_t address = shared_address(to);
+    int bytes = ok ? BYTES : 0;
+
+    if (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(address),
+                     "l"(from), "r"(bytes));
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(address),
+                     "l"(from), "r"(bytes));
+#else
+    host_run::copy_begin(to, from, BYTES, !ok);
+#endif
+}
+
+static __device__ __forceinline__ void cp_async_commit()
+{
+#ifdef __CUDACC__
+    asm volatile("cp.async.commit_group;\n" ::);
+#else
+    host_run::copy_commit();
+#endif
+}
+
+/* Until no more than PENDING of this thread's groups are under way. */
+template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
+{
+#ifdef __CUDACC__
+    asm volatile("cp.async.wait_group %0;\n" ::"n"(PENDING) : "memory");
+#else
+    host_run::copy_wait(PENDING);
+#endif
+}
+
+/* --- ldmatrix: four blocks of 8 rows of 16 bytes ------------------------------------------- */
+
+/* Lane l gives the address of row l % 8 of block l / 8, and gets of block b, in r[b], word
+ * l % 4 of row l / 4. */
+static __device__ __forceinline__ void ldmatrix4(uint32_t r[4], const float *row)
+{
+#ifdef __CUDACC__
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(row)));
+#else
+    host_run::Lanes &lanes = host_run::lanes();
+    unsigned lane = host_run::lane();
+
+    if ((uintptr_t)row % 16 != 0 || !host_run::in_shared(row, 16))
+        host_run::fault("ldmatrix of what is no row of shared memory");
+    /* Read by this lane, so that TSan sees it. */
+    memcpy(lanes.in[lane], row, 16);
+    host_run::converge([](host_run::Lanes &l) HOST_RUN_QUIET {
+        for (unsigned i = 0; i < 32; i++)
+            for (unsigned b = 0; b < 4; b++) l.out[i][b] = l.in[b * 8 + i / 4][i % 4];
+    });
+    memcpy(r, lanes.out[lane], 16);
+#endif
+}
+
+/* --- roundings ----------------------------------------------------------------------------- */
+
+/* To 10 bits behind the point; ties away from zero. */
+static __device__ __forceinline__ uint32_t to_tf32(uint32_t word)
+{
+#ifdef __CUDACC__
+    uint32_t rounded;
+
+    asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(rounded) : "r"(word));
+    return rounded;
+#else
+    if ((word & 0x7f800000u) == 0x7f800000u) return word;
+    return (word + 0x1000u) & 0xffffe000u;
+#endif
+}
+
+/* Two to bf16, ties to even: `low` in the lower half. */
+static __device__ __forceinline__ uint32_t to_bf16x2(uint32_t low, uint32_t high)
+{
+#ifdef __CUDACC__
+    uint32_t both;
+
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n"
+        : "=r"(both)
+        : "f"(__uint_as_float(high)), "f"(__uint_as_float(low)));
+    return both;
+#else
+    const uint32_t word[2] = {low, high};
+    uint32_t half[2];
+
+    for (int i = 0; i < 2; i++)
+        half[i] = (word[i] & 0x7fffffffu) > 0x7f800000u
+                      ? 0x7fff
+                      : (word[i] + 0x7fff + (word[i] >> 16 & 1)) >> 16;
+    return half[0] | half[1] << 16;
+#endif
+}
+
+/* --- mma.sync: c += a * b, with c 16 x 8 ---------------------------------------------------- */
+
+#ifndef __CUDACC__
+/* Each lane's c from whole matrices. With row = lane / 4 and column = lane % 4, c has rows
+ * row and row + 8, columns 2 * column and 2 * column + 1. in: a, b, then c. */
+template <int K>
+HOST_RUN_QUIET void mma_all(host_run::Lanes &l, const float (&a)[16][K],
+                            const float (&b)[K][8], int c_word)
+{
+    for (unsigned i = 0; i < 32; i++)
+        for (unsigned e = 0; e < 4; e++) {
+            unsigned row = i / 4 + e / 2 * 8, column = i % 4 * 2 + e % 2;
+            float sum = 0, c;
+
+            for (int k = 0; k < K; k++) sum += a[row][k] * b[k][column];
+            memcpy(&c, &l.in[i][c_word + (int)e], sizeof c);
+            c += sum;
+            memcpy(&l.out[i][e], &c, sizeof c);
+        }
+}
+
+HOST_RUN_QUIET inline float word_float(uint32_t word)
+{
+    float value;
+
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+#endif
+
+/* a: 16 x 8. With row = lane / 4 and column = lane % 4 the lane's a has (row, column),
+ * (row + 8, column), (row, column + 4), (row + 8, column + 4); its b, 8 x 8, (column, row)
+ * and (column + 4, row). */
+static __device__ __forceinline__ void mma_tf32(float c[4], const uint32_t a[4],
+                                                const uint32_t b[2])
+{
+#ifdef __CUDACC__
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    host_run::Lanes &lanes = host_run::lanes();
+    unsigned lane = host_run::lane();
+
+    memcpy(&lanes.in[lane][0], a, 16);
+    memcpy(&lanes.in[lane][4], b, 8);
+    memcpy(&lanes.in[lane][6], c, 16);
+    host_run::converge([](host_run::Lanes &l) HOST_RUN_QUIET {
+        float left[16][8], right[8][8];
+
+        for (unsigned i = 0; i < 32; i++) {
+            for (unsigned e = 0; e < 4; e++)
+                left[i / 4 + e % 2 * 8][i % 4 + e / 2 * 4] =
+                    word_float(l.in[i][e] & 0xffffe000u);
+            for (unsigned e = 0; e < 2; e++)
+                right[i % 4 + e * 4][i / 4] = word_float(l.in[i][4 + e] & 0xffffe000u);
+        }
+        mma_all(l, left, right, 6);
+    });
+    memcpy(c, lanes.out[lane], 16);
+#endif
+}
+
+/* a: 16 x 16. The lane's four words of a are pairs: (row, 2 column), (row + 8, 2 column),
+ * (row, 2 column + 8), (row + 8, 2 column + 8), each with its right neighbour in the upper
+ * half; those of b, 16 x 8, (2 column, row), (2 column + 8, row), each with the one below. */
+static __device__ __forceinline__ void mma_bf16(float c[4], const uint32_t a[4],
+                                                const uint32_t b[2])
+{
+#ifdef __CUDACC__
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    host_run::Lanes &lanes = host_run::lanes();
+    unsigned lane = host_run::lane();
+
+    memcpy(&lanes.in[lane][0], a, 16);
+    memcpy(&lanes.in[lane][4], b, 8);
+    memcpy(&lanes.in[lane][6], c, 16);
+    host_run::converge([](host_run::Lanes &l) HOST_RUN_QUIET {
+        float left[16][16], right[16][8];
+
+        for (unsigned i = 0; i < 32; i++)
+            for (unsigned e = 0; e < 6; e++)
+                for (unsigned half = 0; half < 2; half++) {
+                    float value =
+                        word_float(half ? l.in[i][e] & 0xffff0000u : l.in[i][e] << 16);
+                    unsigned pair = i % 4 * 2 + half;
+
+                    if (e < 4)
+                        left[i / 4 + e % 2 * 8][pair + e / 2 * 8] = value;
+                    else
+                        right[pair + (e - 4) * 8][i / 4] = value;
+                }
+        mma_all(l, left, right, 6);
+    });
+    memcpy(c, lanes.out[lane], 16);
+#endif
+}
+
+#endif

@@ -1,0 +1,303 @@
+/*
+ * queue.cu - queues, and what goes between the host's memory and a device's.
+ *
+ * Everything passes through pinned memory of the queue's own: the host's may change as soon
+ * as upload() or put() has returned, and copies are asynchronous.
+ */
+#include <string.h>
+
+#include "cuda.h"
+
+#define STAGE ((size_t)4 << 20) /* bytes of each pinned buffer, and of the device's */
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static void close_streams(an_queue *q)
+{
+    cudaEvent_t events[] = {q->uploaded[0], q->uploaded[1], q->ready,  q->early,
+                            q->arrived,     q->landed,      q->bounced};
+
+    if (q->stream != NULL) cudaStreamSynchronize(q->stream);
+    if (q->copy != NULL) cudaStreamSynchronize(q->copy);
+    for (cudaEvent_t event : events)
+        if (event != NULL) cudaEventDestroy(event);
+    if (q->copy != NULL) cudaStreamDestroy(q->copy);
+    if (q->stream != NULL) cudaStreamDestroy(q->stream);
+}
+
+void an__cuda_queue_close(an_queue *q)
+{
+    const an_host *host = q->device->host;
+
+    {
+        an_use use(q->device);
+
+        close_streams(q);
+        cudaFree(q->scratch);
+        cudaFree(q->step);
+        cudaFree(q->stage);
+        cudaFree(q->landing);
+        cudaFreeHost(q->upload[0]);
+        cudaFreeHost(q->upload[1]);
+        cudaFreeHost(q->download);
+        cudaFreeHost(q->bounce);
+        cudaGetLastError(); /* of a device that is lost */
+    }
+    host->release(q, host->user);
+}
+
+static an_status open_streams(an_queue *q)
+{
+    cudaStream_t *streams[] = {&q->stream, &q->copy};
+    cudaEvent_t *events[] = {&q->uploaded[0], &q->uploaded[1], &q->ready,  &q->early,
+                             &q->arrived,     &q->landed,      &q->bounced};
+
+    for (cudaStream_t *stream : streams)
+        AN_CUDA_TRY(an__cuda_check(
+            q->device, cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking),
+            "a stream"));
+    for (cudaEvent_t *event : events)
+        AN_CUDA_TRY(an__cuda_check(
+            q->device, cudaEventCreateWithFlags(event, cudaEventDisableTiming),
+            "an event"));
+    return AN_OK;
+}
+
+an_status an__cuda_queue_open(an_queue **out, an_device *device, size_t scratch_bytes)
+{
+    const an_host *host = device->host;
+    an_queue *q = (an_queue *)host->alloc(sizeof *q, host->user);
+    void *step = NULL;
+    an_status status;
+
+    if (q == NULL) return AN_ERROR_MEMORY;
+    memset(q, 0, sizeof *q);
+    q->device = device;
+    status = an__cuda_alive(device);
+    if (status == AN_OK) {
+        an_use use(device);
+
+        status = open_streams(q);
+    }
+    if (status == AN_OK && scratch_bytes > 0)
+        status = an__cuda_alloc(device, scratch_bytes, &q->scratch);
+    q->scratch_bytes = scratch_bytes;
+    if (status == AN_OK) status = an__cuda_alloc(device, sizeof *q->step, &step);
+    q->step = (an_step *)step;
+    if (status != AN_OK) {
+        an__cuda_queue_close(q);
+        return status;
+    }
+    *out = q;
+    return AN_OK;
+}
+
+/* --- pinned memory ----------------------------------------------------------------------------- */
+
+static an_status pinned(an_queue *q, char **buffer)
+{
+    void *memory;
+    an_status status;
+
+    if (*buffer != NULL) return AN_OK;
+    status = an__cuda_check(q->device, cudaMallocHost(&memory, STAGE), "pinned memory");
+    if (status == AN_OK) *buffer = (char *)memory;
+    return status;
+}
+
+static an_status stage_memory(an_queue *q)
+{
+    void *memory;
+
+    if (q->stage != NULL) return AN_OK;
+    AN_CUDA_TRY(an__cuda_alloc(q->device, STAGE, &memory));
+    q->stage = (float *)memory;
+    return AN_OK;
+}
+
+/* Room for `bytes` (at most STAGE) in the half that is being filled, or in the other one once
+ * its copies are done. */
+static an_status upload_room(an_queue *q, size_t bytes, char **room)
+{
+    AN_CUDA_TRY(pinned(q, &q->upload[q->upload_turn]));
+    if (STAGE - q->upload_used < bytes) {
+        AN_CUDA_TRY(an__cuda_check(
+            q->device, cudaEventRecord(q->uploaded[q->upload_turn], q->stream),
+            "an event"));
+        q->upload_turn = 1 - q->upload_turn;
+        q->upload_used = 0;
+        AN_CUDA_TRY(pinned(q, &q->upload[q->upload_turn]));
+        AN_CUDA_TRY(an__cuda_check(
+            q->device, cudaEventSynchronize(q->uploaded[q->upload_turn]), "an upload"));
+    }
+    *room = q->upload[q->upload_turn] + q->upload_used;
+    q->upload_used += (bytes + 255) / 256 * 256;
+    if (q->upload_used > STAGE) q->upload_used = STAGE;
+    return AN_OK;
+}
+
+/* At most STAGE bytes. */
+static an_status upload_piece(an_queue *q, void *to, const void *from, size_t bytes)
+{
+    char *room;
+
+    AN_CUDA_TRY(upload_room(q, bytes, &room));
+    memcpy(room, from, bytes);
+    return an__cuda_check(
+        q->device, cudaMemcpyAsync(to, room, bytes, cudaMemcpyHostToDevice, q->stream),
+        "an upload");
+}
+
+an_status an__cuda_upload(an_queue *q, void *to, const void *from, size_t bytes)
+{
+    an_use use(q->device);
+    size_t done, part;
+
+    AN_CUDA_TRY(an__cuda_settle(q));
+    for (done = 0; done < bytes; done += part) {
+        part = bytes - done < STAGE ? bytes - done : STAGE;
+        AN_CUDA_TRY(upload_piece(q, (char *)to + done, (const char *)from + done, part));
+    }
+    return AN_OK;
+}
+
+/* What has been fetched to where it was asked for. */
+static an_status deliver(an_queue *q)
+{
+    uint32_t i;
+
+    AN_CUDA_TRY(
+        an__cuda_check(q->device, cudaStreamSynchronize(q->stream), "the device"));
+    for (i = 0; i < q->fetches; i++)
+        memcpy(q->fetch[i].to, q->download + q->fetch[i].at, q->fetch[i].bytes);
+    q->fetches = 0;
+    q->download_used = 0;
+    return AN_OK;
+}
+
+static an_status download_piece(an_queue *q, void *to, const void *from, size_t bytes)
+{
+    an_fetch *fetch;
+
+    AN_CUDA_TRY(pinned(q, &q->download));
+    if (STAGE - q->download_used < bytes || q->fetches == AN_CUDA_FETCHES)
+        AN_CUDA_TRY(deliver(q));
+    fetch = &q->fetch[q->fetches];
+    fetch->to = to;
+    fetch->at = q->download_used;
+    fetch->bytes = bytes;
+    AN_CUDA_TRY(an__cuda_check(q->device,
+                               cudaMemcpyAsync(q->download + fetch->at, from, bytes,
+                                               cudaMemcpyDeviceToHost, q->stream),
+                               "a download"));
+    q->fetches++;
+    q->download_used += (bytes + 255) / 256 * 256;
+    if (q->download_used > STAGE) q->download_used = STAGE;
+    return AN_OK;
+}
+
+an_status an__cuda_download(an_queue *q, void *to, const void *from, size_t bytes)
+{
+    an_use use(q->device);
+    size_t done, part;
+
+    AN_CUDA_TRY(an__cuda_settle(q));
+    for (done = 0; done < bytes; done += part) {
+        part = bytes - done < STAGE ? bytes - done : STAGE;
+        AN_CUDA_TRY(
+            download_piece(q, (char *)to + done, (const char *)from + done, part));
+    }
+    return AN_OK;
+}
+
+/* What was fetched before a failure is given up: its place may be the host's again. */
+an_status an__cuda_sync(an_queue *q)
+{
+    an_use use(q->device);
+    an_status status = an__cuda_settle(q);
+
+    if (status == AN_OK) status = deliver(q);
+    if (status != AN_OK) {
+        q->fetches = 0;
+        q->download_used = 0;
+        q->arrival.pending = q->lending = false;
+    }
+    return status;
+}
+
+an_status an__cuda_begin_step(an_queue *q, const an_step *step)
+{
+    return an__cuda_upload(q, q->step, step, sizeof *step);
+}
+
+/* --- between the host's order and the device's ---------------------------------------------------- */
+
+struct ordering {
+    an_order order;
+    float *tensor, *stage; /* stage: numbers first .. of the host's order */
+    size_t first, count;
+    bool put;
+};
+
+static __global__ void order_kernel(ordering o)
+{
+    size_t maps = o.order.maps, pixels = o.order.pixels, plane = maps * pixels;
+
+    for (AN_CUDA_EACH(i, o.count)) {
+        size_t host = o.first + i, slab = host / plane, at = host - slab * plane;
+        size_t map = at / pixels, pixel = at - map * pixels;
+        float *there = o.tensor + slab * plane + pixel * maps + map;
+
+        if (o.put)
+            *there = o.stage[i];
+        else
+            o.stage[i] = *there;
+    }
+}
+
+/* Whether both orders are one. */
+static bool plain(const an_order *order)
+{
+    return order->maps == 1 || order->pixels == 1;
+}
+
+an_status an__cuda_put(an_queue *q, const an_order *order, float *to, size_t first,
+                       const float *from, size_t count)
+{
+    an_use use(q->device);
+    const size_t most = STAGE / sizeof *from;
+    size_t done, part;
+
+    if (plain(order)) return an__cuda_upload(q, to + first, from, count * sizeof *from);
+    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(stage_memory(q));
+    for (done = 0; done < count; done += part) {
+        ordering o = {*order, to, q->stage, first + done, 0, true};
+
+        part = o.count = count - done < most ? count - done : most;
+        AN_CUDA_TRY(upload_piece(q, q->stage, from + done, part * sizeof *from));
+        AN_CUDA_TRY(an__cuda_each(q, order_kernel, part, o, "an upload"));
+    }
+    return AN_OK;
+}
+
+an_status an__cuda_get(an_queue *q, const an_order *order, float *to, const float *from,
+                       size_t first, size_t count)
+{
+    an_use use(q->device);
+    const size_t most = STAGE / sizeof *to;
+    size_t done, part;
+
+    if (plain(order)) return an__cuda_download(q, to, from + first, count * sizeof *to);
+    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(stage_memory(q));
+    for (done = 0; done < count; done += part) {
+        ordering o = {*order, const_cast<float *>(from), q->stage, first + done, 0,
+                      false};
+
+        part = o.count = count - done < most ? count - done : most;
+        AN_CUDA_TRY(an__cuda_each(q, order_kernel, part, o, "a download"));
+        AN_CUDA_TRY(download_piece(q, to + done, q->stage, part * sizeof *to));
+    }
+    return AN_OK;
+}

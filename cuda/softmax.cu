@@ -1,0 +1,90 @@
+/*
+ * softmax.cu - probabilities, and their cross-entropy with the labels. A block has an image;
+ * sums are in double, as on the CPU, and always in the same order.
+ */
+#include "cuda.h"
+#include "ptx.h"
+
+struct scoring {
+    uint32_t classes, batch;
+    const float *x;
+    const int32_t *labels; /* null: probabilities alone */
+    float *dx, *p;
+    double *loss;
+};
+
+enum { THREADS = 128 };
+
+/* Of one number from each thread: the maximum (a NaN is lost, as the sum will have it), or
+ * the sum. */
+template <bool SUM>
+static __device__ __forceinline__ double reduce(double *shared, double x)
+{
+    shared[threadIdx.x] = x;
+    __syncthreads();
+    for (uint32_t half = THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) {
+            double other = shared[threadIdx.x + half];
+
+            if (SUM)
+                shared[threadIdx.x] += other;
+            else if (other > shared[threadIdx.x])
+                shared[threadIdx.x] = other;
+        }
+        __syncthreads();
+    }
+    x = shared[0];
+    __syncthreads();
+    return x;
+}
+
+static __global__ void softmax_kernel(scoring s)
+{
+    double *shared = (double *)shared_memory();
+    size_t row = (size_t)blockIdx.x * s.classes;
+    const float *x = s.x + row;
+    double max = (double)x[0], sum = 0, total;
+    uint32_t label = 0, i;
+
+    for (i = threadIdx.x; i < s.classes; i += THREADS)
+        if ((double)x[i] > max) max = (double)x[i];
+    max = reduce<false>(shared, max);
+    for (i = threadIdx.x; i < s.classes; i += THREADS) sum += exp((double)x[i] - max);
+    total = max + log(reduce<true>(shared, sum));
+    if (s.labels != NULL) {
+        label = (uint32_t)s.labels[blockIdx.x];
+        if (threadIdx.x == 0) s.loss[blockIdx.x] = total - (double)x[label];
+        __syncthreads(); /* x[label] is read before dx may take its place */
+    }
+    for (i = threadIdx.x; i < s.classes; i += THREADS) {
+        double p = exp((double)x[i] - total);
+
+        if (s.dx != NULL) s.dx[row + i] = (float)((p - (i == label)) / s.batch);
+        s.p[row + i] = (float)p;
+    }
+}
+
+static an_status run(an_queue *q, const scoring &s)
+{
+    an_use use(q->device);
+
+    AN_CUDA_TRY(an__cuda_settle(q));
+    return an__cuda_launch(q, softmax_kernel, dim3(s.batch), dim3(THREADS),
+                           THREADS * sizeof(double), s, "softmax");
+}
+
+an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x)
+{
+    scoring s = {classes, batch, x, NULL, NULL, x, NULL};
+
+    return run(q, s);
+}
+
+an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
+                                const float *x, const int32_t *labels, float *dx,
+                                float *p, double *loss)
+{
+    scoring s = {classes, batch, x, labels, dx, p, loss};
+
+    return run(q, s);
+}

@@ -1,0 +1,210 @@
+/*
+ * cuda_runtime.h - of the host run: as much of CUDA's language and runtime as cuda/ uses, for
+ * g++. A test double; see README.md.
+ */
+#ifndef HOST_RUN_CUDA_RUNTIME_H
+#define HOST_RUN_CUDA_RUNTIME_H
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+/* --- language --------------------------------------------------------------------------- */
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c)
+    {
+    }
+};
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+
+#if defined(__SANITIZE_THREAD__)
+/* For what belongs to the double itself, or that it does for threads other than the one that
+ * runs. */
+#define HOST_RUN_QUIET __attribute__((no_sanitize("thread"), noinline))
+#else
+#define HOST_RUN_QUIET
+#endif
+
+namespace host_run
+{
+
+/* Where the running thread is. */
+struct Place {
+    dim3 thread, block, block_size, grid;
+};
+extern Place place;
+
+void barrier();
+void *shared();
+bool in_shared(const void *p, size_t bytes); /* of the running block */
+
+/* What the lanes of a warp bring to an instruction that all execute, and take from it. */
+struct Lanes {
+    uint32_t in[32][16], out[32][8];
+    const void *address[32];
+};
+Lanes &lanes(); /* of the running thread's warp */
+unsigned lane();
+/* Waits until all lanes are here; the last to come runs `all` first. */
+void converge(void (*all)(Lanes &));
+
+/* Copies that this thread has begun: delivered when waited for. */
+void copy_begin(void *to, const void *from, unsigned bytes, bool zeros);
+void copy_commit();
+void copy_wait(unsigned pending_groups);
+
+[[noreturn]] void fault(const char *what); /* of the kernel that runs; ends the process */
+
+} // namespace host_run
+
+#define threadIdx (host_run::place.thread)
+#define blockIdx (host_run::place.block)
+#define blockDim (host_run::place.block_size)
+#define gridDim (host_run::place.grid)
+
+inline void __syncthreads()
+{
+    host_run::barrier();
+}
+
+HOST_RUN_QUIET inline float __shfl_xor_sync(unsigned, float value, int other)
+{
+    host_run::Lanes &lanes = host_run::lanes();
+    unsigned lane = host_run::lane();
+    float result;
+
+    std::memcpy(&lanes.in[lane][0], &value, sizeof value);
+    lanes.in[lane][1] = (uint32_t)other;
+    host_run::converge([](host_run::Lanes &l) HOST_RUN_QUIET {
+        for (unsigned i = 0; i < 32; i++) l.out[i][0] = l.in[i ^ l.in[i][1]][0];
+    });
+    std::memcpy(&result, &lanes.out[lane][0], sizeof result);
+    return result;
+}
+
+inline float atomicExch(float *p, float value)
+{
+    __atomic_store(p, &value, __ATOMIC_RELAXED);
+    return 0; /* the old value: nobody here asks for it */
+}
+
+inline unsigned __umulhi(unsigned a, unsigned b)
+{
+    return (unsigned)((uint64_t)a * b >> 32);
+}
+
+using std::fmaf;
+
+/* --- runtime ---------------------------------------------------------------------------- */
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorNoDevice = 100,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorPeerAccessAlreadyEnabled = 704,
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureUnjoined = 904,
+    cudaErrorStreamCaptureIsolation = 905
+};
+enum cudaMemcpyKind {
+    cudaMemcpyHostToDevice = 1,
+    cudaMemcpyDeviceToHost = 2,
+    cudaMemcpyDeviceToDevice = 3,
+    cudaMemcpyDefault = 4
+};
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+    int multiProcessorCount, major, minor;
+};
+
+typedef struct host_run_stream *cudaStream_t;
+typedef struct host_run_event *cudaEvent_t;
+typedef struct host_run_graph *cudaGraph_t;
+typedef struct host_run_graph *cudaGraphExec_t;
+
+const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaGetDevice(int *device);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device);
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer);
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags);
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total);
+cudaError_t cudaMalloc(void **out, size_t bytes);
+cudaError_t cudaFree(void *memory);
+cudaError_t cudaMallocHost(void **out, size_t bytes);
+cudaError_t cudaFreeHost(void *memory);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from,
+                              size_t from_pitch, size_t width, size_t height,
+                              cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
+                                 unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+
+namespace host_run
+{
+cudaError_t allow_shared(const void *kernel, int bytes);
+/* `run` calls the kernel, once for each thread; `params` is kept until the block runs. */
+cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream,
+                   void (*run)(const void *kernel, const void *params),
+                   const void *params, size_t params_bytes);
+} // namespace host_run
+
+template <class Params>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Params), cudaFuncAttribute, int value)
+{
+    return host_run::allow_shared((const void *)kernel, value);
+}
+
+/* Kernels have one parameter, a struct. */
+template <class Params>
+cudaError_t cudaLaunchKernel(void (*kernel)(Params), dim3 grid, dim3 block, void **args,
+                             size_t shared_bytes, cudaStream_t stream)
+{
+    return host_run::launch((const void *)kernel, grid, block, shared_bytes, stream,
+                            [](const void *k, const void *params) {
+                                ((void (*)(Params))k)(*(const Params *)params);
+                            },
+                            args[0], sizeof(Params));
+}
+
+#endif

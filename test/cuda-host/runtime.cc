@@ -1,0 +1,598 @@
+/*
+ * runtime.cc - of the host run: devices, memory, streams, events, graphs, failures.
+ *
+ * What a stream is given is kept in a list and done when somebody waits for it: as late as
+ * the runtime allows. One lock guards everything; kernels run under it.
+ */
+#include "control.h"
+#include "fibers.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace
+{
+
+typedef std::function<void()> Operation;
+typedef std::map<host_run_stream *, size_t> Clock; /* how much of each stream is known */
+
+struct Device {
+    size_t used = 0;
+    bool lost = false;
+    std::map<int, bool> peers;
+};
+
+struct Block {
+    size_t bytes;
+    int device; /* -1: pinned host memory */
+};
+
+int device_count = 1;
+size_t device_memory = (size_t)16 << 30;
+bool device_peers = true;
+std::map<int, Device> devices;
+std::map<const char *, Block> blocks;
+std::map<const void *, int> shared_limit;
+host_run_counts counts;
+int fail_kind;
+unsigned fail_in;
+bool failed;
+std::recursive_mutex lock;
+thread_local int current_device;
+thread_local cudaError_t last_error;
+
+typedef std::lock_guard<std::recursive_mutex> Guard;
+
+} // namespace
+
+struct host_run_graph {
+    std::vector<Operation> operations;
+    int device;
+};
+
+struct Capture {
+    host_run_graph *graph;
+    host_run_stream *origin;
+};
+
+struct host_run_stream {
+    int device;
+    std::deque<Operation> waiting;
+    size_t given = 0, done = 0; /* operations in all */
+    Capture *capture = nullptr;
+    Clock clock; /* while capturing */
+};
+
+struct host_run_event {
+    host_run_stream *stream = nullptr; /* null: not recorded yet */
+    size_t position = 0;
+    Capture *capture = nullptr;
+    Clock clock;
+};
+
+namespace
+{
+
+cudaError_t result(cudaError_t error)
+{
+    if (error != cudaSuccess) last_error = error;
+    return error;
+}
+
+bool must_fail(int kind)
+{
+    if (fail_in == 0 || (kind != fail_kind && fail_kind != HOST_RUN_ANY &&
+                         !(fail_kind == HOST_RUN_LOST && kind == HOST_RUN_LAUNCH)))
+        return false;
+    if (--fail_in > 0) return false;
+    failed = true;
+    if (fail_kind == HOST_RUN_LOST) devices[current_device].lost = true;
+    return true;
+}
+
+cudaError_t check_device(int device)
+{
+    if (device_count < 1)
+        return device_count < 0 ? cudaErrorInsufficientDriver : cudaErrorNoDevice;
+    if (device < 0 || device >= device_count) return cudaErrorInvalidDevice;
+    return devices[device].lost ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+void run_until(host_run_stream *stream, size_t position)
+{
+    while (stream->done < position && !stream->waiting.empty()) {
+        Operation operation = std::move(stream->waiting.front());
+
+        stream->waiting.pop_front();
+        operation();
+        stream->done++;
+    }
+}
+
+void give(host_run_stream *stream, Operation operation)
+{
+    if (stream->capture != nullptr) {
+        stream->capture->graph->operations.push_back(std::move(operation));
+        stream->clock[stream]++;
+        return;
+    }
+    stream->waiting.push_back(std::move(operation));
+    stream->given++;
+}
+
+/* Null for memory that the runtime does not know. */
+const std::pair<const char *const, Block> *block_of(const void *p)
+{
+    auto at = blocks.upper_bound((const char *)p);
+
+    if (at == blocks.begin()) return nullptr;
+    --at;
+    return (const char *)p < at->first + at->second.bytes ? &*at : nullptr;
+}
+
+int device_of(const void *p)
+{
+    auto block = block_of(p);
+
+    return block != nullptr ? block->second.device : -2;
+}
+
+bool inside(const void *p, size_t bytes)
+{
+    auto block = block_of(p);
+
+    return block == nullptr ||
+           (const char *)p + bytes <= block->first + block->second.bytes;
+}
+
+/* From one device to another: directly between peers alone. */
+bool may_copy(int to, int from)
+{
+    return to < 0 || from < 0 || to == from || devices[to].peers[from] ||
+           devices[from].peers[to];
+}
+
+cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                 size_t width, size_t height, host_run_stream *stream)
+{
+    int to_device = device_of(to), from_device = device_of(from);
+    cudaError_t error = check_device(stream->device);
+
+    if (error != cudaSuccess) return error;
+    if (must_fail(HOST_RUN_COPY)) return cudaErrorInvalidValue;
+    if (width == 0 || height == 0) return cudaSuccess;
+    if ((height > 1 && (width > to_pitch || width > from_pitch)) ||
+        !may_copy(to_device, from_device) ||
+        !inside(to, (height - 1) * to_pitch + width) ||
+        !inside(from, (height - 1) * from_pitch + width))
+        return cudaErrorInvalidValue;
+    counts.copies++;
+    bool leaves = from_device >= 0 && to_device >= 0 && to_device != from_device;
+    auto operation = [=] {
+        if (leaves) counts.peer_bytes += width * height;
+        for (size_t i = 0; i < height; i++)
+            std::memmove((char *)to + i * to_pitch, (const char *)from + i * from_pitch,
+                         width);
+    };
+    if (to_device != -2 && from_device != -2) {
+        give(stream, operation);
+        return cudaSuccess;
+    }
+    /* Pageable memory: done before the call returns. */
+    if (stream->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    run_until(stream, stream->given);
+    operation();
+    return cudaSuccess;
+}
+
+void *get_block(size_t bytes, int device)
+{
+    char *memory = (char *)aligned_alloc(256, (bytes + 255) / 256 * 256);
+
+    if (memory == nullptr) return nullptr;
+    std::memset(memory, 0xff, bytes); /* NaNs */
+    blocks[memory] = {bytes, device};
+    counts.allocated += bytes;
+    if (device >= 0) devices[device].used += bytes;
+    return memory;
+}
+
+cudaError_t release_block(void *memory)
+{
+    auto at = blocks.find((const char *)memory);
+
+    if (at == blocks.end()) return cudaErrorInvalidValue;
+    counts.allocated -= at->second.bytes;
+    if (at->second.device >= 0) devices[at->second.device].used -= at->second.bytes;
+    blocks.erase(at);
+    free(memory);
+    return cudaSuccess;
+}
+
+void merge(Clock &to, const Clock &from)
+{
+    for (auto &entry : from) to[entry.first] = std::max(to[entry.first], entry.second);
+}
+
+} // namespace
+
+/* --- control ------------------------------------------------------------------------------ */
+
+extern "C" void host_run_devices(int count, size_t memory, int peers)
+{
+    device_count = count;
+    device_memory = memory;
+    device_peers = peers != 0;
+}
+
+extern "C" void host_run_fail(int kind, unsigned n)
+{
+    fail_kind = kind;
+    fail_in = n;
+    failed = false;
+}
+
+extern "C" int host_run_failed(void)
+{
+    return failed;
+}
+
+extern "C" void host_run_count(host_run_counts *out)
+{
+    *out = counts;
+}
+
+/* --- devices and memory -------------------------------------------------------------------- */
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    static thread_local char text[48];
+
+    if (error == cudaErrorNoDevice) return "no CUDA-capable device is detected";
+    if (error == cudaErrorInsufficientDriver) return "there is no driver";
+    if (error == cudaErrorMemoryAllocation) return "out of memory";
+    snprintf(text, sizeof text, "host run: error %d", (int)error);
+    return text;
+}
+
+cudaError_t cudaGetLastError()
+{
+    cudaError_t error = last_error;
+
+    last_error = cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    if (device_count < 1) return result(check_device(0));
+    *count = device_count;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *device)
+{
+    *device = current_device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    Guard guard(lock);
+
+    if (device < 0 || device >= device_count) return result(cudaErrorInvalidDevice);
+    current_device = device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device)
+{
+    std::memset(prop, 0, sizeof *prop);
+    snprintf(prop->name, sizeof prop->name, "host run %d (a test double)", device);
+    prop->totalGlobalMem = device_memory;
+    prop->multiProcessorCount = 2;
+    prop->major = 8;
+    return result(device < device_count ? cudaSuccess : cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer)
+{
+    *can = device_peers && device != peer;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned)
+{
+    Guard guard(lock);
+    bool &enabled = devices[current_device].peers[peer];
+
+    if (!device_peers) return result(cudaErrorInvalidDevice);
+    if (enabled) return result(cudaErrorPeerAccessAlreadyEnabled);
+    enabled = true;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
+{
+    Guard guard(lock);
+
+    *total = device_memory;
+    *free_bytes = device_memory - devices[current_device].used;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes)
+{
+    Guard guard(lock);
+    cudaError_t error = check_device(current_device);
+
+    if (error != cudaSuccess) return result(error);
+    if (must_fail(HOST_RUN_ALLOC) || bytes > device_memory - devices[current_device].used)
+        return result(cudaErrorMemoryAllocation);
+    *out = get_block(bytes, current_device);
+    return result(*out != nullptr ? cudaSuccess : cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    Guard guard(lock);
+
+    return memory == nullptr ? cudaSuccess : result(release_block(memory));
+}
+
+cudaError_t cudaMallocHost(void **out, size_t bytes)
+{
+    Guard guard(lock);
+
+    if (must_fail(HOST_RUN_ALLOC)) return result(cudaErrorMemoryAllocation);
+    *out = get_block(bytes, -1);
+    return result(*out != nullptr ? cudaSuccess : cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    return cudaFree(memory);
+}
+
+/* --- streams, events ------------------------------------------------------------------------ */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
+{
+    Guard guard(lock);
+    cudaError_t error = check_device(current_device);
+
+    if (error == cudaSuccess && must_fail(0)) error = cudaErrorMemoryAllocation;
+    if (error != cudaSuccess) return result(error);
+    *out = new host_run_stream;
+    (*out)->device = current_device;
+    counts.streams++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    Guard guard(lock);
+
+    run_until(stream, stream->given);
+    counts.streams--;
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    Guard guard(lock);
+
+    if (stream->capture != nullptr) return result(cudaErrorStreamCaptureUnsupported);
+    run_until(stream, stream->given);
+    return result(check_device(stream->device));
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    Guard guard(lock);
+    host_run_stream *other = event->stream;
+    size_t position = event->position;
+
+    if (other == nullptr) return cudaSuccess;
+    if (event->capture != nullptr) {
+        if (stream->capture != nullptr && stream->capture != event->capture)
+            return result(cudaErrorStreamCaptureIsolation);
+        stream->capture = event->capture;
+        merge(stream->clock, event->clock);
+        return cudaSuccess;
+    }
+    if (stream->capture != nullptr) return result(cudaErrorStreamCaptureIsolation);
+    give(stream, [=] { run_until(other, position); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
+{
+    Guard guard(lock);
+
+    if (must_fail(0)) return result(cudaErrorMemoryAllocation);
+    *out = new host_run_event;
+    counts.events++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    Guard guard(lock);
+
+    counts.events--;
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    Guard guard(lock);
+
+    event->stream = stream;
+    event->position = stream->given;
+    event->capture = stream->capture;
+    event->clock = stream->clock;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    Guard guard(lock);
+
+    if (event->stream == nullptr) return cudaSuccess;
+    if (event->capture != nullptr) return result(cudaErrorStreamCaptureUnsupported);
+    run_until(event->stream, event->position);
+    return result(check_device(event->stream->device));
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream)
+{
+    Guard guard(lock);
+
+    return result(copy(to, bytes, from, bytes, bytes, 1, stream));
+}
+
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from,
+                              size_t from_pitch, size_t width, size_t height,
+                              cudaMemcpyKind, cudaStream_t stream)
+{
+    Guard guard(lock);
+
+    return result(copy(to, to_pitch, from, from_pitch, width, height, stream));
+}
+
+/* --- graphs: what streams are given while they capture, in that order ----------------------- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    Guard guard(lock);
+
+    if (must_fail(0)) return result(cudaErrorMemoryAllocation);
+    stream->capture = new Capture{new host_run_graph{{}, stream->device}, stream};
+    stream->clock.clear();
+    counts.graphs++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
+{
+    Guard guard(lock);
+    Capture *capture = stream->capture;
+    Clock known = stream->clock;
+    size_t seen = 0;
+
+    if (capture == nullptr || capture->origin != stream)
+        return result(cudaErrorInvalidValue);
+    *out = capture->graph;
+    for (auto &entry : known) {
+        seen += entry.second;
+        entry.first->capture = nullptr;
+        entry.first->clock.clear();
+    }
+    stream->capture = nullptr;
+    delete capture;
+    /* An operation that the origin does not know of was not joined. */
+    if (seen == (*out)->operations.size()) return cudaSuccess;
+    cudaGraphDestroy(*out);
+    return result(cudaErrorStreamCaptureUnjoined);
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
+                                 unsigned long long)
+{
+    Guard guard(lock);
+
+    if (must_fail(0)) return result(cudaErrorMemoryAllocation);
+    *out = new host_run_graph(*graph);
+    counts.graphs++;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
+{
+    Guard guard(lock);
+    cudaError_t error = check_device(stream->device);
+
+    if (error != cudaSuccess) return result(error);
+    if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
+    counts.graph_launches++;
+    give(stream, [graph] {
+        for (auto &operation : graph->operations) operation();
+    });
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    Guard guard(lock);
+
+    counts.graphs--;
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
+{
+    return cudaGraphDestroy(graph);
+}
+
+/* --- launches ------------------------------------------------------------------------------ */
+
+namespace host_run
+{
+
+cudaError_t allow_shared(const void *kernel, int bytes)
+{
+    Guard guard(lock);
+
+    if (bytes < 0 || bytes > 163 * 1024)
+        return result(cudaErrorInvalidValue); /* sm_80's */
+    shared_limit[kernel] = bytes;
+    return cudaSuccess;
+}
+
+cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                   cudaStream_t stream, void (*run)(const void *, const void *),
+                   const void *params, size_t params_bytes)
+{
+    Guard guard(lock);
+    cudaError_t error = check_device(stream->device);
+    auto limit = shared_limit.find(kernel);
+    size_t allowed = std::max(48 * 1024, limit == shared_limit.end() ? 0 : limit->second);
+    size_t threads = (size_t)block.x * block.y * block.z;
+
+    if (error != cudaSuccess) return result(error);
+    if (stream->device != current_device) return result(cudaErrorInvalidValue);
+    if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 ||
+        grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535 ||
+        threads % 32 != 0 /* ours are whole warps */)
+        return result(cudaErrorInvalidConfiguration);
+    if (shared_bytes > allowed || params_bytes > 4096)
+        return result(cudaErrorInvalidValue);
+    if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
+    counts.launches++;
+    std::string kept((const char *)params, params_bytes);
+    give(stream, [=] {
+        for (unsigned z = 0; z < grid.z; z++)
+            for (unsigned y = 0; y < grid.y; y++)
+                for (unsigned x = 0; x < grid.x; x++) {
+                    const char *why = run_block(grid, dim3(x, y, z), block, shared_bytes,
+                                                run, kernel, kept.data());
+
+                    if (why != nullptr) fault(why);
+                }
+    });
+    return cudaSuccess;
+}
+
+} // namespace host_run

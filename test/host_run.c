@@ -1,0 +1,99 @@
+/*
+ * host_run.c - finds the host run's plugin and its controls.
+ */
+#define _GNU_SOURCE
+#include "host_run.h"
+
+#include <check.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *host_run_path(void)
+{
+    static char path[4096];
+    ssize_t length;
+    char *slash;
+
+    if (path[0] != '\0') return path;
+    length = readlink("/proc/self/exe", path, sizeof path - 64);
+    ck_assert_int_gt(length, 0);
+    path[length] = '\0';
+    slash = strrchr(path, '/');
+    strcpy(slash, "/alexnet-cuda-host.so");
+    return path;
+}
+
+const char *card_path(void)
+{
+    return getenv("AN_TEST_CARD");
+}
+
+an_context *plugin_context(const char *path, uint32_t threads)
+{
+    an_context_config config;
+    an_context *ctx;
+
+    an_context_config_init(&config, sizeof config);
+    config.threads = threads;
+    config.cuda_plugin = path;
+    ck_assert_msg(an_context_create(&ctx, &config) == AN_OK, "%s", an_error_message());
+    return ctx;
+}
+
+static void *symbol(const char *name)
+{
+    void *handle = dlopen(host_run_path(), RTLD_NOW | RTLD_LOCAL), *found;
+
+    ck_assert_msg(handle != NULL, "%s", dlerror());
+    found = dlsym(handle, name);
+    ck_assert_msg(found != NULL, "%s", name);
+    return found;
+}
+
+/* A data pointer as a function's: ISO C has no cast between the two. */
+#define CALL(name, type, ...)                                                            \
+    do {                                                                                 \
+        void *data_ = symbol(#name);                                                     \
+        type function_;                                                                  \
+                                                                                         \
+        memcpy(&function_, &data_, sizeof data_);                                        \
+        function_(__VA_ARGS__);                                                          \
+    } while (0)
+
+void hr_devices(int count, size_t memory, int peers)
+{
+    typedef void (*fn)(int, size_t, int);
+
+    CALL(host_run_devices, fn, count, memory, peers);
+}
+
+void hr_fail(int kind, unsigned n)
+{
+    typedef void (*fn)(int, unsigned);
+
+    CALL(host_run_fail, fn, kind, n);
+}
+
+int hr_failed(void)
+{
+    typedef int (*fn)(void);
+    int failed = 0;
+    void *data = symbol("host_run_failed");
+    fn function;
+
+    memcpy(&function, &data, sizeof data);
+    failed = function();
+    return failed;
+}
+
+host_run_counts hr_count(void)
+{
+    typedef void (*fn)(host_run_counts *);
+    host_run_counts counts;
+
+    CALL(host_run_count, fn, &counts);
+    return counts;
+}

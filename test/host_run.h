@@ -1,0 +1,23 @@
+/*
+ * host_run.h - the host run (test/cuda-host) as tests see it: a plugin to open, and its
+ * controls. A card, where there is one, is a second.
+ */
+#ifndef AN_TEST_HOST_RUN_H
+#define AN_TEST_HOST_RUN_H
+
+#include "cuda-host/control.h"
+#include "internal.h"
+
+const char *host_run_path(void); /* absolute: beside the program */
+/* A real plugin to test on its card: $AN_TEST_CARD, null where it is not set. */
+const char *card_path(void);
+/* A context whose "cuda:0" is the host run's, or another plugin's. */
+an_context *plugin_context(const char *path, uint32_t threads);
+
+/* control.h's functions, of the plugin. */
+void hr_devices(int count, size_t memory, int peers);
+void hr_fail(int kind, unsigned n);
+int hr_failed(void);
+host_run_counts hr_count(void);
+
+#endif
