@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/device.h"
 #include "common/options.h"
 #include "common/peak.h"
 #include "common/picture.h"
 #include "common/progress.h"
 
 static const char *arch_text = "paper", *batches = "1,32,128", *loader_pack;
+static device_choice place;
 static unsigned long threads, runs = 5, towers = 1;
 static int train_only, forward_only, layers;
 static double width = 1;
@@ -22,6 +24,7 @@ static option table[] = {
     {"--arch", OPTION_TEXT, &arch_text, 0, 0, "preset (paper)", 0},
     {"--width", OPTION_REAL, &width, 0.02, 4, "factor on every layer's maps (1)", 0},
     {"--towers", OPTION_NUMBER, &towers, 1, 2, "(1)", 0},
+    DEVICE_OPTIONS(place),
     {"--batch", OPTION_TEXT, &batches, 0, 0, "images at once, with commas (1,32,128)", 0},
     {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
     {"--runs", OPTION_NUMBER, &runs, 1, 1000, "of each, the median counts (5)", 0},
@@ -222,6 +225,7 @@ int main(int argc, char **argv)
     config.arch = an_arch_find(arch_text);
     config.width = (float)width;
     config.towers = (uint32_t)towers;
+    device_create_config(&place, &config);
     if (config.arch == 0) usage_error("--arch %s: no such preset", arch_text);
     an_model_info_init(&info, sizeof info);
     an_device_info_init(&device, sizeof device);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/canvas.h"
+#include "common/device.h"
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
@@ -15,12 +16,15 @@
 static unsigned long top = 5, views = 1, threads;
 static const char *sheet;
 
+static device_choice place;
+
 static option table[] = {
     {"--top", OPTION_NUMBER, &top, 1, 20, "classes to show (5)", 0},
     {"--views", OPTION_NUMBER, &views, 1, 10,
      "1: the centre; 10: the paper's, averaged (1)", 0},
     {"--sheet", OPTION_TEXT, &sheet, 0, 0, "a PNG file with pictures and bars", 0},
     {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
+    DEVICE_OPTIONS(place),
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
 enum { COLUMNS = 4, SIDE = 192, GAP = 14, LINE = 20, MOST = 20 };
@@ -138,7 +142,7 @@ int main(int argc, char **argv)
     context.threads = (uint32_t)threads;
     an_model_info_init(&info, sizeof info);
     if (an_context_create(&ctx, &context) != AN_OK) fail("context");
-    if (an_model_load(&model, ctx, argv[1], NULL) != AN_OK ||
+    if (device_load(&place, &model, ctx, argv[1]) != AN_OK ||
         an_model_describe(model, &info) != AN_OK)
         fail(argv[1]);
     p = allocate(info.classes * sizeof *p);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/device.h"
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
@@ -15,11 +16,14 @@
 static unsigned long views = 1, threads;
 static const char *confusion_path;
 
+static device_choice place;
+
 static option table[] = {
     {"--views", OPTION_NUMBER, &views, 1, 10, "1: the centre; 10: the paper's (1)", 0},
     {"--confusion", OPTION_TEXT, &confusion_path, 0, 0,
      "CSV file: a row for each label, a column for each answer", 0},
     {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
+    DEVICE_OPTIONS(place),
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
 typedef struct watch {
@@ -88,7 +92,7 @@ static void load_models(scoring *s, an_context *ctx, char **paths, an_model_info
     for (i = 0; i < s->model_count; i++) {
         an_model_info other = *info;
 
-        if (an_model_load(&s->models[i], ctx, paths[i], NULL) != AN_OK ||
+        if (device_load(&place, &s->models[i], ctx, paths[i]) != AN_OK ||
             an_model_describe(s->models[i], i == 0 ? info : &other) != AN_OK)
             fail(paths[i]);
         if (i > 0 && other.classes != info->classes)

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/device.h"
 #include "common/options.h"
 
 static const char *arch_text = "paper";
+static device_choice place;
 static unsigned long classes, towers = 1, image_size, groups, remove_conv;
 static double width = 1;
 static int list_archs, list_devices, list_recipes, no_lrn, extra_conv;
@@ -21,6 +23,7 @@ static option table[] = {
     {"--image-size", OPTION_NUMBER, &image_size, 1, 1024, "(the preset's)", 0},
     {"--width", OPTION_REAL, &width, 0.02, 4, "factor on every layer's maps (1)", 0},
     {"--towers", OPTION_NUMBER, &towers, 1, 2, "(1)", 0},
+    DEVICE_OPTIONS(place),
     {"--groups", OPTION_NUMBER, &groups, 1, 2, "(the preset's)", 0},
     {"--no-lrn", OPTION_FLAG, &no_lrn, 0, 0, "without response normalisation", 0},
     {"--remove-conv", OPTION_NUMBER, &remove_conv, 2, 5, "without this convolution", 0},
@@ -61,7 +64,8 @@ static void print_devices(an_context *ctx)
     for (i = 0; i < count; i++) {
         an_device_info_init(&info, sizeof info);
         if (an_device_describe(ctx, i, &info) != AN_OK) fail("devices");
-        printf("%-8s %s, %u threads, %.1f GiB\n", info.device, info.name, info.units,
+        printf("%-8s %s, %u %s, %.1f GiB\n", info.device, info.name, info.units,
+               strcmp(info.backend, "cpu") == 0 ? "threads" : "multiprocessors",
                (double)info.memory / (1 << 30));
     }
 }
@@ -198,11 +202,12 @@ int main(int argc, char **argv)
         c.image_size = (uint32_t)image_size;
         c.width = (float)width;
         c.towers = (uint32_t)towers;
+        device_create_config(&place, &c);
         c.groups = (uint32_t)groups;
         c.lrn = no_lrn ? AN_SWITCH_OFF : AN_SWITCH_PRESET;
         c.remove_conv = (uint32_t)remove_conv;
         c.extra_conv = (uint32_t)extra_conv;
-        if ((operands == 1 ? an_model_load(&model, ctx, argv[1], NULL)
+        if ((operands == 1 ? device_load(&place, &model, ctx, argv[1])
                            : an_model_create(&model, ctx, &c)) != AN_OK)
             fail(operands == 1 ? argv[1] : arch_text);
         print_model(model, operands == 1 ? argv[1] : arch_text);

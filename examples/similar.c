@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/canvas.h"
+#include "common/device.h"
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
@@ -21,9 +22,12 @@
 static const char *layer = "fc7";
 static unsigned long nearest = 6;
 
+static device_choice place;
+
 static option table[] = {
     {"--layer", OPTION_TEXT, &layer, 0, 0, "after its non-linearity (fc7)", 0},
     {"--nearest", OPTION_NUMBER, &nearest, 1, 50, "pictures for each query (6)", 0},
+    DEVICE_OPTIONS(place),
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
 enum { AT_ONCE = 64 };
@@ -83,7 +87,7 @@ static void make_index(an_context *ctx, char **names)
     uint64_t first;
     uint32_t count, i;
 
-    if (an_model_load(&model, ctx, names[0], NULL) != AN_OK ||
+    if (device_load(&place, &model, ctx, names[0]) != AN_OK ||
         an_activation_count(model, layer, AN_POINT_ACTIVATION, &v.size, NULL) != AN_OK)
         fail(names[0]);
     pack = open_pack(ctx, names[1], &info);
@@ -180,7 +184,7 @@ static void query(an_context *ctx, char **names, int count)
     an_model *model;
     int q;
 
-    if (an_model_load(&model, ctx, names[1], NULL) != AN_OK ||
+    if (device_load(&place, &model, ctx, names[1]) != AN_OK ||
         an_activation_count(model, layer, AN_POINT_ACTIVATION, &size, NULL) != AN_OK)
         fail(names[1]);
     check_index(&v, model, size, names);

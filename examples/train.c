@@ -66,7 +66,7 @@ static void train_step(run *r)
     an_batch_init(&batch, sizeof batch);
     if (an_loader_next(r->loader, &batch) != AN_OK) fail(r->folder);
     ready = seconds_now();
-    status = an_train_step(r->trainer, batch.images, batch.labels, batch.count, &stats);
+    status = an_train_step_batch(r->trainer, &batch, &stats);
     if (status == AN_ERROR_DIVERGED)
         fail("training diverged (a lower --lr may help; the last checkpoint stands)");
     if (status != AN_OK) fail("training");

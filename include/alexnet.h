@@ -330,6 +330,8 @@ typedef struct an_model_info {
                                   without parameters; each further image adds
                                   train_bytes_image */
     uint64_t train_bytes_image;
+    uint64_t exchanged_floats; /* that towers of this model have sent each other so far,
+                                  counted as they were sent; since 1.1 */
 } an_model_info;
 
 AN_API void an_model_info_init(an_model_info *info, size_t size);
@@ -988,6 +990,10 @@ typedef struct an_loader_config {
     uint32_t
         colour_epochs; /* after so many there is no noise and no division; 0: always */
     uint64_t seed;     /* of order, crops, mirrors and colours */
+    uint32_t for_step; /* 1: batches are for an_train_step_batch() alone, and hold bytes
+                          where the model's device makes floats of them itself, a quarter
+                          of what would have to travel there; default 0: floats */
+    uint32_t reserved; /* 0 */
 } an_loader_config;
 
 AN_API void an_loader_config_init(an_loader_config *config, size_t size);
@@ -1007,12 +1013,17 @@ an_loader_destroy(an_loader *loader); /* null allowed; waits for the workers */
 
 typedef struct an_batch {
     size_t size;
-    const float *images;     /* [count][3][image_size][image_size], for an_train_step() */
+    const float *images;     /* [count][3][image_size][image_size], for an_train_step();
+                                null where for_step has given bytes */
     const int32_t *labels;   /* [count] */
     const uint64_t *indices; /* [count], in the source */
     uint32_t count;
     uint32_t epoch, step; /* of this batch, from 0 */
     uint32_t last;        /* 1: the epoch's last */
+    const uint8_t *crops; /* [count][image_size][image_size][3], not mirrored; null where
+                             images is not */
+    const void *views;    /* what is to be done with them: the library's own */
+    const an_loader *loader; /* whose batch it is */
 } an_batch;
 
 AN_API void an_batch_init(an_batch *batch, size_t size);
@@ -1022,6 +1033,11 @@ AN_API void an_batch_init(an_batch *batch, size_t size);
  * Statuses: of a picture that fails - IO (the source's fetch failed), FORMAT (a damaged
  * pack), ARGUMENT (size or label out of range); the next call gets the batch after it. */
 AN_API an_status an_loader_next(an_loader *loader, an_batch *batch);
+
+/* an_train_step_batch() is an_train_step() with a batch of a loader of the trainer's model
+ * (ARGUMENT: another's), as long as the batch is valid. Statuses as there. */
+AN_API an_status an_train_step_batch(an_trainer *trainer, const an_batch *batch,
+                                     an_step_stats *stats);
 
 /* The next batch will be `step` of `epoch`, both from 0; step: below an_loader_info.steps
  * (ARGUMENT). Not beside an_loader_next(). */

@@ -461,6 +461,11 @@ void an__model_release(an_model *model);
  * edge, the share of that place which falls to it. */
 double an__top(const float *row, uint32_t classes, int32_t label, uint32_t k);
 an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t classes);
+/* --- loader (loader.c) ---------------------------------------------------------------- */
+
+/* How a loader of this model prepares pictures; null for another model's. */
+const an_input *an__loader_input(const an_loader *loader, const an_model *model);
+
 /* --- trainer (trainer.c, schedule.c) -------------------------------------------------- */
 
 #define AN_MAX_CHANGES 64u

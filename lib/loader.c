@@ -16,7 +16,9 @@
 #define TAKE 4u /* pictures that a worker takes at a time */
 
 typedef struct slot {
-    float *images;
+    float *images;  /* or: */
+    uint8_t *crops; /* with */
+    an_view *views;
     int32_t *labels;
     uint64_t *indices;
     uint32_t count, taken, done; /* pictures: in the batch, begun, ready */
@@ -160,11 +162,19 @@ static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)
                    : an__fail(AN_ERROR_IO, "the source could not fetch it");
     AN_TRY(sample_check(l, &sample, &image));
     view = view_of(l, s->epoch, s->order_number + place);
+    s->labels[place] = sample.label;
+    if (s->crops != NULL) {
+        an_fitting fitting = an__fitting(&image, l->input.p.side, l->input.p.fit);
+
+        s->views[place] = view;
+        an__fitting_rows(&fitting, view.x, size, view.y, size,
+                         s->crops + place * numbers);
+        return AN_OK;
+    }
     for (y = 0; y < size; y += AN_INPUT_ROWS)
         an__input_rows(&l->input, &image, &view, y,
                        size - y < AN_INPUT_ROWS ? size - y : AN_INPUT_ROWS,
                        s->images + place * numbers);
-    s->labels[place] = sample.label;
     return AN_OK;
 }
 
@@ -272,6 +282,8 @@ static void loader_free(an_loader *l)
 
     for (i = 0; l->slots != NULL && i < l->slot_count; i++) {
         an__free(ctx, l->slots[i].images);
+        an__free(ctx, l->slots[i].crops);
+        an__free(ctx, l->slots[i].views);
         an__free(ctx, l->slots[i].labels);
         an__free(ctx, l->slots[i].indices);
     }
@@ -321,6 +333,8 @@ static an_status config_check(const an_loader_config *c)
              "config.colour_rule is %u: not one of an_colour_rule", c->colour_rule);
     AN_CHECK(c->colour_sigma >= 0 && c->colour_sigma <= 10,
              "config.colour_sigma is %g: must be 0 to 10", (double)c->colour_sigma);
+    AN_CHECK(c->for_step <= 1, "config.for_step is %u: must be 0 or 1", c->for_step);
+    AN_CHECK(c->reserved == 0, "config.reserved is %u: must be 0", c->reserved);
     AN_CHECK(c->colour_divisor >= 0.1f && c->colour_divisor <= 10,
              "config.colour_divisor is %g: must be 0.1 to 10", (double)c->colour_divisor);
     return AN_OK;
@@ -360,6 +374,7 @@ static an_status take_input(an_loader *l)
 static an_status slots_make(an_loader *l)
 {
     size_t batch = l->config.batch, numbers = (size_t)3 * l->input.size * l->input.size;
+    int bytes = l->config.for_step && l->model->slots[0].backend->pictures != NULL;
     uint32_t i;
 
     l->slot_count = l->config.ahead + 1;
@@ -368,10 +383,16 @@ static an_status slots_make(an_loader *l)
     for (i = 0; i < l->slot_count; i++) {
         slot *s = &l->slots[i];
 
-        s->images = an__alloc(l->ctx, batch * numbers * sizeof *s->images);
+        if (bytes) {
+            s->crops = an__alloc(l->ctx, batch * numbers);
+            s->views = an__alloc(l->ctx, batch * sizeof *s->views);
+        } else {
+            s->images = an__alloc(l->ctx, batch * numbers * sizeof *s->images);
+        }
         s->labels = an__alloc(l->ctx, batch * sizeof *s->labels);
         s->indices = an__alloc(l->ctx, batch * sizeof *s->indices);
-        if (s->images == NULL || s->labels == NULL || s->indices == NULL)
+        if ((bytes ? s->crops == NULL || s->views == NULL : s->images == NULL) ||
+            s->labels == NULL || s->indices == NULL)
             return AN_ERROR_MEMORY;
     }
     if (!l->config.shuffle) return AN_OK;
@@ -460,6 +481,11 @@ an_status an_loader_create(an_loader **out, an_model *model,
 
 /* --- the host's side ------------------------------------------------------------------ */
 
+const an_input *an__loader_input(const an_loader *l, const an_model *model)
+{
+    return l->model == model ? &l->input : NULL;
+}
+
 static an_status loader_check(const an_loader *l)
 {
     AN_CHECK(l != NULL, "loader is null");
@@ -476,9 +502,12 @@ static void take_back(an_loader *l)
     pthread_cond_broadcast(&l->work);
 }
 
-static void hand_out(slot *s, an_batch *batch)
+static void hand_out(const an_loader *l, const slot *s, an_batch *batch)
 {
     batch->images = s->images;
+    batch->crops = s->crops;
+    batch->views = s->views;
+    batch->loader = l;
     batch->labels = s->labels;
     batch->indices = s->indices;
     batch->count = s->count;
@@ -509,7 +538,7 @@ an_status an_loader_next(an_loader *l, an_batch *out)
     if (s->status != AN_OK)
         return an__fail(s->status, "picture %llu: %.280s",
                         (unsigned long long)s->indices[s->failed], s->message);
-    hand_out(s, &batch);
+    hand_out(l, s, &batch);
     return an__struct_write(out, &batch, sizeof batch, sizeof batch, "batch");
 }
 

@@ -210,7 +210,9 @@ an_status an_model_describe(const an_model *model, an_model_info *out)
     AN_TRY(planned_bytes(plan, 2, 1, &two));
     info.train_bytes = one + 2 * plan->parameter_count * sizeof(float);
     info.train_bytes_image = two - one;
-    return an__struct_write(out, &info, sizeof info, sizeof info, "info");
+    info.exchanged_floats = __atomic_load_n(&model->exchanged, __ATOMIC_RELAXED);
+    return an__struct_write(out, &info, sizeof info,
+                            offsetof(an_model_info, exchanged_floats), "info");
 }
 
 an_status an_model_get_config(const an_model *model, an_model_config *config)

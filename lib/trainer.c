@@ -485,6 +485,34 @@ an_status an_train_step_images(an_trainer *trainer, const an_image *images,
     return step(trainer, &given, stats);
 }
 
+an_status an_train_step_batch(an_trainer *trainer, const an_batch *given,
+                              an_step_stats *stats)
+{
+    an_given step_given;
+    an_batch batch;
+
+    AN_TRY(an__trainer_check(trainer));
+    AN_CHECK(given != NULL, "batch is null");
+    an_batch_init(&batch, sizeof batch);
+    AN_TRY(an__struct_read(&batch, given, sizeof batch, sizeof batch, "batch"));
+    memset(&step_given, 0, sizeof step_given);
+    step_given.feed.floats = batch.images;
+    step_given.labels = batch.labels;
+    step_given.count = batch.count;
+    if (batch.images == NULL) {
+        AN_CHECK(batch.loader != NULL && batch.crops != NULL && batch.views != NULL,
+                 "batch has no images: did a loader fill it?");
+        step_given.feed.input = an__loader_input(batch.loader, trainer->model);
+        AN_CHECK(step_given.feed.input != NULL,
+                 "batch is that of another model's loader");
+        step_given.feed.crops = batch.crops;
+        step_given.feed.views = batch.views;
+        AN_TRY(an__exec_staging(trainer->exec, step_given.feed.input));
+    }
+    AN_TRY(given_check(trainer, &step_given));
+    return step(trainer, &step_given, stats);
+}
+
 /* --- state ---------------------------------------------------------------------------- */
 
 an_status an_trainer_get_config(const an_trainer *trainer, an_trainer_config *config)

@@ -10,6 +10,9 @@ void an__weights_free(an_weights *w, const an_model *model)
 {
     uint32_t i, t;
 
+    /* What was begun may still be writing. */
+    for (t = 0; t < model->plan->towers; t++)
+        if (model->queue[t] != NULL) model->slots[t].backend->sync(model->queue[t]);
     for (i = 0; i < model->plan->param_count; i++)
         for (t = 0; t < model->plan->towers; t++)
             if (w->part[i][t] != NULL)
@@ -45,6 +48,9 @@ an_status an__weights_alloc(an_weights *w, const an_model *model)
     for (i = 0; i < model->plan->param_count && status == AN_OK; i++)
         for (t = 0; t < model->plan->towers && status == AN_OK; t++)
             status = part_alloc(w, model, i, t);
+    /* Other queues than the model's will use it. */
+    for (t = 0; t < model->plan->towers && status == AN_OK; t++)
+        status = model->slots[t].backend->sync(model->queue[t]);
     if (status != AN_OK) an__weights_free(w, model);
     return status;
 }

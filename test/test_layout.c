@@ -72,6 +72,7 @@ FROZEN(an_model_info, exchange_floats, 56);
 FROZEN(an_model_info, infer_bytes, 64);
 FROZEN(an_model_info, train_bytes, 72);
 FROZEN(an_model_info, train_bytes_image, 80);
+FROZEN(an_model_info, exchanged_floats, 88);
 LEAST(an_model_info, 88);
 
 FROZEN(an_layer_info, size, 0);

@@ -90,8 +90,8 @@ static void resume(run *r)
     an_trainer_config c;
     an_load_config load;
 
-    an_load_config_init(&load, sizeof load);
-    load.towers = (uint32_t)r->setup.towers;
+    device_load_config(&r->setup.device, &load);
+    if (r->setup.towers == 2) load.towers = 2;
     an_trainer_config_init(&c, sizeof c);
     if (an_model_load(&r->model, r->ctx, path, &load) != AN_OK) fail(path);
     check_pack(r->pack, r->model, r->folder);
@@ -160,6 +160,7 @@ void run_open(run *r, int argc, char **argv)
     memset(r, 0, sizeof *r);
     an_pack_info_init(&r->info, sizeof r->info);
     an_loader_config_init(&r->loading, sizeof r->loading);
+    r->loading.for_step = 1;
     r->setup = setup_parse(argc, argv, &r->folder);
     r->program = argv[0];
     an_context_config_init(&context, sizeof context);

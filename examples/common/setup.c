@@ -77,6 +77,7 @@ static option table[] = {
     {"--no-evaluation", OPTION_FLAG, &chosen.no_evaluation, 0, 0,
      "do not look at it after each epoch", 0},
     {"--towers", OPTION_NUMBER, &chosen.towers, 1, 2, "2: computed in two halves (1)", 0},
+    DEVICE_OPTIONS(chosen.device),
     {"--threads", OPTION_NUMBER, &chosen.threads, 0, 256, "0: all processors (0)", 0},
     {"--workers", OPTION_NUMBER, &chosen.workers, 1, 256, "threads of the loader (1)", 0},
     {"--out", OPTION_TEXT, &chosen.out, 0, 0, "checkpoint (alexnet.safetensors)", 0},
@@ -174,6 +175,7 @@ static void change_config(const setup *s, an_model_config *c)
     if (s->remove_conv != 0) c->remove_conv = (uint32_t)s->remove_conv;
     if (s->extra_conv) c->extra_conv = 1;
     c->towers = (uint32_t)s->towers;
+    device_create_config(&s->device, c);
     c->seed = s->seed;
 }
 

@@ -7,11 +7,14 @@
 
 #include <alexnet.h>
 
+#include "device.h"
+
 typedef struct setup {
     const char *recipe, *arch, *init, *activation, *pooling, *input_scale, *colour_rule;
     const char *drop_at, *freeze, *from;
     const char *out, *csv, *curves, *val, *resume;
     unsigned long epochs, steps, save_every, batch, micro_batch, crop_group, seed;
+    device_choice device;
     unsigned long threads, workers, towers, classes, remove_conv, plateau, image_size,
         groups;
     double rate, momentum, decay, width, init_factor, drop_factor, colour, colour_divisor,

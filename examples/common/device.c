@@ -1,0 +1,47 @@
+/*
+ * device.c - from the options to configs.
+ */
+#include "device.h"
+
+#include <string.h>
+
+static uint32_t precision(const device_choice *d)
+{
+    static const char *const names[] = {"fp32", "tf32", "bf16"}; /* by an_precision */
+    uint32_t i;
+
+    if (d->precision == NULL) return AN_PRECISION_FP32;
+    for (i = 0; i < 3; i++)
+        if (strcmp(d->precision, names[i]) == 0) return i;
+    usage_error("--precision %s: must be fp32, tf32 or bf16", d->precision);
+    return 0;
+}
+
+static int two(const device_choice *d)
+{
+    return d->devices != NULL && strchr(d->devices, ',') != NULL;
+}
+
+void device_create_config(const device_choice *d, an_model_config *config)
+{
+    config->devices = d->devices;
+    config->precision = precision(d);
+    if (two(d)) config->towers = 2;
+}
+
+void device_load_config(const device_choice *d, an_load_config *config)
+{
+    an_load_config_init(config, sizeof *config);
+    config->devices = d->devices;
+    config->precision = precision(d);
+    if (two(d)) config->towers = 2;
+}
+
+an_status device_load(const device_choice *d, an_model **model, an_context *ctx,
+                      const char *path)
+{
+    an_load_config config;
+
+    device_load_config(d, &config);
+    return an_model_load(model, ctx, path, &config);
+}
