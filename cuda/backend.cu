@@ -3,13 +3,23 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cuda.h"
 
 /* --- failures ---------------------------------------------------------------------------------- */
 
+bool an__cuda_ours(const an_device *device)
+{
+    return device->pid == getpid();
+}
+
 an_status an__cuda_alive(an_device *device)
 {
+    if (!an__cuda_ours(device))
+        return device->host->fail(
+            AN_ERROR_FORKED, "cuda:%d was opened by process %ld, not by this child of it",
+            device->index, (long)device->pid);
     if (device->lost == cudaSuccess) return AN_OK;
     return device->host->fail(AN_ERROR_DEVICE, "cuda:%d is lost: %s", device->index,
                               cudaGetErrorString(device->lost));
@@ -99,6 +109,7 @@ static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
     memset(device, 0, sizeof *device);
     device->host = host;
     device->index = (int)index;
+    device->pid = getpid();
     error = cudaGetDeviceProperties(&properties, device->index);
     if (error != cudaSuccess || properties.major < 8) {
         cudaGetLastError();
@@ -146,7 +157,7 @@ static void cuda_release(an_device *device, void *memory)
 {
     an_use use(device);
 
-    if (cudaFree(memory) != cudaSuccess) cudaGetLastError();
+    if (an__cuda_ours(device) && cudaFree(memory) != cudaSuccess) cudaGetLastError();
 }
 
 /* --- the table ------------------------------------------------------------------------------------ */

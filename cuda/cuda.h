@@ -15,6 +15,7 @@
 
 #include <cuda_runtime.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 extern "C" {
 #include "backend.h"
@@ -26,6 +27,7 @@ extern "C" {
 struct an_device {
     const an_host *host;
     int index;
+    pid_t pid;        /* of who opened it: a forked child may call nothing of CUDA's */
     cudaError_t lost; /* the error after which nothing works; cudaSuccess: none */
     bool peer[AN_CUDA_DEVICES]; /* whose memory may be copied directly */
 };
@@ -79,6 +81,9 @@ struct an_queue {
     size_t bounce_bytes;
 };
 
+/* In the process that opened the device. */
+bool an__cuda_ours(const an_device *device);
+
 /* Makes a device the thread's current one, and gives the host its own back. */
 class an_use
 {
@@ -88,6 +93,7 @@ class an_use
     explicit an_use(const an_device *device)
         : before_(device->index), index_(device->index)
     {
+        if (!an__cuda_ours(device)) return;
         cudaGetDevice(&before_);
         if (before_ != index_) cudaSetDevice(index_);
     }
@@ -107,7 +113,7 @@ class an_use
 
 /* AN_OK, or a message that says what failed; a device that is lost is marked. */
 an_status an__cuda_check(an_device *device, cudaError_t error, const char *what);
-/* DEVICE if the device is lost. */
+/* DEVICE if the device is lost, FORKED in a child. */
 an_status an__cuda_alive(an_device *device);
 an_status an__cuda_alloc(an_device *device, size_t bytes, void **out);
 

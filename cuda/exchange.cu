@@ -331,9 +331,10 @@ void an__cuda_recording_free(an_recording *recording)
 {
     const an_host *host = recording->device->host;
 
-    {
+    if (an__cuda_ours(recording->device)) {
         an_use use(recording->device);
 
+        cudaStreamSynchronize(recording->queues[0]->stream); /* it may be under way */
         cudaGraphExecDestroy(recording->graph);
         cudaGetLastError();
     }

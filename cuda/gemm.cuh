@@ -334,10 +334,10 @@ template <int TM, int TN, int THREADS> struct an_products_fp32 {
                 for (int i = 0; i < RM; i++) {
                     float s = sum[i][j];
 
-                    s = fmaf(left[i].x, right.x, s);
-                    s = fmaf(left[i].y, right.y, s);
-                    s = fmaf(left[i].z, right.z, s);
-                    sum[i][j] = fmaf(left[i].w, right.w, s);
+                    s += left[i].x * right.x; /* contracted: fma */
+                    s += left[i].y * right.y;
+                    s += left[i].z * right.z;
+                    sum[i][j] = s + left[i].w * right.w;
                 }
             }
         }

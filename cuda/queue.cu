@@ -29,7 +29,7 @@ void an__cuda_queue_close(an_queue *q)
 {
     const an_host *host = q->device->host;
 
-    {
+    if (an__cuda_ours(q->device)) {
         an_use use(q->device);
 
         close_streams(q);
