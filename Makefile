@@ -195,7 +195,7 @@ uninstall:
 
 # --- the host run: the plugin's sources on a double of the CUDA runtime (test/cuda-host) ----
 
-CXXFLAGS ?= -O2 -g
+CXXFLAGS ?= -O3 -g
 HOSTRUN   = -std=c++17 -Wall -Wextra -Wno-unknown-pragmas -Iinclude -Ilib -Icuda \
             -Itest/cuda-host -fPIC -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(CXXFLAGS) $(SANFLAGS)
 HOSTOBJ  := $(CUDASRC:cuda/%.cu=$(BUILD)/cuda-host/%.o) \
@@ -301,11 +301,20 @@ check-reproducible:
 check-examples: all
 	$(Q)sh test/examples.sh $(BUILD)
 
+# The examples on the host run; mistakes planted in the kernels, which tests must see.
+check-cuda-examples: all $(BUILD)/test/alexnet-cuda-host.so
+	$(Q)sh test/cuda_examples.sh $(BUILD) $(BUILD)/test/alexnet-cuda-host.so
+
+check-faults: $(BUILD)/test/check
+	$(Q)$(SANENV) sh test/cuda-host/faults.sh $(BUILD) "$(SAN)" $(CXX) -std=c++17 -fPIC -w \
+	    $(SANFLAGS)
+
 # Tests fork with threads running, and the children start threads of their own.
 SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
 
-GATES = check-headers check-symbols check-host check-abi check-install check-examples
-check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint
+GATES = check-headers check-symbols check-host check-abi check-install check-examples \
+        check-cuda-examples
+check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint check-faults
 	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
 	$(Q)$(SANENV) $(BUILD)/test/check
 
@@ -331,4 +340,5 @@ clean:
 
 FORCE:
 .PHONY: FORCE all deps install uninstall demo bench clean check check-long check-headers \
-        check-symbols check-host check-abi check-install check-examples check-reproducible store-abi
+        check-symbols check-host check-abi check-install check-examples check-reproducible check-cuda-examples \
+        check-faults store-abi

@@ -17,6 +17,7 @@ const char *host_run_path(void)
     ssize_t length;
     char *slash;
 
+    if (getenv("AN_TEST_HOST_RUN") != NULL) return getenv("AN_TEST_HOST_RUN");
     if (path[0] != '\0') return path;
     length = readlink("/proc/self/exe", path, sizeof path - 64);
     ck_assert_int_gt(length, 0);
@@ -70,6 +71,13 @@ void hr_devices(int count, size_t memory, int peers)
     CALL(host_run_devices, fn, count, memory, peers);
 }
 
+void hr_hurry(int on)
+{
+    typedef void (*fn)(int);
+
+    CALL(host_run_hurry, fn, on);
+}
+
 void hr_fail(int kind, unsigned n)
 {
     typedef void (*fn)(int, unsigned);
@@ -79,13 +87,10 @@ void hr_fail(int kind, unsigned n)
 
 int hr_failed(void)
 {
-    typedef int (*fn)(void);
+    typedef void (*fn)(int *);
     int failed = 0;
-    void *data = symbol("host_run_failed");
-    fn function;
 
-    memcpy(&function, &data, sizeof data);
-    failed = function();
+    CALL(host_run_failed, fn, &failed);
     return failed;
 }
 
@@ -96,4 +101,27 @@ host_run_counts hr_count(void)
 
     CALL(host_run_count, fn, &counts);
     return counts;
+}
+
+void hr_restore(void)
+{
+    typedef void (*fn)(int);
+
+    CALL(host_run_restore, fn, -1);
+}
+
+void hr_set_device(int device)
+{
+    typedef int (*fn)(int);
+
+    CALL(cudaSetDevice, fn, device);
+}
+
+int hr_device(void)
+{
+    typedef int (*fn)(int *);
+    int device = -1;
+
+    CALL(cudaGetDevice, fn, &device);
+    return device;
 }

@@ -8,7 +8,8 @@
 #include "cuda-host/control.h"
 #include "internal.h"
 
-const char *host_run_path(void); /* absolute: beside the program */
+/* Absolute: beside the program, or $AN_TEST_HOST_RUN, one with a planted mistake. */
+const char *host_run_path(void);
 /* A real plugin to test on its card: $AN_TEST_CARD, null where it is not set. */
 const char *card_path(void);
 /* A context whose "cuda:0" is the host run's, or another plugin's. */
@@ -16,8 +17,13 @@ an_context *plugin_context(const char *path, uint32_t threads);
 
 /* control.h's functions, of the plugin. */
 void hr_devices(int count, size_t memory, int peers);
+void hr_hurry(int on);
 void hr_fail(int kind, unsigned n);
 int hr_failed(void);
 host_run_counts hr_count(void);
+void hr_restore(void);
+/* cudaSetDevice() and cudaGetDevice(), of this thread. */
+void hr_set_device(int device);
+int hr_device(void);
 
 #endif

@@ -9,6 +9,7 @@
 Suite *api_suite(void);
 Suite *checkpoint_suite(void);
 Suite *config_suite(void);
+Suite *cuda_suite(void);
 Suite *damage_suite(void);
 Suite *golden_suite(void);
 Suite *hygiene_suite(void);

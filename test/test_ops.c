@@ -196,6 +196,11 @@ static void on_all_of(uint32_t precisions, void (*body)(rig *r, const void *arg)
     static const uint32_t threads[] = {1, 2, 3, 8};
     uint32_t precision;
 
+    if (getenv("AN_TEST_CARD_ALONE") != NULL) {
+        for (precision = 0; precision < precisions; precision++)
+            on_one(card_path(), threads, 1, precision, body, conv, dense, arg);
+        return;
+    }
     on_one(NULL, threads, 4, 0, body, conv, dense, arg);
     for (precision = 0; precision < precisions; precision++) {
         on_one(host_run_path(), threads, 2, precision, body, conv, dense, arg);

@@ -30,13 +30,16 @@ typedef struct host_run_counts {
 } host_run_counts;
 
 /* Devices 0 .. count - 1 with `memory` bytes each, of compute capability 8.0. peers: whether
- * they can read each other's memory. Before: one device, peers, 16 GiB. A count of -1 is a
+ * they can read each other's memory. Before: two devices, peers, 16 GiB. A count of -1 is a
  * machine without a driver. */
 void host_run_devices(int count, size_t memory, int peers);
+/* 1: whenever a stream is waited for, all the others run ahead of it as far as they may, where
+ * before they did no more than was asked for. */
+void host_run_hurry(int on);
 /* The n-th call of this kind from now on fails, n = 1, 2, ...; 0: none does. */
 void host_run_fail(int kind, unsigned n);
-/* 1 if that failure has happened. */
-int host_run_failed(void);
+void host_run_failed(int *failed); /* 1 if that failure has happened */
+void host_run_restore(int device); /* a lost one is back; -1: all */
 void host_run_count(host_run_counts *counts);
 
 #ifdef __cplusplus

@@ -33,7 +33,7 @@ struct alignas(16) float4 {
 #if defined(__SANITIZE_THREAD__)
 /* For what belongs to the double itself, or that it does for threads other than the one that
  * runs. */
-#define HOST_RUN_QUIET __attribute__((no_sanitize("thread"), noinline))
+#define HOST_RUN_QUIET __attribute__((no_sanitize("thread")))
 #else
 #define HOST_RUN_QUIET
 #endif
@@ -106,8 +106,6 @@ inline unsigned __umulhi(unsigned a, unsigned b)
     return (unsigned)((uint64_t)a * b >> 32);
 }
 
-using std::fmaf;
-
 /* --- runtime ---------------------------------------------------------------------------- */
 
 enum cudaError_t {
@@ -145,6 +143,7 @@ typedef struct host_run_event *cudaEvent_t;
 typedef struct host_run_graph *cudaGraph_t;
 typedef struct host_run_graph *cudaGraphExec_t;
 
+extern "C" {
 const char *cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int *count);
@@ -178,9 +177,15 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+}
 
 namespace host_run
 {
+
+/* Runs a block to its end. Null, or what went wrong: static. */
+const char *run_block(dim3 grid, dim3 index, dim3 block, size_t shared_bytes,
+                      void (*run)(const void *kernel, const void *params),
+                      const void *kernel, const void *params);
 cudaError_t allow_shared(const void *kernel, int bytes);
 /* `run` calls the kernel, once for each thread; `params` is kept until the block runs. */
 cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,

@@ -4,7 +4,7 @@
  *
  * Blocks run one after another, under the runtime's lock, so that all state here is global.
  */
-#include "fibers.h"
+#include "cuda_runtime.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -18,12 +18,6 @@ void *__tsan_create_fiber(unsigned flags);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
-}
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-extern "C" {
-void __sanitizer_start_switch_fiber(void **save, const void *bottom, size_t size);
-void __sanitizer_finish_switch_fiber(void *save, const void **bottom, size_t *size);
 }
 #endif
 
@@ -58,8 +52,6 @@ struct Fiber {
 Fiber fibers[MOST], *running;
 void *scheduler_stack_pointer;
 [[maybe_unused]] void *scheduler_tsan;
-[[maybe_unused]] const void *scheduler_bottom;
-[[maybe_unused]] size_t scheduler_size;
 unsigned current, threads, live, arrived;
 Lanes warps[MOST / 32];
 uint32_t here[MOST / 32]; /* lanes that wait for the rest of their warp */
@@ -102,15 +94,7 @@ HOST_RUN_QUIET void to_scheduler()
 #if defined(__SANITIZE_THREAD__)
     __tsan_switch_to_fiber(scheduler_tsan, 1);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-    void *fake = nullptr;
-    __sanitizer_start_switch_fiber(running->wait == DONE ? nullptr : &fake,
-                                   scheduler_bottom, scheduler_size);
-#endif
     host_run_switch(&running->stack_pointer, scheduler_stack_pointer);
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
-#endif
 }
 
 HOST_RUN_QUIET void to_fiber(unsigned index)
@@ -121,14 +105,7 @@ HOST_RUN_QUIET void to_fiber(unsigned index)
 #if defined(__SANITIZE_THREAD__)
     __tsan_switch_to_fiber(running->tsan, 1);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-    void *fake = nullptr;
-    __sanitizer_start_switch_fiber(&fake, running->stack, STACK);
-#endif
     host_run_switch(&scheduler_stack_pointer, running->stack_pointer);
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
-#endif
 }
 
 void acquire()
@@ -163,9 +140,6 @@ HOST_RUN_QUIET void ended()
 
 void entry()
 {
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &scheduler_bottom, &scheduler_size);
-#endif
     acquire();
     body(body_kernel, body_params);
     release();

@@ -5,7 +5,7 @@
  * the runtime allows. One lock guards everything; kernels run under it.
  */
 #include "control.h"
-#include "fibers.h"
+#include "cuda_runtime.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -17,10 +17,16 @@
 #include <string>
 #include <vector>
 
+struct Capture;
+
 namespace
 {
 
-typedef std::function<void()> Operation;
+struct Operation {
+    std::function<void()> run;
+    host_run_stream *other; /* not null: an event to wait for, */
+    size_t position;        /* so many of its stream's operations */
+};
 typedef std::map<host_run_stream *, size_t> Clock; /* how much of each stream is known */
 
 struct Device {
@@ -34,7 +40,7 @@ struct Block {
     int device; /* -1: pinned host memory */
 };
 
-int device_count = 1;
+int device_count = 2;
 size_t device_memory = (size_t)16 << 30;
 bool device_peers = true;
 std::map<int, Device> devices;
@@ -43,8 +49,12 @@ std::map<const void *, int> shared_limit;
 host_run_counts counts;
 int fail_kind;
 unsigned fail_in;
+bool hurried;
 bool failed;
 std::recursive_mutex lock;
+/* What others may still ask about. */
+std::vector<host_run_stream *> &streams = *new std::vector<host_run_stream *>;
+std::vector<Capture *> &captures = *new std::vector<Capture *>;
 thread_local int current_device;
 thread_local cudaError_t last_error;
 
@@ -54,12 +64,13 @@ typedef std::lock_guard<std::recursive_mutex> Guard;
 
 struct host_run_graph {
     std::vector<Operation> operations;
-    int device;
 };
 
 struct Capture {
     host_run_graph *graph;
     host_run_stream *origin;
+    std::vector<host_run_stream *> streams;
+    bool ended;
 };
 
 struct host_run_stream {
@@ -105,19 +116,54 @@ cudaError_t check_device(int device)
     return devices[device].lost ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
-void run_until(host_run_stream *stream, size_t position)
-{
-    while (stream->done < position && !stream->waiting.empty()) {
-        Operation operation = std::move(stream->waiting.front());
+void run_until(host_run_stream *stream, size_t position);
 
-        stream->waiting.pop_front();
-        operation();
-        stream->done++;
+void run_one(host_run_stream *stream)
+{
+    Operation operation = std::move(stream->waiting.front());
+
+    stream->waiting.pop_front();
+    if (operation.other != nullptr)
+        run_until(operation.other, operation.position);
+    else
+        operation.run();
+    stream->done++;
+}
+
+bool must_wait(const host_run_stream *stream)
+{
+    const Operation &next = stream->waiting.front();
+
+    return next.other != nullptr && next.other->done < next.position;
+}
+
+/* In a hurry, all streams but the one that is waited for do what they can. */
+void hurry(const host_run_stream *slow)
+{
+    bool moved = hurried;
+
+    while (moved) {
+        moved = false;
+        for (host_run_stream *stream : streams)
+            for (; stream != slow && !stream->waiting.empty() && !must_wait(stream);
+                 moved = true)
+                run_one(stream);
     }
 }
 
-void give(host_run_stream *stream, Operation operation)
+void run_until(host_run_stream *stream, size_t position)
 {
+    while (stream->done < position && !stream->waiting.empty()) {
+        hurry(stream);
+        if (stream->done < position && !stream->waiting.empty()) run_one(stream);
+    }
+}
+
+void give(host_run_stream *stream, std::function<void()> run,
+          host_run_stream *other = nullptr, size_t position = 0)
+{
+    Operation operation = {std::move(run), other, position};
+
     if (stream->capture != nullptr) {
         stream->capture->graph->operations.push_back(std::move(operation));
         stream->clock[stream]++;
@@ -216,11 +262,6 @@ cudaError_t release_block(void *memory)
     return cudaSuccess;
 }
 
-void merge(Clock &to, const Clock &from)
-{
-    for (auto &entry : from) to[entry.first] = std::max(to[entry.first], entry.second);
-}
-
 } // namespace
 
 /* --- control ------------------------------------------------------------------------------ */
@@ -232,6 +273,11 @@ extern "C" void host_run_devices(int count, size_t memory, int peers)
     device_peers = peers != 0;
 }
 
+extern "C" void host_run_hurry(int on)
+{
+    hurried = on != 0;
+}
+
 extern "C" void host_run_fail(int kind, unsigned n)
 {
     fail_kind = kind;
@@ -239,9 +285,15 @@ extern "C" void host_run_fail(int kind, unsigned n)
     failed = false;
 }
 
-extern "C" int host_run_failed(void)
+extern "C" void host_run_failed(int *out)
 {
-    return failed;
+    *out = failed;
+}
+
+extern "C" void host_run_restore(int index)
+{
+    for (auto &device : devices)
+        if (index < 0 || device.first == index) device.second.lost = false;
 }
 
 extern "C" void host_run_count(host_run_counts *out)
@@ -325,7 +377,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 
     *total = device_memory;
     *free_bytes = device_memory - devices[current_device].used;
-    return cudaSuccess;
+    return result(check_device(current_device));
 }
 
 cudaError_t cudaMalloc(void **out, size_t bytes)
@@ -372,6 +424,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
     if (error != cudaSuccess) return result(error);
     *out = new host_run_stream;
     (*out)->device = current_device;
+    streams.push_back(*out);
     counts.streams++;
     return cudaSuccess;
 }
@@ -382,7 +435,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
     run_until(stream, stream->given);
     counts.streams--;
-    delete stream;
     return cudaSuccess;
 }
 
@@ -400,17 +452,21 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     Guard guard(lock);
     host_run_stream *other = event->stream;
     size_t position = event->position;
+    Capture *capture = event->capture;
 
     if (other == nullptr) return cudaSuccess;
-    if (event->capture != nullptr) {
-        if (stream->capture != nullptr && stream->capture != event->capture)
-            return result(cudaErrorStreamCaptureIsolation);
-        stream->capture = event->capture;
-        merge(stream->clock, event->clock);
-        return cudaSuccess;
+    if (capture != nullptr && capture->ended) return result(cudaErrorInvalidValue);
+    if (stream->capture == nullptr && capture != nullptr) {
+        stream->capture = capture;
+        capture->streams.push_back(stream);
     }
-    if (stream->capture != nullptr) return result(cudaErrorStreamCaptureIsolation);
-    give(stream, [=] { run_until(other, position); });
+    if (stream->capture != capture) return result(cudaErrorStreamCaptureIsolation);
+    if (capture != nullptr)
+        for (auto &known : event->clock)
+            stream->clock[known.first] =
+                std::max(stream->clock[known.first], known.second);
+    else
+        give(stream, {}, other, position);
     return cudaSuccess;
 }
 
@@ -449,7 +505,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     Guard guard(lock);
 
     if (event->stream == nullptr) return cudaSuccess;
-    if (event->capture != nullptr) return result(cudaErrorStreamCaptureUnsupported);
+    if (event->capture != nullptr) return result(cudaErrorInvalidValue);
     run_until(event->stream, event->position);
     return result(check_device(event->stream->device));
 }
@@ -478,8 +534,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
     Guard guard(lock);
 
     if (must_fail(0)) return result(cudaErrorMemoryAllocation);
-    stream->capture = new Capture{new host_run_graph{{}, stream->device}, stream};
-    stream->clock.clear();
+    captures.push_back(new Capture{new host_run_graph, stream, {stream}, false});
+    stream->capture = captures.back();
     counts.graphs++;
     return cudaSuccess;
 }
@@ -488,22 +544,20 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
 {
     Guard guard(lock);
     Capture *capture = stream->capture;
-    Clock known = stream->clock;
-    size_t seen = 0;
+    size_t joined = 0;
 
     if (capture == nullptr || capture->origin != stream)
         return result(cudaErrorInvalidValue);
-    *out = capture->graph;
-    for (auto &entry : known) {
-        seen += entry.second;
-        entry.first->capture = nullptr;
-        entry.first->clock.clear();
+    for (auto &known : stream->clock) joined += known.second;
+    for (host_run_stream *s : capture->streams) {
+        s->capture = nullptr;
+        s->clock.clear();
     }
-    stream->capture = nullptr;
-    delete capture;
-    /* An operation that the origin does not know of was not joined. */
-    if (seen == (*out)->operations.size()) return cudaSuccess;
-    cudaGraphDestroy(*out);
+    capture->ended = true;
+    *out = capture->graph;
+    if (joined == (*out)->operations.size()) return cudaSuccess;
+    cudaGraphDestroy(*out); /* the origin has not waited for all that was captured */
+    *out = nullptr;
     return result(cudaErrorStreamCaptureUnjoined);
 }
 
@@ -527,7 +581,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
     if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
     counts.graph_launches++;
     give(stream, [graph] {
-        for (auto &operation : graph->operations) operation();
+        for (auto &operation : graph->operations) operation.run();
     });
     return cudaSuccess;
 }

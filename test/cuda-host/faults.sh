@@ -1,0 +1,93 @@
+#!/bin/sh
+# Plants mistakes, one at a time, in a copy of cuda/, builds the host run with it, and wants the
+# tests to turn red: a test that never fails proves nothing.
+# usage: faults.sh BUILD-FOLDER SANITIZERS C++-COMMAND...
+set -eu
+
+build=$(realpath "$1")
+sanitizers=$2
+shift 2
+work=$build/faults
+rm -rf "$work"
+mkdir -p "$work"
+say() { echo "  check-faults: $*"; }
+count=0
+
+# plant NAME FILE 's/right/wrong/' SUITE UNITS...: UNITS are the files to compile anew.
+plant() {
+    name=$1 file=$2 edit=$3 suite=$4
+    shift 4
+    rm -rf "$work/cuda"
+    cp -r cuda "$work/cuda"
+    sed -i "$edit" "$work/cuda/$file"
+    if cmp -s "cuda/$file" "$work/cuda/$file"; then
+        say "$name: nothing was planted; has $file changed?"
+        exit 1
+    fi
+    objects=$(ls "$build"/cuda-host/*.o)
+    for unit in "$@"; do
+        (cd "$work" && $compile "$work/cuda/$unit.cu" -o "$work/$unit.o") &
+        objects=$(echo "$objects" | grep -v "/$unit.o"; echo "$work/$unit.o")
+    done
+    wait
+    # shellcheck disable=SC2086
+    $link $objects -o "$work/plugin.so"
+    code=0
+    AN_TEST_HOST_RUN=$work/plugin.so CK_RUN_SUITE=$suite timeout -s KILL 300 \
+        "$build/test/check" >"$work/out" 2>&1 || code=$?
+    if [ $code = 0 ]; then
+        say "$name: NOT caught by the suite $suite"
+        exit 1
+    fi
+    how=$(grep -m 1 -oE 'data race|AddressSanitizer: [a-z-]+|off by|wait for each other' \
+        "$work/out" || grep -m 1 -E ':[FE]:' "$work/out" | sed 's/.*: //' | cut -c 1-60)
+    say "$name: caught ($how)"
+    count=$((count + 1))
+}
+root=$(pwd)
+compile="$* -x c++ -O1 -I$root/include -I$root/lib -I$work/cuda -I$root/test/cuda-host -c"
+link="$* -shared -pthread"
+
+plant "a barrier between a step's loads and its products missing" gemm.cuh \
+    '/num_steps\|has arrived/,/__syncthreads/{/__syncthreads/d}' ops gemm_fp32 gemm_bf16
+case $sanitizers in
+*thread*)
+    plant "a barrier before a bias's partial sums are added missing" conv.cu \
+        '/sums\[row \* 32 + lane\] = sum;/,/__syncthreads/{/__syncthreads/d}' ops conv
+    plant "a stage refilled while it is read" gemm.cuh \
+        's/tiles + (s + STAGES - 1) % STAGES \* STAGE/tiles + s % STAGES * STAGE/' ops gemm_fp32
+    ;;
+*address*)
+    plant "a store beyond the last row" gemm.cuh \
+        's/if (m >= g.m || n >= g.n) return;/if (n >= g.n) return;/' ops gemm_fp32
+    plant "a window beyond the lower edge" pool.cu \
+        's/top + s.kernel < s.in_height ? top + s.kernel : s.in_height/top + s.kernel/' ops pool
+    ;;
+*)
+    plant "a stage refilled while it is read" gemm.cuh \
+        's/tiles + (s + STAGES - 1) % STAGES \* STAGE/tiles + s % STAGES * STAGE/' ops \
+        gemm_fp32
+    plant "one group too few waited for" gemm.cuh \
+        's/cp_async_wait<STAGES - 2>/cp_async_wait<STAGES - 1>/' ops gemm_fp32
+    plant "a barrier before a bias's partial sums are added missing" conv.cu \
+        '/sums\[row \* 32 + lane\] = sum;/,/__syncthreads/{/__syncthreads/d}' ops conv
+    plant "a barrier within normalisation missing" lrn.cu \
+        '/x\[i\] = n.x\[base + i\];/,/__syncthreads/{/__syncthreads/d}' ops lrn
+    plant "fragments of A in another order" gemm.cuh \
+        's/row + lane % 16, k + lane \/ 16 \* 4/row + lane \/ 2, k + lane % 2 * 4/' ops gemm_tf32
+    plant "the towers' outputs changed over" conv.cu \
+        's/g.a = x + slab \* x_slab(&g);/g.a = x + (s->slabs - 1 - slab) * x_slab(\&g);/' cuda conv
+    plant "the event of an arrival dropped" exchange.cu \
+        '/wait(q, q->stream, q->arrived)/d' cuda exchange
+    plant "the event of what was lent dropped" exchange.cu \
+        '/wait(q, q->stream, q->lent)/d' cuda exchange
+    plant "the event of what is to be sent dropped" exchange.cu \
+        '/AN_CUDA_TRY(wait(to_queue, to_queue->copy, ready))/d' cuda exchange
+    plant "a landing place used again too soon" exchange.cu \
+        '/wait(to_queue, to_queue->copy, to_queue->landed)/d' cuda exchange
+    plant "a peer's gradient sent before it is computed" conv.cu \
+        's/AN_CUDA_TRY(product(q, s->precision, AN_DATA, &g));/if (s->slabs == 2 \&\& i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c)); AN_CUDA_TRY(product(q, s->precision, AN_DATA, \&g));/; s/if (s->slabs == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));$//' \
+        cuda conv
+    ;;
+esac
+say "$count planted mistakes, all caught"
