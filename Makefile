@@ -6,6 +6,7 @@
 #   make install       to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR;  make uninstall
 #   make bench         forward, backward, update: images a second
 #   make check-long    what takes too long for check
+#   sh test/gpu.sh     on a machine with a card: all that a card must be asked
 #   SAN=address,undefined or SAN=thread: a build of its own, with these sanitizers
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -84,6 +85,12 @@ $(BUILD)/lib/%.o: lib/%.c | $(AFTER)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(LIBC) $(if $(filter %/plugin.c,$<),$(PLUGINS)) -c $< -o $@
+
+# Where the plugin will be may differ from the last time.
+$(BUILD)/lib/plugin.o: $(BUILD)/plugin-dir
+$(BUILD)/plugin-dir: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIBDIR)' | cmp -s - $@ || echo '$(LIBDIR)' > $@
 
 $(BUILD)/cpu/%.o: cpu/%.c | $(AFTER)
 	@mkdir -p $(@D)
@@ -182,6 +189,8 @@ install: all $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(BUILD)/alexnet-config.cmake \
 	$(Q)$(INSTALL) -m 644 $(BUILD)/alexnet-config.cmake \
 	    $(BUILD)/alexnet-config-version.cmake $(DESTDIR)$(CMAKEDIR)/
 	$(Q)$(INSTALL) -m 755 $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(DESTDIR)$(BINDIR)/
+	$(if $(PLUGIN),$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/alexnet && \
+	    $(INSTALL) -m 755 $(PLUGIN) $(DESTDIR)$(LIBDIR)/alexnet/)
 	@echo "installed $(VERSION) to $(DESTDIR)$(PREFIX)"
 
 uninstall:
@@ -190,14 +199,15 @@ uninstall:
 	    $(DESTDIR)$(LIBDIR)/libalexnet.so $(DESTDIR)$(LIBDIR)/pkgconfig/alexnet.pc \
 	    $(DESTDIR)$(CMAKEDIR)/alexnet-config.cmake \
 	    $(DESTDIR)$(CMAKEDIR)/alexnet-config-version.cmake \
-	    $(EXNAMES:%=$(DESTDIR)$(BINDIR)/alexnet-%)
-	$(Q)rmdir $(DESTDIR)$(CMAKEDIR) 2>/dev/null || true
+	    $(EXNAMES:%=$(DESTDIR)$(BINDIR)/alexnet-%) \
+	    $(DESTDIR)$(LIBDIR)/alexnet/alexnet-cuda.so
+	$(Q)rmdir $(DESTDIR)$(CMAKEDIR) $(DESTDIR)$(LIBDIR)/alexnet 2>/dev/null || true
 
 # --- the host run: the plugin's sources on a double of the CUDA runtime (test/cuda-host) ----
 
 CXXFLAGS ?= -O3 -g
-HOSTRUN   = -std=c++17 -Wall -Wextra -Wno-unknown-pragmas -Iinclude -Ilib -Icuda \
-            -Itest/cuda-host -fPIC -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(CXXFLAGS) $(SANFLAGS)
+HOSTRUN   = -std=c++17 -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers \
+            -Iinclude -Ilib -Icuda -Itest/cuda-host -fPIC -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(CXXFLAGS) $(SANFLAGS)
 HOSTOBJ  := $(CUDASRC:cuda/%.cu=$(BUILD)/cuda-host/%.o) \
             $(patsubst test/cuda-host/%.cc,$(BUILD)/cuda-host/%.o,$(wildcard test/cuda-host/*.cc))
 
@@ -292,7 +302,8 @@ store-abi: $(BUILD)/$(SO)
 	    --no-comp-dir-path --exported-interfaces-only --out-file $(ABIFILE) $<
 
 check-install: all
-	$(Q)CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BLAS_CFLAGS="$(BLAS_CFLAGS)" sh test/install/run.sh
+	$(Q)CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BLAS_CFLAGS="$(BLAS_CFLAGS)" PLUGIN="$(PLUGIN)" \
+	    sh test/install/run.sh
 
 # Two folders, the same bits.
 check-reproducible:
@@ -300,6 +311,18 @@ check-reproducible:
 
 check-examples: all
 	$(Q)sh test/examples.sh $(BUILD)
+
+# One symbol, nothing of NVIDIA's to be loaded with it; without a driver, no device.
+check-plugin: all
+ifeq ($(PLUGIN),)
+	@echo "  check-plugin: left out, there is no nvcc: the plugin is not built"
+else
+	$(Q)test "$$(nm -D --defined-only $(PLUGIN) | cut -d' ' -f3)" = an_cuda_backend
+	$(Q)! readelf -d $(PLUGIN) | grep -E 'NEEDED.*(cuda|nv)'
+	$(Q)ALEXNET_CUDA_PLUGIN=$(abspath $(PLUGIN)) $(BUILD)/examples/info --device cuda:0 \
+	    > $(BUILD)/test/plugin.out 2>&1 || grep -q 'but cuda has 0' $(BUILD)/test/plugin.out
+	@echo "  check-plugin: ok"
+endif
 
 # The examples on the host run; mistakes planted in the kernels, which tests must see.
 check-cuda-examples: all $(BUILD)/test/alexnet-cuda-host.so
@@ -312,8 +335,8 @@ check-faults: $(BUILD)/test/check
 # Tests fork with threads running, and the children start threads of their own.
 SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
 
-GATES = check-headers check-symbols check-host check-abi check-install check-examples \
-        check-cuda-examples
+GATES = check-headers check-symbols check-host check-abi check-install check-plugin \
+        check-examples check-cuda-examples
 check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint check-faults
 	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
 	$(Q)$(SANENV) $(BUILD)/test/check
@@ -321,6 +344,7 @@ check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint 
 check-long: check check-reproducible
 	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000
 	$(Q)AN_LONG=1 CK_RUN_SUITE=checkpoint $(BUILD)/test/check
+	$(Q)AN_LONG=1 CK_RUN_SUITE=cuda $(BUILD)/test/check
 
 $(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz_checkpoint.o $(BUILD)/test/fuzz_main.o \
                                $(OBJ) $(BUILD)/cpu/private_blas.o
@@ -333,12 +357,13 @@ demo: all
 bench: all
 	$(Q)$(BUILD)/examples/bench
 
--include $(HOSTOBJ:.o=.d) $(CUDASRC:%.cu=$(BUILD)/%.d) $(OBJ:.o=.d) $(TESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
+-include $(HOSTOBJ:.o=.d) $(CUDASRC:%.cu=$(BUILD)/%.d)
+-include $(OBJ:.o=.d) $(TESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
 
 clean:
 	$(Q)rm -rf $(BUILD)
 
 FORCE:
 .PHONY: FORCE all deps install uninstall demo bench clean check check-long check-headers \
-        check-symbols check-host check-abi check-install check-examples check-reproducible check-cuda-examples \
-        check-faults store-abi
+        check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
+        check-cuda-examples check-faults store-abi

@@ -3,6 +3,7 @@
  * measured peak; or the loader over a pack.
  */
 #include <alexnet.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 static const char *arch_text = "paper", *batches = "1,32,128", *loader_pack;
 static device_choice place;
+static int on_cpu;
 static unsigned long threads, runs = 5, towers = 1;
 static int train_only, forward_only, layers;
 static double width = 1;
@@ -75,20 +77,58 @@ static void report(const char *what, uint32_t batch, double *seconds, double flo
     fflush(stdout);
 }
 
+/* Pictures of the size of the input, as bytes: what a device with memory of its own is fed. */
+static an_image *noise_pictures(uint32_t batch)
+{
+    size_t bytes = (size_t)3 * info.image_size * info.image_size, i;
+    uint8_t *pixels = allocate(bytes);
+    an_image *images = allocate(batch * sizeof *images);
+
+    for (i = 0; i < bytes; i++) pixels[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (i = 0; i < batch; i++) {
+        an_image_init(&images[i], sizeof images[i]);
+        images[i].pixels = pixels;
+        images[i].width = images[i].height = info.image_size;
+    }
+    return images;
+}
+
+static void free_pictures(an_image *images)
+{
+    free((void *)(uintptr_t)images[0].pixels);
+    free(images);
+}
+
+static an_status infer(const float *floats, const an_image *pictures, uint32_t batch,
+                       float *p)
+{
+    return on_cpu ? an_infer(model, floats, batch, p)
+                  : an_infer_images(model, pictures, batch, p);
+}
+
+static an_status step(an_trainer *trainer, const float *floats, const an_image *pictures,
+                      const int32_t *labels, uint32_t batch)
+{
+    return on_cpu ? an_train_step(trainer, floats, labels, batch, NULL)
+                  : an_train_step_images(trainer, pictures, labels, batch, NULL);
+}
+
 static void bench_forward(uint32_t batch)
 {
+    an_image *pictures = noise_pictures(batch);
     float *images = noise(batch), *p = allocate((size_t)batch * info.classes * sizeof *p);
     double *seconds = allocate(runs * sizeof *seconds);
     unsigned long run;
 
-    if (an_infer(model, images, batch, p) != AN_OK) fail("inference");
+    if (infer(images, pictures, batch, p) != AN_OK) fail("inference");
     for (run = 0; run < runs; run++) {
         double started = seconds_now();
 
-        if (an_infer(model, images, batch, p) != AN_OK) fail("inference");
+        if (infer(images, pictures, batch, p) != AN_OK) fail("inference");
         seconds[run] = seconds_now() - started;
     }
     report("forward", batch, seconds, 2.0 * (double)info.multiply_adds);
+    free_pictures(pictures);
     free(images);
     free(p);
     free(seconds);
@@ -96,6 +136,7 @@ static void bench_forward(uint32_t batch)
 
 static void bench_train(uint32_t batch)
 {
+    an_image *pictures = noise_pictures(batch);
     float *images = noise(batch);
     int32_t *labels = allocate(batch * sizeof *labels);
     double *seconds = allocate(runs * sizeof *seconds);
@@ -109,18 +150,19 @@ static void bench_train(uint32_t batch)
     config.rate = 1e-6f; /* noise teaches nothing; no risk of divergence */
     if (an_trainer_create(&trainer, model, &config) != AN_OK) fail("trainer");
     for (i = 0; i < batch; i++) labels[i] = (int32_t)(i * 7919u % info.classes);
-    if (an_train_step(trainer, images, labels, batch, NULL) != AN_OK) fail("training");
+    for (i = 0; i < 2; i++) /* a device may record the second */
+        if (step(trainer, images, pictures, labels, batch) != AN_OK) fail("training");
     for (run = 0; run < runs; run++) {
         double started = seconds_now();
 
-        if (an_train_step(trainer, images, labels, batch, NULL) != AN_OK)
-            fail("training");
+        if (step(trainer, images, pictures, labels, batch) != AN_OK) fail("training");
         seconds[run] = seconds_now() - started;
     }
     /* Backward is twice forward, but nobody asks for the images' gradient. */
     report("training", batch, seconds,
            6.0 * (double)info.multiply_adds - 2 * first_layer_adds);
     an_trainer_destroy(trainer);
+    free_pictures(pictures);
     free(images);
     free(labels);
     free(seconds);
@@ -207,6 +249,44 @@ static void bench_loader(an_context *ctx)
     an_pack_close(pack);
 }
 
+/* The device of the first tower. */
+static an_device_info first_device(an_context *ctx)
+{
+    const char *name = place.devices != NULL ? place.devices : "cpu";
+    size_t length = strcspn(name, ",");
+    uint32_t count, i;
+    an_device_info device;
+
+    if (an_device_count(ctx, &count) != AN_OK) fail("devices");
+    for (i = 0; i < count; i++) {
+        an_device_info_init(&device, sizeof device);
+        if (an_device_describe(ctx, i, &device) != AN_OK) fail("devices");
+        if (strlen(device.device) == length && memcmp(device.device, name, length) == 0)
+            break;
+    }
+    return device;
+}
+
+/* What the towers have sent each other beside what the plan says. */
+static void report_exchange(void)
+{
+    uint64_t before;
+    float *images, *p;
+
+    if (info.towers == 1) return;
+    images = noise(1);
+    p = allocate(info.classes * sizeof *p);
+    if (an_model_describe(model, &info) != AN_OK) fail("model");
+    before = info.exchanged_floats;
+    if (an_infer(model, images, 1, p) != AN_OK ||
+        an_model_describe(model, &info) != AN_OK)
+        fail("inference");
+    printf("\nexchange: %" PRIu64 " numbers an image, forward; counted: %" PRIu64 "\n",
+           info.exchange_floats, info.exchanged_floats - before);
+    free(images);
+    free(p);
+}
+
 int main(int argc, char **argv)
 {
     const char *instructions, *text;
@@ -228,14 +308,14 @@ int main(int argc, char **argv)
     device_create_config(&place, &config);
     if (config.arch == 0) usage_error("--arch %s: no such preset", arch_text);
     an_model_info_init(&info, sizeof info);
-    an_device_info_init(&device, sizeof device);
     an_layer_info_init(&first, sizeof first);
     if (an_context_create(&ctx, &context) != AN_OK) fail("context");
     if (an_model_create(&model, ctx, &config) != AN_OK ||
         an_model_describe(model, &info) != AN_OK ||
-        an_layer_describe(model, 0, &first) != AN_OK ||
-        an_device_describe(ctx, 0, &device) != AN_OK)
+        an_layer_describe(model, 0, &first) != AN_OK)
         fail("model");
+    device = first_device(ctx);
+    on_cpu = strcmp(device.backend, "cpu") == 0;
     if (loader_pack != NULL) {
         bench_loader(ctx);
         an_model_destroy(model);
@@ -243,7 +323,7 @@ int main(int argc, char **argv)
         return 0;
     }
     first_layer_adds = (double)first.multiply_adds;
-    peak = peak_gflops(an_context_threads(ctx), &instructions);
+    peak = on_cpu ? peak_gflops(an_context_threads(ctx), &instructions) : 0;
     printf("%s\n%s, %u threads", an_build_info(), device.name, an_context_threads(ctx));
     if (peak > 0) printf(", measured peak %.0f GFLOP/s (%s)", peak, instructions);
     printf("\n%s, %.1f M multiply-adds an image; median of %lu runs\n\n", arch_text,
@@ -260,6 +340,7 @@ int main(int argc, char **argv)
         if (!forward_only) bench_train((uint32_t)batch);
         if (layers) bench_layers((uint32_t)batch);
     }
+    report_exchange();
     an_model_destroy(model);
     an_context_destroy(ctx);
     return 0;

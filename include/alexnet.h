@@ -163,15 +163,16 @@ typedef struct an_context_config {
     void *log_user;
     uint32_t threads;  /* 0: the processors that the process may run on; else 1 to 256 */
     uint32_t reserved; /* 0 */
-    const char *cuda_plugin; /* path of alexnet-cuda.so, kept by no one; null: see
-                                  an_device_count(). Since 1.1 */
+    const char *cuda_plugin; /* absolute path of alexnet-cuda.so, read during the call;
+                                null: see an_device_count(). Since 1.1 */
 } an_context_config;
 
 AN_API void an_context_config_init(an_context_config *config, size_t size);
 
 /* an_context_create() makes a context; `config` may be null for the defaults. It starts
  * threads - 1 worker threads with all signals blocked, which sleep between calls.
- * Statuses: ARGUMENT, MEMORY (also: no thread could be started), VERSION. */
+ * Statuses: ARGUMENT, MEMORY (also: no thread could be started), VERSION, BACKEND
+ * (config->cuda_plugin). */
 AN_API an_status an_context_create(an_context **out, const an_context_config *config);
 
 /* an_context_destroy() frees the context once its last model and trainer are destroyed:
@@ -182,18 +183,22 @@ AN_API uint32_t an_context_threads(const an_context *ctx);
 
 typedef struct an_device_info {
     size_t size;
-    char backend[16]; /* "cpu" */
-    char device[24];  /* what an_model_config.devices takes: "cpu" */
+    char backend[16]; /* "cpu" or "cuda" */
+    char device[24];  /* what an_model_config.devices takes: "cpu", "cuda:0" */
     char name[96];    /* the processor, for people */
     uint64_t memory;  /* bytes in all; 0 if unknown */
-    uint32_t units;   /* threads that compute (cpu) */
+    uint32_t units;   /* threads that compute (cpu), multiprocessors (cuda) */
     uint32_t reserved;
 } an_device_info;
 
 AN_API void an_device_info_init(an_device_info *info, size_t size);
 
 /* an_device_count() and an_device_describe() list the devices of all backends; index is
- * 0 to count - 1, the CPU first. Statuses: ARGUMENT (no such index), VERSION. */
+ * 0 to count - 1, the CPU first. CUDA's are those that the plugin alexnet-cuda.so finds, which
+ * is opened when first asked for: by the absolute path in an_context_config.cuda_plugin
+ * (then with the context: BACKEND if it cannot be), in the environment's ALEXNET_CUDA_PLUGIN
+ * (not in a setuid program), or in LIBDIR/alexnet; without it, or without a driver, there are
+ * none. Statuses: ARGUMENT (no such index), DEVICE, VERSION. */
 AN_API an_status an_device_count(an_context *ctx, uint32_t *count);
 AN_API an_status an_device_describe(an_context *ctx, uint32_t index,
                                     an_device_info *info);
@@ -307,7 +312,9 @@ AN_API uint32_t an_arch_find(const char *name);
 /* an_model_create() makes a model and initialises its parameters from config->seed;
  * `config` may be null for the defaults. The model keeps a reference to the context.
  * Statuses: ARGUMENT (the message names the field and its limits), MEMORY, VERSION,
- * BACKEND and DEVICE (config->devices). */
+ * BACKEND and DEVICE (config->devices), DEVICE_MEMORY (the message says how much was asked for
+ * and how much is free). Every call that computes on a device, or moves parameters to or from
+ * it, can also return DEVICE and DEVICE_MEMORY; once a device is lost, all of them do. */
 AN_API an_status an_model_create(an_model **out, an_context *ctx,
                                  const an_model_config *config);
 

@@ -13,6 +13,9 @@
 
 #include "internal.h"
 
+#ifndef AN_PLUGIN_DIR /* the Makefile's $(LIBDIR)/alexnet */
+#define AN_PLUGIN_DIR "/usr/local/lib/alexnet"
+#endif
 #define INSTALLED AN_PLUGIN_DIR "/alexnet-cuda.so"
 
 typedef const an_backend *(*an_plugin_fn)(uint32_t abi, uint32_t size);

@@ -55,73 +55,40 @@ static void *symbol(const char *name)
 }
 
 /* A data pointer as a function's: ISO C has no cast between the two. */
-#define CALL(name, type, ...)                                                            \
-    do {                                                                                 \
-        void *data_ = symbol(#name);                                                     \
-        type function_;                                                                  \
+#define FUNCTION(name, type)                                                             \
+    type name##_;                                                                        \
+    void *data_ = symbol(#name);                                                         \
                                                                                          \
-        memcpy(&function_, &data_, sizeof data_);                                        \
-        function_(__VA_ARGS__);                                                          \
-    } while (0)
+    memcpy(&name##_, &data_, sizeof data_)
+
+host_run_state *hr(void)
+{
+    return symbol("host_run_now");
+}
 
 void hr_devices(int count, size_t memory, int peers)
 {
-    typedef void (*fn)(int, size_t, int);
+    host_run_state *state = hr();
 
-    CALL(host_run_devices, fn, count, memory, peers);
-}
-
-void hr_hurry(int on)
-{
-    typedef void (*fn)(int);
-
-    CALL(host_run_hurry, fn, on);
-}
-
-void hr_fail(int kind, unsigned n)
-{
-    typedef void (*fn)(int, unsigned);
-
-    CALL(host_run_fail, fn, kind, n);
-}
-
-int hr_failed(void)
-{
-    typedef void (*fn)(int *);
-    int failed = 0;
-
-    CALL(host_run_failed, fn, &failed);
-    return failed;
-}
-
-host_run_counts hr_count(void)
-{
-    typedef void (*fn)(host_run_counts *);
-    host_run_counts counts;
-
-    CALL(host_run_count, fn, &counts);
-    return counts;
-}
-
-void hr_restore(void)
-{
-    typedef void (*fn)(int);
-
-    CALL(host_run_restore, fn, -1);
+    state->devices = count;
+    state->memory = memory;
+    state->peers = peers;
 }
 
 void hr_set_device(int device)
 {
     typedef int (*fn)(int);
+    FUNCTION(cudaSetDevice, fn);
 
-    CALL(cudaSetDevice, fn, device);
+    ck_assert_int_eq(cudaSetDevice_(device), 0);
 }
 
 int hr_device(void)
 {
     typedef int (*fn)(int *);
     int device = -1;
+    FUNCTION(cudaGetDevice, fn);
 
-    CALL(cudaGetDevice, fn, &device);
+    ck_assert_int_eq(cudaGetDevice_(&device), 0);
     return device;
 }

@@ -15,13 +15,8 @@ const char *card_path(void);
 /* A context whose "cuda:0" is the host run's, or another plugin's. */
 an_context *plugin_context(const char *path, uint32_t threads);
 
-/* control.h's functions, of the plugin. */
+host_run_state *hr(void); /* the plugin's */
 void hr_devices(int count, size_t memory, int peers);
-void hr_hurry(int on);
-void hr_fail(int kind, unsigned n);
-int hr_failed(void);
-host_run_counts hr_count(void);
-void hr_restore(void);
 /* cudaSetDevice() and cudaGetDevice(), of this thread. */
 void hr_set_device(int device);
 int hr_device(void);

@@ -75,10 +75,7 @@ void copy_wait(unsigned pending_groups);
 #define blockDim (host_run::place.block_size)
 #define gridDim (host_run::place.grid)
 
-inline void __syncthreads()
-{
-    host_run::barrier();
-}
+#define __syncthreads host_run::barrier
 
 HOST_RUN_QUIET inline float __shfl_xor_sync(unsigned, float value, int other)
 {
@@ -156,7 +153,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total);
 cudaError_t cudaMalloc(void **out, size_t bytes);
 cudaError_t cudaFree(void *memory);
 cudaError_t cudaMallocHost(void **out, size_t bytes);
-cudaError_t cudaFreeHost(void *memory);
+#define cudaFreeHost cudaFree
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
@@ -165,27 +162,27 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream);
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from,
                               size_t from_pitch, size_t width, size_t height,
                               cudaMemcpyKind kind, cudaStream_t stream);
+#define cudaMemcpyAsync(to, from, bytes, kind, stream)                                   \
+    cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream)
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
                                  unsigned long long flags);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+#define cudaGraphExecDestroy cudaGraphDestroy
 }
 
 namespace host_run
 {
 
-/* Runs a block to its end. Null, or what went wrong: static. */
-const char *run_block(dim3 grid, dim3 index, dim3 block, size_t shared_bytes,
-                      void (*run)(const void *kernel, const void *params),
-                      const void *kernel, const void *params);
+/* Runs a block to its end. */
+void run_block(dim3 grid, dim3 index, dim3 block, size_t shared_bytes,
+               void (*run)(const void *kernel, const void *params), const void *kernel,
+               const void *params);
 cudaError_t allow_shared(const void *kernel, int bytes);
 /* `run` calls the kernel, once for each thread; `params` is kept until the block runs. */
 cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,

@@ -135,37 +135,44 @@ HOST_RUN_QUIET void ended()
     live--;
     if (live > 0 && arrived == live) open_barrier(); /* who has ended is not waited for */
     to_scheduler();
-    abort();
 }
 
+/* A fiber runs its thread of one block after another. */
 void entry()
 {
-    acquire();
-    body(body_kernel, body_params);
-    release();
-    ended();
+    for (;;) {
+        acquire();
+        body(body_kernel, body_params);
+        release();
+        ended();
+    }
+}
+
+HOST_RUN_QUIET void make(Fiber &f)
+{
+    void **top;
+
+    f.stack = (char *)mmap(nullptr, STACK, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (f.stack == MAP_FAILED) fault("no memory for a stack");
+#if defined(__SANITIZE_THREAD__)
+    f.tsan = __tsan_create_fiber(0);
+#endif
+    top = (void **)(f.stack + STACK);
+    *--top = nullptr;
+    *--top = (void *)entry;
+    for (int i = 0; i < 6; i++) *--top = nullptr;
+    f.stack_pointer = top;
 }
 
 HOST_RUN_QUIET void prepare(Fiber &f, unsigned index, dim3 block)
 {
-    if (f.stack == nullptr) {
-        f.stack = (char *)mmap(nullptr, STACK, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (f.stack == MAP_FAILED) fault("no memory for a stack");
-#if defined(__SANITIZE_THREAD__)
-        f.tsan = __tsan_create_fiber(0);
-#endif
-    }
+    if (f.stack == nullptr) make(f);
     f.wait = RUNS;
     f.thread =
         dim3(index % block.x, index / block.x % block.y, index / (block.x * block.y));
     f.copies.clear();
     f.groups.clear();
-    void **top = (void **)(f.stack + STACK);
-    *--top = nullptr;
-    *--top = (void *)entry;
-    for (int i = 0; i < 6; i++) *--top = nullptr;
-    f.stack_pointer = top;
 }
 
 HOST_RUN_QUIET void spoil_shared(size_t bytes)
@@ -188,10 +195,10 @@ void fault(const char *what)
     abort();
 }
 
-HOST_RUN_QUIET const char *run_block(dim3 grid, dim3 block_index, dim3 block,
-                                     size_t shared_bytes,
-                                     void (*run)(const void *, const void *),
-                                     const void *kernel, const void *params)
+HOST_RUN_QUIET void run_block(dim3 grid, dim3 block_index, dim3 block,
+                              size_t shared_bytes,
+                              void (*run)(const void *, const void *), const void *kernel,
+                              const void *params)
 {
     threads = live = block.x * block.y * block.z;
     place.block = block_index;
@@ -216,10 +223,9 @@ HOST_RUN_QUIET const char *run_block(dim3 grid, dim3 block_index, dim3 block,
                 moved = true;
                 to_fiber(i);
             }
-        if (!moved) return "threads wait for each other: not all came to a barrier";
+        if (!moved) fault("threads wait for each other: not all came to a barrier");
     }
     acquire();
-    return nullptr;
 }
 
 HOST_RUN_QUIET void barrier()

@@ -19,8 +19,13 @@
 
 struct Capture;
 
+/* Two devices of 16 GiB, peers. */
+host_run_state host_run_now = {2, (size_t)16 << 30, 1};
+
 namespace
 {
+
+host_run_state &state = host_run_now;
 
 struct Operation {
     std::function<void()> run;
@@ -29,28 +34,15 @@ struct Operation {
 };
 typedef std::map<host_run_stream *, size_t> Clock; /* how much of each stream is known */
 
-struct Device {
-    size_t used = 0;
-    bool lost = false;
-    std::map<int, bool> peers;
-};
-
 struct Block {
     size_t bytes;
-    int device; /* -1: pinned host memory */
+    int device; /* or PINNED */
 };
 
-int device_count = 2;
-size_t device_memory = (size_t)16 << 30;
-bool device_peers = true;
-std::map<int, Device> devices;
+size_t used[32]; /* of each device */
+bool peers[32][32];
 std::map<const char *, Block> blocks;
 std::map<const void *, int> shared_limit;
-host_run_counts counts;
-int fail_kind;
-unsigned fail_in;
-bool hurried;
-bool failed;
 std::recursive_mutex lock;
 /* What others may still ask about. */
 std::vector<host_run_stream *> &streams = *new std::vector<host_run_stream *>;
@@ -99,21 +91,22 @@ cudaError_t result(cudaError_t error)
 
 bool must_fail(int kind)
 {
-    if (fail_in == 0 || (kind != fail_kind && fail_kind != HOST_RUN_ANY &&
-                         !(fail_kind == HOST_RUN_LOST && kind == HOST_RUN_LAUNCH)))
+    if (state.fail_in == 0 ||
+        (kind != state.fail_kind && state.fail_kind != HOST_RUN_ANY &&
+         !(state.fail_kind == HOST_RUN_LOST && kind == HOST_RUN_LAUNCH)))
         return false;
-    if (--fail_in > 0) return false;
-    failed = true;
-    if (fail_kind == HOST_RUN_LOST) devices[current_device].lost = true;
+    if (--state.fail_in > 0) return false;
+    state.failed = 1;
+    if (state.fail_kind == HOST_RUN_LOST) state.lost |= 1u << current_device;
     return true;
 }
 
 cudaError_t check_device(int device)
 {
-    if (device_count < 1)
-        return device_count < 0 ? cudaErrorInsufficientDriver : cudaErrorNoDevice;
-    if (device < 0 || device >= device_count) return cudaErrorInvalidDevice;
-    return devices[device].lost ? cudaErrorLaunchFailure : cudaSuccess;
+    if (state.devices < 1)
+        return state.devices < 0 ? cudaErrorInsufficientDriver : cudaErrorNoDevice;
+    if (device < 0 || device >= state.devices) return cudaErrorInvalidDevice;
+    return state.lost >> device & 1 ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 void run_until(host_run_stream *stream, size_t position);
@@ -140,7 +133,7 @@ bool must_wait(const host_run_stream *stream)
 /* In a hurry, all streams but the one that is waited for do what they can. */
 void hurry(const host_run_stream *slow)
 {
-    bool moved = hurried;
+    bool moved = state.hurry != 0;
 
     while (moved) {
         moved = false;
@@ -173,68 +166,47 @@ void give(host_run_stream *stream, std::function<void()> run,
     stream->given++;
 }
 
-/* Null for memory that the runtime does not know. */
-const std::pair<const char *const, Block> *block_of(const void *p)
+enum { PINNED = -1, PAGEABLE = -2 };
+
+/* Whose memory it is, all of it. Pageable: none that the runtime knows. */
+int device_of(const void *p, size_t bytes)
 {
     auto at = blocks.upper_bound((const char *)p);
 
-    if (at == blocks.begin()) return nullptr;
+    if (at == blocks.begin()) return PAGEABLE;
     --at;
-    return (const char *)p < at->first + at->second.bytes ? &*at : nullptr;
-}
-
-int device_of(const void *p)
-{
-    auto block = block_of(p);
-
-    return block != nullptr ? block->second.device : -2;
-}
-
-bool inside(const void *p, size_t bytes)
-{
-    auto block = block_of(p);
-
-    return block == nullptr ||
-           (const char *)p + bytes <= block->first + block->second.bytes;
+    return (const char *)p + bytes <= at->first + at->second.bytes ? at->second.device
+                                                                   : PAGEABLE;
 }
 
 /* From one device to another: directly between peers alone. */
 bool may_copy(int to, int from)
 {
-    return to < 0 || from < 0 || to == from || devices[to].peers[from] ||
-           devices[from].peers[to];
+    return to < 0 || from < 0 || to == from || peers[to][from] || peers[from][to];
 }
 
+/* Only of pinned memory and devices': pageable memory is not what it takes for that. */
 cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
                  size_t width, size_t height, host_run_stream *stream)
 {
-    int to_device = device_of(to), from_device = device_of(from);
+    int to_device = device_of(to, height > 0 ? (height - 1) * to_pitch + width : 0);
+    int from_device = device_of(from, height > 0 ? (height - 1) * from_pitch + width : 0);
     cudaError_t error = check_device(stream->device);
 
     if (error != cudaSuccess) return error;
     if (must_fail(HOST_RUN_COPY)) return cudaErrorInvalidValue;
     if (width == 0 || height == 0) return cudaSuccess;
     if ((height > 1 && (width > to_pitch || width > from_pitch)) ||
-        !may_copy(to_device, from_device) ||
-        !inside(to, (height - 1) * to_pitch + width) ||
-        !inside(from, (height - 1) * from_pitch + width))
+        to_device == PAGEABLE || from_device == PAGEABLE ||
+        !may_copy(to_device, from_device))
         return cudaErrorInvalidValue;
-    counts.copies++;
     bool leaves = from_device >= 0 && to_device >= 0 && to_device != from_device;
-    auto operation = [=] {
-        if (leaves) counts.peer_bytes += width * height;
+    give(stream, [=] {
+        if (leaves) state.peer_bytes += width * height;
         for (size_t i = 0; i < height; i++)
             std::memmove((char *)to + i * to_pitch, (const char *)from + i * from_pitch,
                          width);
-    };
-    if (to_device != -2 && from_device != -2) {
-        give(stream, operation);
-        return cudaSuccess;
-    }
-    /* Pageable memory: done before the call returns. */
-    if (stream->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
-    run_until(stream, stream->given);
-    operation();
+    });
     return cudaSuccess;
 }
 
@@ -245,61 +217,12 @@ void *get_block(size_t bytes, int device)
     if (memory == nullptr) return nullptr;
     std::memset(memory, 0xff, bytes); /* NaNs */
     blocks[memory] = {bytes, device};
-    counts.allocated += bytes;
-    if (device >= 0) devices[device].used += bytes;
+    state.allocated += bytes;
+    if (device >= 0) used[device] += bytes;
     return memory;
 }
 
-cudaError_t release_block(void *memory)
-{
-    auto at = blocks.find((const char *)memory);
-
-    if (at == blocks.end()) return cudaErrorInvalidValue;
-    counts.allocated -= at->second.bytes;
-    if (at->second.device >= 0) devices[at->second.device].used -= at->second.bytes;
-    blocks.erase(at);
-    free(memory);
-    return cudaSuccess;
-}
-
 } // namespace
-
-/* --- control ------------------------------------------------------------------------------ */
-
-extern "C" void host_run_devices(int count, size_t memory, int peers)
-{
-    device_count = count;
-    device_memory = memory;
-    device_peers = peers != 0;
-}
-
-extern "C" void host_run_hurry(int on)
-{
-    hurried = on != 0;
-}
-
-extern "C" void host_run_fail(int kind, unsigned n)
-{
-    fail_kind = kind;
-    fail_in = n;
-    failed = false;
-}
-
-extern "C" void host_run_failed(int *out)
-{
-    *out = failed;
-}
-
-extern "C" void host_run_restore(int index)
-{
-    for (auto &device : devices)
-        if (index < 0 || device.first == index) device.second.lost = false;
-}
-
-extern "C" void host_run_count(host_run_counts *out)
-{
-    *out = counts;
-}
 
 /* --- devices and memory -------------------------------------------------------------------- */
 
@@ -307,9 +230,6 @@ const char *cudaGetErrorString(cudaError_t error)
 {
     static thread_local char text[48];
 
-    if (error == cudaErrorNoDevice) return "no CUDA-capable device is detected";
-    if (error == cudaErrorInsufficientDriver) return "there is no driver";
-    if (error == cudaErrorMemoryAllocation) return "out of memory";
     snprintf(text, sizeof text, "host run: error %d", (int)error);
     return text;
 }
@@ -324,8 +244,8 @@ cudaError_t cudaGetLastError()
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    if (device_count < 1) return result(check_device(0));
-    *count = device_count;
+    if (state.devices < 1) return result(check_device(0));
+    *count = state.devices;
     return cudaSuccess;
 }
 
@@ -339,7 +259,7 @@ cudaError_t cudaSetDevice(int device)
 {
     Guard guard(lock);
 
-    if (device < 0 || device >= device_count) return result(cudaErrorInvalidDevice);
+    if (device < 0 || device >= state.devices) return result(cudaErrorInvalidDevice);
     current_device = device;
     return cudaSuccess;
 }
@@ -348,24 +268,24 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device)
 {
     std::memset(prop, 0, sizeof *prop);
     snprintf(prop->name, sizeof prop->name, "host run %d (a test double)", device);
-    prop->totalGlobalMem = device_memory;
+    prop->totalGlobalMem = state.memory;
     prop->multiProcessorCount = 2;
     prop->major = 8;
-    return result(device < device_count ? cudaSuccess : cudaErrorInvalidDevice);
+    return result(device < state.devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer)
 {
-    *can = device_peers && device != peer;
+    *can = state.peers && device != peer;
     return cudaSuccess;
 }
 
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned)
 {
     Guard guard(lock);
-    bool &enabled = devices[current_device].peers[peer];
+    bool &enabled = peers[current_device][peer];
 
-    if (!device_peers) return result(cudaErrorInvalidDevice);
+    if (!state.peers) return result(cudaErrorInvalidDevice);
     if (enabled) return result(cudaErrorPeerAccessAlreadyEnabled);
     enabled = true;
     return cudaSuccess;
@@ -375,42 +295,46 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
     Guard guard(lock);
 
-    *total = device_memory;
-    *free_bytes = device_memory - devices[current_device].used;
+    *total = state.memory;
+    *free_bytes = state.memory - used[current_device];
     return result(check_device(current_device));
+}
+
+static cudaError_t allocate(void **out, size_t bytes, int device)
+{
+    Guard guard(lock);
+    cudaError_t error = check_device(current_device);
+    size_t room = device == PINNED ? bytes : state.memory - used[device];
+
+    if (error != cudaSuccess) return result(error);
+    if (must_fail(HOST_RUN_ALLOC) || bytes > room)
+        return result(cudaErrorMemoryAllocation);
+    *out = get_block(bytes, device);
+    return result(*out != nullptr ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
-    Guard guard(lock);
-    cudaError_t error = check_device(current_device);
+    return allocate(out, bytes, current_device);
+}
 
-    if (error != cudaSuccess) return result(error);
-    if (must_fail(HOST_RUN_ALLOC) || bytes > device_memory - devices[current_device].used)
-        return result(cudaErrorMemoryAllocation);
-    *out = get_block(bytes, current_device);
-    return result(*out != nullptr ? cudaSuccess : cudaErrorMemoryAllocation);
+cudaError_t cudaMallocHost(void **out, size_t bytes)
+{
+    return allocate(out, bytes, PINNED);
 }
 
 cudaError_t cudaFree(void *memory)
 {
     Guard guard(lock);
+    auto at = blocks.find((const char *)memory);
 
-    return memory == nullptr ? cudaSuccess : result(release_block(memory));
-}
-
-cudaError_t cudaMallocHost(void **out, size_t bytes)
-{
-    Guard guard(lock);
-
-    if (must_fail(HOST_RUN_ALLOC)) return result(cudaErrorMemoryAllocation);
-    *out = get_block(bytes, -1);
-    return result(*out != nullptr ? cudaSuccess : cudaErrorMemoryAllocation);
-}
-
-cudaError_t cudaFreeHost(void *memory)
-{
-    return cudaFree(memory);
+    if (memory == nullptr) return cudaSuccess;
+    if (at == blocks.end()) return result(cudaErrorInvalidValue);
+    state.allocated -= at->second.bytes;
+    if (at->second.device >= 0) used[at->second.device] -= at->second.bytes;
+    blocks.erase(at);
+    free(memory);
+    return cudaSuccess;
 }
 
 /* --- streams, events ------------------------------------------------------------------------ */
@@ -425,7 +349,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
     *out = new host_run_stream;
     (*out)->device = current_device;
     streams.push_back(*out);
-    counts.streams++;
+    state.streams++;
     return cudaSuccess;
 }
 
@@ -434,7 +358,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     Guard guard(lock);
 
     run_until(stream, stream->given);
-    counts.streams--;
+    state.streams--;
     return cudaSuccess;
 }
 
@@ -476,7 +400,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
 
     if (must_fail(0)) return result(cudaErrorMemoryAllocation);
     *out = new host_run_event;
-    counts.events++;
+    state.events++;
     return cudaSuccess;
 }
 
@@ -484,7 +408,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     Guard guard(lock);
 
-    counts.events--;
+    state.events--;
     delete event;
     return cudaSuccess;
 }
@@ -510,14 +434,6 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     return result(check_device(event->stream->device));
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
-                            cudaStream_t stream)
-{
-    Guard guard(lock);
-
-    return result(copy(to, bytes, from, bytes, bytes, 1, stream));
-}
-
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from,
                               size_t from_pitch, size_t width, size_t height,
                               cudaMemcpyKind, cudaStream_t stream)
@@ -536,7 +452,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
     if (must_fail(0)) return result(cudaErrorMemoryAllocation);
     captures.push_back(new Capture{new host_run_graph, stream, {stream}, false});
     stream->capture = captures.back();
-    counts.graphs++;
+    state.graphs++;
     return cudaSuccess;
 }
 
@@ -568,7 +484,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
 
     if (must_fail(0)) return result(cudaErrorMemoryAllocation);
     *out = new host_run_graph(*graph);
-    counts.graphs++;
+    state.graphs++;
     return cudaSuccess;
 }
 
@@ -579,7 +495,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
 
     if (error != cudaSuccess) return result(error);
     if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
-    counts.graph_launches++;
+    state.graph_launches++;
     give(stream, [graph] {
         for (auto &operation : graph->operations) operation.run();
     });
@@ -590,14 +506,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 {
     Guard guard(lock);
 
-    counts.graphs--;
+    state.graphs--;
     delete graph;
     return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
-{
-    return cudaGraphDestroy(graph);
 }
 
 /* --- launches ------------------------------------------------------------------------------ */
@@ -634,17 +545,13 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_byte
     if (shared_bytes > allowed || params_bytes > 4096)
         return result(cudaErrorInvalidValue);
     if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
-    counts.launches++;
     std::string kept((const char *)params, params_bytes);
     give(stream, [=] {
         for (unsigned z = 0; z < grid.z; z++)
             for (unsigned y = 0; y < grid.y; y++)
-                for (unsigned x = 0; x < grid.x; x++) {
-                    const char *why = run_block(grid, dim3(x, y, z), block, shared_bytes,
-                                                run, kernel, kept.data());
-
-                    if (why != nullptr) fault(why);
-                }
+                for (unsigned x = 0; x < grid.x; x++)
+                    run_block(grid, dim3(x, y, z), block, shared_bytes, run, kernel,
+                              kept.data());
     });
     return cudaSuccess;
 }

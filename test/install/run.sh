@@ -25,6 +25,12 @@ flags=$(pkg-config --cflags alexnet)
     libs=$(pkg-config --static --libs alexnet | sed 's|-lalexnet|-l:libalexnet.a|')
     $CC -std=c99 "$here/user.c" $flags $libs -o "$work/user_static"
 }
+if test -n "$PLUGIN"; then
+    test -x "$root/lib/alexnet/alexnet-cuda.so" || { say "no plugin was installed"; exit 1; }
+    strings "$root/lib/libalexnet.so" | grep -q '^/opt/alexnet/lib/alexnet/alexnet-cuda.so$' ||
+        { say "the plugin would be looked for elsewhere"; exit 1; }
+    say "the plugin is installed where it is looked for"
+fi
 for program in user_c user_cpp user_static; do
     "$work/$program" "$work/model"
     say "$program, by pkg-config: runs"
