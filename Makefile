@@ -63,7 +63,8 @@ PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
-             test/ref_net.c test/packs.c test/host_run.c test/main.c)
+             test/ref_net.c test/packs.c test/host_run.c test/nets.c \
+             test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \

@@ -243,6 +243,7 @@ static an_status begin_anew(an_queue *q)
     an_use use(q->device);
 
     q->early_from = NULL;
+    q->arrival.pending = q->lending = false;
     AN_CUDA_TRY(record(q, q->landed, q->stream));
     return record(q, q->arrived, q->stream);
 }
@@ -289,9 +290,13 @@ an_status an__cuda_recorded(an_queue *const *queues, uint32_t count, an_recordin
         status =
             an__cuda_check(device, cudaGraphInstantiate(&ready, graph, 0), "a recording");
     if (graph != NULL) cudaGraphDestroy(graph);
-    /* What was recorded within may not be waited for outside. */
-    for (i = 0; i < count; i++)
-        if (status == AN_OK) status = begin_anew(queues[i]);
+    /* What was recorded within may not be waited for outside; nor, if it came to nothing, has
+     * anything arrived. */
+    for (i = 0; i < count; i++) {
+        an_status begun = begin_anew(queues[i]);
+
+        if (status == AN_OK) status = begun;
+    }
     recording = status == AN_OK ? (an_recording *)device->host->alloc(sizeof *recording,
                                                                       device->host->user)
                                 : NULL;

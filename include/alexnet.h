@@ -667,7 +667,8 @@ AN_API void an_step_stats_init(an_step_stats *stats, size_t size);
  * an_infer(): forward, mean cross-entropy, backward, update. labels: 0 to classes - 1.
  * stats may be null. Statuses: DIVERGED: the loss or a gradient is not finite; the message
  * names the first layer where that shows; no parameter, velocity or counter has changed.
- * Allocates nothing. */
+ * DEVICE, DEVICE_MEMORY: parameters may be updated in part; a checkpoint is where to go on.
+ * Allocates nothing (on a device: from the third step of one shape on). */
 AN_API an_status an_train_step(an_trainer *trainer, const float *images,
                                const int32_t *labels, uint32_t count,
                                an_step_stats *stats);

@@ -19,6 +19,7 @@ Suite *layout_suite(void);
 Suite *loader_suite(void);
 Suite *ops_suite(void);
 Suite *pack_suite(void);
+Suite *plugin_suite(void);
 Suite *recipes_suite(void);
 Suite *train_suite(void);
 
