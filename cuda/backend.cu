@@ -80,23 +80,24 @@ static an_status cuda_describe(const an_host *host, uint32_t index, an_device_in
     return AN_OK;
 }
 
-/* Peers: those that say they can, from now on. */
-static void find_peers(an_device *device)
+bool an__cuda_peers(an_device *to, const an_device *from)
 {
-    int count = 0, i, can;
+    signed char *known = &to->peer[from->index];
+    an_use use(to);
+    int can = 0;
 
-    cudaGetDeviceCount(&count);
-    for (i = 0; i < count && i < AN_CUDA_DEVICES; i++) {
-        cudaError_t error;
+    if (*known == 0) {
+        cudaError_t error = cudaDeviceCanAccessPeer(&can, to->index, from->index);
 
-        if (i == device->index ||
-            cudaDeviceCanAccessPeer(&can, device->index, i) != cudaSuccess || !can)
-            continue;
-        error = cudaDeviceEnablePeerAccess(i, 0);
-        device->peer[i] =
-            error == cudaSuccess || error == cudaErrorPeerAccessAlreadyEnabled;
+        if (error == cudaSuccess && can)
+            error = cudaDeviceEnablePeerAccess(from->index, 0);
+        *known =
+            can && (error == cudaSuccess || error == cudaErrorPeerAccessAlreadyEnabled)
+                ? 1
+                : -1;
+        cudaGetLastError();
     }
-    cudaGetLastError();
+    return *known > 0;
 }
 
 static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
@@ -122,9 +123,7 @@ static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
                          "cuda:%u is of compute capability %d.%d: 8.0 is the least",
                          index, properties.major, properties.minor);
     }
-    an_use use(device);
-
-    find_peers(device);
+    device->shared_bytes = properties.sharedMemPerBlockOptin;
     *out = device;
     return AN_OK;
 }

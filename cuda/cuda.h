@@ -27,9 +27,11 @@ extern "C" {
 struct an_device {
     const an_host *host;
     int index;
-    pid_t pid;        /* of who opened it: a forked child may call nothing of CUDA's */
-    cudaError_t lost; /* the error after which nothing works; cudaSuccess: none */
-    bool peer[AN_CUDA_DEVICES]; /* whose memory may be copied directly */
+    pid_t pid;           /* of who opened it: a forked child may call nothing of CUDA's */
+    cudaError_t lost;    /* the error after which nothing works; cudaSuccess: none */
+    size_t shared_bytes; /* that a block can have */
+    /* Whose memory may be copied directly: 0: not asked yet, 1: yes, -1: no. */
+    signed char peer[AN_CUDA_DEVICES];
 };
 
 /* What is on its way to the queue, and where it belongs: see exchange.cu. */
@@ -73,8 +75,9 @@ struct an_queue {
     const float *early_from; /* null: `early` stands for nothing */
     cudaEvent_t arrived, landed, bounced;
     an_arrival arrival;
-    cudaEvent_t lent; /* recorded by another queue that copies from this one's memory */
+    cudaEvent_t lent; /* recorded by another queue that copies from this one's memory: */
     bool lending;
+    const float *lent_from, *lent_end;
     float *landing;
     size_t landing_bytes;
     void *bounce; /* pinned: for devices that are no peers */
@@ -99,7 +102,8 @@ class an_use
     }
     ~an_use()
     {
-        if (before_ != index_) cudaSetDevice(before_);
+        if (before_ != index_ && cudaSetDevice(before_) != cudaSuccess)
+            cudaGetLastError();
     }
     an_use(const an_use &) = delete;
     an_use &operator=(const an_use &) = delete;
@@ -116,6 +120,8 @@ an_status an__cuda_check(an_device *device, cudaError_t error, const char *what)
 /* DEVICE if the device is lost, FORKED in a child. */
 an_status an__cuda_alive(an_device *device);
 an_status an__cuda_alloc(an_device *device, size_t bytes, void **out);
+/* Whether `to` may copy directly from `from`'s memory; allows it, if it can be. */
+bool an__cuda_peers(an_device *to, const an_device *from);
 
 /* Brings what has arrived to its place; memory that was lent may be written again. */
 an_status an__cuda_settle(an_queue *q);

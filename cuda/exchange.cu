@@ -130,7 +130,7 @@ static an_status send(an_queue *to_queue, an_queue *from_queue, const float *fro
 {
     size_t width = count * sizeof *from;
     bool same = to_queue->device == from_queue->device;
-    bool direct = same || to_queue->device->peer[from_queue->device->index];
+    bool direct = same || an__cuda_peers(to_queue->device, from_queue->device);
     bool early = from_queue->early_from == from;
     cudaEvent_t ready = early ? from_queue->early : from_queue->ready;
 
@@ -164,8 +164,10 @@ static bool apart(const an_queue *q, const float *from, size_t from_numbers,
     const float *first = q->arrival.to;
     const float *end = first + q->arrival.pitch * q->arrival.batch;
 
-    return !q->arrival.pending || ((from + from_numbers <= first || from >= end) &&
-                                   (to + to_numbers <= first || to >= end));
+    if (q->arrival.pending && ((from + from_numbers > first && from < end) ||
+                               (to + to_numbers > first && to < end)))
+        return false;
+    return !q->lending || to + to_numbers <= q->lent_from || to >= q->lent_end;
 }
 
 an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
@@ -195,6 +197,8 @@ an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
     to_queue->arrival = a;
     from_queue->early_from = NULL;
     from_queue->lent = to_queue->arrived;
+    from_queue->lent_from = from;
+    from_queue->lent_end = from + from_pitch * batch;
     from_queue->lending = true;
     return AN_OK;
 }
@@ -248,9 +252,27 @@ static an_status begin_anew(an_queue *q)
     return record(q, q->arrived, q->stream);
 }
 
+/* What was recorded within may not be waited for outside; nor, if it came to nothing, has
+ * anything arrived. */
+static an_status end_capture(an_queue *const *queues, uint32_t count, cudaGraph_t *graph)
+{
+    an_device *device = queues[0]->device;
+    an_status status = an__cuda_check(
+        device, cudaStreamEndCapture(queues[0]->stream, graph), "a recording");
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        an_status begun = begin_anew(queues[i]);
+
+        if (status == AN_OK) status = begun;
+    }
+    return status;
+}
+
 an_status an__cuda_record(an_queue *const *queues, uint32_t count)
 {
     an_queue *first = queues[0];
+    cudaGraph_t graph = NULL;
     uint32_t i;
 
     for (i = 0; i < count; i++) AN_CUDA_TRY(quiet(queues[i]));
@@ -263,8 +285,14 @@ an_status an__cuda_record(an_queue *const *queues, uint32_t count)
     for (i = 0; i < count; i++) {
         an_queue *q = queues[i];
 
-        if (i > 0) AN_CUDA_TRY(join(first, q, true));
-        AN_CUDA_TRY(begin_anew(q));
+        an_status status = i > 0 ? join(first, q, true) : AN_OK;
+
+        if (status == AN_OK) status = begin_anew(q);
+        if (status != AN_OK) {
+            end_capture(queues, count, &graph);
+            if (graph != NULL) cudaGraphDestroy(graph);
+            return status;
+        }
     }
     return AN_OK;
 }
@@ -276,27 +304,19 @@ an_status an__cuda_recorded(an_queue *const *queues, uint32_t count, an_recordin
     an_recording *recording;
     cudaGraph_t graph = NULL;
     cudaGraphExec_t ready = NULL;
-    an_status status = AN_OK;
+    an_status status = AN_OK, ended;
     uint32_t i;
 
     for (i = 1; i < count && status == AN_OK; i++) status = join(first, queues[i], false);
     an_use use(device);
 
     if (status == AN_OK) status = an__cuda_settle(first);
-    cudaError_t error = cudaStreamEndCapture(first->stream, &graph);
-
-    if (status == AN_OK) status = an__cuda_check(device, error, "a recording");
+    ended = end_capture(queues, count, &graph);
+    if (status == AN_OK) status = ended;
     if (status == AN_OK)
         status =
             an__cuda_check(device, cudaGraphInstantiate(&ready, graph, 0), "a recording");
     if (graph != NULL) cudaGraphDestroy(graph);
-    /* What was recorded within may not be waited for outside; nor, if it came to nothing, has
-     * anything arrived. */
-    for (i = 0; i < count; i++) {
-        an_status begun = begin_anew(queues[i]);
-
-        if (status == AN_OK) status = begun;
-    }
     recording = status == AN_OK ? (an_recording *)device->host->alloc(sizeof *recording,
                                                                       device->host->user)
                                 : NULL;

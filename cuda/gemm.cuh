@@ -554,16 +554,21 @@ static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
 
 /* --- launching ---------------------------------------------------------------------------------- */
 
+template <an_product PRODUCT, int TM, int TN> static size_t shared_bytes()
+{
+    typedef an_map<PRODUCT> map;
+
+    return STAGES *
+           (an_tile<TM, map::A_ALONG_K>::NUMBERS + an_tile<TN, map::B_ALONG_K>::NUMBERS) *
+           sizeof(float);
+}
+
 /* Large tiles where there is much to do, small ones where a side is short (a dense layer's
- * batch). Both have Products<TM, TN, THREADS>. */
+ * batch), or a block cannot have the memory. Both have Products<TM, TN, THREADS>. */
 template <an_product PRODUCT, int TM, int TN, int THREADS, int VECTOR, class Products>
 static an_status gemm_launch(an_queue *q, const an_gemm *g)
 {
-    typedef an_map<PRODUCT> map;
-    const size_t bytes =
-        STAGES *
-        (an_tile<TM, map::A_ALONG_K>::NUMBERS + an_tile<TN, map::B_ALONG_K>::NUMBERS) *
-        sizeof(float);
+    const size_t bytes = shared_bytes<PRODUCT, TM, TN>();
     void (*kernel)(an_gemm) = gemm_kernel<PRODUCT, TM, TN, THREADS, VECTOR, Products>;
     dim3 grid((g->m + TM - 1) / TM, (g->n + TN - 1) / TN, g->groups * g->splits);
 
@@ -584,7 +589,8 @@ static an_status gemm_tiles(an_queue *q, const an_gemm *g)
     bool out = g->out_maps % 4 == 0 && g->out_pitch % 4 == 0 && g->out_image % 4 == 0;
     bool vector = in && (PRODUCT == AN_FORWARD || out);
 
-    if (g->m <= 64 || g->n <= 64)
+    if (g->m <= 64 || g->n <= 64 ||
+        shared_bytes<PRODUCT, 128, 128>() > q->device->shared_bytes)
         return vector ? gemm_launch<PRODUCT, 32, 64, 128, 4, Products<32, 64, 128>>(q, g)
                       : gemm_launch<PRODUCT, 32, 64, 128, 1, Products<32, 64, 128>>(q, g);
     return vector ? gemm_launch<PRODUCT, 128, 128, 256, 4, Products<128, 128, 256>>(q, g)

@@ -227,6 +227,7 @@ an_status an__cuda_sync(an_queue *q)
 
 an_status an__cuda_begin_step(an_queue *q, const an_step *step)
 {
+    q->early_from = NULL; /* of a step that failed */
     return an__cuda_upload(q, q->step, step, sizeof *step);
 }
 

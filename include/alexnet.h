@@ -337,8 +337,8 @@ typedef struct an_model_info {
                                   without parameters; each further image adds
                                   train_bytes_image */
     uint64_t train_bytes_image;
-    uint64_t exchanged_floats; /* that towers of this model have sent each other so far,
-                                  counted as they were sent; since 1.1 */
+    uint64_t exchanged_floats; /* values and gradients that this model's towers have sent
+                                  each other so far, counted as they were sent; since 1.1 */
 } an_model_info;
 
 AN_API void an_model_info_init(an_model_info *info, size_t size);
@@ -668,7 +668,8 @@ AN_API void an_step_stats_init(an_step_stats *stats, size_t size);
  * stats may be null. Statuses: DIVERGED: the loss or a gradient is not finite; the message
  * names the first layer where that shows; no parameter, velocity or counter has changed.
  * DEVICE, DEVICE_MEMORY: parameters may be updated in part; a checkpoint is where to go on.
- * Allocates nothing (on a device: from the third step of one shape on). */
+ * Allocates nothing on the CPU; on a device, nothing from the third step in a row of one
+ * count on. */
 AN_API an_status an_train_step(an_trainer *trainer, const float *images,
                                const int32_t *labels, uint32_t count,
                                an_step_stats *stats);

@@ -4,6 +4,7 @@
  * Only EXCHANGE sees two towers; every other operation works on its own tower's device.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -150,6 +151,19 @@ an_status an__exec_sync(an_exec *exec)
     for (t = 0; t < exec->plan->towers; t++)
         AN_TRY(exec->slots[t].backend->sync(exec->queue[t]));
     return AN_OK;
+}
+
+void an__exec_abandon(an_exec *exec)
+{
+    uint32_t t;
+
+    for (t = 0; t < exec->plan->towers; t++) {
+        char message[320];
+
+        snprintf(message, sizeof message, "%.300s", an_error_message());
+        if (exec->slots[t].backend->sync(exec->queue[t]) != AN_OK)
+            an__fail(AN_ERROR_DEVICE, "%s", message); /* what was said first stands */
+    }
 }
 
 /* --- exchange ------------------------------------------------------------------------- */
@@ -395,6 +409,7 @@ an_status an__exec_staging(an_exec *exec, const an_input *input)
     if (exec->crops == NULL) exec->crops = an__alloc(exec->ctx, numbers);
     if (exec->crops == NULL) return AN_ERROR_MEMORY;
     if (exec->staged_side == input->p.side) return AN_OK;
+    exec->staged_side = 0; /* if one tower's fails the others' are of no use */
     for (t = 0; t < exec->plan->towers; t++) AN_TRY(device_staging(exec, t, input));
     exec->staged_side = input->p.side;
     exec->mean_version = 0;

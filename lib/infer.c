@@ -195,6 +195,7 @@ static an_status run(an_model *model, const an_work *work, uint32_t count)
     if (work->pictures != NULL) AN_TRY(an__images_check(work->pictures, count));
     AN_TRY(exec_take(model, count < AN_PASS ? count : AN_PASS, &exec));
     status = passes(model, exec, work, count);
+    if (status != AN_OK) an__exec_abandon(exec);
     exec_give(model, exec);
     return status;
 }

@@ -390,6 +390,8 @@ an_status an__exec_outcome(an_exec *exec, uint32_t batch);
 an_status an__exec_diverged(an_exec *exec, const an_weights *w, uint32_t batch,
                             const an_feed *feed, int training);
 an_status an__exec_sync(an_exec *exec);
+/* After a failure: nothing that was asked for arrives later. */
+void an__exec_abandon(an_exec *exec);
 /* One image's numbers of a tensor in the host's order, there after the next sync. */
 an_status an__exec_get(an_exec *exec, uint32_t tensor, uint32_t image, float *to);
 /* Whether all of x, on the tower's device, are finite. Waits for it. */
@@ -487,6 +489,7 @@ typedef struct an_progress {
 typedef struct an_recorded { /* what must be the same for a step to be repeated */
     uint32_t count;
     unsigned char frozen[AN_MAX_LAYERS];
+    int refused;        /* it could not be recorded */
     uint64_t exchanged; /* numbers that it sends between towers */
 } an_recorded;
 
@@ -499,6 +502,7 @@ struct an_trainer {
     an_weights piece; /* gradient of a micro-batch but the first; if there are several */
     an_progress at;
     int has_gradient;
+    float faults; /* of the step under way: 0 if all gradients are finite */
     an_recorded last;
     an_recording *recording; /* of steps like `last`; null: not yet */
 };

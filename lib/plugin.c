@@ -46,7 +46,7 @@ an_status an__plugin_open(const char *path, const an_backend **out)
     const char *named = path != NULL ? path : secure_getenv("ALEXNET_CUDA_PLUGIN");
 
     *out = NULL;
-    if (named != NULL && named[0] != '\0') return open_file(named, out);
+    if (path != NULL || (named != NULL && named[0] != '\0')) return open_file(named, out);
     if (access(INSTALLED, F_OK) != 0)
         return an__fail(AN_ERROR_BACKEND,
                         "there is no %s, and ALEXNET_CUDA_PLUGIN names none", INSTALLED);

@@ -11,12 +11,19 @@
 
 /* --- life ----------------------------------------------------------------------------- */
 
+static void forget_recording(an_trainer *trainer)
+{
+    if (trainer->recording != NULL)
+        trainer->exec->slots[0].backend->recording_free(trainer->recording);
+    trainer->recording = NULL;
+    memset(&trainer->last, 0, sizeof trainer->last);
+}
+
 static void trainer_free(an_trainer *trainer)
 {
     an_model *model = trainer->model;
 
-    if (trainer->recording != NULL)
-        model->slots[0].backend->recording_free(trainer->recording);
+    if (trainer->recording != NULL) forget_recording(trainer);
     an__exec_destroy(trainer->exec);
     an__weights_free(&trainer->velocity, model);
     an__weights_free(&trainer->gradient, model);
@@ -296,6 +303,9 @@ static an_status do_piece(an_trainer *trainer, uint32_t first, uint32_t count,
     AN_TRY(an__exec_forward(exec, &model->weights, count, 1));
     AN_TRY(an__exec_loss(exec, count));
     AN_TRY(backend->all_finite(exec->queue[0], numbers, slope, exec->faults[0]));
+    AN_TRY(backend->all_finite(exec->queue[0], numbers,
+                               an__exec_value(exec, model->plan->output),
+                               exec->faults[0]));
     if (count < of) /* the mean is over all pieces */
         AN_TRY(backend->scale(exec->queue[0], numbers, (float)count / (float)of, slope));
     AN_TRY(an__exec_backward(exec, &model->weights,
@@ -310,39 +320,56 @@ static an_status do_whole(an_trainer *trainer, uint32_t count)
     return update_all(trainer);
 }
 
+static int is_last(const an_trainer *trainer, uint32_t count)
+{
+    const an_recorded *last = &trainer->last;
+
+    return last->count == count &&
+           memcmp(last->frozen, trainer->exec->frozen, sizeof last->frozen) == 0;
+}
+
+/* Nothing is done meanwhile: what is counted as sent is so at each replay. */
+static an_status record(an_trainer *trainer, uint32_t count)
+{
+    const an_exec *exec = trainer->exec;
+    const an_backend *backend = exec->slots[0].backend;
+    uint32_t towers = trainer->model->plan->towers;
+    uint64_t before = *exec->exchanged;
+    an_status status, ended;
+
+    AN_TRY(backend->record(exec->queue, towers));
+    status = do_whole(trainer, count);
+    ended = backend->recorded(exec->queue, towers, &trainer->recording);
+    trainer->last.exchanged = *exec->exchanged - before;
+    __atomic_fetch_sub(exec->exchanged, trainer->last.exchanged, __ATOMIC_RELAXED);
+    return status != AN_OK ? status : ended;
+}
+
 /* A whole step is recorded when it comes a second time: the first one may have had memory
- * to make. */
+ * to make. One that cannot be recorded is done as it comes. */
 static an_status run_whole(an_trainer *trainer, uint32_t count)
 {
     const an_exec *exec = trainer->exec;
     const an_backend *backend = exec->slots[0].backend;
     an_recorded *last = &trainer->last;
-    an_status status, ended;
-    uint64_t before;
 
     if (backend->record == NULL) return do_whole(trainer, count);
-    if (last->count != count || memcmp(last->frozen, exec->frozen, sizeof last->frozen)) {
-        if (trainer->recording != NULL) backend->recording_free(trainer->recording);
-        trainer->recording = NULL;
+    if (!is_last(trainer, count)) {
+        forget_recording(trainer);
+        AN_TRY(do_whole(trainer, count));
         last->count = count;
         memcpy(last->frozen, exec->frozen, sizeof last->frozen);
-        return do_whole(trainer, count);
+        return AN_OK;
     }
-    if (trainer->recording == NULL) {
-        before = *exec->exchanged;
-        AN_TRY(backend->record(exec->queue, trainer->model->plan->towers));
-        status = do_whole(trainer, count);
-        ended = backend->recorded(exec->queue, trainer->model->plan->towers,
-                                  &trainer->recording);
-        last->exchanged = *exec->exchanged - before;
-        if (status != AN_OK || ended != AN_OK) {
-            last->count = 0;
-            return status != AN_OK ? status : ended;
-        }
-        return backend->replay(trainer->recording);
+    if (trainer->recording == NULL && !last->refused && record(trainer, count) != AN_OK) {
+        if (trainer->recording != NULL) backend->recording_free(trainer->recording);
+        trainer->recording = NULL;
+        last->refused = 1;
     }
+    if (trainer->recording == NULL) return do_whole(trainer, count);
+    AN_TRY(backend->replay(trainer->recording));
     __atomic_fetch_add(exec->exchanged, last->exchanged, __ATOMIC_RELAXED);
-    return backend->replay(trainer->recording);
+    return AN_OK;
 }
 
 static void note_frozen(an_trainer *trainer)
@@ -392,10 +419,10 @@ static an_status faults_begin(an_trainer *trainer)
     return AN_OK;
 }
 
-static an_status faults_end(an_trainer *trainer, const float *faults)
+static an_status faults_end(an_trainer *trainer)
 {
     AN_TRY(an__exec_sync(trainer->exec));
-    return *faults == 0 ? AN_OK : gradient_fault(trainer);
+    return trainer->faults == 0 ? AN_OK : gradient_fault(trainer);
 }
 
 static an_status do_step(an_trainer *trainer, const an_given *given, an_step_stats *stats)
@@ -404,8 +431,9 @@ static an_status do_step(an_trainer *trainer, const an_given *given, an_step_sta
     const an_backend *backend = exec->slots[0].backend;
     int whole = given->count <= exec->batch;
     uint32_t done, part;
-    float faults = 0;
 
+    trainer->faults = 0;
+    if (!whole && backend->record != NULL) forget_recording(trainer);
     AN_TRY(faults_begin(trainer));
     for (done = 0; done < given->count; done += part) {
         an_feed feed;
@@ -418,22 +446,23 @@ static an_status do_step(an_trainer *trainer, const an_given *given, an_step_sta
         AN_TRY(whole ? run_whole(trainer, part)
                      : do_piece(trainer, done, part, given->count));
         if (whole)
-            AN_TRY(backend->download(exec->queue[0], &faults, exec->faults[0] + 1,
-                                     sizeof faults));
+            AN_TRY(backend->download(exec->queue[0], &trainer->faults,
+                                     exec->faults[0] + 1, sizeof trainer->faults));
         AN_TRY(count_piece(trainer, given, &feed, done, part, stats));
     }
     if (!whole) {
         AN_TRY(check_gradients(trainer));
         AN_TRY(update_all(trainer));
-        AN_TRY(backend->download(exec->queue[0], &faults, exec->faults[0] + 1,
-                                 sizeof faults));
+        AN_TRY(backend->download(exec->queue[0], &trainer->faults, exec->faults[0] + 1,
+                                 sizeof trainer->faults));
     }
-    return faults_end(trainer, &faults);
+    return faults_end(trainer);
 }
 
 static an_status step(an_trainer *trainer, const an_given *given, an_step_stats *out)
 {
     an_step_stats stats;
+    an_status status;
 
     an_step_stats_init(&stats, sizeof stats);
     if (out != NULL)
@@ -441,7 +470,11 @@ static an_status step(an_trainer *trainer, const an_given *given, an_step_stats 
     stats.loss = stats.top1 = stats.top5 = 0;
     note_frozen(trainer);
     trainer->has_gradient = 0;
-    AN_TRY(do_step(trainer, given, &stats));
+    status = do_step(trainer, given, &stats);
+    if (status != AN_OK) {
+        an__exec_abandon(trainer->exec);
+        return status;
+    }
     trainer->has_gradient = 1;
     trainer->at.iteration++;
     trainer->at.epoch_steps++;
@@ -496,6 +529,9 @@ an_status an_train_step_batch(an_trainer *trainer, const an_batch *given,
     an_batch_init(&batch, sizeof batch);
     AN_TRY(an__struct_read(&batch, given, sizeof batch, sizeof batch, "batch"));
     memset(&step_given, 0, sizeof step_given);
+    AN_CHECK(batch.loader != NULL, "batch has no loader: did one fill it?");
+    step_given.feed.input = an__loader_input(batch.loader, trainer->model);
+    AN_CHECK(step_given.feed.input != NULL, "batch is that of another model's loader");
     step_given.feed.floats = batch.images;
     step_given.labels = batch.labels;
     step_given.count = batch.count;

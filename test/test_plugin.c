@@ -218,12 +218,13 @@ START_TEST(every_failure_is_a_status)
 {
     an_model_config config = net_small(AN_ARCH_CIFAR10, 2, "cuda:0,cuda:1");
     host_run_state before, after;
-    unsigned n, step = 1, failures = 0;
-    outcome o;
+    unsigned n, step = 1, failures = 0, good = 0;
+    outcome o, clean;
 
     config.width = 0.06f;
     config.lrn = AN_SWITCH_OFF; /* its LRN reads both halves */
     hr_devices(2, GIB, _i % 2);
+    clean = net_trained(host_run_path(), &config, 3, 0);
     before = *hr();
     for (n = 1;; n += step) {
         an_context *ctx = plugin_context(host_run_path(), 1);
@@ -240,13 +241,22 @@ START_TEST(every_failure_is_a_status)
             break;
         }
         failures++;
+        if (status == AN_OK) { /* a step that could not be recorded was done as it came */
+            net_same(&clean, &o, 0);
+            net_drop(&o);
+            an_context_destroy(ctx);
+            hr()->fail_in = 0;
+            good++;
+            continue;
+        }
         ck_assert_msg(status == AN_ERROR_DEVICE || status == AN_ERROR_DEVICE_MEMORY,
                       "failure %u of kind %d: %d %s", n, kinds[_i], (int)status,
                       an_error_message());
         ck_assert_ptr_null(o.values);
         if (o.retried && kinds[_i] != HOST_RUN_LOST)
-            ck_assert_msg(o.again == AN_OK, "a second time after failure %u of kind %d: %s",
-                          n, kinds[_i], an_error_message());
+            ck_assert_msg(o.again == AN_OK,
+                          "a second time after failure %u of kind %d: %s", n, kinds[_i],
+                          an_error_message());
         hr()->fail_in = 0;
         if (kinds[_i] == HOST_RUN_LOST) {
             ck_assert_int_eq(net_train(ctx, &config, 1, 0, &o), AN_ERROR_DEVICE);
@@ -268,7 +278,8 @@ START_TEST(every_failure_is_a_status)
         if (n >= 40) step = 7; /* most are alike */
 #endif
     }
-    ck_assert_uint_gt(failures, 1);
+    ck_assert_uint_gt(failures - good, 1);
+    net_drop(&clean);
 }
 END_TEST
 

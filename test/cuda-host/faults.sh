@@ -90,6 +90,8 @@ case $sanitizers in
         '/wait(q, q->stream, q->arrived)/d' cuda exchange
     plant "the event of what was lent dropped" exchange.cu \
         '/wait(q, q->stream, q->lent)/d' cuda exchange
+    plant "what is lent written over by a copy at home" exchange.cu \
+        's/return !q->lending || .*/return true;/' cuda exchange
     plant "the event of what is to be sent dropped" exchange.cu \
         '/AN_CUDA_TRY(wait(to_queue, to_queue->copy, ready))/d' cuda exchange
     plant "a landing place used again too soon" exchange.cu \

@@ -20,7 +20,7 @@
 struct Capture;
 
 /* Two devices of 16 GiB, peers. */
-host_run_state host_run_now = {2, (size_t)16 << 30, 1};
+host_run_state host_run_now = {2, (size_t)16 << 30, 163 * 1024, 1};
 
 namespace
 {
@@ -49,6 +49,7 @@ std::vector<host_run_stream *> &streams = *new std::vector<host_run_stream *>;
 std::vector<Capture *> &captures = *new std::vector<Capture *>;
 thread_local int current_device;
 thread_local cudaError_t last_error;
+thread_local int capturing; /* this thread may not allocate or wait meanwhile */
 
 typedef std::lock_guard<std::recursive_mutex> Guard;
 
@@ -123,13 +124,6 @@ void run_one(host_run_stream *stream)
     stream->done++;
 }
 
-bool must_wait(const host_run_stream *stream)
-{
-    const Operation &next = stream->waiting.front();
-
-    return next.other != nullptr && next.other->done < next.position;
-}
-
 /* In a hurry, all streams but the one that is waited for do what they can. */
 void hurry(const host_run_stream *slow)
 {
@@ -138,9 +132,13 @@ void hurry(const host_run_stream *slow)
     while (moved) {
         moved = false;
         for (host_run_stream *stream : streams)
-            for (; stream != slow && !stream->waiting.empty() && !must_wait(stream);
-                 moved = true)
+            while (stream != slow && !stream->waiting.empty()) {
+                const Operation &next = stream->waiting.front();
+
+                if (next.other != nullptr && next.other->done < next.position) break;
                 run_one(stream);
+                moved = true;
+            }
     }
 }
 
@@ -182,7 +180,8 @@ int device_of(const void *p, size_t bytes)
 /* From one device to another: directly between peers alone. */
 bool may_copy(int to, int from)
 {
-    return to < 0 || from < 0 || to == from || peers[to][from] || peers[from][to];
+    return to < 0 || from < 0 || to == from ||
+           (state.peers && (peers[to][from] || peers[from][to]));
 }
 
 /* Only of pinned memory and devices': pageable memory is not what it takes for that. */
@@ -269,6 +268,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device)
     std::memset(prop, 0, sizeof *prop);
     snprintf(prop->name, sizeof prop->name, "host run %d (a test double)", device);
     prop->totalGlobalMem = state.memory;
+    prop->sharedMemPerBlockOptin = state.shared;
     prop->multiProcessorCount = 2;
     prop->major = 8;
     return result(device < state.devices ? cudaSuccess : cudaErrorInvalidDevice);
@@ -306,6 +306,7 @@ static cudaError_t allocate(void **out, size_t bytes, int device)
     cudaError_t error = check_device(current_device);
     size_t room = device == PINNED ? bytes : state.memory - used[device];
 
+    if (error == cudaSuccess && capturing) error = cudaErrorStreamCaptureUnsupported;
     if (error != cudaSuccess) return result(error);
     if (must_fail(HOST_RUN_ALLOC) || bytes > room)
         return result(cudaErrorMemoryAllocation);
@@ -366,7 +367,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     Guard guard(lock);
 
-    if (stream->capture != nullptr) return result(cudaErrorStreamCaptureUnsupported);
+    if (capturing) return result(cudaErrorStreamCaptureUnsupported);
     run_until(stream, stream->given);
     return result(check_device(stream->device));
 }
@@ -452,6 +453,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
     if (must_fail(0)) return result(cudaErrorMemoryAllocation);
     captures.push_back(new Capture{new host_run_graph, stream, {stream}, false});
     stream->capture = captures.back();
+    capturing++;
     state.graphs++;
     return cudaSuccess;
 }
@@ -470,6 +472,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
         s->clock.clear();
     }
     capture->ended = true;
+    capturing--;
     *out = capture->graph;
     if (joined == (*out)->operations.size()) return cudaSuccess;
     cudaGraphDestroy(*out); /* the origin has not waited for all that was captured */
@@ -520,8 +523,7 @@ cudaError_t allow_shared(const void *kernel, int bytes)
 {
     Guard guard(lock);
 
-    if (bytes < 0 || bytes > 163 * 1024)
-        return result(cudaErrorInvalidValue); /* sm_80's */
+    if (bytes < 0 || (size_t)bytes > state.shared) return result(cudaErrorInvalidValue);
     shared_limit[kernel] = bytes;
     return cudaSuccess;
 }
