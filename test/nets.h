@@ -15,7 +15,7 @@ typedef struct outcome {
     double loss[MOST_STEPS];
     int retried;     /* a step failed, and was given a second time: */
     an_status again; /* what came of that */
-    float *values; /* parameters, then BATCH rows of probabilities */
+    float *values;   /* parameters, then BATCH rows of probabilities */
     size_t count;
     uint64_t exchanged;       /* by all of it */
     uint64_t exchange_floats; /* of an image's way forward, as planned */
