@@ -414,13 +414,12 @@ START_TEST(one_device_and_two_give_the_same_bits)
 }
 END_TEST
 
-/* The paper's network as it is, three steps of two images: minutes. */
+/* The paper's network as it is, three steps of two images: a minute. */
 START_TEST(the_whole_network)
 {
     an_model_config one, two, there;
     outcome a, b, c, cpu;
 
-    if (getenv("AN_LONG") == NULL) return;
     an_model_config_init(&there, sizeof there);
     there.classes = CLASSES;
     there.seed = 5;
@@ -532,7 +531,12 @@ Suite *cuda_suite(void)
     tcase_add_loop_test(tc, a_loaders_bytes_train_as_its_floats, 0, 2);
     tcase_add_loop_test(tc, one_device_and_two_give_the_same_bits, AN_PRECISION_FP32,
                         AN_PRECISION_BF16 + 1);
+#if !defined(__SANITIZE_ADDRESS__) &&                                                    \
+    !defined(__SANITIZE_THREAD__) /* many minutes there */
     tcase_add_test(tc, the_whole_network);
+#else
+    (void)the_whole_network;
+#endif
     tcase_add_test(tc, towers_send_what_the_plan_says);
     tcase_add_test(tc, the_papers_network_sends_what_figure_2_does);
     tcase_add_test(tc, a_towers_weights_live_on_its_device);
