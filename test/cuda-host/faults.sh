@@ -33,7 +33,8 @@ plant() {
     # shellcheck disable=SC2086
     $link $objects -o "$work/plugin.so"
     code=0
-    AN_TEST_HOST_RUN=$work/plugin.so CK_RUN_SUITE=$suite timeout -s KILL 300 \
+    TSAN_OPTIONS=halt_on_error=1:${TSAN_OPTIONS:-} \
+        AN_TEST_HOST_RUN=$work/plugin.so CK_RUN_SUITE=$suite timeout -s KILL 300 \
         "$build/test/check" >"$work/out" 2>&1 || code=$?
     if [ $code = 0 ]; then
         say "$name: NOT caught by the suite $suite"
@@ -45,7 +46,7 @@ plant() {
     count=$((count + 1))
 }
 root=$(pwd)
-compile="$* -x c++ -O1 -I$root/include -I$root/lib -I$work/cuda -I$root/test/cuda-host -c"
+compile="$* -x c++ -O1 -g -I$root/include -I$root/lib -I$work/cuda -I$root/test/cuda-host -c"
 link="$* -shared -pthread"
 
 plant "a barrier between a step's loads and its products missing" gemm.cuh \

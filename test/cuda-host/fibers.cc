@@ -44,6 +44,7 @@ struct Fiber {
     char *stack = nullptr;
     Wait wait = DONE;
     dim3 thread;
+    unsigned phase;             /* barriers passed */
     std::vector<Copy> copies;   /* begun and not delivered, oldest first */
     std::vector<size_t> groups; /* ends of committed groups among them */
     void *tsan = nullptr;
@@ -59,8 +60,10 @@ char *shared_memory;
 size_t shared_size;
 void (*body)(const void *, const void *);
 const void *body_kernel, *body_params;
-[[maybe_unused]] char
-    barrier_object; /* its address stands for the block's barriers, for TSan */
+/* For TSan, an address stands for what threads wait for: the block's beginning, its end, and by
+ * turns its barriers. (One for all would tell of order where there is none: who leaves a
+ * barrier late would seem to know what others did after it.) */
+[[maybe_unused]] char began, over, barriers[2];
 
 #if defined(__x86_64__)
 extern "C" void host_run_switch(void **save, void *to);
@@ -108,17 +111,17 @@ HOST_RUN_QUIET void to_fiber(unsigned index)
     host_run_switch(&scheduler_stack_pointer, running->stack_pointer);
 }
 
-void acquire()
+void acquire([[maybe_unused]] char *object)
 {
 #if defined(__SANITIZE_THREAD__)
-    __tsan_acquire(&barrier_object);
+    __tsan_acquire(object);
 #endif
 }
 
-void release()
+void release([[maybe_unused]] char *object)
 {
 #if defined(__SANITIZE_THREAD__)
-    __tsan_release(&barrier_object);
+    __tsan_release(object);
 #endif
 }
 
@@ -141,9 +144,9 @@ HOST_RUN_QUIET void ended()
 void entry()
 {
     for (;;) {
-        acquire();
+        acquire(&began);
         body(body_kernel, body_params);
-        release();
+        release(&over);
         ended();
     }
 }
@@ -171,6 +174,7 @@ HOST_RUN_QUIET void prepare(Fiber &f, unsigned index, dim3 block)
     f.wait = RUNS;
     f.thread =
         dim3(index % block.x, index / block.x % block.y, index / (block.x * block.y));
+    f.phase = 0;
     f.copies.clear();
     f.groups.clear();
 }
@@ -214,7 +218,7 @@ HOST_RUN_QUIET void run_block(dim3 grid, dim3 block_index, dim3 block,
     scheduler_tsan = __tsan_get_current_fiber();
 #endif
     for (unsigned i = 0; i < threads; i++) prepare(fibers[i], i, block);
-    release();
+    release(&began);
     while (live > 0) {
         bool moved = false;
 
@@ -225,16 +229,18 @@ HOST_RUN_QUIET void run_block(dim3 grid, dim3 block_index, dim3 block,
             }
         if (!moved) fault("threads wait for each other: not all came to a barrier");
     }
-    acquire();
+    acquire(&over);
 }
 
 HOST_RUN_QUIET void barrier()
 {
-    release();
+    char *object = &barriers[running->phase++ % 2];
+
+    release(object);
     running->wait = AT_BARRIER;
     if (++arrived == live) open_barrier();
     to_scheduler();
-    acquire();
+    acquire(object);
 }
 
 void *shared()
