@@ -55,7 +55,6 @@ struct an_queue {
     an_device *device;
     cudaStream_t stream, copy;
     void *scratch;
-    size_t scratch_bytes;
     an_step *step; /* on the device */
 
     /* Pinned memory in two halves: one is filled while the other is copied. */

@@ -26,6 +26,15 @@ struct an_place {
 
 template <an_product PRODUCT> struct an_map;
 
+/* Of a pixel of the batch, in a tensor of such images and pixels. */
+static __device__ __forceinline__ size_t pixel_offset(const an_gemm &g, uint32_t pixel,
+                                                      size_t image_size, uint32_t pitch)
+{
+    uint32_t image = divide(pixel, g.by_pixels);
+
+    return image * image_size + (size_t)(pixel - image * g.by_pixels.d) * pitch;
+}
+
 /* An output pixel as the upper left corner of its window. */
 static __device__ __forceinline__ an_place window_place(const an_gemm &g, uint32_t pixel,
                                                         bool ok)
@@ -93,9 +102,7 @@ template <> struct an_map<AN_FORWARD> {
     }
     static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
     {
-        uint32_t image = divide(m, g.by_pixels);
-
-        return image * g.out_image + (size_t)(m - image * g.by_pixels.d) * g.out_pitch;
+        return pixel_offset(g, m, g.out_image, g.out_pitch);
     }
 };
 
@@ -150,9 +157,7 @@ template <> struct an_map<AN_DATA> {
     }
     static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
     {
-        uint32_t image = divide(m, g.by_pixels);
-
-        return image * g.in_image + (size_t)(m - image * g.by_pixels.d) * g.in_pitch;
+        return pixel_offset(g, m, g.in_image, g.in_pitch);
     }
 };
 
@@ -166,10 +171,7 @@ template <> struct an_map<AN_WEIGHTS> {
     }
     static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
     {
-        uint32_t image = divide(k, g.by_pixels);
-        an_place p = {
-            0, 0, 0,
-            image * g.out_image + (size_t)(k - image * g.by_pixels.d) * g.out_pitch, ok};
+        an_place p = {0, 0, 0, pixel_offset(g, k, g.out_image, g.out_pitch), ok};
 
         return p;
     }

@@ -81,7 +81,6 @@ an_status an__cuda_queue_open(an_queue **out, an_device *device, size_t scratch_
     }
     if (status == AN_OK && scratch_bytes > 0)
         status = an__cuda_alloc(device, scratch_bytes, &q->scratch);
-    q->scratch_bytes = scratch_bytes;
     if (status == AN_OK) status = an__cuda_alloc(device, sizeof *q->step, &step);
     q->step = (an_step *)step;
     if (status != AN_OK) {

@@ -300,6 +300,9 @@ an_status an__images_check(const an_image *images, uint32_t count);
 #define AN_INPUT_ROWS 8u /* of an image, at most, that one call below does */
 void an__input_rows(const an_input *input, const an_image *image, const an_view *view,
                     uint32_t first, uint32_t rows, float *out);
+/* The view's crop of a picture, [size][size][3]. */
+void an__input_crop(const an_input *input, const an_image *image, const an_view *view,
+                    uint8_t *out);
 /* Crops, [count][size][size][3], for what else is to be done on a device. */
 void an__images_crop(an_context *ctx, const an_input *input, const an_image *images,
                      uint32_t count, const an_view *views, uint8_t *out);

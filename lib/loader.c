@@ -164,11 +164,8 @@ static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)
     view = view_of(l, s->epoch, s->order_number + place);
     s->labels[place] = sample.label;
     if (s->crops != NULL) {
-        an_fitting fitting = an__fitting(&image, l->input.p.side, l->input.p.fit);
-
         s->views[place] = view;
-        an__fitting_rows(&fitting, view.x, size, view.y, size,
-                         s->crops + place * numbers);
+        an__input_crop(&l->input, &image, &view, s->crops + place * numbers);
         return AN_OK;
     }
     for (y = 0; y < size; y += AN_INPUT_ROWS)

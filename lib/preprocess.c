@@ -145,6 +145,14 @@ void an__images_prepare(an_context *ctx, const an_input *input, const an_image *
     an__pool_run(ctx->pool, count * p.bands, prepare_item, &p);
 }
 
+void an__input_crop(const an_input *input, const an_image *image, const an_view *view,
+                    uint8_t *out)
+{
+    an_fitting fitting = an__fitting(image, input->p.side, input->p.fit);
+
+    an__fitting_rows(&fitting, view->x, input->size, view->y, input->size, out);
+}
+
 typedef struct an_cropping {
     const an_input *input;
     const an_image *images;
@@ -158,11 +166,10 @@ static void crop_item(uint32_t index, uint32_t worker, void *arg)
     uint32_t size = c->input->size;
     const an_image *image = (const an_image *)(const void *)((const char *)c->images +
                                                              index * c->images->size);
-    an_fitting fitting = an__fitting(image, c->input->p.side, c->input->p.fit);
 
     (void)worker;
-    an__fitting_rows(&fitting, c->views[index].x, size, c->views[index].y, size,
-                     c->out + (size_t)index * 3 * size * size);
+    an__input_crop(c->input, image, &c->views[index],
+                   c->out + (size_t)index * 3 * size * size);
 }
 
 void an__images_crop(an_context *ctx, const an_input *input, const an_image *images,

@@ -21,7 +21,7 @@ START_TEST(checkpoints_move_between_devices)
 {
     an_model_config config = net_small(AN_ARCH_PAPER, 2, "cuda:0,cuda:0");
     an_context *ctx = plugin_context(host_run_path(), 2);
-    char path[] = "/tmp/an-cuda-XXXXXX";
+    char path[] = P_tmpdir "/alexnet-cuda-XXXXXX";
     an_load_config load;
     an_model *cuda, *cpu, *back;
     size_t count;
