@@ -517,6 +517,7 @@ Suite *cuda_suite(void)
 {
     Suite *suite = suite_create("cuda");
     TCase *tc = tcase_create("whole networks"), *card = tcase_create("card");
+    TCase *full = tcase_create("full size");
 
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, training_equals_the_cpus, 0, sizeof nets / sizeof nets[0]);
@@ -531,16 +532,18 @@ Suite *cuda_suite(void)
     tcase_add_loop_test(tc, a_loaders_bytes_train_as_its_floats, 0, 2);
     tcase_add_loop_test(tc, one_device_and_two_give_the_same_bits, AN_PRECISION_FP32,
                         AN_PRECISION_BF16 + 1);
-#if !defined(__SANITIZE_ADDRESS__) &&                                                    \
-    !defined(__SANITIZE_THREAD__) /* many minutes there */
-    tcase_add_test(tc, the_whole_network);
-#else
-    (void)the_whole_network;
-#endif
     tcase_add_test(tc, towers_send_what_the_plan_says);
     tcase_add_test(tc, the_papers_network_sends_what_figure_2_does);
     tcase_add_test(tc, a_towers_weights_live_on_its_device);
     suite_add_tcase(suite, tc);
+    tcase_set_timeout(full, 300);
+#if !defined(__SANITIZE_ADDRESS__) &&                                                    \
+    !defined(__SANITIZE_THREAD__) /* many minutes there */
+    tcase_add_test(full, the_whole_network);
+#else
+    (void)the_whole_network;
+#endif
+    suite_add_tcase(suite, full);
     tcase_set_timeout(card, 120);
     tcase_add_loop_test(card, a_card_equals_the_cpu, 0, sizeof nets / sizeof nets[0]);
     tcase_add_loop_test(card, a_card_stays_near_in_lower_precision, AN_PRECISION_TF32,
