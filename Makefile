@@ -57,8 +57,16 @@ LIBC     = $(BASE) -Iinclude -Ilib -fPIC -fvisibility=hidden -fno-math-errno \
 LINKC    = $(filter-out -Ofast -ffast-math -funsafe-math-optimizations,$(CFLAGS)) $(SANFLAGS)
 LIBS     = $(BLAS_LIBS) $(shell $(PKG_CONFIG) --libs jansson) -lm -ldl -pthread
 
+# cpu/vector, once for each set of instructions that an x86-64 may have.
+ISAS         := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),avx2 avx512)
+FLAGS_avx2   := -mavx2 -mfma
+FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512vl -mavx512bw -mavx512dq \
+                -mprefer-vector-width=512
+VECTOR       := $(notdir $(basename $(sort $(wildcard cpu/vector/*.c))))
+
 OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(filter-out cpu/private_blas.c,\
-             $(sort $(wildcard lib/*.c cpu/*.c))))
+             $(sort $(wildcard lib/*.c cpu/*.c)))) \
+           $(foreach isa,$(ISAS),$(VECTOR:%=$(BUILD)/cpu/$(isa)/%.o))
 PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
@@ -96,7 +104,17 @@ $(BUILD)/plugin-dir: FORCE
 $(BUILD)/cpu/%.o: cpu/%.c | $(AFTER)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(LIBC) -c $< -o $@
+	$(Q)$(CC) $(LIBC) $(if $(ISAS),$(if $(filter %/path.c,$<),-DAN_VECTOR_PATHS)) -c $< -o $@
+
+# What a source file is compiled with must not reach beyond it: these share no inline function
+# with the rest, and are entered through their tables alone.
+define vector_rule
+$(BUILD)/cpu/$(1)/%.o: cpu/vector/%.c | $(AFTER)
+	@mkdir -p $$(@D)
+	$$(call say,CC,'$$< ($(1))')
+	$$(Q)$$(CC) $$(LIBC) -DAN_ISA=$(1) $$(FLAGS_$(1)) -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call vector_rule,$(isa))))
 
 $(BUILD)/$(SO): $(OBJ) $(BUILD)/cpu/private_blas.o lib/alexnet.map
 	$(call say,LD,$@)

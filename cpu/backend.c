@@ -13,7 +13,7 @@
 
 /* --- devices -------------------------------------------------------------------------- */
 
-static an_status cpu_count(const an_host *host, uint32_t *count)
+an_status an__cpu_count(const an_host *host, uint32_t *count)
 {
     (void)host;
     *count = 1;
@@ -40,7 +40,7 @@ static void processor_name(char *name, size_t size)
     fclose(file);
 }
 
-static an_status cpu_describe(const an_host *host, uint32_t index, an_device_info *info)
+an_status an__cpu_describe(const an_host *host, uint32_t index, an_device_info *info)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 
@@ -53,7 +53,7 @@ static an_status cpu_describe(const an_host *host, uint32_t index, an_device_inf
     return AN_OK;
 }
 
-static an_status cpu_open(an_device **out, uint32_t index, const an_host *host)
+an_status an__cpu_open(an_device **out, uint32_t index, const an_host *host)
 {
     an_device *device = host->alloc(sizeof *device, host->user);
 
@@ -64,7 +64,7 @@ static an_status cpu_open(an_device **out, uint32_t index, const an_host *host)
     return AN_OK;
 }
 
-static void cpu_close(an_device *device)
+void an__cpu_close(an_device *device)
 {
     device->host->release(device, device->host->user);
 }
@@ -72,7 +72,7 @@ static void cpu_close(an_device *device)
 /* --- memory --------------------------------------------------------------------------- */
 
 /* The host's block, with its own address in front of the aligned part. */
-static an_status cpu_alloc(an_device *device, size_t bytes, void **out)
+an_status an__cpu_alloc(an_device *device, size_t bytes, void **out)
 {
     const an_host *host = device->host;
     char *block, *aligned;
@@ -88,7 +88,7 @@ static an_status cpu_alloc(an_device *device, size_t bytes, void **out)
     return AN_OK;
 }
 
-static void cpu_release(an_device *device, void *memory)
+void an__cpu_release(an_device *device, void *memory)
 {
     char *block;
 
@@ -98,15 +98,15 @@ static void cpu_release(an_device *device, void *memory)
 
 /* --- queues --------------------------------------------------------------------------- */
 
-static void cpu_queue_close(an_queue *queue)
+void an__cpu_queue_close(an_queue *queue)
 {
     const an_host *host = queue->device->host;
 
-    if (queue->scratch != NULL) cpu_release(queue->device, queue->scratch);
+    if (queue->scratch != NULL) an__cpu_release(queue->device, queue->scratch);
     host->release(queue, host->user);
 }
 
-static an_status cpu_queue_open(an_queue **out, an_device *device, size_t scratch_bytes)
+an_status an__cpu_queue_open(an_queue **out, an_device *device, size_t scratch_bytes)
 {
     const an_host *host = device->host;
     an_queue *queue = host->alloc(sizeof *queue, host->user);
@@ -115,25 +115,25 @@ static an_status cpu_queue_open(an_queue **out, an_device *device, size_t scratc
     if (queue == NULL) return AN_ERROR_MEMORY;
     an__cpu_gemm_begin();
     queue->device = device;
-    queue->scratch_bytes = scratch_bytes / host->threads;
+    queue->scratch_bytes = scratch_bytes;
     queue->scratch = NULL;
-    if (scratch_bytes > 0) status = cpu_alloc(device, scratch_bytes, &queue->scratch);
+    if (scratch_bytes > 0) status = an__cpu_alloc(device, scratch_bytes, &queue->scratch);
     if (status != AN_OK) {
-        cpu_queue_close(queue);
+        an__cpu_queue_close(queue);
         return status;
     }
     *out = queue;
     return AN_OK;
 }
 
-static an_status cpu_sync(an_queue *queue)
+an_status an__cpu_sync(an_queue *queue)
 {
     (void)queue;
     return AN_OK;
 }
 
 /* Upload and download alike. */
-static an_status cpu_copy(an_queue *queue, void *to, const void *from, size_t bytes)
+an_status an__cpu_copy(an_queue *queue, void *to, const void *from, size_t bytes)
 {
     (void)queue;
     memcpy(to, from, bytes);
@@ -145,17 +145,17 @@ static an_status cpu_put(an_queue *queue, const an_order *order, float *to, size
                          const float *from, size_t count)
 {
     (void)order;
-    return cpu_copy(queue, to + first, from, count * sizeof *to);
+    return an__cpu_copy(queue, to + first, from, count * sizeof *to);
 }
 
 static an_status cpu_get(an_queue *queue, const an_order *order, float *to,
                          const float *from, size_t first, size_t count)
 {
     (void)order;
-    return cpu_copy(queue, to, from + first, count * sizeof *to);
+    return an__cpu_copy(queue, to, from + first, count * sizeof *to);
 }
 
-static an_status cpu_begin_step(an_queue *queue, const an_step *step)
+an_status an__cpu_begin_step(an_queue *queue, const an_step *step)
 {
     queue->step = *step;
     return AN_OK;
@@ -170,7 +170,9 @@ void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *
 
 float *an__cpu_scratch(const an_queue *q, uint32_t worker)
 {
-    return (float *)(void *)((char *)q->scratch + worker * q->scratch_bytes);
+    size_t part = q->scratch_bytes / q->device->host->threads;
+
+    return (float *)(void *)((char *)q->scratch + worker * part);
 }
 
 uint32_t an__cpu_chunks(size_t count)
@@ -207,9 +209,9 @@ static void copy_item(uint32_t image, uint32_t worker, void *arg)
         for (i = 0; i < c->count; i++) to[i] += from[i];
 }
 
-static an_status cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
-                              an_queue *from_queue, const float *from, size_t from_pitch,
-                              size_t count, uint32_t batch, int add)
+an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
+                           an_queue *from_queue, const float *from, size_t from_pitch,
+                           size_t count, uint32_t batch, int add)
 {
     an_copying c = {to, from, to_pitch, from_pitch, count, add};
 
@@ -218,10 +220,12 @@ static an_status cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
     return AN_OK;
 }
 
-static size_t cpu_dense_scratch(an_device *device, const an_dense_shape *s)
+static size_t cpu_dense_scratch(an_device *device, const an_dense_shape *s,
+                                uint32_t batch)
 {
     (void)device;
     (void)s;
+    (void)batch;
     return 0;
 }
 
@@ -239,7 +243,7 @@ static void scale_item(uint32_t item, uint32_t worker, void *arg)
     for (an__cpu_chunk(s->count, item, &i, &end); i < end; i++) s->x[i] *= s->factor;
 }
 
-static an_status cpu_scale(an_queue *q, size_t count, float factor, float *x)
+an_status an__cpu_scale(an_queue *q, size_t count, float factor, float *x)
 {
     an_scaling s = {x, factor, count};
 
@@ -265,7 +269,7 @@ static void check_item(uint32_t item, uint32_t worker, void *arg)
     if (sum != 0) __atomic_store_n(&c->found, 1, __ATOMIC_RELAXED);
 }
 
-static an_status cpu_all_finite(an_queue *q, size_t count, const float *x, float *faults)
+an_status an__cpu_all_finite(an_queue *q, size_t count, const float *x, float *faults)
 {
     an_checking c = {x, count, 0};
 
@@ -279,22 +283,25 @@ const an_backend an__cpu_backend = {
     sizeof(an_backend),
     "cpu",
     1,
-    cpu_count,
-    cpu_describe,
-    cpu_open,
-    cpu_close,
-    cpu_alloc,
-    cpu_release,
-    cpu_queue_open,
-    cpu_queue_close,
-    cpu_sync,
-    cpu_copy,
-    cpu_copy,
+    0,
+    an__cpu_count,
+    an__cpu_describe,
+    an__cpu_open,
+    an__cpu_close,
+    an__cpu_alloc,
+    an__cpu_release,
+    an__cpu_queue_open,
+    an__cpu_queue_close,
+    an__cpu_sync,
+    an__cpu_copy,
+    an__cpu_copy,
     cpu_put,
     cpu_get,
-    cpu_exchange,
+    an__cpu_exchange,
     an__cpu_conv_scratch,
     cpu_dense_scratch,
+    NULL,
+    NULL, /* weights are used as they lie */
     an__cpu_conv_forward,
     an__cpu_conv_backward_data,
     an__cpu_conv_backward_weights,
@@ -309,13 +316,13 @@ const an_backend an__cpu_backend = {
     an__cpu_lrn_within_backward,
     an__cpu_pool_forward,
     an__cpu_pool_backward,
-    cpu_begin_step,
+    an__cpu_begin_step,
     an__cpu_dropout,
-    cpu_scale,
+    an__cpu_scale,
     an__cpu_softmax,
     an__cpu_softmax_loss,
     an__cpu_update,
-    cpu_all_finite,
+    an__cpu_all_finite,
     NULL, /* pictures: the library's own */
     NULL,
     NULL,

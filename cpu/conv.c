@@ -138,11 +138,12 @@ static uint32_t data_blocks(const an_unfold *u, uint32_t batch)
     return batch < 4 && u->maps_in % 4 == 0 ? 4 : 1;
 }
 
-size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s)
+size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch)
 {
     an_unfold u = unfold_of(s);
     size_t worker = (size_t)u.rows * u.pixels * sizeof(float); /* the whole matrix */
 
+    (void)batch;
     worker = (worker + 63) / 64 * 64;
     return worker * device->host->threads;
 }
@@ -193,10 +194,12 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                               const float *x, const float *w, const float *b, float *y)
+                               const float *x, const float *w, const float *pack,
+                               const float *b, float *y)
 {
     an_conv_work c;
 
+    (void)pack;
     memset(&c, 0, sizeof c);
     c.queue = q;
     c.s = s;

@@ -16,13 +16,14 @@ struct an_device {
 
 struct an_queue {
     an_device *device;
-    size_t scratch_bytes; /* of one worker */
-    void *scratch;        /* [threads] of them, 64-byte aligned */
+    size_t scratch_bytes;
+    void *scratch; /* 64-byte aligned */
     an_step step;
 };
 
 /* Runs body for each item on the host's threads. */
 void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *arg);
+/* A worker's equal share of the queue's scratch. */
 float *an__cpu_scratch(const an_queue *q, uint32_t worker);
 
 /* Elementwise work: chunks of this many numbers are items. */
@@ -49,10 +50,27 @@ extern __thread int an__in_blas; /* the thread is in a product */
 void an__cpu_gemm_begin(void);
 void an__cpu_gemm(const an_gemm *g);
 
-/* The operations, as an_backend has them. */
-size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s);
+/* Devices, queues and operations, as an_backend has them. */
+an_status an__cpu_count(const an_host *host, uint32_t *count);
+an_status an__cpu_describe(const an_host *host, uint32_t index, an_device_info *info);
+an_status an__cpu_open(an_device **out, uint32_t index, const an_host *host);
+void an__cpu_close(an_device *device);
+an_status an__cpu_alloc(an_device *device, size_t bytes, void **out);
+void an__cpu_release(an_device *device, void *memory);
+an_status an__cpu_queue_open(an_queue **out, an_device *device, size_t scratch_bytes);
+void an__cpu_queue_close(an_queue *queue);
+an_status an__cpu_sync(an_queue *queue);
+an_status an__cpu_copy(an_queue *queue, void *to, const void *from, size_t bytes);
+an_status an__cpu_begin_step(an_queue *queue, const an_step *step);
+an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
+                           an_queue *from_queue, const float *from, size_t from_pitch,
+                           size_t count, uint32_t batch, int add);
+an_status an__cpu_scale(an_queue *q, size_t count, float factor, float *x);
+an_status an__cpu_all_finite(an_queue *q, size_t count, const float *x, float *faults);
+size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch);
 an_status an__cpu_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                               const float *x, const float *w, const float *b, float *y);
+                               const float *x, const float *w, const float *pack,
+                               const float *b, float *y);
 an_status an__cpu_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                      const float *w, const float *dy, float *dx);
 an_status an__cpu_conv_backward_weights(an_queue *q, const an_conv_shape *s,

@@ -166,6 +166,7 @@ static const an_backend backend = {
     sizeof(an_backend),
     "cuda",
     0,
+    0,
     cuda_count,
     cuda_describe,
     cuda_open,
@@ -182,6 +183,8 @@ static const an_backend backend = {
     an__cuda_exchange,
     an__cuda_conv_scratch,
     an__cuda_dense_scratch,
+    NULL,
+    NULL, /* weights are used as they lie */
     an__cuda_conv_forward,
     an__cuda_conv_backward_data,
     an__cuda_conv_backward_weights,

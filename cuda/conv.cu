@@ -85,12 +85,14 @@ static an_status batch_check(an_queue *q, const an_conv_shape *s, uint32_t batch
 /* --- forward -------------------------------------------------------------------------------- */
 
 an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                const float *x, const float *w, const float *b, float *y)
+                                const float *x, const float *w, const float *pack,
+                                const float *b, float *y)
 {
     an_use use(q->device);
     an_gemm g = gemm_of(s);
     uint32_t i;
 
+    (void)pack;
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_alive(q->device));
     g.m = batch * s->out_height * s->out_width;
@@ -177,12 +179,13 @@ static uint32_t splits_of(const an_gemm *g, uint32_t k)
 
 #define BIAS_PARTS 64u /* of the pixels, at most */
 
-size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s)
+size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch)
 {
     an_gemm g = gemm_of(s);
     size_t splits, weights, biases = (size_t)BIAS_PARTS * s->out_maps;
 
     (void)device;
+    (void)batch;
     g.m = g.out_maps;
     g.n = s->kernel * s->kernel * g.in_maps;
     splits = splits_of(&g, UINT32_MAX - 511);

@@ -18,11 +18,11 @@ static an_conv_shape pixel(const an_dense_shape *s)
     return c;
 }
 
-size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s)
+size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32_t batch)
 {
     an_conv_shape c = pixel(s);
 
-    return an__cuda_conv_scratch(device, &c);
+    return an__cuda_conv_scratch(device, &c, batch);
 }
 
 an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
@@ -30,7 +30,7 @@ an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t 
 {
     an_conv_shape c = pixel(s);
 
-    return an__cuda_conv_forward(q, &c, batch, x, w, b, y);
+    return an__cuda_conv_forward(q, &c, batch, x, w, NULL, b, y);
 }
 
 an_status an__cuda_dense_backward_data(an_queue *q, const an_dense_shape *s,

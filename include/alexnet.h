@@ -154,6 +154,16 @@ typedef void (*an_log_fn)(an_log_level level, const char *text, void *user);
 typedef void *(*an_alloc_fn)(size_t bytes, void *user);
 typedef void (*an_release_fn)(void *memory, void *user);
 
+/* How the CPU computes. All agree within rounding; each gives the same bits for any number
+ * of threads. */
+typedef enum an_cpu_path {
+    AN_CPU_PATH_BEST = 0,      /* the last below that the processor has */
+    AN_CPU_PATH_REFERENCE = 1, /* unfolded images and OpenBLAS: runs everywhere */
+    AN_CPU_PATH_AVX2 = 2,      /* with FMA */
+    AN_CPU_PATH_AVX512 = 3,    /* F, VL, BW, DQ */
+    AN_CPU_PATH_MAX_ = 0x7fffffff
+} an_cpu_path;
+
 typedef struct an_context_config {
     size_t size;
     an_alloc_fn alloc; /* both null: malloc and free */
@@ -162,7 +172,7 @@ typedef struct an_context_config {
     an_log_fn log; /* null: silence */
     void *log_user;
     uint32_t threads;  /* 0: the processors that the process may run on; else 1 to 256 */
-    uint32_t reserved; /* 0 */
+    uint32_t cpu_path; /* an_cpu_path. Since 1.1; was 0 */
     const char *cuda_plugin; /* absolute path of alexnet-cuda.so, read during the call;
                                 null: see an_device_count(). Since 1.1 */
 } an_context_config;
@@ -172,7 +182,7 @@ AN_API void an_context_config_init(an_context_config *config, size_t size);
 /* an_context_create() makes a context; `config` may be null for the defaults. It starts
  * threads - 1 worker threads with all signals blocked, which sleep between calls.
  * Statuses: ARGUMENT, MEMORY (also: no thread could be started), VERSION, BACKEND
- * (config->cuda_plugin). */
+ * (config->cuda_plugin; config->cpu_path: the processor lacks it). */
 AN_API an_status an_context_create(an_context **out, const an_context_config *config);
 
 /* an_context_destroy() frees the context once its last model and trainer are destroyed:
@@ -188,7 +198,7 @@ typedef struct an_device_info {
     char name[96];    /* the processor, for people */
     uint64_t memory;  /* bytes in all; 0 if unknown */
     uint32_t units;   /* threads that compute (cpu), multiprocessors (cuda) */
-    uint32_t reserved;
+    uint32_t cpu_path; /* an_cpu_path in use; 0 for others than the CPU. Since 1.1 */
 } an_device_info;
 
 AN_API void an_device_info_init(an_device_info *info, size_t size);

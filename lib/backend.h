@@ -20,7 +20,7 @@
 
 #include "alexnet.h"
 
-#define AN_BACKEND_ABI 2u
+#define AN_BACKEND_ABI 3u
 
 typedef struct an_device an_device; /* the backend's own */
 typedef struct an_queue an_queue;   /* the backend's own: operations in order, scratch */
@@ -47,6 +47,7 @@ typedef struct an_host {
 typedef struct an_order {
     size_t rows;
     uint32_t slabs, maps, pixels; /* maps: of one slab */
+    uint32_t weights;             /* 1: of a parameter or its gradient; 0: of images */
 } an_order;
 
 typedef struct an_conv_shape {
@@ -60,11 +61,13 @@ typedef struct an_conv_shape {
      * side by side; groups is 1 then. own: the half that this tower computed. */
     uint32_t slabs, own;
     uint32_t precision; /* an_precision: what products may be rounded to */
+    uint32_t relu; /* 1: y below 0 becomes 0; only asked of a backend that fuses it */
 } an_conv_shape;
 
 typedef struct an_dense_shape {
     uint32_t inputs, outputs;
-    uint32_t slabs, own, precision; /* as above */
+    uint32_t slabs, own, precision, relu; /* as above */
+    uint32_t pixels;                      /* of a map of x */
 } an_dense_shape;
 
 typedef struct an_pool_shape {
@@ -117,10 +120,14 @@ typedef struct an_view { /* of the fitted picture */
     float colour[3], divisor; /* (pixel - mean + colour) / divisor */
 } an_view;
 
+#define AN_CONV_WAYS 2u
+
 typedef struct an_backend {
     uint32_t abi, size;
     const char *name;
-    uint32_t host_memory; /* 1: device memory is the host's */
+    uint32_t
+        host_memory; /* 1: device memory is the host's, and weights lie in its order */
+    uint32_t fuses;  /* 1: forward products take the ReLU that follows with them */
 
     /* Devices. open: index below count. */
     an_status (*count)(const an_host *host, uint32_t *count);
@@ -153,13 +160,23 @@ typedef struct an_backend {
                           an_queue *from_queue, const float *from, size_t from_pitch,
                           size_t count, uint32_t batch, int add);
 
-    /* Scratch bytes that convolutions and dense layers need of their queue. */
-    size_t (*conv_scratch)(an_device *device, const an_conv_shape *s);
-    size_t (*dense_scratch)(an_device *device, const an_dense_shape *s);
+    /* Scratch bytes that convolutions and dense layers need of their queue, for up to
+     * `batch` images. */
+    size_t (*conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch);
+    size_t (*dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch);
 
-    /* y = w * x + b */
+    /* Null where weights are used as they lie. Else: how a convolution of so many images is
+     * done, below AN_CONV_WAYS, and how many bytes its weights take in the order that it
+     * wants them in, into which conv_pack() brings them. */
+    uint32_t (*conv_way)(an_device *device, const an_conv_shape *s, uint32_t batch,
+                         size_t *bytes);
+    an_status (*conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way,
+                           const float *w, float *pack);
+
+    /* y = w * x + b. pack: null, or what conv_pack() has made of w for this way. */
     an_status (*conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                              const float *x, const float *w, const float *b, float *y);
+                              const float *x, const float *w, const float *pack,
+                              const float *b, float *y);
     /* dx: gradient of x, overwritten */
     an_status (*conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                     const float *w, const float *dy, float *dx);
@@ -238,6 +255,8 @@ typedef struct an_backend {
     void (*recording_free)(an_recording *recording);
 } an_backend;
 
-extern const an_backend an__cpu_backend;
+extern const an_backend an__cpu_backend; /* the reference */
+/* The CPU's for an an_cpu_path: null if the processor lacks its instructions. (cpu/path.c) */
+const an_backend *an__cpu_path(uint32_t path);
 
 #endif

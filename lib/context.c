@@ -74,7 +74,13 @@ an_status an_context_create(an_context **out, const an_context_config *given)
              "config.alloc and config.release: both or neither");
     AN_CHECK(config.threads <= 256, "config.threads is %u: must be 1 to 256, or 0",
              config.threads);
-    AN_CHECK(config.reserved == 0, "config.reserved is %u: must be 0", config.reserved);
+    AN_CHECK(config.cpu_path <= AN_CPU_PATH_AVX512,
+             "config.cpu_path is %u: not one of an_cpu_path", config.cpu_path);
+    if (an__cpu_path(config.cpu_path) == NULL)
+        return an__fail(AN_ERROR_BACKEND,
+                        "config.cpu_path is %u: this processor, or this build of the "
+                        "library, lacks its instructions",
+                        config.cpu_path);
     if (config.alloc == NULL) {
         config.alloc = default_alloc;
         config.release = default_release;
@@ -90,6 +96,7 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->log = config.log;
     ctx->log_user = config.log_user;
     ctx->pid = getpid();
+    ctx->cpu = an__cpu_path(config.cpu_path);
     ctx->threads = config.threads > 0 ? config.threads : processors();
     ctx->refs = 1;
     ctx->host.user = ctx;
@@ -165,7 +172,7 @@ static const an_backend *backend_at(an_context *ctx, size_t number)
 {
     const an_backend *cuda;
 
-    if (number == 0) return &an__cpu_backend;
+    if (number == 0) return ctx->cpu;
     pthread_mutex_lock(&ctx->lock);
     if (!ctx->cuda_sought) {
         ctx->cuda_sought = 1;
@@ -200,6 +207,14 @@ an_status an_device_count(an_context *ctx, uint32_t *count)
     return AN_OK;
 }
 
+static uint32_t path_of(const an_backend *cpu)
+{
+    uint32_t path = AN_CPU_PATH_AVX512;
+
+    while (path > AN_CPU_PATH_REFERENCE && an__cpu_path(path) != cpu) path--;
+    return path;
+}
+
 an_status an_device_describe(an_context *ctx, uint32_t index, an_device_info *out)
 {
     uint32_t before = 0, part;
@@ -215,6 +230,7 @@ an_status an_device_describe(an_context *ctx, uint32_t index, an_device_info *ou
         AN_TRY(count_devices(ctx, backend, &part));
         if (index - before < part) {
             AN_TRY(backend->describe(&ctx->host, index - before, &info));
+            if (backend == ctx->cpu) info.cpu_path = path_of(backend);
             return an__struct_write(out, &info, sizeof info, sizeof info, "info");
         }
         before += part;
@@ -241,7 +257,7 @@ static an_status device_parse(an_context *ctx, const char *text, size_t length,
                         text);
     *index = number;
     if (name == 3 && memcmp(text, "cpu", 3) == 0) {
-        *backend = &an__cpu_backend;
+        *backend = ctx->cpu;
         return AN_OK;
     }
     if (name == 4 && memcmp(text, "cuda", 4) == 0) {

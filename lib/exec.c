@@ -36,7 +36,8 @@ float *an__exec_gradient(const an_exec *exec, uint32_t tensor)
 
 /* --- life ----------------------------------------------------------------------------- */
 
-static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *slot)
+static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *slot,
+                            uint32_t batch)
 {
     size_t most = 0;
     uint32_t i;
@@ -47,9 +48,9 @@ static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *
 
         if (op->tower != tower) continue;
         if (op->kind == AN_OP_CONV)
-            bytes = slot->backend->conv_scratch(slot->device, &op->u.conv);
+            bytes = slot->backend->conv_scratch(slot->device, &op->u.conv, batch);
         if (op->kind == AN_OP_DENSE)
-            bytes = slot->backend->dense_scratch(slot->device, &op->u.dense);
+            bytes = slot->backend->dense_scratch(slot->device, &op->u.dense, batch);
         if (bytes > most) most = bytes;
     }
     return most;
@@ -86,7 +87,7 @@ static an_status allocate(an_exec *exec)
         AN_TRY(
             slot->backend->alloc(slot->device, exec->layout.bytes[t], &exec->arena[t]));
         AN_TRY(slot->backend->queue_open(&exec->queue[t], slot->device,
-                                         scratch_bytes(plan, t, slot)));
+                                         scratch_bytes(plan, t, slot, exec->batch)));
         AN_TRY(slot->backend->alloc(slot->device, 2 * sizeof(float), &memory));
         exec->faults[t] = memory;
     }
@@ -100,12 +101,14 @@ an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int tr
 
     if (exec == NULL) return AN_ERROR_MEMORY;
     exec->ctx = model->ctx;
+    exec->model = model;
     exec->plan = model->plan;
     exec->batch = batch;
     exec->training = training;
     exec->exchanged = &model->exchanged;
     memcpy(exec->slots, model->slots, sizeof exec->slots);
     status = allocate(exec);
+    if (status == AN_OK && !training) status = an__model_reserve(model, batch);
     if (status != AN_OK) {
         an__exec_destroy(exec);
         return status;
@@ -244,8 +247,58 @@ static an_status copy(an_exec *exec, uint32_t tower, float *to, const float *fro
 
 /* --- passes --------------------------------------------------------------------------- */
 
+/* Where a product takes the ReLU behind it along: the one that `op` is, or is followed by
+ * before operation `end`, works on what a product has just left. */
+static int is_fused(const an_exec *exec, const an_op *op, uint32_t end)
+{
+    const an_op *ops = exec->plan->ops, *other = op;
+    int behind = op->kind == AN_OP_ACTIVATION;
+
+    if (!exec->slots[op->tower].backend->fuses) return 0;
+    if (behind) {
+        if (op->u.activation != AN_ACTIVATION_RELU) return 0;
+        while (other-- > ops)
+            if (other->out == op->in)
+                return other->kind == AN_OP_CONV || other->kind == AN_OP_DENSE;
+        return 0;
+    }
+    while (++other < ops + end)
+        if (other->in == op->out)
+            return other->kind == AN_OP_ACTIVATION &&
+                   other->u.activation == AN_ACTIVATION_RELU;
+    return 0;
+}
+
+/* A convolution. Inference finds its weights packed; in training they are others each time. */
+static an_status conv_forward(an_exec *exec, const an_op *op, const an_weights *w,
+                              uint32_t batch, uint32_t relu, const float *x, float *y)
+{
+    const float *pack = NULL;
+    an_conv_shape s = op->u.conv;
+
+    s.relu = relu;
+    if (!exec->training)
+        AN_TRY(an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
+                              exec->queue[op->tower], &pack));
+    return exec->slots[op->tower].backend->conv_forward(
+        exec->queue[op->tower], &s, batch, x, w->part[op->weight][op->tower], pack,
+        w->part[op->bias][op->tower], y);
+}
+
+static an_status dense_forward(an_exec *exec, const an_op *op, const an_weights *w,
+                               uint32_t batch, uint32_t relu, const float *x, float *y)
+{
+    an_dense_shape s = op->u.dense;
+
+    s.relu = relu;
+    return exec->slots[op->tower].backend->dense_forward(
+        exec->queue[op->tower], &s, batch, x, w->part[op->weight][op->tower],
+        w->part[op->bias][op->tower], y);
+}
+
+/* end: the operations below it alone are run. */
 static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
-                            uint32_t batch, int training)
+                            uint32_t batch, int training, uint32_t end)
 {
     const an_backend *b = exec->slots[op->tower].backend;
     an_queue *q = exec->queue[op->tower];
@@ -255,12 +308,11 @@ static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
 
     switch (op->kind) {
     case AN_OP_CONV:
-        return b->conv_forward(q, &op->u.conv, batch, x, w->part[op->weight][op->tower],
-                               w->part[op->bias][op->tower], y);
+        return conv_forward(exec, op, w, batch, (uint32_t)is_fused(exec, op, end), x, y);
     case AN_OP_DENSE:
-        return b->dense_forward(q, &op->u.dense, batch, x, w->part[op->weight][op->tower],
-                                w->part[op->bias][op->tower], y);
+        return dense_forward(exec, op, w, batch, (uint32_t)is_fused(exec, op, end), x, y);
     case AN_OP_ACTIVATION:
+        if (is_fused(exec, op, end)) return AN_OK;
         return b->activation_forward(q, op->u.activation, count * batch, y);
     case AN_OP_LRN: return b->lrn_forward(q, &op->u.lrn, batch, x, y);
     case AN_OP_LRN_WITHIN: return b->lrn_within_forward(q, &op->u.lrn, batch, x, y);
@@ -316,7 +368,7 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
 static an_order order_of(const an_tensor *tensor, uint32_t batch)
 {
     an_order order = {batch, tensor->slabs, tensor->maps / tensor->slabs,
-                      tensor->height * tensor->width};
+                      tensor->height * tensor->width, 0};
 
     return order;
 }
@@ -464,7 +516,8 @@ an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
     uint32_t i;
 
     for (i = 0; i < exec->plan->op_count; i++) {
-        AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, training));
+        AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, training,
+                          exec->plan->op_count));
         AN_TRY(take_time(exec, i, &since));
     }
     return AN_OK;
@@ -475,7 +528,8 @@ an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch
 {
     uint32_t i;
 
-    for (i = 0; i < end; i++) AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, 0));
+    for (i = 0; i < end; i++)
+        AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, 0, end));
     return AN_OK;
 }
 
@@ -565,7 +619,7 @@ static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t bat
     for (op = 0; op < plan->op_count; op++) {
         const an_op *o = &plan->ops[op];
 
-        AN_TRY(op_forward(exec, o, w, batch, training));
+        AN_TRY(op_forward(exec, o, w, batch, training, plan->op_count));
         AN_TRY(an__exec_finite(exec, o->tower, plan->tensors[o->out].count * batch,
                                value(exec, o->out), &finite));
         if (!finite) {

@@ -97,6 +97,7 @@ struct an_context {
     uint32_t refs;
     an_slot slots[AN_MAX_DEVICES];
     uint32_t slot_count;
+    const an_backend *cpu;  /* of the path in use */
     const an_backend *cuda; /* null: not looked for yet, or not there: */
     int cuda_sought;
     char cuda_missing[320]; /* why */
@@ -326,6 +327,7 @@ typedef struct an_weights { /* parameters or something of their shape, on their 
 typedef struct an_exec {
     struct an_exec *next; /* idle ones of a model */
     an_context *ctx;
+    struct an_model *model;
     const an_plan *plan;
     an_slot slots[AN_MAX_TOWERS];
     an_queue *queue[AN_MAX_TOWERS];
@@ -432,12 +434,22 @@ typedef struct an_mapping { /* a file's bytes, whose pages parameters may be */
     size_t bytes;
 } an_mapping;
 
+/* Convolutions' weights in the orders that their ways want them in: made when first asked
+ * for, and again after the weights have changed. */
+typedef struct an_packed {
+    void *memory;
+    uint64_t version; /* of the weights it was made of */
+} an_packed;
+
 struct an_model {
     an_context *ctx;
     an_plan *plan;
     an_slot slots[AN_MAX_TOWERS];
     an_queue *queue[AN_MAX_TOWERS]; /* for moving parameters */
     an_weights weights;
+    uint64_t version; /* of the weights: another after every change */
+    an_packed packs[AN_MAX_OPS][AN_CONV_WAYS]; /* of operations */
+    pthread_mutex_t pack_lock;                 /* held while one is made */
     an_mapping mapping; /* if base is not null, weights lie in it */
     an_input input;
     char **class_names; /* [classes]; null where none */
@@ -457,6 +469,14 @@ an_status an__model_make(an_model **out, an_context *ctx, const an_model_config 
 /* A name of up to 255 bytes of UTF-8 in place of what *to has. */
 an_status an__name_copy(an_context *ctx, char **to, const char *name);
 void an__names_free(an_context *ctx, char **names, uint32_t count); /* null allowed */
+/* The weights are others than before. */
+void an__model_changed(an_model *model);
+/* Memory for what the next makes, of batches of 1 and of `batch`. */
+an_status an__model_reserve(an_model *model, uint32_t batch);
+/* The weights of a convolution in the order that its way for such a batch wants them in;
+ * null where they serve as they lie. Any thread, while the weights do not change. */
+an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue *queue,
+                         const float **out);
 void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
 

@@ -23,6 +23,19 @@ void an__model_retain(an_model *model)
     pthread_mutex_unlock(&model->lock);
 }
 
+static void packs_free(an_model *model)
+{
+    uint32_t i, way;
+
+    for (i = 0; i < model->plan->op_count; i++)
+        for (way = 0; way < AN_CONV_WAYS; way++) {
+            const an_slot *slot = &model->slots[model->plan->ops[i].tower];
+
+            if (model->packs[i][way].memory != NULL)
+                slot->backend->release(slot->device, model->packs[i][way].memory);
+        }
+}
+
 static void model_free(an_model *model)
 {
     an_context *ctx = model->ctx;
@@ -34,6 +47,7 @@ static void model_free(an_model *model)
         model->idle = exec->next;
         an__exec_destroy(exec);
     }
+    if (model->plan != NULL) packs_free(model);
     if (model->mapping.base != NULL)
         munmap(model->mapping.base, model->mapping.bytes);
     else if (model->plan != NULL)
@@ -46,6 +60,7 @@ static void model_free(an_model *model)
     an__free(ctx, model->input.mean_image);
     an__free(ctx, model->plan);
     pthread_mutex_destroy(&model->lock);
+    pthread_mutex_destroy(&model->pack_lock);
     an__free(ctx, model);
     an__context_release(ctx);
 }
@@ -143,7 +158,9 @@ an_status an__model_make(an_model **out, an_context *ctx, const an_model_config 
     if (model == NULL) return AN_ERROR_MEMORY;
     model->ctx = ctx;
     model->refs = 1;
+    model->version = 1;
     pthread_mutex_init(&model->lock, NULL);
+    pthread_mutex_init(&model->pack_lock, NULL);
     an__context_retain(ctx);
     status = model_fill(model, &config, map);
     if (status != AN_OK) {
@@ -169,6 +186,66 @@ an_status an_model_create(an_model **out, an_context *ctx, const an_model_config
     }
     *out = model;
     return AN_OK;
+}
+
+/* --- packed weights ------------------------------------------------------------------------ */
+
+void an__model_changed(an_model *model)
+{
+    __atomic_fetch_add(&model->version, 1, __ATOMIC_RELEASE);
+}
+
+static an_status reserve(an_model *model, uint32_t op, uint32_t batch)
+{
+    const an_op *o = &model->plan->ops[op];
+    const an_slot *slot = &model->slots[o->tower];
+    size_t bytes;
+    uint32_t way = slot->backend->conv_way(slot->device, &o->u.conv, batch, &bytes);
+    void **memory = &model->packs[op][way].memory;
+
+    return *memory != NULL ? AN_OK : slot->backend->alloc(slot->device, bytes, memory);
+}
+
+an_status an__model_reserve(an_model *model, uint32_t batch)
+{
+    an_status status = AN_OK;
+    uint32_t i;
+
+    if (model->slots[0].backend->conv_way == NULL) return AN_OK;
+    pthread_mutex_lock(&model->pack_lock);
+    for (i = 0; i < model->plan->op_count && status == AN_OK; i++) {
+        if (model->plan->ops[i].kind != AN_OP_CONV) continue;
+        status = reserve(model, i, batch);
+        if (status == AN_OK) status = reserve(model, i, 1);
+    }
+    pthread_mutex_unlock(&model->pack_lock);
+    return status;
+}
+
+an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue *queue,
+                         const float **out)
+{
+    const an_op *o = &model->plan->ops[op];
+    const an_slot *slot = &model->slots[o->tower];
+    an_status status = AN_OK;
+    an_packed *pack;
+    uint64_t version;
+    size_t bytes;
+
+    *out = NULL;
+    if (slot->backend->conv_way == NULL) return AN_OK;
+    pack = &model->packs[op][slot->backend->conv_way(slot->device, &o->u.conv, batch,
+                                                     &bytes)];
+    pthread_mutex_lock(&model->pack_lock);
+    version = __atomic_load_n(&model->version, __ATOMIC_ACQUIRE);
+    if (pack->version != version)
+        status = slot->backend->conv_pack(
+            queue, &o->u.conv, (uint32_t)(pack - model->packs[op]),
+            model->weights.part[o->weight][o->tower], pack->memory);
+    if (status == AN_OK) pack->version = version;
+    pthread_mutex_unlock(&model->pack_lock);
+    *out = pack->memory;
+    return status;
 }
 
 /* --- description ---------------------------------------------------------------------- */
@@ -360,6 +437,7 @@ an_status an_parameter_get(const an_model *model, uint32_t index, float *values,
 an_status an_parameter_set(an_model *model, uint32_t index, const float *values,
                            size_t count)
 {
+    an_status status;
     size_t i;
 
     AN_TRY(param_check(model, index));
@@ -369,5 +447,7 @@ an_status an_parameter_set(an_model *model, uint32_t index, const float *values,
              model->plan->params[index].count);
     for (i = 0; i < count; i++)
         AN_CHECK(isfinite(values[i]), "values[%zu] is not finite", i);
-    return an__weights_set(&model->weights, model, index, values);
+    status = an__weights_set(&model->weights, model, index, values);
+    an__model_changed(model);
+    return status;
 }

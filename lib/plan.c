@@ -201,6 +201,7 @@ static void emit_linear(an_planner *p, const an_layer_row *row, int last)
             op->u.dense.inputs = (uint32_t)in->count;
             op->u.dense.outputs = info->maps / towers;
             op->u.dense.slabs = in->slabs;
+            op->u.dense.pixels = in->height * in->width;
             op->u.dense.own = t;
             op->u.dense.precision = plan->config.precision;
         }

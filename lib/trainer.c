@@ -471,6 +471,7 @@ static an_status step(an_trainer *trainer, const an_given *given, an_step_stats 
     note_frozen(trainer);
     trainer->has_gradient = 0;
     status = do_step(trainer, given, &stats);
+    an__model_changed(trainer->model);
     if (status != AN_OK) {
         an__exec_abandon(trainer->exec);
         return status;

@@ -57,6 +57,7 @@ static an_status transfer(an_model *to, const an_model *from,
     if (from->input.size == to->input.size)
         status = an__model_set_input(to, &from->input.p, from->input.mean_image);
     if (status == AN_OK) status = copy_parameters(to, from, source, values);
+    an__model_changed(to);
     an__free(to->ctx, values);
     return status;
 }

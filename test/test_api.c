@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alexnet.h"
+#include "internal.h"
 #include "test.h"
 
 static an_context *ctx;
@@ -409,14 +409,42 @@ START_TEST(context_config_limits)
     ck_assert_int_eq(an_context_create(&made, &c), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "release"));
     an_context_config_init(&c, sizeof c);
-    c.reserved = 1;
+    c.cpu_path = AN_CPU_PATH_AVX512 + 1;
     ck_assert_int_eq(an_context_create(&made, &c), AN_ERROR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "cpu_path"));
     ck_assert_ptr_null(made);
     an_context_config_init(&c, sizeof c);
     c.threads = 7;
     ck_assert_int_eq(an_context_create(&made, &c), AN_OK);
     ck_assert_uint_eq(an_context_threads(made), 7);
     an_context_destroy(made);
+}
+END_TEST
+
+/* A path is the one that was asked for, or BACKEND where the processor lacks it. */
+START_TEST(cpu_paths)
+{
+    uint32_t path;
+
+    for (path = AN_CPU_PATH_BEST; path <= AN_CPU_PATH_AVX512; path++) {
+        an_device_info info;
+        an_context_config c;
+        an_context *made;
+
+        an_context_config_init(&c, sizeof c);
+        c.cpu_path = path;
+        if (an__cpu_path(path) == NULL) {
+            ck_assert_int_eq(an_context_create(&made, &c), AN_ERROR_BACKEND);
+            ck_assert_ptr_nonnull(strstr(an_error_message(), "cpu_path"));
+            continue;
+        }
+        ck_assert_int_eq(an_context_create(&made, &c), AN_OK);
+        an_device_info_init(&info, sizeof info);
+        ck_assert_int_eq(an_device_describe(made, 0, &info), AN_OK);
+        ck_assert_uint_ge(info.cpu_path, AN_CPU_PATH_REFERENCE);
+        if (path != AN_CPU_PATH_BEST) ck_assert_uint_eq(info.cpu_path, path);
+        an_context_destroy(made);
+    }
 }
 END_TEST
 
@@ -603,6 +631,7 @@ Suite *api_suite(void)
     tcase_add_test(tc, model_config_limits);
     tcase_add_test(tc, trainer_config_limits);
     tcase_add_test(tc, context_config_limits);
+    tcase_add_test(tc, cpu_paths);
     tcase_add_test(tc, preprocessing_limits);
     tcase_add_test(tc, structs_may_be_longer_or_shorter);
     tcase_add_test(tc, parameters_by_name);

@@ -162,6 +162,7 @@ START_TEST(nonfinite_results_name_their_layer)
     /* A weight that only a damaged file could hold. */
     ck_assert_int_eq(an_parameter_find(model, "conv2.weight", &conv2), AN_OK);
     model->weights.part[conv2][0][3] = NAN;
+    an__model_changed(model);
     ck_assert_int_eq(an_infer(model, images, 2, p), AN_ERROR_DIVERGED);
     ck_assert_msg(strstr(an_error_message(), "conv2") != NULL, "%s", an_error_message());
     an_evaluation_init(&e, sizeof e);
@@ -321,11 +322,12 @@ static void check_linear(an_model *net, uint32_t index, const float *input,
                            info->groups,
                            1,
                            0,
+                           0,
                            0};
 
         ref_conv_forward(&s, batch, x, wd, bd, y);
     } else {
-        an_dense_shape s = {(uint32_t)inputs, info->maps, 1, 0, 0};
+        an_dense_shape s = {(uint32_t)inputs, info->maps, 1, 0, 0, 0, 1};
 
         ref_dense_forward(&s, batch, x, wd, bd, y);
     }

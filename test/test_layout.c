@@ -24,7 +24,7 @@ FROZEN(an_context_config, alloc_user, 24);
 FROZEN(an_context_config, log, 32);
 FROZEN(an_context_config, log_user, 40);
 FROZEN(an_context_config, threads, 48);
-FROZEN(an_context_config, reserved, 52);
+FROZEN(an_context_config, cpu_path, 52);
 FROZEN(an_context_config, cuda_plugin, 56);
 LEAST(an_context_config, 56);
 
@@ -34,7 +34,7 @@ FROZEN(an_device_info, device, 24);
 FROZEN(an_device_info, name, 48);
 FROZEN(an_device_info, memory, 144);
 FROZEN(an_device_info, units, 152);
-FROZEN(an_device_info, reserved, 156);
+FROZEN(an_device_info, cpu_path, 156);
 LEAST(an_device_info, 160);
 
 FROZEN(an_model_config, size, 0);

@@ -1,12 +1,12 @@
 /*
  * test_ops.c - every operation of every backend against test/ref.c, forward and backward.
  *
- * A case runs on each backend there is: the CPU, the CUDA backend on the host run, and on a
- * card where $AN_TEST_CARD names a plugin for it. On the CPU it runs with several numbers of
- * threads, elsewhere twice: all runs of a backend must agree to the bit. Errors are relative
- * to the largest number of the reference's result; BOUND holds for all operations: float32
- * sums of up to some thousand products. Products that may round their factors have bounds of
- * their own.
+ * A case runs on each backend there is: the CPU's paths, the CUDA backend on the host run,
+ * and on a card where $AN_TEST_CARD names a plugin for it. On the CPU it runs with several
+ * numbers of threads, elsewhere twice: all runs of a backend must agree to the bit. Errors are
+ * relative to the largest number of the reference's result; BOUND holds for all operations:
+ * float32 sums of up to some thousand products. Products that may round their factors, and
+ * Winograd's convolutions, have bounds of their own.
  */
 #include <check.h>
 #include <math.h>
@@ -18,6 +18,8 @@
 #include "test.h"
 
 #define BOUND 2e-6
+/* Its sums have weights of up to 8 on one side, 5 on the other. */
+#define WINOGRAD_BOUND 1e-5
 
 /* Of a number of 8 or 11 significant bits, half a unit of the last is 2^-9 or 2^-12: twice that
  * for a product of two. */
@@ -33,21 +35,44 @@ typedef struct rig {
     double bound; /* of products */
 } rig;
 
+#define OK(call) ck_assert_int_eq((call), AN_OK)
+
+#define MOST_IMAGES 40u /* of a case */
+
 /* What a case needs scratch for; both may be null. */
 static size_t scratch(const rig *r, const an_conv_shape *conv,
                       const an_dense_shape *dense)
 {
-    if (conv != NULL) return r->b->conv_scratch(r->device, conv);
-    return dense != NULL ? r->b->dense_scratch(r->device, dense) : 0;
+    if (conv != NULL) return r->b->conv_scratch(r->device, conv, MOST_IMAGES);
+    return dense != NULL ? r->b->dense_scratch(r->device, dense, MOST_IMAGES) : 0;
 }
 
-static rig open_rig(const char *plugin, uint32_t threads, uint32_t precision,
+/* Where a case runs: on a plugin's device, or on one of the CPU's paths. */
+typedef struct place {
+    const char *name, *plugin;
+    uint32_t path;
+} place;
+
+static an_context *place_context(const place *at, uint32_t threads)
+{
+    an_context_config config;
+    an_context *ctx;
+
+    an_context_config_init(&config, sizeof config);
+    config.threads = threads;
+    config.cuda_plugin = at->plugin;
+    config.cpu_path = at->path;
+    ck_assert_msg(an_context_create(&ctx, &config) == AN_OK, "%s", an_error_message());
+    return ctx;
+}
+
+static rig open_rig(const place *at, uint32_t threads, uint32_t precision,
                     const an_conv_shape *conv, const an_dense_shape *dense)
 {
     rig r;
 
-    r.ctx = plugin_context(plugin, threads);
-    r.b = plugin != NULL ? r.ctx->cuda : &an__cpu_backend;
+    r.ctx = place_context(at, threads);
+    r.b = at->plugin != NULL ? r.ctx->cuda : r.ctx->cpu;
     r.precision = precision;
     r.bound = bound_of[precision];
     ck_assert_int_eq(r.b->open(&r.device, 0, &r.ctx->host), AN_OK);
@@ -91,7 +116,8 @@ static both make_slabs(const rig *r, size_t rows, uint32_t slabs, uint32_t maps,
                        uint32_t pixels, float scale)
 {
     size_t count = rows * slabs * maps * pixels;
-    both a = {{rows, slabs, maps, pixels}, count, malloc(count * sizeof(double)), NULL};
+    both a = {
+        {rows, slabs, maps, pixels, 0}, count, malloc(count * sizeof(double)), NULL};
     float *values = malloc(count * sizeof *values);
     void *memory;
     size_t i;
@@ -104,17 +130,6 @@ static both make_slabs(const rig *r, size_t rows, uint32_t slabs, uint32_t maps,
     return a;
 }
 
-static both make_maps(const rig *r, size_t rows, uint32_t maps, uint32_t pixels,
-                      float scale)
-{
-    return make_slabs(r, rows, 1, maps, pixels, scale);
-}
-
-static both make(const rig *r, size_t count, float scale)
-{
-    return make_slabs(r, count, 1, 1, 1, scale);
-}
-
 /* The device's copy of new reference values. */
 static void put(const rig *r, const both *a)
 {
@@ -124,6 +139,28 @@ static void put(const rig *r, const both *a)
     for (i = 0; i < a->count; i++) values[i] = (float)a->ref[i];
     put_values(r, a, values);
     free(values);
+}
+
+/* Random weights. */
+static both make_weights(const rig *r, size_t rows, uint32_t slabs, uint32_t maps,
+                         uint32_t pixels)
+{
+    both a = make_slabs(r, rows, slabs, maps, pixels, 1);
+
+    a.order.weights = 1;
+    put(r, &a);
+    return a;
+}
+
+static both make_maps(const rig *r, size_t rows, uint32_t maps, uint32_t pixels,
+                      float scale)
+{
+    return make_slabs(r, rows, 1, maps, pixels, scale);
+}
+
+static both make(const rig *r, size_t count, float scale)
+{
+    return make_slabs(r, count, 1, 1, 1, scale);
 }
 
 static float *get(const rig *r, const both *a)
@@ -149,7 +186,7 @@ static uint64_t bits;
 static void same(const rig *r, const char *what, const both *a, double bound)
 {
     float *got = get(r, a);
-    double worst = 0, largest = bound > BOUND ? 1 : 1e-30;
+    double worst = 0, largest = bound > WINOGRAD_BOUND ? 1 : 1e-30;
     size_t i;
 
     for (i = 0; i < a->count; i++) {
@@ -165,19 +202,16 @@ static void same(const rig *r, const char *what, const both *a, double bound)
     free(got);
 }
 
-#define OK(call) ck_assert_int_eq((call), AN_OK)
-
 /* Runs a case with each of these numbers of threads; all must give the same bits. */
-static void on_one(const char *plugin, const uint32_t *threads, int runs,
-                   uint32_t precision, void (*body)(rig *r, const void *arg),
-                   const an_conv_shape *conv, const an_dense_shape *dense,
-                   const void *arg)
+static void on_one(const place *at, const uint32_t *threads, int runs, uint32_t precision,
+                   void (*body)(rig *r, const void *arg), const an_conv_shape *conv,
+                   const an_dense_shape *dense, const void *arg)
 {
     uint64_t first = 0;
     int i;
 
     for (i = 0; i < runs; i++) {
-        rig r = open_rig(plugin, threads[i], precision, conv, dense);
+        rig r = open_rig(at, threads[i], precision, conv, dense);
 
         noise_state = 1;
         bits = 1;
@@ -185,27 +219,36 @@ static void on_one(const char *plugin, const uint32_t *threads, int runs,
         close_rig(&r);
         if (i == 0) first = bits;
         ck_assert_msg(bits == first, "%s: run %d gives other bits than the first",
-                      plugin != NULL ? plugin : "cpu", i);
+                      at->name, i);
     }
 }
+
+static const place paths[] = {{"reference", NULL, AN_CPU_PATH_REFERENCE},
+                              {"avx2", NULL, AN_CPU_PATH_AVX2},
+                              {"avx512", NULL, AN_CPU_PATH_AVX512}};
 
 static void on_all_of(uint32_t precisions, void (*body)(rig *r, const void *arg),
                       const an_conv_shape *conv, const an_dense_shape *dense,
                       const void *arg)
 {
     static const uint32_t threads[] = {1, 2, 3, 8};
+    const place host_run = {"host run", host_run_path(), AN_CPU_PATH_BEST};
+    const place card = {"card", card_path(), AN_CPU_PATH_BEST};
     uint32_t precision;
+    size_t i;
 
     if (getenv("AN_TEST_CARD_ALONE") != NULL) {
         for (precision = 0; precision < precisions; precision++)
-            on_one(card_path(), threads, 1, precision, body, conv, dense, arg);
+            on_one(&card, threads, 1, precision, body, conv, dense, arg);
         return;
     }
-    on_one(NULL, threads, 4, 0, body, conv, dense, arg);
+    for (i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (an__cpu_path(paths[i].path) != NULL)
+            on_one(&paths[i], threads, 4, 0, body, conv, dense, arg);
     for (precision = 0; precision < precisions; precision++) {
-        on_one(host_run_path(), threads, 2, precision, body, conv, dense, arg);
-        if (card_path() != NULL)
-            on_one(card_path(), threads, 2, precision, body, conv, dense, arg);
+        on_one(&host_run, threads, 2, precision, body, conv, dense, arg);
+        if (card.plugin != NULL)
+            on_one(&card, threads, 2, precision, body, conv, dense, arg);
     }
 }
 
@@ -220,20 +263,28 @@ static const struct {
     uint32_t batch;
     an_conv_shape s; /* maps, height, width in and out, kernel, stride, pad, groups */
 } convs[] = {
-    {1, {3, 11, 11, 4, 1, 1, 11, 4, 0, 1, 1, 0, 0}}, /* one output pixel */
+    {1, {3, 11, 11, 4, 1, 1, 11, 4, 0, 1, 1, 0, 0, 0}}, /* one output pixel */
     {3,
-     {3, 23, 21, 5, 4, 4, 11, 4, 0, 1, 1, 0,
+     {3, 23, 21, 5, 4, 4, 11, 4, 0, 1, 1, 0, 0,
       0}}, /* zeros behind alone: 23 of 4 * 3 + 11 */
-    {1, {3, 20, 20, 4, 4, 4, 11, 4, 0, 1, 1, 0, 0}}, /* three of them */
-    {2, {4, 9, 7, 6, 9, 7, 5, 1, 2, 2, 1, 0, 0}},    /* groups, same size */
-    {9, {6, 13, 13, 8, 13, 13, 3, 1, 1, 2, 1, 0, 0}},
-    {3, {2, 10, 9, 3, 4, 3, 2, 3, 0, 1, 1, 0, 0}},      /* stride beyond the kernel */
-    {2, {1, 8, 8, 2, 3, 3, 1, 3, 0, 1, 1, 0, 0}},       /* 1 x 1 kernels, stride 3 */
-    {3, {5, 1, 1, 3, 1, 1, 3, 1, 1, 1, 1, 0, 0}},       /* one pixel amid padding */
-    {2, {3, 12, 15, 4, 4, 4, 7, 4, 3, 1, 1, 0, 0}},     /* padding with stride */
-    {2, {2, 5, 3, 2, 7, 5, 5, 1, 3, 1, 1, 0, 0}},       /* more padding than "same" */
-    {1, {48, 27, 27, 32, 27, 27, 5, 1, 2, 1, 1, 0, 0}}, /* deep: 1200 products */
-    {8, {96, 13, 13, 64, 13, 13, 3, 1, 1, 2, 1, 0, 0}},
+    {1, {3, 20, 20, 4, 4, 4, 11, 4, 0, 1, 1, 0, 0, 0}}, /* three of them */
+    {2, {4, 9, 7, 6, 9, 7, 5, 1, 2, 2, 1, 0, 0, 0}},    /* groups, same size */
+    {9, {6, 13, 13, 8, 13, 13, 3, 1, 1, 2, 1, 0, 0, 0}},
+    {3, {2, 10, 9, 3, 4, 3, 2, 3, 0, 1, 1, 0, 0, 0}},      /* stride beyond the kernel */
+    {2, {1, 8, 8, 2, 3, 3, 1, 3, 0, 1, 1, 0, 0, 0}},       /* 1 x 1 kernels, stride 3 */
+    {3, {5, 1, 1, 3, 1, 1, 3, 1, 1, 1, 1, 0, 0, 0}},       /* one pixel amid padding */
+    {2, {3, 12, 15, 4, 4, 4, 7, 4, 3, 1, 1, 0, 0, 0}},     /* padding with stride */
+    {2, {2, 5, 3, 2, 7, 5, 5, 1, 3, 1, 1, 0, 0, 0}},       /* more padding than "same" */
+    {1, {48, 27, 27, 32, 27, 27, 5, 1, 2, 1, 1, 0, 0, 0}}, /* deep: 1200 products */
+    {8, {96, 13, 13, 64, 13, 13, 3, 1, 1, 2, 1, 0, 0, 0}},
+    {5, {6, 13, 13, 36, 13, 13, 3, 1, 1, 2, 1, 0, 0, 0}}, /* tiles cut at the edge */
+    {4, {40, 9, 6, 70, 9, 6, 5, 1, 2, 1, 1, 0, 0, 0}},
+    {6, {20, 5, 8, 3, 5, 8, 3, 1, 1, 1, 2, 0, 0, 0}}, /* both towers' maps joined */
+    {5, {8, 12, 7, 12, 12, 7, 5, 1, 2, 1, 2, 1, 0, 0}},
+    {1, {34, 6, 7, 40, 6, 7, 3, 1, 1, 1, 2, 0, 0, 0}},
+    {4,
+     {3, 30, 31, 8, 30, 31, 5, 1, 2, 1, 1, 0, 0, 0}}, /* few maps, as in a first layer */
+    {33, {17, 4, 5, 18, 4, 5, 3, 1, 1, 1, 1, 0, 0, 0}},
 };
 
 static an_conv_shape of_rig(const rig *r, const an_conv_shape *s)
@@ -244,30 +295,68 @@ static an_conv_shape of_rig(const rig *r, const an_conv_shape *s)
     return shape;
 }
 
+/* Winograd's ways are asked for by the kernel and the number of images. */
+static double conv_bound(const rig *r, const an_conv_shape *s, uint32_t batch)
+{
+    if (!r->b->fuses || batch < 4 || s->stride > 1 || s->kernel < 3 || s->kernel > 5)
+        return r->bound;
+    return r->bound > WINOGRAD_BOUND ? r->bound : WINOGRAD_BOUND;
+}
+
+/* With weights packed before, and with ReLU: what differs from y is that alone. */
+static void packed_and_fused(rig *r, const an_conv_shape *s, uint32_t batch,
+                             const both *x, const both *w, const both *b, const both *y)
+{
+    both again = make_maps(r, batch, s->out_maps, s->out_height * s->out_width, 9);
+    an_conv_shape fused = *s;
+    float *want = get(r, y), *got;
+    void *pack;
+    size_t bytes, i;
+    uint32_t way = r->b->conv_way(r->device, s, batch, &bytes);
+
+    ck_assert_int_eq(r->b->alloc(r->device, bytes, &pack), AN_OK);
+    OK(r->b->conv_pack(r->queue, s, way, w->device, pack));
+    fused.relu = 1;
+    OK(r->b->conv_forward(r->queue, &fused, batch, x->device, w->device, pack, b->device,
+                          again.device));
+    got = get(r, &again);
+    for (i = 0; i < y->count; i++)
+        ck_assert_msg(got[i] == (want[i] < 0 ? 0 : want[i]), "number %zu", i);
+    r->b->release(r->device, pack);
+    free(want);
+    free(got);
+    drop(r, &again);
+}
+
 static void conv_case(rig *r, const void *arg)
 {
     int i = *(const int *)arg;
     const an_conv_shape shape = of_rig(r, &convs[i].s), *s = &shape;
     uint32_t batch = convs[i].batch;
     uint32_t in = s->in_height * s->in_width, out = s->out_height * s->out_width;
-    uint32_t maps = s->in_maps / s->groups, taps = s->kernel * s->kernel;
-    both x = make_maps(r, batch, s->in_maps, in, 1);
-    both w = make_maps(r, s->out_maps, maps, taps, 1), b = make(r, s->out_maps, 1);
+    uint32_t maps = s->in_maps / s->groups / s->slabs, taps = s->kernel * s->kernel;
+    both x = make_slabs(r, batch, s->slabs, s->in_maps / s->slabs, in, 1);
+    both w = make_weights(r, s->out_maps, s->slabs, maps, taps);
+    both b = make(r, s->out_maps, 1);
     both y = make_maps(r, batch, s->out_maps, out, 9);
     both dy = make_maps(r, batch, s->out_maps, out, 1);
-    both dx = make_maps(r, batch, s->in_maps, in, 9);
-    both dw = make_maps(r, s->out_maps, maps, taps, 9), db = make(r, s->out_maps, 9);
+    both dx = make_slabs(r, batch, s->slabs, s->in_maps / s->slabs, in, 9);
+    both dw = make_weights(r, s->out_maps, s->slabs, maps, taps);
+    both db = make(r, s->out_maps, 9);
+    double bound = conv_bound(r, s, batch);
 
-    OK(r->b->conv_forward(r->queue, s, batch, x.device, w.device, b.device, y.device));
+    OK(r->b->conv_forward(r->queue, s, batch, x.device, w.device, NULL, b.device,
+                          y.device));
     OK(r->b->conv_backward_data(r->queue, s, batch, w.device, dy.device, dx.device));
     OK(r->b->conv_backward_weights(r->queue, s, batch, x.device, dy.device, dw.device,
                                    db.device));
     ref_conv_forward(s, batch, x.ref, w.ref, b.ref, y.ref);
     ref_conv_backward(s, batch, x.ref, w.ref, dy.ref, dx.ref, dw.ref, db.ref);
-    same(r, "y", &y, r->bound);
-    same(r, "dx", &dx, r->bound);
+    same(r, "y", &y, bound);
+    same(r, "dx", &dx, bound);
     same(r, "dw", &dw, r->bound);
     same(r, "db", &db, r->bound);
+    if (r->b->fuses) packed_and_fused(r, s, batch, &x, &w, &b, &y);
     drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
     drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
 }
@@ -282,19 +371,27 @@ END_TEST
 
 static const struct {
     uint32_t batch, inputs, outputs;
-} denses[] = {{1, 1, 1},    {1, 7, 300},    {3, 1000, 129},
-              {9, 513, 10}, {32, 100, 257}, {2, 1300, 5}};
+} denses[] = {{1, 1, 1},      {1, 7, 300},  {3, 1000, 129}, {9, 513, 10},
+              {32, 100, 257}, {2, 1300, 5}, {37, 90, 33}}; /* inputs: see pixels_of() */
+
+/* Some inputs are maps of several pixels. */
+static uint32_t pixels_of(uint32_t inputs)
+{
+    return inputs % 9 == 0 ? 9 : inputs % 4 == 0 ? 4 : 1;
+}
 
 static void dense_case(rig *r, const void *arg)
 {
     int i = *(const int *)arg;
-    an_dense_shape s = {denses[i].inputs, denses[i].outputs, 1, 0, r->precision};
-    uint32_t n = denses[i].batch;
-    size_t weights = (size_t)s.inputs * s.outputs;
-    both x = make(r, n * s.inputs, 1), w = make(r, weights, 1), b = make(r, s.outputs, 1);
+    uint32_t pixels = pixels_of(denses[i].inputs);
+    an_dense_shape s = {
+        denses[i].inputs, denses[i].outputs, 1, 0, r->precision, 0, pixels};
+    uint32_t n = denses[i].batch, maps = s.inputs / pixels;
+    both x = make_maps(r, n, maps, pixels, 1), b = make(r, s.outputs, 1);
+    both w = make_weights(r, s.outputs, 1, maps, pixels);
     both y = make(r, n * s.outputs, 9), dy = make(r, n * s.outputs, 1);
-    both dx = make(r, n * s.inputs, 9), dw = make(r, weights, 9),
-         db = make(r, s.outputs, 9);
+    both dx = make_maps(r, n, maps, pixels, 9), db = make(r, s.outputs, 9);
+    both dw = make_weights(r, s.outputs, 1, maps, pixels);
 
     OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, b.device, y.device));
     OK(r->b->dense_backward_data(r->queue, &s, n, w.device, dy.device, dx.device));
@@ -312,7 +409,8 @@ static void dense_case(rig *r, const void *arg)
 
 START_TEST(dense)
 {
-    const an_dense_shape s = {denses[_i].inputs, denses[_i].outputs, 1, 0, 0};
+    const an_dense_shape s = {denses[_i].inputs,           denses[_i].outputs, 1, 0, 0, 0,
+                              pixels_of(denses[_i].inputs)};
 
     on_all_of(3, dense_case, NULL, &s, &_i);
 }

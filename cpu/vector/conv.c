@@ -1,0 +1,265 @@
+/*
+ * conv.c - convolutions: which way they are done, and their operations.
+ */
+#include <string.h>
+
+#include "conv.h"
+#include "path.h"
+
+/* --- jobs --------------------------------------------------------------------------------- */
+
+static void cut(an_job *j, uint32_t groups)
+{
+    j->parts = groups * j->out_slabs;
+    j->maps = j->out_maps / j->parts;
+    j->reads = j->in_maps / groups;
+    j->apart = groups > 1 ? j->reads : 0;
+    j->blocks = (j->maps + COLS - 1) / COLS;
+}
+
+an_job V(forward_job)(const an_conv_shape *s)
+{
+    size_t taps = (size_t)s->kernel * s->kernel;
+    an_job j;
+
+    memset(&j, 0, sizeof j);
+    j.in_height = s->in_height;
+    j.in_width = s->in_width;
+    j.in_maps = s->in_maps;
+    j.in_slabs = s->slabs;
+    j.out_height = s->out_height;
+    j.out_width = s->out_width;
+    j.out_maps = s->out_maps;
+    j.out_slabs = 1;
+    j.kernel = s->kernel;
+    j.stride = s->stride;
+    j.pad = (int)s->pad;
+    j.relu = (int)s->relu;
+    cut(&j, s->groups);
+    j.w_read = taps;
+    j.w_map = j.reads * taps;
+    j.w_part = j.maps * j.w_map;
+    return j;
+}
+
+/* Stride 1 alone: the kernel turned around moves over dy. */
+an_job V(data_job)(const an_conv_shape *s)
+{
+    size_t taps = (size_t)s->kernel * s->kernel;
+    an_job j;
+
+    memset(&j, 0, sizeof j);
+    j.in_height = s->out_height;
+    j.in_width = s->out_width;
+    j.in_maps = s->out_maps;
+    j.in_slabs = 1;
+    j.out_height = s->in_height;
+    j.out_width = s->in_width;
+    j.out_maps = s->in_maps;
+    j.out_slabs = s->slabs;
+    j.kernel = s->kernel;
+    j.stride = 1;
+    j.pad = (int)s->kernel - 1 - (int)s->pad;
+    cut(&j, s->groups);
+    j.turned = 1;
+    j.w_map = taps;
+    j.w_read = s->in_maps / s->groups * taps;
+    j.w_part = s->slabs > 1 ? j.maps * taps : j.reads * j.w_read;
+    return j;
+}
+
+/* --- ways --------------------------------------------------------------------------------- */
+
+/* Winograd's weights are four times as many (3 x 3): too many to be read for few images. */
+#define WINOGRAD_IMAGES 4u
+
+static uint32_t way_of(const an_job *j, uint32_t batch)
+{
+    return V(winograd_fits)(j) && batch >= WINOGRAD_IMAGES ? AN_WAY_WINOGRAD
+                                                           : AN_WAY_DIRECT;
+}
+
+static size_t pack_floats(const an_job *j, uint32_t way)
+{
+    return way == AN_WAY_WINOGRAD ? V(winograd_pack)(j) : V(direct_pack)(j);
+}
+
+typedef struct an_conv_packing {
+    const an_job *j;
+    uint32_t way;
+    float *pack;
+} an_conv_packing;
+
+static void pack_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_conv_packing *p = arg;
+
+    (void)worker;
+    if (p->way == AN_WAY_WINOGRAD)
+        V(winograd_pack_item)(p->j, item, p->pack);
+    else
+        V(direct_pack_item)(p->j, item, p->pack);
+}
+
+static void pack_all(const an_job *j, uint32_t way, float *pack)
+{
+    an_conv_packing p = {j, way, pack};
+
+    an__cpu_parallel(j->q, j->parts * j->blocks, pack_item, &p);
+}
+
+static void do_job(an_job *j, uint32_t way, const float *pack, float *scratch)
+{
+    if (pack == NULL) {
+        float *own = scratch;
+
+        scratch += round_up(pack_floats(j, way), 16);
+        pack_all(j, way, own);
+        pack = own;
+    }
+    if (way == AN_WAY_WINOGRAD)
+        V(winograd)(j, pack, scratch);
+    else
+        V(direct)(j, pack, scratch);
+}
+
+/* Of both ways: an exec for many images is given few, too. */
+static size_t job_floats(an_job *j, uint32_t batch)
+{
+    size_t direct = V(direct_scratch)(j, batch) + round_up(V(direct_pack)(j), 16);
+    size_t winograd = 0;
+
+    if (way_of(j, batch) == AN_WAY_WINOGRAD)
+        winograd = V(winograd_scratch)(j) + round_up(V(winograd_pack)(j), 16);
+    return direct > winograd ? direct : winograd;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch)
+{
+    an_queue q = {0};
+    an_job forward = V(forward_job)(s), data = V(data_job)(s);
+    size_t floats;
+
+    q.device = device;
+    forward.q = data.q = &q;
+    floats = larger(job_floats(&forward, batch), V(weights_scratch)(device, s, batch));
+    if (s->stride == 1) floats = larger(floats, job_floats(&data, batch));
+    return floats * sizeof(float);
+}
+
+/* --- operations --------------------------------------------------------------------------- */
+
+uint32_t V(conv_way)(an_device *device, const an_conv_shape *s, uint32_t batch,
+                     size_t *bytes)
+{
+    an_job j = V(forward_job)(s);
+    uint32_t way = way_of(&j, batch);
+
+    (void)device;
+    *bytes = pack_floats(&j, way) * sizeof(float);
+    return way;
+}
+
+an_status V(conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way, const float *w,
+                       float *pack)
+{
+    an_job j = V(forward_job)(s);
+
+    j.q = q;
+    j.w = w;
+    pack_all(&j, way, pack);
+    return AN_OK;
+}
+
+an_status V(conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                          const float *x, const float *w, const float *pack,
+                          const float *b, float *y)
+{
+    an_job j = V(forward_job)(s);
+
+    j.q = q;
+    j.batch = batch;
+    j.x = x;
+    j.y = y;
+    j.w = w;
+    j.bias = b;
+    do_job(&j, way_of(&j, batch), pack, q->scratch);
+    return AN_OK;
+}
+
+/* Strides beyond 1 stand before no layer whose gradient is asked for in the networks: this
+ * is right, and plain. An item is an image. */
+typedef struct an_strided {
+    const an_conv_shape *s;
+    const float *w, *dy;
+    float *dx;
+} an_strided;
+
+static void strided_pixel(const an_strided *d, uint32_t y, uint32_t x, const float *dy,
+                          float *dx)
+{
+    const an_conv_shape *s = d->s;
+    uint32_t reads = s->in_maps / s->groups, maps = s->out_maps / s->groups, m, r, ky, kx;
+    uint32_t slab_maps = s->in_maps / s->slabs, taps = s->kernel * s->kernel;
+    size_t slab = (size_t)s->in_height * s->in_width * slab_maps;
+
+    for (ky = 0; ky < s->kernel; ky++)
+        for (kx = 0; kx < s->kernel; kx++) {
+            int64_t line = (int64_t)y * s->stride + ky - s->pad;
+            int64_t column = (int64_t)x * s->stride + kx - s->pad;
+            float *to;
+
+            if (line < 0 || line >= s->in_height || column < 0 || column >= s->in_width)
+                continue;
+            to = dx + ((size_t)line * s->in_width + (size_t)column) * slab_maps;
+            for (m = 0; m < s->out_maps; m++)
+                for (r = 0; r < reads; r++) {
+                    uint32_t c = m / maps * reads + r;
+
+                    to[c / slab_maps * slab + c % slab_maps] +=
+                        dy[m] *
+                        d->w[((size_t)m * reads + r) * taps + ky * s->kernel + kx];
+                }
+        }
+}
+
+static void strided_item(uint32_t image, uint32_t worker, void *arg)
+{
+    const an_strided *d = arg;
+    const an_conv_shape *s = d->s;
+    size_t in = (size_t)s->in_height * s->in_width * s->in_maps;
+    const float *dy = d->dy + (size_t)image * s->out_height * s->out_width * s->out_maps;
+    float *dx = d->dx + image * in;
+    uint32_t y, x;
+
+    (void)worker;
+    memset(dx, 0, in * sizeof *dx);
+    for (y = 0; y < s->out_height; y++)
+        for (x = 0; x < s->out_width; x++, dy += s->out_maps)
+            strided_pixel(d, y, x, dy, dx);
+}
+
+an_status V(conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                const float *w, const float *dy, float *dx)
+{
+    an_job j = V(data_job)(s);
+
+    if (s->stride != 1) {
+        an_strided d = {s, w, dy, dx};
+
+        an__cpu_parallel(q, batch, strided_item, &d);
+        return AN_OK;
+    }
+    j.q = q;
+    j.batch = batch;
+    j.x = dy;
+    j.y = dx;
+    j.w = w;
+    do_job(&j, way_of(&j, batch), NULL, q->scratch);
+    return AN_OK;
+}

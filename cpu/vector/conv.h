@@ -1,0 +1,87 @@
+/*
+ * conv.h - what the ways to do a convolution share.
+ *
+ * Images lie here pixel by pixel: [rows][columns][maps]. A convolution and the gradient of
+ * its data are the same job: the latter reads dy, with the kernel turned around. The maps
+ * that it writes are cut into parts - groups, or the halves of a joined tensor - and those
+ * into blocks of up to COLS.
+ */
+#ifndef AN_VECTOR_CONV_H
+#define AN_VECTOR_CONV_H
+
+#include "../cpu.h"
+#include "tile.h"
+
+enum { AN_WAY_DIRECT, AN_WAY_WINOGRAD };
+
+typedef struct an_job {
+    const an_queue *q;
+    uint32_t batch;
+    uint32_t in_height, in_width, in_maps, in_slabs;
+    uint32_t out_height, out_width, out_maps, out_slabs;
+    uint32_t kernel, stride;
+    int pad;         /* above and left; negative: what is never read */
+    uint32_t parts;  /* of the output's maps */
+    uint32_t reads;  /* maps of the input that a part reads: */
+    uint32_t apart;  /* those of part p begin at p * apart */
+    uint32_t maps;   /* of a part */
+    uint32_t blocks; /* of a part */
+    const float *x;
+    float *y;
+    const float *bias;
+    int relu;
+    /* Weight of output map m of part p, input map r, tap t:
+     * w[p * w_part + m * w_map + r * w_read + (turned ? taps - 1 - t : t)] */
+    const float *w;
+    size_t w_part, w_map, w_read;
+    int turned;
+} an_job;
+
+an_job V(forward_job)(const an_conv_shape *s);
+an_job V(data_job)(const an_conv_shape *s);
+
+/* Where pixel 0 of a part's map 0 is, and numbers from one pixel to the next. */
+AN_INLINE float *job_out(const an_job *j, uint32_t image, uint32_t part, size_t *pitch)
+{
+    size_t pixels = (size_t)j->out_height * j->out_width;
+
+    *pitch = j->out_maps / j->out_slabs;
+    return j->y + image * pixels * j->out_maps +
+           (j->out_slabs > 1 ? part * pixels * *pitch : (size_t)part * j->maps);
+}
+
+AN_INLINE uint32_t block_maps(const an_job *j, uint32_t block)
+{
+    return j->maps - block * COLS < COLS ? j->maps - block * COLS : COLS;
+}
+
+/* Numbers of the weights in this way's order. */
+size_t V(direct_pack)(const an_job *j);
+size_t V(winograd_pack)(const an_job *j);
+/* One block of one part: item = part * blocks + block. */
+void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack);
+void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack);
+
+int V(winograd_fits)(const an_job *j);
+
+/* Numbers of scratch; and the job done with it. */
+size_t V(direct_scratch)(const an_job *j, uint32_t batch);
+size_t V(winograd_scratch)(const an_job *j);
+void V(direct)(const an_job *j, const float *pack, float *scratch);
+void V(winograd)(const an_job *j, const float *pack, float *scratch);
+
+/* Lines [from, to) of an image, counted from its padding's top, `width` pixels each, into
+ * pixels of all maps; slabs are put together. */
+void V(padded_lines)(const an_job *j, const float *image, uint32_t from, uint32_t to,
+                     uint32_t width, float *out);
+
+/* Of the weights' gradient. */
+size_t V(weights_scratch)(const an_device *device, const an_conv_shape *s,
+                          uint32_t batch);
+
+AN_INLINE size_t round_up(size_t count, size_t to)
+{
+    return (count + to - 1) / to * to;
+}
+
+#endif

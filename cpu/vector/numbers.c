@@ -1,0 +1,217 @@
+/*
+ * numbers.c - what is done number by number; and the order that tensors have here.
+ *
+ * The loops are plain: the compiler makes vectors of them.
+ */
+#include <string.h>
+
+#include "path.h"
+
+/* --- order: pixels outside, maps inside ------------------------------------------------------ */
+
+/* Where number `at` of the host's order [rows][slabs][maps][pixels] lies here. */
+static size_t place(const an_order *order, size_t at)
+{
+    size_t plane = (size_t)order->maps * order->pixels, slab = at / plane;
+    size_t map = at % plane / order->pixels, pixel = at % order->pixels;
+
+    return slab * plane + pixel * order->maps + map;
+}
+
+static int is_plain(const an_order *order)
+{
+    return order->weights || order->maps == 1 || order->pixels == 1;
+}
+
+typedef struct an_ordering {
+    const an_order *order;
+    const float *from;
+    float *to;
+    int put;
+} an_ordering;
+
+#define PIXELS 512u /* of an item */
+
+/* Some pixels of a slab of an image, all its maps. */
+static void order_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_ordering *o = arg;
+    uint32_t maps = o->order->maps, pixels = o->order->pixels, map, i;
+    uint32_t bands = (pixels + PIXELS - 1) / PIXELS, first = item % bands * PIXELS;
+    uint32_t end = pixels - first < PIXELS ? pixels : first + PIXELS;
+    const float *from = o->from + (size_t)(item / bands) * maps * pixels;
+    float *to = o->to + (size_t)(item / bands) * maps * pixels;
+
+    (void)worker;
+    if (o->put && maps == 3) { /* pictures */
+        for (i = first; i < end; i++) {
+            to[(size_t)i * 3] = from[i];
+            to[(size_t)i * 3 + 1] = from[pixels + i];
+            to[(size_t)i * 3 + 2] = from[2 * (size_t)pixels + i];
+        }
+        return;
+    }
+    for (map = 0; map < maps; map++)
+        for (i = first; i < end; i++) {
+            size_t host = (size_t)map * pixels + i, here = (size_t)i * maps + map;
+
+            to[o->put ? here : host] = from[o->put ? host : here];
+        }
+}
+
+static an_status reorder(an_queue *q, const an_order *order, float *to, const float *from,
+                         size_t slabs, int put)
+{
+    an_ordering o = {order, from, to, put};
+    uint32_t bands = (order->pixels + PIXELS - 1) / PIXELS;
+
+    an__cpu_parallel(q, (uint32_t)slabs * bands, order_item, &o);
+    return AN_OK;
+}
+
+an_status V(put)(an_queue *queue, const an_order *order, float *to, size_t first,
+                 const float *from, size_t count)
+{
+    size_t plane = (size_t)order->maps * order->pixels, i;
+
+    if (is_plain(order)) return an__cpu_copy(queue, to + first, from, count * sizeof *to);
+    if (first % plane == 0 && count % plane == 0)
+        return reorder(queue, order, to + first, from, count / plane, 1);
+    for (i = 0; i < count; i++) to[place(order, first + i)] = from[i];
+    return AN_OK;
+}
+
+an_status V(get)(an_queue *queue, const an_order *order, float *to, const float *from,
+                 size_t first, size_t count)
+{
+    size_t plane = (size_t)order->maps * order->pixels, i;
+
+    if (is_plain(order)) return an__cpu_copy(queue, to, from + first, count * sizeof *to);
+    if (first % plane == 0 && count % plane == 0)
+        return reorder(queue, order, to, from + first, count / plane, 0);
+    for (i = 0; i < count; i++) to[i] = from[place(order, first + i)];
+    return AN_OK;
+}
+
+/* --- activations: ReLU; the others are the reference's ---------------------------------------- */
+
+typedef struct an_relu {
+    size_t count;
+    const float *y;
+    float *x;
+} an_relu;
+
+static void relu_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_relu *a = arg;
+    float *x = a->x;
+    size_t i, end;
+
+    (void)worker;
+    for (an__cpu_chunk(a->count, item, &i, &end); i < end; i++)
+        x[i] = x[i] < 0 ? 0 : x[i]; /* a NaN stays one */
+}
+
+static void relu_back_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_relu *a = arg;
+    const float *y = a->y;
+    float *x = a->x;
+    size_t i, end;
+
+    (void)worker;
+    for (an__cpu_chunk(a->count, item, &i, &end); i < end; i++)
+        x[i] = y[i] > 0 ? x[i] : 0;
+}
+
+an_status V(activation_forward)(an_queue *q, uint32_t kind, size_t count, float *y)
+{
+    an_relu a = {count, NULL, y};
+
+    if (kind != AN_ACTIVATION_RELU) return an__cpu_activation_forward(q, kind, count, y);
+    an__cpu_parallel(q, an__cpu_chunks(count), relu_item, &a);
+    return AN_OK;
+}
+
+an_status V(activation_backward)(an_queue *q, uint32_t kind, size_t count, const float *y,
+                                 float *dy)
+{
+    an_relu a = {count, y, dy};
+
+    if (kind != AN_ACTIVATION_RELU)
+        return an__cpu_activation_backward(q, kind, count, y, dy);
+    an__cpu_parallel(q, an__cpu_chunks(count), relu_back_item, &a);
+    return AN_OK;
+}
+
+/* --- dropout ------------------------------------------------------------------------------------ */
+
+typedef struct an_dropping {
+    const an_dropout_shape *s;
+    const an_step *step;
+    float *x;
+} an_dropping;
+
+/* One image: its units' positions are those of the host's order. */
+static void dropout_item(uint32_t image, uint32_t worker, void *arg)
+{
+    const an_dropping *d = arg;
+    const an_dropout_shape *s = d->s;
+    uint32_t maps = s->units / s->pixels, word[4], map, pixel, fresh = 1;
+    float *x = d->x + (size_t)image * s->units;
+    uint64_t at = (d->step->first + image) * s->total + s->first;
+
+    (void)worker;
+    for (map = 0; map < maps; map++)
+        for (pixel = 0; pixel < s->pixels; pixel++, at++, fresh = 0) {
+            if (fresh || at % 4 == 0)
+                an__random4(d->step->seed, AN_STREAM_DROPOUT + s->layer,
+                            d->step->iteration, (uint32_t)(at / 4), word);
+            x[(size_t)pixel * maps + map] *=
+                (float)(word[at % 4] >> 8) * (1 / 16777216.0f) >= s->rate ? s->scale : 0;
+        }
+}
+
+an_status V(dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch, float *x)
+{
+    an_dropping d = {s, &q->step, x};
+
+    an__cpu_parallel(q, batch, dropout_item, &d);
+    return AN_OK;
+}
+
+/* --- update -------------------------------------------------------------------------------------- */
+
+typedef struct an_updating {
+    const an_update *u;
+    size_t count;
+    const float *g;
+    float *v, *w;
+} an_updating;
+
+static void update_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_updating *d = arg;
+    const float momentum = d->u->momentum, rate = d->u->rate, decay = d->u->decay * rate;
+    const float *restrict g = d->g;
+    float *restrict v = d->v, *restrict w = d->w;
+    size_t i, end;
+
+    (void)worker;
+    for (an__cpu_chunk(d->count, item, &i, &end); i < end; i++) {
+        float step = momentum * v[i] - decay * w[i] - rate * g[i];
+
+        v[i] = step;
+        w[i] += step;
+    }
+}
+
+an_status V(update)(an_queue *q, uint32_t index, size_t count, const float *faults,
+                    const float *g, float *v, float *w)
+{
+    an_updating d = {&q->step.update[index], count, g, v, w};
+
+    if (*faults != 0 || d.u->rate == 0) return AN_OK;
+    an__cpu_parallel(q, an__cpu_chunks(count), update_item, &d);
+    return AN_OK;
+}

@@ -1,0 +1,56 @@
+/*
+ * path.h - the operations of this folder, as an_backend has them, for one set of
+ * instructions.
+ */
+#ifndef AN_VECTOR_PATH_H
+#define AN_VECTOR_PATH_H
+
+#include "../cpu.h"
+#include "vector.h"
+
+extern const an_backend V(backend);
+
+an_status V(put)(an_queue *queue, const an_order *order, float *to, size_t first,
+                 const float *from, size_t count);
+an_status V(get)(an_queue *queue, const an_order *order, float *to, const float *from,
+                 size_t first, size_t count);
+size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch);
+uint32_t V(conv_way)(an_device *device, const an_conv_shape *s, uint32_t batch,
+                     size_t *bytes);
+an_status V(conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way, const float *w,
+                       float *pack);
+an_status V(conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                          const float *x, const float *w, const float *pack,
+                          const float *b, float *y);
+an_status V(conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                const float *w, const float *dy, float *dx);
+an_status V(conv_backward_weights)(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                   const float *x, const float *dy, float *dw, float *db);
+size_t V(dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch);
+an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                           const float *x, const float *w, const float *b, float *y);
+an_status V(dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                 const float *w, const float *dy, float *dx);
+an_status V(dense_backward_weights)(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                    const float *x, const float *dy, float *dw,
+                                    float *db);
+an_status V(activation_forward)(an_queue *q, uint32_t kind, size_t count, float *y);
+an_status V(activation_backward)(an_queue *q, uint32_t kind, size_t count, const float *y,
+                                 float *dy);
+an_status V(lrn_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                         const float *x, float *y);
+an_status V(lrn_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                          const float *x, const float *dy, float *dx);
+an_status V(lrn_within_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                const float *x, float *y);
+an_status V(lrn_within_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
+                                 const float *x, const float *dy, float *dx);
+an_status V(pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                          const float *x, float *y);
+an_status V(pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
+                           const float *x, const float *dy, float *dx);
+an_status V(dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch, float *x);
+an_status V(update)(an_queue *q, uint32_t index, size_t count, const float *faults,
+                    const float *g, float *v, float *w);
+
+#endif

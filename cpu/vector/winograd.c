@@ -1,0 +1,334 @@
+/*
+ * winograd.c - convolution of 3 x 3 and 5 x 5 kernels with fewer multiplications: Winograd,
+ * Arithmetic Complexity of Computations, 1980; Lavin and Gray, 2015.
+ *
+ * A tile of 6 x 6 pixels gives M x M of the output: 4 x 4 with 3 taps, 2 x 2 with 5, so that
+ * 36 products stand for 144 or 100. Per map, with matrices for the points 0, 1, -1, 2, -2 and
+ * infinity:
+ *
+ *     y = A^T [ (G g G^T) . (B^T x B) ] A
+ *
+ * and the products of all maps and tiles at one of the 36 places are a matrix product. A
+ * worker does so many tiles from end to end that their transforms stay in its cache.
+ */
+#include <string.h>
+
+#include "conv.h"
+
+#define PLACES 36u
+#define CACHED 300000u /* floats of transformed tiles */
+
+static uint32_t out_tile(const an_job *j)
+{
+    return 7 - j->kernel; /* M */
+}
+
+int V(winograd_fits)(const an_job *j)
+{
+    return j->stride == 1 && (j->kernel == 3 || j->kernel == 5);
+}
+
+/* --- weights: [part][block][place][map read][COLS] ---------------------------------------- */
+
+size_t V(winograd_pack)(const an_job *j)
+{
+    return (size_t)j->parts * j->blocks * PLACES * j->reads * COLS;
+}
+
+/* G: a row for each point p, p^i / product of (p - other points); infinity has the last. */
+static const float to_places[6][5] = {
+    {0.25f, 0, 0, 0, 0},
+    {-1 / 6.0f, -1 / 6.0f, -1 / 6.0f, -1 / 6.0f, -1 / 6.0f},
+    {-1 / 6.0f, 1 / 6.0f, -1 / 6.0f, 1 / 6.0f, -1 / 6.0f},
+    {1 / 24.0f, 1 / 12.0f, 1 / 6.0f, 1 / 3.0f, 2 / 3.0f},
+    {1 / 24.0f, -1 / 12.0f, 1 / 6.0f, -1 / 3.0f, 2 / 3.0f},
+    {0, 0, 0, 0, 0}};
+
+/* G g for `lines` columns of g, `step` apart within a column. */
+AN_INLINE void weights_line(const uint32_t taps, const vec *g, uint32_t step, vec *out,
+                            uint32_t out_step)
+{
+    uint32_t p, i;
+
+    for (p = 0; p < 5; p++) {
+        vec sum = g[0] * vec_set(to_places[p][0]);
+
+        for (i = 1; i < taps; i++)
+            sum = vec_fma(g[i * step], vec_set(to_places[p][i]), sum);
+        out[p * out_step] = sum;
+    }
+    out[5 * out_step] = g[(taps - 1) * step];
+}
+
+AN_INLINE void weights_transform(const uint32_t k, const vec *g, float *out, size_t step)
+{
+    vec half[6 * 5], row[6];
+    uint32_t i, p;
+
+    for (i = 0; i < k; i++) weights_line(k, g + i, k, half + i, 5);
+    for (p = 0; p < 6; p++) {
+        weights_line(k, half + p * 5, 1, row, 1);
+        for (i = 0; i < 6; i++) vec_store(out + (p * 6 + i) * step, row[i]);
+    }
+}
+
+/* VL weights of each tap: of maps first .. first + count - 1, which all read map r. */
+static void gather(const an_job *j, const float *w, uint32_t count, float *g)
+{
+    uint32_t taps = j->kernel * j->kernel, t, m;
+
+    for (m = 0; m < count; m++)
+        for (t = 0; t < taps; t++)
+            g[t * VL + m] = w[m * j->w_map + (j->turned ? taps - 1 - t : t)];
+}
+
+void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack)
+{
+    uint32_t first = item % j->blocks * COLS, count = block_maps(j, item % j->blocks);
+    const float *w = j->w + item / j->blocks * j->w_part + first * j->w_map;
+    uint32_t taps = j->kernel * j->kernel, r, half, t;
+    size_t step = (size_t)j->reads * COLS;
+    float g[25 * VL];
+    vec v[25];
+
+    pack += item * PLACES * step;
+    memset(g, 0, sizeof g);
+    for (half = 0; half < 2; half++) {
+        uint32_t part = count > half * VL ? count - half * VL : 0;
+
+        if (part > VL) part = VL;
+        if (part < VL) memset(g, 0, sizeof g); /* there are no more than these */
+        for (r = 0; r < j->reads; r++) {
+            float *to = pack + (size_t)r * COLS + half * VL;
+
+            gather(j, w + half * VL * j->w_map + r * j->w_read, part, g);
+            for (t = 0; t < taps; t++) v[t] = vec_load(g + t * VL);
+            if (j->kernel == 3)
+                weights_transform(3, v, to, step);
+            else
+                weights_transform(5, v, to, step);
+        }
+    }
+}
+
+/* --- images ------------------------------------------------------------------------------- */
+
+/* B^T d for six vectors, `step` apart. */
+AN_INLINE void image_line(const vec *d, const uint32_t step, vec *out,
+                          const uint32_t out_step)
+{
+    const vec four = vec_set(4), five = vec_set(5), two = vec_set(2);
+    vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step];
+    vec d5 = d[5 * step];
+    vec a = vec_fma(-four, d2, d4), b = vec_fma(-four, d1, d3), c = d4 - d2, e = d3 - d1;
+
+    out[0] = vec_fma(four, d0, vec_fma(-five, d2, d4));
+    out[out_step] = a + b;
+    out[2 * out_step] = a - b;
+    out[3 * out_step] = vec_fma(two, e, c);
+    out[4 * out_step] = vec_fma(-two, e, c);
+    out[5 * out_step] = vec_fma(four, d1, vec_fma(-five, d3, d5));
+}
+
+/* One vector of maps of one tile. from, at: where its pixels are, all maps, and whether the
+ * place moves with the map: those outside the image are zeros that do not. */
+AN_INLINE void image_transform(const float *const from[36], const uint32_t moves[36],
+                               uint32_t map, uint32_t count, float *out, size_t step)
+{
+    vec d[36], e[36], row[6];
+    uint32_t i, k;
+
+    for (i = 0; i < 36; i++) d[i] = vec_load_part(from[i] + map * moves[i], count);
+    for (i = 0; i < 6; i++) image_line(d + i, 6, e + i, 6);
+    for (i = 0; i < 6; i++) {
+        image_line(e + i * 6, 1, row, 1);
+        for (k = 0; k < 6; k++) vec_store_part(out + (i * 6 + k) * step, count, row[k]);
+    }
+}
+
+/* A^T m for six vectors: two or four outputs. */
+AN_INLINE void sums_line(const uint32_t outputs, const vec *m, const uint32_t step,
+                         vec *out, const uint32_t out_step)
+{
+    vec a = m[step] + m[2 * step], b = m[step] - m[2 * step];
+    vec c = m[3 * step] + m[4 * step], d = m[3 * step] - m[4 * step];
+
+    out[0] = m[0] + a + c;
+    out[out_step] = vec_fma(vec_set(2), d, b);
+    if (outputs == 2) {
+        out[out_step] += m[5 * step];
+        return;
+    }
+    out[2 * out_step] = vec_fma(vec_set(4), c, a);
+    out[3 * out_step] = vec_fma(vec_set(8), d, b) + m[5 * step];
+}
+
+/* --- the job ------------------------------------------------------------------------------ */
+
+typedef struct an_winograd {
+    const an_job *j;
+    const float *pack;
+    float *scratch;
+    size_t worker;                       /* numbers of scratch of one */
+    uint32_t across, down, tiles, items; /* tiles of an image, of all; items of a part */
+    uint32_t most;                       /* tiles of an item */
+} an_winograd;
+
+typedef struct an_place { /* of a tile */
+    uint32_t image, y, x; /* of its first output pixel */
+} an_place;
+
+static an_place place_of(const an_winograd *w, uint32_t tile)
+{
+    uint32_t each = w->across * w->down, m = out_tile(w->j);
+    an_place p = {tile / each, tile % each / w->across * m, tile % w->across * m};
+
+    return p;
+}
+
+/* Tile `tile` of the part, as 36 places of `reads` maps, `step` apart. */
+static void transform_in(const an_winograd *w, uint32_t part, uint32_t tile, float *out,
+                         size_t step)
+{
+    static const float zeros[VL];
+    const an_job *j = w->j;
+    an_place p = place_of(w, tile);
+    uint32_t slab_maps = j->in_maps / j->in_slabs, slab, map, i, end;
+    size_t pixels = (size_t)j->in_height * j->in_width;
+    const float *from[36];
+    uint32_t moves[36];
+
+    for (slab = 0; slab < j->in_slabs; slab++) {
+        const float *x = j->x + p.image * pixels * j->in_maps +
+                         slab * pixels * slab_maps + part * j->apart;
+
+        for (i = 0; i < 36; i++) {
+            int64_t line = (int64_t)p.y + i / 6 - j->pad,
+                    column = (int64_t)p.x + i % 6 - j->pad;
+
+            moves[i] =
+                line >= 0 && line < j->in_height && column >= 0 && column < j->in_width;
+            from[i] = moves[i]
+                          ? x + ((size_t)line * j->in_width + (size_t)column) * slab_maps
+                          : zeros;
+        }
+        end = j->in_slabs > 1 ? slab_maps : j->reads;
+        for (map = 0; map + VL <= end; map += VL)
+            image_transform(from, moves, map, VL, out + map, step);
+        if (map < end) image_transform(from, moves, map, end - map, out + map, step);
+        out += end;
+    }
+}
+
+/* The outputs of one tile, of up to VL maps of a block. sums: [36][.. step ..]. */
+AN_INLINE void transform_out(const uint32_t m, const an_job *j, const float *sums,
+                             size_t step, const float *bias, uint32_t count, an_place p,
+                             float *out, size_t pitch)
+{
+    vec s[36], half[24], row[4],
+        b = bias != NULL ? vec_load_part(bias, count) : vec_set(0);
+    uint32_t i, y, x;
+
+    for (i = 0; i < 36; i++) s[i] = vec_load(sums + i * step);
+    for (i = 0; i < 6; i++) sums_line(m, s + i, 6, half + i, 6);
+    for (y = 0; y < m && p.y + y < j->out_height; y++) {
+        sums_line(m, half + y * 6, 1, row, 1);
+        for (x = 0; x < m && p.x + x < j->out_width; x++) {
+            vec value = row[x] + b;
+
+            if (j->relu) value = vec_max(vec_set(0), value);
+            vec_store_part(out + ((p.y + y) * (size_t)j->out_width + p.x + x) * pitch,
+                           count, value);
+        }
+    }
+}
+
+/* The products of a block at all places, and what they give. */
+static void do_block(const an_winograd *w, uint32_t part, uint32_t block, uint32_t first,
+                     uint32_t count, const float *in, float *sums)
+{
+    const an_job *j = w->j;
+    uint32_t groups = tiles_of(count), maps = block_maps(j, block), place, g, t, half;
+    const float *bias = j->bias != NULL ? j->bias + part * j->maps + block * COLS : NULL;
+    const float *pack =
+        w->pack + (size_t)(part * j->blocks + block) * PLACES * j->reads * COLS;
+    size_t step = (size_t)w->most * COLS, pitch;
+    an_terms terms = {NULL, NULL, 1, 1, j->reads, j->reads, 0, 0, 1, 0, 0, COLS};
+    an_sums s = {NULL, COLS, COLS, 0, NULL, 0};
+
+    for (place = 0; place < PLACES; place++)
+        for (g = 0; g < groups; g++) {
+            uint32_t row = share(count, groups, g);
+
+            terms.a = in + ((size_t)place * w->most + row) * j->reads;
+            terms.b = pack + (size_t)place * j->reads * COLS;
+            s.c = sums + place * step + (size_t)row * COLS;
+            V(tile)(share(count, groups, g + 1) - row, &terms, &s);
+        }
+    for (t = 0; t < count; t++) {
+        an_place p = place_of(w, first + t);
+        float *out = job_out(j, p.image, part, &pitch) + block * COLS;
+
+        for (half = 0; half * VL < maps; half++) {
+            uint32_t each = maps - half * VL < VL ? maps - half * VL : VL;
+            const float *b = bias != NULL ? bias + half * VL : NULL;
+            const float *from = sums + t * COLS + half * VL;
+
+            if (j->kernel == 3)
+                transform_out(4, j, from, step, b, each, p, out + half * VL, pitch);
+            else
+                transform_out(2, j, from, step, b, each, p, out + half * VL, pitch);
+        }
+    }
+}
+
+static void winograd_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_winograd *w = arg;
+    const an_job *j = w->j;
+    uint32_t part = item / w->items, first = share(w->tiles, w->items, item % w->items);
+    uint32_t count = share(w->tiles, w->items, item % w->items + 1) - first, block, t;
+    float *in = w->scratch + worker * w->worker;
+    float *sums = in + round_up((size_t)PLACES * w->most * j->reads, 16);
+
+    for (t = 0; t < count; t++)
+        transform_in(w, part, first + t, in + (size_t)t * j->reads,
+                     (size_t)w->most * j->reads);
+    for (block = 0; block < j->blocks; block++)
+        do_block(w, part, block, first, count, in, sums);
+}
+
+/* Tiles of an item: whole groups of ROWS, and two at least. */
+static uint32_t most_tiles(const an_job *j)
+{
+    uint32_t groups = CACHED / (PLACES * j->reads * ROWS);
+
+    return (groups < 2 ? 2 : groups > 12 ? 12 : groups) * ROWS;
+}
+
+static size_t worker_floats(const an_job *j)
+{
+    size_t most = most_tiles(j);
+
+    return round_up(PLACES * most * j->reads, 16) + PLACES * most * COLS;
+}
+
+size_t V(winograd_scratch)(const an_job *j)
+{
+    return worker_floats(j) * j->q->device->host->threads;
+}
+
+void V(winograd)(const an_job *j, const float *pack, float *scratch)
+{
+    uint32_t m = out_tile(j), threads = j->q->device->host->threads;
+    an_winograd w = {j, pack, scratch, worker_floats(j), 0, 0, 0, 0, most_tiles(j)};
+
+    w.across = (j->out_width + m - 1) / m;
+    w.down = (j->out_height + m - 1) / m;
+    w.tiles = w.across * w.down * j->batch;
+    w.items = (w.tiles + w.most - 1) / w.most;
+    /* As many as keep all threads busy to the end: how tiles are shared out changes no sum. */
+    w.items = (uint32_t)round_up(w.items, threads);
+    if (w.items > w.tiles) w.items = w.tiles;
+    an__cpu_parallel(j->q, j->parts * w.items, winograd_item, &w);
+}
