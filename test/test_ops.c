@@ -371,8 +371,8 @@ END_TEST
 
 static const struct {
     uint32_t batch, inputs, outputs;
-} denses[] = {{1, 1, 1},      {1, 7, 300},  {3, 1000, 129}, {9, 513, 10},
-              {32, 100, 257}, {2, 1300, 5}, {37, 90, 33}}; /* inputs: see pixels_of() */
+} denses[] = {{1, 1, 1},    {1, 7, 300},  {3, 1000, 129}, {9, 513, 10}, {32, 100, 257},
+              {2, 1300, 5}, {37, 90, 33}, {13, 2080, 150}}; /* inputs: see pixels_of() */
 
 /* Some inputs are maps of several pixels. */
 static uint32_t pixels_of(uint32_t inputs)

@@ -16,6 +16,9 @@
 #define RUN 512u    /* inputs at a time: rows of weights stay in the first cache */
 #define OUTPUTS 32u /* of an item */
 
+/* From so many images on, weights are turned and multiplied in tiles of sums. */
+#define PRODUCT_IMAGES 12u
+
 typedef struct an_dense_work {
     const an_queue *q;
     const an_dense_shape *s;
@@ -23,6 +26,7 @@ typedef struct an_dense_work {
     const float *x, *w, *b, *dy;
     float *y, *dx, *dw, *db;
     float *flat;    /* [batch][inputs], in the weights' order */
+    float *groups;  /* the same, as dot products want it */
     float *strips;  /* of a matrix product: shared, */
     float *private; /* and each worker's */
     size_t worker;  /* numbers of that */
@@ -85,21 +89,61 @@ static const float *flat_input(an_dense_work *d)
 
 /* --- forward: dot products ----------------------------------------------------------------- */
 
-/* sum[o][i] += weights' row o * image i, over `count` inputs. */
-AN_INLINE void dots(const uint32_t rows, const uint32_t images, const float *w,
-                    const float *x, size_t pitch, uint32_t count, vec sum[DOTS][IMAGES])
+/* Images are brought together in groups of IMAGES, and inputs in runs of RUN, so that the
+ * dot products of all groups with one run are one stream: [run][group][VL inputs][image][VL],
+ * with zeros behind the last input. Where input `at` of an image is: */
+static float *place_of(const an_dense_work *d, uint32_t image, uint32_t at)
+{
+    uint32_t first = image / IMAGES * IMAGES, run = at / RUN * RUN;
+    size_t length = blocks(at_most(d->s->inputs - run, RUN), VL) * VL;
+
+    return d->groups + (size_t)run * d->batch + first * length +
+           (size_t)(at - run) / VL * VL * at_most(d->batch - first, IMAGES) +
+           image % IMAGES * VL + at % VL;
+}
+
+static void group_item(uint32_t image, uint32_t worker, void *arg)
+{
+    const an_dense_work *d = arg;
+    const an_dense_shape *s = d->s;
+    uint32_t slab = s->inputs / s->slabs, maps = slab / s->pixels, map, pixel, k, i;
+    const float *x = d->x + (size_t)image * s->inputs;
+
+    (void)worker;
+    for (i = 0; s->pixels == 1 && i + VL <= s->inputs; i += VL)
+        vec_store(place_of(d, image, i), vec_load(x + i));
+    for (; s->pixels == 1 && i < s->inputs; i++) *place_of(d, image, i) = x[i];
+    for (k = 0; s->pixels > 1 && k < s->slabs; k++, x += slab)
+        for (map = 0, i = k * slab; map < maps; map++)
+            for (pixel = 0; pixel < s->pixels; pixel++, i++)
+                *place_of(d, image, i) = x[(size_t)pixel * maps + map];
+    if (s->inputs % VL == 0) return;
+    for (i = s->inputs - 1; i % VL != VL - 1; i++)
+        place_of(d, image, s->inputs - 1)[i + 1 - (s->inputs - 1)] = 0;
+}
+
+/* sum[o][i] += weights' row o * image i, over `count` inputs; whole: a multiple of VL. */
+AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int whole,
+                    const float *w, size_t pitch, const float *x, uint32_t count,
+                    vec sum[DOTS][IMAGES])
 {
     uint32_t k, o, i;
 
-    for (k = 0; k < count; k += VL) {
-        uint32_t part = count - k;
+    for (k = 0; k < count; k += VL, x += images * VL) {
         vec image[IMAGES];
 
+        if (images == IMAGES) { /* it is in the second cache */
+            _mm_prefetch((const char *)(x + 8 * IMAGES * VL), _MM_HINT_T0);
+            _mm_prefetch((const char *)(x + 9 * IMAGES * VL - VL), _MM_HINT_T0);
+            _mm_prefetch((const char *)(x + 9 * IMAGES * VL - 2 * VL), _MM_HINT_T0);
+        }
 #pragma GCC unroll 3
-        for (i = 0; i < images; i++) image[i] = vec_load_part(x + i * pitch + k, part);
+        for (i = 0; i < images; i++) image[i] = vec_load(x + i * VL);
 #pragma GCC unroll 8
         for (o = 0; o < rows; o++) {
-            const vec weight = vec_load_part(w + o * pitch + k, part);
+            const vec weight =
+                vec_once(whole ? vec_load(w + o * pitch + k)
+                               : vec_load_first(w + o * pitch + k, count - k));
 
 #pragma GCC unroll 3
             for (i = 0; i < images; i++) sum[o][i] = vec_fma(weight, image[i], sum[o][i]);
@@ -107,22 +151,25 @@ AN_INLINE void dots(const uint32_t rows, const uint32_t images, const float *w,
     }
 }
 
+typedef void an_dots(const float *w, size_t pitch, const float *x, uint32_t count,
+                     vec (*sums)[IMAGES]);
+
 /* The same with sums in memory, for rows and images that are constants. */
 #define DOTS_OF(rows, images)                                                            \
-    static void dots_##rows##_##images(const float *w, const float *x, size_t pitch,     \
-                                       uint32_t count, vec(*memory)[IMAGES])             \
+    static void dots_##rows##_##images(const float *w, size_t pitch, const float *x,     \
+                                       uint32_t count, vec(*sums)[IMAGES])               \
     {                                                                                    \
+        uint32_t even = count / VL * VL, o, i;                                           \
         vec sum[DOTS][IMAGES];                                                           \
-        uint32_t o, i;                                                                   \
                                                                                          \
         for (o = 0; o < rows; o++)                                                       \
-            for (i = 0; i < images; i++) sum[o][i] = memory[o][i];                       \
-        dots(rows, images, w, x, pitch, count / VL * VL, sum);                           \
-        if (count % VL > 0)                                                              \
-            dots(rows, images, w + count / VL * VL, x + count / VL * VL, pitch,          \
-                 count % VL, sum);                                                       \
+            for (i = 0; i < images; i++) sum[o][i] = sums[o][i];                         \
+        dots(rows, images, 1, w, pitch, x, even, sum);                                   \
+        if (count > even)                                                                \
+            dots(rows, images, 0, w + even, pitch, x + (size_t)even * images,            \
+                 count - even, sum);                                                     \
         for (o = 0; o < rows; o++)                                                       \
-            for (i = 0; i < images; i++) memory[o][i] = sum[o][i];                       \
+            for (i = 0; i < images; i++) sums[o][i] = sum[o][i];                         \
     }
 
 #if ROWS > 6
@@ -138,52 +185,45 @@ DOTS_OF(1, 1)
 DOTS_OF(1, 2)
 DOTS_OF(1, 3)
 
-static void some_dots(uint32_t rows, uint32_t images, const float *w, const float *x,
-                      size_t pitch, uint32_t count, vec (*sums)[IMAGES])
+static void some_dots(uint32_t rows, uint32_t images, const float *w, size_t pitch,
+                      const float *x, uint32_t count, vec (*sums)[IMAGES])
 {
-    static void (*const whole[])(const float *, const float *, size_t, uint32_t,
-                                 vec(*)[IMAGES]) = {
 #if ROWS > 6
-        dots_8_1,
-        dots_8_2,
-        dots_8_3
+    static an_dots *const whole[] = {dots_8_1, dots_8_2, dots_8_3};
 #else
-        dots_4_1,
-        dots_4_2,
-        dots_4_3
+    static an_dots *const whole[] = {dots_4_1, dots_4_2, dots_4_3};
 #endif
-    };
-    static void (*const one[])(const float *, const float *, size_t, uint32_t,
-                               vec(*)[IMAGES]) = {dots_1_1, dots_1_2, dots_1_3};
+    static an_dots *const one[] = {dots_1_1, dots_1_2, dots_1_3};
     uint32_t o;
 
     if (rows == DOTS)
-        whole[images - 1](w, x, pitch, count, sums);
+        whole[images - 1](w, pitch, x, count, sums);
     else
         for (o = 0; o < rows; o++)
-            one[images - 1](w + o * pitch, x, pitch, count, sums + o);
+            one[images - 1](w + o * pitch, pitch, x, count, sums + o);
 }
 
-#define GROUP_IMAGES 48u /* whose sums a worker keeps, for DOTS rows */
+#define TOGETHER 12u /* images whose sums a worker keeps, for DOTS rows */
 
 /* DOTS outputs of some images: runs of inputs outermost, so that the weights of a run are
  * used for all images while they are near. */
-static void dense_rows(const an_dense_work *d, const float *x, uint32_t output,
-                       uint32_t rows, uint32_t image, uint32_t images)
+static void dense_rows(const an_dense_work *d, uint32_t output, uint32_t rows,
+                       uint32_t image, uint32_t images)
 {
     const an_dense_shape *s = d->s;
-    vec sums[GROUP_IMAGES / IMAGES][DOTS][IMAGES];
+    vec sums[TOGETHER / IMAGES][DOTS][IMAGES];
     uint32_t k, i, o, j;
 
     for (i = 0; i < images; i += IMAGES)
         for (o = 0; o < rows; o++)
             for (j = 0; j < IMAGES; j++) sums[i / IMAGES][o][j] = vec_set(0);
     for (k = 0; k < s->inputs; k += RUN)
-        for (i = 0; i < images; i += IMAGES)
-            some_dots(rows, at_most(images - i, IMAGES),
-                      d->w + (size_t)output * s->inputs + k,
-                      x + (size_t)(image + i) * s->inputs + k, s->inputs,
-                      at_most(s->inputs - k, RUN), sums[i / IMAGES]);
+        for (i = 0; i < images; i += IMAGES) {
+            some_dots(rows, at_most(d->batch - image - i, IMAGES),
+                      d->w + (size_t)output * s->inputs + k, s->inputs,
+                      place_of(d, image + i, k), at_most(s->inputs - k, RUN),
+                      sums[i / IMAGES]);
+        }
     for (i = 0; i < images; i++)
         for (o = 0; o < rows; o++) {
             float y = vec_sum(sums[i / IMAGES][o][i % IMAGES]) + d->b[output + o];
@@ -197,25 +237,31 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_dense_work *d = arg;
     uint32_t first = item * OUTPUTS, end = at_most(d->s->outputs, first + OUTPUTS), image;
-    const float *x = d->s->pixels == 1 ? d->x : d->flat;
 
     (void)worker;
     for (; first < end; first += DOTS)
-        for (image = 0; image < d->batch; image += GROUP_IMAGES)
-            dense_rows(d, x, first, at_most(end - first, DOTS), image,
-                       at_most(d->batch - image, GROUP_IMAGES));
+        for (image = 0; image < d->batch; image += TOGETHER)
+            dense_rows(d, first, at_most(end - first, DOTS), image,
+                       at_most(d->batch - image, TOGETHER));
 }
 
-/* --- backward: tiles of sums ---------------------------------------------------------------- */
+/* --- tiles of sums ----------------------------------------------------------------------------- */
 
-#define DEPTH 256u       /* outputs at a time */
-#define BREADTH (8 * VL) /* inputs of an item, four blocks of COLS */
+/* What of the weights is brought together at a time: outputs by inputs. Rows of weights are
+ * read from memory, which likes long pieces best. */
+#define FORWARD_BREADTH COLS
+#define FORWARD_DEPTH 1024u
+#define PRODUCT_OUTPUTS 128u  /* of an item */
+#define DATA_BREADTH (8 * VL) /* inputs: four blocks of COLS */
+#define DATA_DEPTH 256u       /* outputs */
+#define GAP VL /* behind a strip's row: not all rows in one set of the cache */
 
-/* A matrix [rows][columns] as strips of `wide` columns: [strip][row][wide], zeros behind. */
+/* A matrix [rows][columns] as strips of `wide` columns, `pitch` numbers a row, with zeros
+ * behind: [strip][row][pitch]. */
 typedef struct an_stripping {
     const float *from;
     float *to;
-    uint32_t rows, columns, wide;
+    uint32_t rows, columns, wide, pitch;
 } an_stripping;
 
 static void strip_item(uint32_t strip, uint32_t worker, void *arg)
@@ -223,61 +269,135 @@ static void strip_item(uint32_t strip, uint32_t worker, void *arg)
     const an_stripping *m = arg;
     uint32_t first = strip * m->wide, count = at_most(m->columns - first, m->wide), r, c;
     const float *from = m->from + first;
-    float *to = m->to + (size_t)strip * m->rows * m->wide;
+    float *to = m->to + (size_t)strip * m->rows * m->pitch;
 
     (void)worker;
-    for (r = 0; r < m->rows; r++, from += m->columns, to += m->wide) {
+    for (r = 0; r < m->rows; r++, from += m->columns, to += m->pitch) {
         for (c = 0; c < count; c++) to[c] = from[c];
         for (; c < m->wide; c++) to[c] = 0;
     }
 }
 
 static void strip(const an_queue *q, const float *from, uint32_t rows, uint32_t columns,
-                  uint32_t wide, float *to)
+                  uint32_t wide, uint32_t pitch, float *to)
 {
-    an_stripping m = {from, to, rows, columns, wide};
+    an_stripping m = {from, to, rows, columns, wide, pitch};
 
     an__cpu_parallel(q, blocks(columns, wide), strip_item, &m);
 }
 
-/* dx, BREADTH inputs of all images: dy * w. Weights are brought together, DEPTH rows of them
- * at a time; strips has dy, [strip of DEPTH outputs][image][DEPTH + VL]. */
+/* A run of a product of all images, which `strips` has as strips `depth` wide, with `count`
+ * columns: pack is [block of COLS][depth][COLS]. */
+static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_t run,
+                    const float *pack, uint32_t count, size_t pitch, an_sums sum)
+{
+    uint32_t tiles = tiles_of(d->batch), tile, c;
+    an_terms t = {NULL, NULL, 1, 1, run, depth + GAP, 0, 0, 1, 0, 0, COLS};
+    const float *strips = d->strips + (size_t)at / depth * d->batch * (depth + GAP);
+    const float *bias = sum.bias;
+    float *out = sum.c;
+
+    sum.c_row = pitch;
+    for (tile = 0; tile < tiles; tile++) {
+        uint32_t image = share(d->batch, tiles, tile);
+        uint32_t rows = share(d->batch, tiles, tile + 1) - image;
+
+        t.a = strips + (size_t)image * (depth + GAP);
+        for (c = 0; c < count; c += COLS) {
+            t.b = pack + (size_t)c * depth;
+            sum.c = out + image * pitch + c;
+            sum.cols = at_most(count - c, COLS);
+            if (bias != NULL) sum.bias = bias + c;
+            V(tile)(rows, &t, &sum);
+        }
+    }
+}
+
+/* Weights [output][at .. at + run) of `count` outputs as columns. */
+static void pack_outputs(const an_dense_work *d, uint32_t first, uint32_t count,
+                         uint32_t at, uint32_t run, float *pack)
+{
+    uint32_t c, i, k, columns = (uint32_t)blocks(count, COLS) * COLS;
+    vec square[VL];
+
+    for (c = 0; c < columns; c += VL) {
+        const float *from = d->w + (size_t)(first + c) * d->s->inputs + at;
+        float *to = pack + (size_t)(c / COLS) * COLS * FORWARD_DEPTH + c % COLS;
+
+        for (k = 0; k < run; k += VL) {
+            for (i = 0; i < VL; i++)
+                square[i] =
+                    c + i < count
+                        ? vec_load_part(from + (size_t)i * d->s->inputs + k, run - k)
+                        : vec_set(0);
+            vec_transpose(square);
+            for (i = 0; i < VL; i++) vec_store(to + (size_t)(k + i) * COLS, square[i]);
+        }
+    }
+}
+
+/* Weights [at .. at + run)[first .. first + count) as they are, brought together. */
+static void pack_inputs(const an_dense_work *d, uint32_t first, uint32_t count,
+                        uint32_t at, uint32_t run, float *pack)
+{
+    uint32_t c, r, k;
+
+    for (c = 0; c < count; c += COLS, pack += (size_t)DATA_DEPTH * COLS) {
+        const float *from = d->w + (size_t)at * d->s->inputs + first + c;
+        uint32_t cols = at_most(count - c, COLS);
+        float *to = pack;
+
+        for (r = 0; r < run; r++, from += d->s->inputs, to += COLS) {
+            _mm_prefetch((const char *)(from + (size_t)DATA_DEPTH * d->s->inputs),
+                         _MM_HINT_T1);
+            _mm_prefetch((const char *)(from + (size_t)DATA_DEPTH * d->s->inputs + VL),
+                         _MM_HINT_T1);
+            for (k = 0; k < cols; k++) to[k] = from[k];
+            for (; k < COLS; k++) to[k] = 0;
+        }
+    }
+}
+
+/* y of some outputs, all images: runs outermost, whose images stay near. */
+static void product_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_dense_work *d = arg;
+    uint32_t inputs = d->s->inputs, outputs = d->s->outputs,
+             first = item * PRODUCT_OUTPUTS;
+    uint32_t end = at_most(outputs, first + PRODUCT_OUTPUTS), k, o;
+    float *pack = d->private + worker * d->worker;
+
+    for (k = 0; k < inputs; k += FORWARD_DEPTH)
+        for (o = first; o < end; o += FORWARD_BREADTH) {
+            uint32_t run = at_most(inputs - k, FORWARD_DEPTH);
+            uint32_t count = at_most(end - o, FORWARD_BREADTH);
+            an_sums sum = {d->y + o,
+                           0,
+                           0,
+                           k > 0,
+                           k > 0 ? NULL : d->b + o,
+                           d->s->relu && k + run == inputs};
+
+            pack_outputs(d, o, count, k, run, pack);
+            add_run(d, FORWARD_DEPTH, k, run, pack, count, outputs, sum);
+        }
+}
+
+/* dx of DATA_BREADTH inputs, all images. */
 static void data_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_dense_work *d = arg;
-    const an_dense_shape *s = d->s;
-    uint32_t first = item * BREADTH, count = at_most(s->inputs - first, BREADTH), o, r, c;
-    uint32_t tiles = tiles_of(d->batch), tile;
+    uint32_t inputs = d->s->inputs, outputs = d->s->outputs, o;
+    uint32_t first = item * DATA_BREADTH, count = at_most(inputs - first, DATA_BREADTH);
     float *pack = d->private + worker * d->worker;
-    float *dx = s->pixels == 1 ? d->dx : d->flat;
-    an_terms t = {NULL, NULL, 1, 1, 0, DEPTH + VL, 0, 0, 1, 0, 0, COLS};
-    an_sums sum = {NULL, s->inputs, 0, 0, NULL, 0};
 
-    for (o = 0; o < s->outputs; o += DEPTH) {
-        t.run = at_most(s->outputs - o, DEPTH);
-        for (c = 0; c < count; c += COLS) {
-            uint32_t cols = at_most(count - c, COLS), k;
-            const float *from = d->w + (size_t)o * s->inputs + first + c;
-            float *to = pack + (size_t)c * DEPTH;
+    for (o = 0; o < outputs; o += DATA_DEPTH) {
+        uint32_t run = at_most(outputs - o, DATA_DEPTH);
+        an_sums sum = {
+            (d->s->pixels == 1 ? d->dx : d->flat) + first, 0, 0, o > 0, NULL, 0};
 
-            for (r = 0; r < t.run; r++, from += s->inputs, to += COLS) {
-                for (k = 0; k < cols; k++) to[k] = from[k];
-                for (; k < COLS; k++) to[k] = 0;
-            }
-        }
-        sum.add = o > 0;
-        for (tile = 0; tile < tiles; tile++) {
-            uint32_t image = share(d->batch, tiles, tile);
-            uint32_t rows = share(d->batch, tiles, tile + 1) - image;
-
-            t.a = d->strips + ((size_t)o / DEPTH * d->batch + image) * (DEPTH + VL);
-            for (c = 0; c < count; c += COLS) {
-                t.b = pack + (size_t)c * DEPTH;
-                sum.c = dx + (size_t)image * s->inputs + first + c;
-                sum.cols = at_most(count - c, COLS);
-                V(tile)(rows, &t, &sum);
-            }
-        }
+        pack_inputs(d, first, count, o, run, pack);
+        add_run(d, DATA_DEPTH, o, run, pack, count, inputs, sum);
     }
 }
 
@@ -321,14 +441,22 @@ static size_t place(an_dense_work *d, float *at)
 {
     const an_dense_shape *s = d->s;
     size_t flat = s->pixels == 1 ? 0 : up((size_t)d->batch * s->inputs);
-    size_t data = (size_t)blocks(s->outputs, DEPTH) * d->batch * (DEPTH + VL);
+    uint32_t longest = s->inputs > s->outputs ? s->inputs : s->outputs;
+    size_t data = (size_t)blocks(longest, FORWARD_DEPTH) * d->batch *
+                  (FORWARD_DEPTH + FORWARD_DEPTH / DATA_DEPTH * GAP);
     size_t x = (size_t)blocks(s->inputs, COLS) * d->batch * COLS;
     size_t dy = (size_t)blocks(s->outputs, ROWS) * d->batch * ROWS;
+    size_t groups = (size_t)blocks(s->inputs, VL) * VL * d->batch;
     size_t strips = up(data > x + dy ? data : x + dy);
 
-    d->worker = (size_t)DEPTH * BREADTH;
+    if (strips < up(groups)) strips = up(groups);
+
+    d->worker = (size_t)DATA_DEPTH * DATA_BREADTH;
+    if (d->worker < (size_t)FORWARD_DEPTH * FORWARD_BREADTH)
+        d->worker = (size_t)FORWARD_DEPTH * FORWARD_BREADTH;
     if (at != NULL) {
         d->flat = at;
+        d->groups = at + flat;
         d->strips = at + flat;
         d->private = d->strips + strips;
     }
@@ -368,8 +496,14 @@ an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
     d.w = w;
     d.b = b;
     d.y = y;
-    flat_input(&d);
-    an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), forward_item, &d);
+    if (batch < PRODUCT_IMAGES) {
+        an__cpu_parallel(q, batch, group_item, &d);
+        an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), forward_item, &d);
+    } else {
+        strip(q, flat_input(&d), batch, s->inputs, FORWARD_DEPTH, FORWARD_DEPTH + GAP,
+              d.strips);
+        an__cpu_parallel(q, blocks(s->outputs, PRODUCT_OUTPUTS), product_item, &d);
+    }
     return AN_OK;
 }
 
@@ -377,16 +511,11 @@ an_status V(dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t 
                                  const float *w, const float *dy, float *dx)
 {
     an_dense_work d = work_of(q, s, batch);
-    uint32_t o, image;
 
     d.w = w;
     d.dx = dx;
-    for (o = 0; o < s->outputs; o += DEPTH)
-        for (image = 0; image < batch; image++)
-            memcpy(d.strips + ((size_t)o / DEPTH * batch + image) * (DEPTH + VL),
-                   dy + (size_t)image * s->outputs + o,
-                   at_most(s->outputs - o, DEPTH) * sizeof *dy);
-    an__cpu_parallel(q, blocks(s->inputs, BREADTH), data_item, &d);
+    strip(q, dy, batch, s->outputs, DATA_DEPTH, DATA_DEPTH + GAP, d.strips);
+    an__cpu_parallel(q, blocks(s->inputs, DATA_BREADTH), data_item, &d);
     if (s->pixels > 1) an__cpu_parallel(q, batch, unflatten_item, &d);
     return AN_OK;
 }
@@ -399,8 +528,8 @@ an_status V(dense_backward_weights)(an_queue *q, const an_dense_shape *s, uint32
     d.x = x;
     d.dw = dw;
     d.db = db;
-    strip(q, flat_input(&d), batch, s->inputs, COLS, d.strips);
-    strip(q, dy, batch, s->outputs, ROWS,
+    strip(q, flat_input(&d), batch, s->inputs, COLS, COLS, d.strips);
+    strip(q, dy, batch, s->outputs, ROWS, ROWS,
           d.strips + (size_t)blocks(s->inputs, COLS) * batch * COLS);
     an__cpu_parallel(q, blocks(s->outputs, ROWS), weights_item, &d);
     return AN_OK;
