@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -17,10 +18,21 @@
 
 /* --- the default allocator ----------------------------------------------------------- */
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* Large blocks ask for large pages: weights are read from end to end, and looking up small
+ * pages takes a sixth of that time. Where the system has none to give, nothing changes. */
 static void *default_alloc(size_t bytes, void *user)
 {
+    char *memory = malloc(bytes), *first;
+    size_t skip;
+
     (void)user;
-    return malloc(bytes);
+    if (memory == NULL || bytes < 4 * HUGE_PAGE) return memory;
+    skip = (HUGE_PAGE - (uintptr_t)memory % HUGE_PAGE) % HUGE_PAGE;
+    first = memory + skip;
+    madvise(first, (bytes - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    return memory;
 }
 
 static void default_release(void *memory, void *user)

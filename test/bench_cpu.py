@@ -5,7 +5,7 @@ usage: bench_cpu.py BUILD [--threads N] [--rounds N] [--works LIST] [--memory]
 BUILD is the folder that make builds in. Peers are those that this python can import: numpy and
 torch are needed, onnx with onnxruntime or openvino for theirs; nothing is installed. All have the
 same weights and inputs; their probabilities must agree. Each round runs ours and each peer once,
-so that a drift of the machine meets all; the ratio is ours over the fastest peer's throughput.
+(of one image, twelve times) so that a drift of the machine meets all; the ratio is ours over the fastest peer's throughput.
 
 Peers get the network in the form that suits them: response normalisation over all maps, which is
 one operation of theirs, where the paper's stays within a half. That is what their times are of;
@@ -206,7 +206,8 @@ def onnx_model(arch, tensors, batch):
         initial.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    halve = initialiser("half", np.float32(0.5))
+    if arch == "paper":
+        halve = initialiser("half", np.float32(0.5))
     for kind, *a in NETS[arch]:
         if kind in ("conv", "dense"):
             pair = [initialiser(n, v) for n, v in (next(weights), next(weights))]
@@ -275,6 +276,8 @@ def peers_of(kind, arch, tensors, threads, batch):
     return peers
 
 
+REST = 0.3  # seconds before each run: some peers' threads spin for a while after theirs
+
 # --- runs ----------------------------------------------------------------------------------------------
 
 WORKS = ["forward:paper:1", "forward:paper:32", "forward:paper:128", "forward:torchvision:1",
@@ -330,13 +333,14 @@ def compare(work, build, threads, rounds):
     peers = peers_of(kind, arch, tensors, threads, batch)
     worst = agree(arch, ours, tensors, peers, x[:batch] if kind == "forward" else x[:4], threads)
     all_of, times = [ours] + peers, {}
-    rounds = rounds * 10 if kind == "forward" and batch == 1 else rounds
+    calls = 12 if kind == "forward" and batch == 1 else 1
     for one in all_of:
         run(one, kind, x, labels, CLASSES[arch])
         times[one.name] = []
     for _ in range(rounds):
         for one in all_of:
-            times[one.name].append(run(one, kind, x, labels, CLASSES[arch]))
+            time.sleep(REST)
+            times[one.name] += [run(one, kind, x, labels, CLASSES[arch]) for _ in range(calls)]
     medians = {name: statistics.median(t) for name, t in times.items()}
     best = min(v for n, v in medians.items() if n != Ours.name)
     label = f"{arch}, {'training' if kind == 'train' else 'forward'}, {batch}" + (f", {threads} thread" if own_threads else "")

@@ -295,10 +295,10 @@ static an_conv_shape of_rig(const rig *r, const an_conv_shape *s)
     return shape;
 }
 
-/* Winograd's ways are asked for by the kernel and the number of images. */
-static double conv_bound(const rig *r, const an_conv_shape *s, uint32_t batch)
+/* Of what Winograd's way may be taken for. */
+static double conv_bound(const rig *r, const an_conv_shape *s)
 {
-    if (!r->b->fuses || batch < 4 || s->stride > 1 || s->kernel < 3 || s->kernel > 5)
+    if (!r->b->fuses || s->stride > 1 || (s->kernel != 3 && s->kernel != 5))
         return r->bound;
     return r->bound > WINOGRAD_BOUND ? r->bound : WINOGRAD_BOUND;
 }
@@ -343,7 +343,7 @@ static void conv_case(rig *r, const void *arg)
     both dx = make_slabs(r, batch, s->slabs, s->in_maps / s->slabs, in, 9);
     both dw = make_weights(r, s->out_maps, s->slabs, maps, taps);
     both db = make(r, s->out_maps, 9);
-    double bound = conv_bound(r, s, batch);
+    double bound = conv_bound(r, s);
 
     OK(r->b->conv_forward(r->queue, s, batch, x.device, w.device, NULL, b.device,
                           y.device));

@@ -70,13 +70,15 @@ an_job V(data_job)(const an_conv_shape *s)
 
 /* --- ways --------------------------------------------------------------------------------- */
 
-/* Winograd's weights are four times as many (3 x 3): too many to be read for few images. */
-#define WINOGRAD_IMAGES 4u
+/* Winograd's weights are four times as many (3 x 3): they must be read for enough tiles. A
+ * choice by sizes alone: what a layer gives for a number of images is the same everywhere. */
+#define WINOGRAD_TILES 48u
 
 static uint32_t way_of(const an_job *j, uint32_t batch)
 {
-    return V(winograd_fits)(j) && batch >= WINOGRAD_IMAGES ? AN_WAY_WINOGRAD
-                                                           : AN_WAY_DIRECT;
+    uint64_t tiles = V(winograd_tiles)(j);
+
+    return tiles * batch >= WINOGRAD_TILES ? AN_WAY_WINOGRAD : AN_WAY_DIRECT;
 }
 
 static size_t pack_floats(const an_job *j, uint32_t way)

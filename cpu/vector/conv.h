@@ -62,7 +62,8 @@ size_t V(winograd_pack)(const an_job *j);
 void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack);
 void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack);
 
-int V(winograd_fits)(const an_job *j);
+/* Of an image; 0 if this way cannot do the job. */
+uint32_t V(winograd_tiles)(const an_job *j);
 
 /* Numbers of scratch; and the job done with it. */
 size_t V(direct_scratch)(const an_job *j, uint32_t batch);

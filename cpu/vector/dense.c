@@ -141,9 +141,12 @@ AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int whole,
         for (i = 0; i < images; i++) image[i] = vec_load(x + i * VL);
 #pragma GCC unroll 8
         for (o = 0; o < rows; o++) {
+            const float *at = w + o * pitch + k;
             const vec weight =
-                vec_once(whole ? vec_load(w + o * pitch + k)
-                               : vec_load_first(w + o * pitch + k, count - k));
+                vec_once(whole ? vec_load(at) : vec_load_first(at, count - k));
+
+            if (images < IMAGES) /* memory is all that counts then */
+                _mm_prefetch((const char *)(at + 512), _MM_HINT_T0);
 
 #pragma GCC unroll 3
             for (i = 0; i < images; i++) sum[o][i] = vec_fma(weight, image[i], sum[o][i]);

@@ -23,9 +23,15 @@ static uint32_t out_tile(const an_job *j)
     return 7 - j->kernel; /* M */
 }
 
-int V(winograd_fits)(const an_job *j)
+static uint32_t along(const an_job *j, uint32_t size)
 {
-    return j->stride == 1 && (j->kernel == 3 || j->kernel == 5);
+    return (size + out_tile(j) - 1) / out_tile(j);
+}
+
+uint32_t V(winograd_tiles)(const an_job *j)
+{
+    if (j->stride != 1 || (j->kernel != 3 && j->kernel != 5)) return 0;
+    return along(j, j->out_width) * along(j, j->out_height);
 }
 
 /* --- weights: [part][block][place][map read][COLS] ---------------------------------------- */
@@ -320,11 +326,11 @@ size_t V(winograd_scratch)(const an_job *j)
 
 void V(winograd)(const an_job *j, const float *pack, float *scratch)
 {
-    uint32_t m = out_tile(j), threads = j->q->device->host->threads;
+    uint32_t threads = j->q->device->host->threads;
     an_winograd w = {j, pack, scratch, worker_floats(j), 0, 0, 0, 0, most_tiles(j)};
 
-    w.across = (j->out_width + m - 1) / m;
-    w.down = (j->out_height + m - 1) / m;
+    w.across = along(j, j->out_width);
+    w.down = along(j, j->out_height);
     w.tiles = w.across * w.down * j->batch;
     w.items = (w.tiles + w.most - 1) / w.most;
     /* As many as keep all threads busy to the end: how tiles are shared out changes no sum. */
