@@ -35,81 +35,121 @@ typedef struct an_lrn_work {
 
 /* --- across maps ---------------------------------------------------------------------------- */
 
-/* Of some maps of one pixel, and as many as windows reach on either side: zeros where the
- * group ends. Index i stands for map first + i - 2 * HALF. */
-#define SPAN (MAPS + 4 * HALF + VL)
+/* VL maps of a group, from its map `at` on: which lanes they are, and for each neighbour of
+ * theirs which of those lanes still are in the group. */
+typedef struct an_window {
+    uint32_t at, half;
+    vec_lanes own, near[2 * HALF + 1];
+} an_window;
 
-typedef struct an_span {
-    float square[SPAN], power[SPAN], term[SPAN];
-} an_span;
-
-/* Scales need `half` squares on either side. */
-AN_INLINE vec window_sum(const float *at, uint32_t half)
+static an_window window_at(uint32_t at, uint32_t half, uint32_t maps)
 {
-    vec sum = vec_load(at);
-    uint32_t j;
+    an_window w;
+    uint32_t d;
 
-    for (j = 1; j <= half; j++) sum += vec_load(at - j) + vec_load(at + j);
+    w.at = at;
+    w.half = half;
+    w.own = lanes_between(0, maps - at < VL ? maps - at : VL);
+    for (d = 0; d <= 2 * half; d++) { /* lane l reads map at + l + d - half */
+        uint32_t first = at + d < half ? half - at - d : 0;
+        uint32_t end = maps + half > at + d ? maps + half - at - d : 0;
+
+        end = end < VL ? end : VL;
+        w.near[d] = lanes_between(first < end ? first : end, end);
+    }
+    return w;
+}
+
+/* The sum over the window of x, or of its squares. x: the group's maps of a pixel. */
+AN_INLINE vec window_sum(const an_window *w, const uint32_t half, const float *x,
+                         const int square)
+{
+    vec sum = vec_set(0);
+    uint32_t d;
+
+#pragma GCC unroll 9
+    for (d = 0; d <= 2 * half; d++) {
+        vec v = vec_load_lanes(x + w->at + d - half, w->near[d]);
+
+        if (square)
+            sum = vec_fma(v, v, sum);
+        else
+            sum += v;
+    }
     return sum;
 }
 
-/* Squares of the maps [from, to) of a group of `maps`, [from - reach, to + reach) in all. */
-static void squares(const float *x, uint32_t maps, uint32_t from, uint32_t to,
-                    uint32_t reach, float *square)
+/* Of the sizes that networks have, a constant. */
+AN_INLINE vec window_of(const an_window *w, const float *x, const int square)
 {
-    uint32_t first = from > reach ? from - reach : 0;
-    uint32_t end = to + reach < maps ? to + reach : maps, i;
-
-    memset(square, 0, SPAN * sizeof *square);
-    for (i = first; i < end; i++) square[i + 2 * HALF - from] = x[i] * x[i];
+    if (w->half == 2) return window_sum(w, 2, x, square);
+    if (w->half == 1) return window_sum(w, 1, x, square);
+    return window_sum(w, w->half, x, square);
 }
 
-static void forward_maps(const an_lrn_shape *s, const float *x, float *y, uint32_t from,
-                         uint32_t to, uint32_t maps, an_span *span)
+AN_INLINE vec scale_of(const an_lrn_shape *s, const an_window *w, const float *x)
 {
-    const vec k = vec_set(s->k), alpha = vec_set(s->alpha);
-    uint32_t i;
-
-    squares(x, maps, from, to, s->size / 2, span->square);
-    for (i = from; i < to; i += VL) {
-        vec scale = vec_fma(
-            alpha, window_sum(span->square + i + 2 * HALF - from, s->size / 2), k);
-
-        vec_store_part(y + i, to - i,
-                       vec_load_part(x + i, to - i) * power(scale, s->beta));
-    }
+    return vec_fma(vec_set(s->alpha), window_of(w, x, 1), vec_set(s->k));
 }
 
-static void backward_maps(const an_lrn_shape *s, const float *x, const float *dy,
-                          float *dx, uint32_t from, uint32_t to, uint32_t maps,
-                          an_span *span)
+/* Some pixels, all maps. */
+static void forward_pixels(const an_lrn_shape *s, const float *x, float *y,
+                           uint32_t pixels)
 {
-    const vec k = vec_set(s->k), alpha = vec_set(s->alpha);
+    uint32_t maps = s->maps / s->groups, g, at, i;
+
+    for (g = 0; g < s->groups; g++, x += maps, y += maps)
+        for (at = 0; at < maps; at += VL) {
+            an_window w = window_at(at, s->size / 2, maps);
+
+            for (i = 0; i < pixels; i++) {
+                const float *from = x + (size_t)i * s->maps;
+
+                vec_store_lanes(y + (size_t)i * s->maps + at, w.own,
+                                vec_load_lanes(from + at, w.own) *
+                                    power(scale_of(s, &w, from), s->beta));
+            }
+        }
+}
+
+#define SOME 8192u /* numbers whose powers and terms are kept while windows sum them */
+
+static void backward_pixels(const an_lrn_shape *s, const float *x, const float *dy,
+                            float *dx, uint32_t pixels)
+{
     const vec factor = vec_set(-2 * s->alpha * s->beta);
-    uint32_t half = s->size / 2, first = from > half ? from - half : 0;
-    uint32_t end = to + half < maps ? to + half : maps, i;
+    uint32_t maps = s->maps / s->groups, g, at, i;
+    float powers[SOME], terms[SOME];
 
-    squares(x, maps, from, to, 2 * half, span->square);
-    memset(span->term, 0, sizeof span->term);
-    for (i = first; i < end; i += VL) {
-        uint32_t at = i + 2 * HALF - from, count = end - i;
-        vec scale = vec_fma(alpha, window_sum(span->square + at, half), k);
-        vec p = power(scale, s->beta);
+    for (g = 0; g < s->groups; g++)
+        for (at = 0; at < maps; at += VL) {
+            an_window w = window_at(at, s->size / 2, maps);
 
-        vec_store(span->power + at, p);
-        vec_store_part(span->term + at, count,
-                       vec_load_part(dy + i, count) * vec_load_part(x + i, count) * p /
-                           scale);
-    }
-    for (i = from; i < to; i += VL) {
-        uint32_t at = i + 2 * HALF - from, count = to - i;
-        vec sum = window_sum(span->term + at, half);
+            for (i = 0; i < pixels; i++) {
+                size_t here = (size_t)i * s->maps + g * maps;
+                vec scale = scale_of(s, &w, x + here), p = power(scale, s->beta);
+                vec term = vec_load_lanes(dy + here + at, w.own) *
+                           vec_load_lanes(x + here + at, w.own) * p / scale;
 
-        vec_store_part(
-            dx + i, count,
-            vec_fma(factor * vec_load_part(x + i, count), sum,
-                    vec_load_part(dy + i, count) * vec_load(span->power + at)));
-    }
+                vec_store_lanes(powers + here + at, w.own, p);
+                vec_store_lanes(terms + here + at, w.own, term);
+            }
+        }
+    for (g = 0; g < s->groups; g++)
+        for (at = 0; at < maps; at += VL) {
+            an_window w = window_at(at, s->size / 2, maps);
+
+            for (i = 0; i < pixels; i++) {
+                size_t here = (size_t)i * s->maps + g * maps;
+                vec sum = window_of(&w, terms + here, 0);
+
+                vec_store_lanes(dx + here + at, w.own,
+                                vec_fma(factor * vec_load_lanes(x + here + at, w.own),
+                                        sum,
+                                        vec_load_lanes(dy + here + at, w.own) *
+                                            vec_load_lanes(powers + here + at, w.own)));
+            }
+        }
 }
 
 /* A line of pixels of an image is an item. */
@@ -117,20 +157,17 @@ static void across_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_lrn_work *l = arg;
     const an_lrn_shape *s = l->s;
-    uint32_t maps = s->maps / s->groups, groups = s->groups * s->width, g, from, to;
+    uint32_t each = SOME / s->maps, i, count;
     size_t at = (size_t)item * s->width * s->maps;
-    an_span span;
 
     (void)worker;
-    for (g = 0; g < groups; g++, at += maps)
-        for (from = 0; from < maps; from = to) {
-            to = maps - from > MAPS ? from + MAPS : maps;
-            if (l->dy == NULL)
-                forward_maps(s, l->x + at, l->out + at, from, to, maps, &span);
-            else
-                backward_maps(s, l->x + at, l->dy + at, l->out + at, from, to, maps,
-                              &span);
-        }
+    for (i = 0; i < s->width; i += count, at += (size_t)count * s->maps) {
+        count = s->width - i < each ? s->width - i : each;
+        if (l->dy == NULL)
+            forward_pixels(s, l->x + at, l->out + at, count);
+        else
+            backward_pixels(s, l->x + at, l->dy + at, l->out + at, count);
+    }
 }
 
 static an_status run(an_queue *q, const an_lrn_shape *s, uint32_t batch, const float *x,
@@ -138,6 +175,9 @@ static an_status run(an_queue *q, const an_lrn_shape *s, uint32_t batch, const f
 {
     an_lrn_work l = {s, x, dy, out};
 
+    if (s->maps > SOME)
+        return q->device->host->fail(
+            AN_ERROR_ARGUMENT, "normalisation across %u maps: at most %u", s->maps, SOME);
     an__cpu_parallel(q, batch * s->height, body, &l);
     return AN_OK;
 }

@@ -89,6 +89,24 @@ AN_INLINE void vec_store_first(float *p, uint32_t count, vec x)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), x);
 }
 
+typedef __mmask16 vec_lanes; /* some of a vector */
+
+AN_INLINE vec_lanes lanes_between(uint32_t first, uint32_t end)
+{
+    return (__mmask16)(((1u << end) - 1) & ~((1u << first) - 1));
+}
+
+/* 0 where lanes are not named; nothing is read there. */
+AN_INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
+{
+    return _mm512_maskz_loadu_ps(lanes, p);
+}
+
+AN_INLINE void vec_store_lanes(float *p, vec_lanes lanes, vec x)
+{
+    _mm512_mask_storeu_ps(p, lanes, x);
+}
+
 #elif defined(__AVX2__) && defined(__FMA__)
 #define VL 8
 #define ROWS 6
@@ -155,6 +173,23 @@ AN_INLINE vec vec_load_first(const float *p, uint32_t count)
 AN_INLINE void vec_store_first(float *p, uint32_t count, vec x)
 {
     _mm256_maskstore_ps(p, vec_first(count), x);
+}
+
+typedef __m256i vec_lanes;
+
+AN_INLINE vec_lanes lanes_between(uint32_t first, uint32_t end)
+{
+    return _mm256_andnot_si256(vec_first(first), vec_first(end));
+}
+
+AN_INLINE vec vec_load_lanes(const float *p, vec_lanes lanes)
+{
+    return _mm256_maskload_ps(p, lanes);
+}
+
+AN_INLINE void vec_store_lanes(float *p, vec_lanes lanes, vec x)
+{
+    _mm256_maskstore_ps(p, lanes, x);
 }
 #endif
 
