@@ -10,11 +10,13 @@
 
 #include "internal.h"
 
+/* Of the slice that is being worked on. */
 static float *value(const an_exec *exec, uint32_t tensor)
 {
-    uint32_t tower = exec->plan->tensors[tensor].tower;
+    const an_tensor *t = &exec->plan->tensors[tensor];
+    char *first = (char *)exec->arena[t->tower] + exec->layout.value[tensor];
 
-    return (float *)(void *)((char *)exec->arena[tower] + exec->layout.value[tensor]);
+    return (float *)(void *)first + exec->slice * t->count;
 }
 
 static float *gradient(const an_exec *exec, uint32_t tensor)
@@ -108,7 +110,7 @@ an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int tr
     exec->exchanged = &model->exchanged;
     memcpy(exec->slots, model->slots, sizeof exec->slots);
     status = allocate(exec);
-    if (status == AN_OK && !training) status = an__model_reserve(model, batch);
+    if (status == AN_OK) status = an__model_reserve(model, batch);
     if (status != AN_OK) {
         an__exec_destroy(exec);
         return status;
@@ -269,7 +271,7 @@ static int is_fused(const an_exec *exec, const an_op *op, uint32_t end)
     return 0;
 }
 
-/* A convolution. Inference finds its weights packed; in training they are others each time. */
+/* A convolution, with its weights packed: anew only when they have changed. */
 static an_status conv_forward(an_exec *exec, const an_op *op, const an_weights *w,
                               uint32_t batch, uint32_t relu, const float *x, float *y)
 {
@@ -277,9 +279,8 @@ static an_status conv_forward(an_exec *exec, const an_op *op, const an_weights *
     an_conv_shape s = op->u.conv;
 
     s.relu = relu;
-    if (!exec->training)
-        AN_TRY(an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
-                              exec->queue[op->tower], &pack));
+    AN_TRY(an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
+                          exec->queue[op->tower], &pack));
     return exec->slots[op->tower].backend->conv_forward(
         exec->queue[op->tower], &s, batch, x, w->part[op->weight][op->tower], pack,
         w->part[op->bias][op->tower], y);
@@ -509,13 +510,62 @@ static an_status take_time(an_exec *exec, size_t slot, double *since)
     return AN_OK;
 }
 
+#define SLICE 4u                       /* images that go through a layer together, */
+#define SLICE_FLOATS ((size_t)1 << 17) /* if one has so many numbers there */
+
+/* How many operations from `i` on are done slice by slice: a convolution and what follows it,
+ * where its output is so large that it had left the cache before it was read again. 0: that
+ * is not so. */
+static uint32_t sliced(const an_exec *exec, uint32_t i, uint32_t batch)
+{
+    const an_plan *plan = exec->plan;
+    uint32_t end = i + 1;
+
+    if (!exec->slots[0].backend->fuses || plan->towers > 1 || batch <= SLICE ||
+        plan->ops[i].kind != AN_OP_CONV ||
+        plan->tensors[plan->ops[i].out].count < SLICE_FLOATS)
+        return 0;
+    while (end < plan->op_count && plan->ops[end].kind != AN_OP_CONV &&
+           plan->ops[end].kind != AN_OP_DENSE && plan->ops[end].kind != AN_OP_DROPOUT)
+        end++;
+    return end - i;
+}
+
+/* Operations [i, end) of a slice after the other. */
+static an_status forward_slices(an_exec *exec, uint32_t i, uint32_t end,
+                                const an_weights *w, uint32_t batch, int training,
+                                double *since)
+{
+    an_status status = AN_OK;
+    uint32_t first, op;
+
+    for (first = 0; first < batch && status == AN_OK; first += SLICE) {
+        uint32_t count = batch - first < SLICE ? batch - first : SLICE;
+
+        exec->slice = first;
+        for (op = i; op < end && status == AN_OK; op++) {
+            status = op_forward(exec, &exec->plan->ops[op], w, count, training,
+                                exec->plan->op_count);
+            if (status == AN_OK) status = take_time(exec, op, since);
+        }
+    }
+    exec->slice = 0;
+    return status;
+}
+
 an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
                            int training)
 {
     double since = exec->seconds != NULL ? an__seconds() : 0;
-    uint32_t i;
+    uint32_t i, slices;
 
     for (i = 0; i < exec->plan->op_count; i++) {
+        slices = sliced(exec, i, batch);
+        if (slices > 0) {
+            AN_TRY(forward_slices(exec, i, i + slices, w, batch, training, &since));
+            i += slices - 1;
+            continue;
+        }
         AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, training,
                           exec->plan->op_count));
         AN_TRY(take_time(exec, i, &since));

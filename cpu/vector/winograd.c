@@ -16,7 +16,8 @@
 #include "conv.h"
 
 #define PLACES 36u
-#define CACHED 300000u /* floats of transformed tiles */
+#define TOGETHER 4u
+#define CACHED 600000u /* floats of transformed tiles */
 
 static uint32_t out_tile(const an_job *j)
 {
@@ -178,6 +179,7 @@ typedef struct an_winograd {
     size_t worker;                       /* numbers of scratch of one */
     uint32_t across, down, tiles, items; /* tiles of an image, of all; items of a part */
     uint32_t most;                       /* tiles of an item */
+    uint32_t together;                   /* blocks that it does at once */
 } an_winograd;
 
 typedef struct an_place { /* of a tile */
@@ -249,42 +251,50 @@ AN_INLINE void transform_out(const uint32_t m, const an_job *j, const float *sum
     }
 }
 
-/* The products of a block at all places, and what they give. */
-static void do_block(const an_winograd *w, uint32_t part, uint32_t block, uint32_t first,
-                     uint32_t count, const float *in, float *sums)
+/* The products at all places of blocks first .. first + blocks - 1 with the item's tiles: a
+ * group of tiles meets all these blocks while it is near. */
+static void add_products(const an_winograd *w, uint32_t part, uint32_t first,
+                         uint32_t blocks, uint32_t count, const float *in, float *sums)
 {
     const an_job *j = w->j;
-    uint32_t groups = tiles_of(count), maps = block_maps(j, block), place, g, t, half;
-    const float *bias = j->bias != NULL ? j->bias + part * j->maps + block * COLS : NULL;
-    const float *pack =
-        w->pack + (size_t)(part * j->blocks + block) * PLACES * j->reads * COLS;
-    size_t step = (size_t)w->most * COLS, pitch;
+    uint32_t groups = tiles_of(count), place, g, block;
+    size_t panel = (size_t)j->reads * COLS, wide = (size_t)w->together * COLS;
+    const float *pack = w->pack + (part * j->blocks + first) * PLACES * panel;
     an_terms terms = {NULL, NULL, 1, 1, j->reads, j->reads, 0, 0, 1, 0, 0, COLS};
-    an_sums s = {NULL, COLS, COLS, 0, NULL, 0};
+    an_sums s = {NULL, wide, COLS, 0, NULL, 0};
 
     for (place = 0; place < PLACES; place++)
         for (g = 0; g < groups; g++) {
             uint32_t row = share(count, groups, g);
 
             terms.a = in + ((size_t)place * w->most + row) * j->reads;
-            terms.b = pack + (size_t)place * j->reads * COLS;
-            s.c = sums + place * step + (size_t)row * COLS;
-            V(tile)(share(count, groups, g + 1) - row, &terms, &s);
+            for (block = 0; block < blocks; block++) {
+                terms.b = pack + (block * PLACES + place) * panel;
+                s.c = sums + ((size_t)place * w->most + row) * wide + block * COLS;
+                V(tile)(share(count, groups, g + 1) - row, &terms, &s);
+            }
         }
-    for (t = 0; t < count; t++) {
-        an_place p = place_of(w, first + t);
-        float *out = job_out(j, p.image, part, &pitch) + block * COLS;
+}
 
-        for (half = 0; half * VL < maps; half++) {
-            uint32_t each = maps - half * VL < VL ? maps - half * VL : VL;
-            const float *b = bias != NULL ? bias + half * VL : NULL;
-            const float *from = sums + t * COLS + half * VL;
+/* What the sums of a block give for one tile. */
+static void give_block(const an_winograd *w, uint32_t part, uint32_t block, uint32_t tile,
+                       const float *sums)
+{
+    const an_job *j = w->j;
+    an_place p = place_of(w, tile);
+    size_t step = (size_t)w->most * w->together * COLS, pitch;
+    float *out = job_out(j, p.image, part, &pitch) + block * COLS;
+    uint32_t maps = block_maps(j, block), at;
 
-            if (j->kernel == 3)
-                transform_out(4, j, from, step, b, each, p, out + half * VL, pitch);
-            else
-                transform_out(2, j, from, step, b, each, p, out + half * VL, pitch);
-        }
+    for (at = 0; at < maps; at += VL) {
+        uint32_t each = maps - at < VL ? maps - at : VL;
+        const float *bias =
+            j->bias != NULL ? j->bias + part * j->maps + block * COLS + at : NULL;
+
+        if (j->kernel == 3)
+            transform_out(4, j, sums + at, step, bias, each, p, out + at, pitch);
+        else
+            transform_out(2, j, sums + at, step, bias, each, p, out + at, pitch);
     }
 }
 
@@ -293,21 +303,34 @@ static void winograd_item(uint32_t item, uint32_t worker, void *arg)
     const an_winograd *w = arg;
     const an_job *j = w->j;
     uint32_t part = item / w->items, first = share(w->tiles, w->items, item % w->items);
-    uint32_t count = share(w->tiles, w->items, item % w->items + 1) - first, block, t;
+    uint32_t count = share(w->tiles, w->items, item % w->items + 1) - first, block, t, b;
     float *in = w->scratch + worker * w->worker;
     float *sums = in + round_up((size_t)PLACES * w->most * j->reads, 16);
 
     for (t = 0; t < count; t++)
         transform_in(w, part, first + t, in + (size_t)t * j->reads,
                      (size_t)w->most * j->reads);
-    for (block = 0; block < j->blocks; block++)
-        do_block(w, part, block, first, count, in, sums);
+    for (block = 0; block < j->blocks; block += w->together) {
+        uint32_t blocks =
+            j->blocks - block < w->together ? j->blocks - block : w->together;
+
+        add_products(w, part, block, blocks, count, in, sums);
+        for (t = 0; t < count; t++)
+            for (b = 0; b < blocks; b++)
+                give_block(w, part, block + b, first + t,
+                           sums + ((size_t)t * w->together + b) * COLS);
+    }
+}
+
+static uint32_t together(const an_job *j)
+{
+    return j->blocks < TOGETHER ? j->blocks : TOGETHER;
 }
 
 /* Tiles of an item: whole groups of ROWS, and two at least. */
 static uint32_t most_tiles(const an_job *j)
 {
-    uint32_t groups = CACHED / (PLACES * j->reads * ROWS);
+    uint32_t groups = CACHED / (PLACES * (j->reads + together(j) * COLS) * ROWS);
 
     return (groups < 2 ? 2 : groups > 12 ? 12 : groups) * ROWS;
 }
@@ -316,7 +339,7 @@ static size_t worker_floats(const an_job *j)
 {
     size_t most = most_tiles(j);
 
-    return round_up(PLACES * most * j->reads, 16) + PLACES * most * COLS;
+    return round_up(PLACES * most * j->reads, 16) + PLACES * most * together(j) * COLS;
 }
 
 size_t V(winograd_scratch)(const an_job *j)
@@ -327,7 +350,8 @@ size_t V(winograd_scratch)(const an_job *j)
 void V(winograd)(const an_job *j, const float *pack, float *scratch)
 {
     uint32_t threads = j->q->device->host->threads;
-    an_winograd w = {j, pack, scratch, worker_floats(j), 0, 0, 0, 0, most_tiles(j)};
+    an_winograd w = {j, pack, scratch, worker_floats(j), 0,
+                     0, 0,    0,       most_tiles(j),    together(j)};
 
     w.across = along(j, j->out_width);
     w.down = along(j, j->out_height);
