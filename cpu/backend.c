@@ -284,6 +284,7 @@ const an_backend an__cpu_backend = {
     "cpu",
     1,
     0,
+    {"im2col", NULL},
     an__cpu_count,
     an__cpu_describe,
     an__cpu_open,

@@ -167,6 +167,7 @@ static const an_backend backend = {
     "cuda",
     0,
     0,
+    {"implicit product", NULL},
     cuda_count,
     cuda_describe,
     cuda_open,

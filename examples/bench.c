@@ -39,7 +39,7 @@ static option table[] = {
 
 static an_model *model;
 static an_model_info info;
-static double peak, first_layer_adds;
+static double peak, memory, first_layer_adds;
 
 static int by_size(const void *a, const void *b)
 {
@@ -168,6 +168,24 @@ static void bench_train(uint32_t batch)
     free(seconds);
 }
 
+/* Bytes that a forward pass cannot but move: weights once, what the layer reads, and what it
+ * hands on. */
+static double least_bytes(const an_layer_info *l, uint32_t batch)
+{
+    double numbers = (double)l->in_maps * l->in_height * l->in_width +
+                     (double)l->out_maps * l->out_height * l->out_width;
+
+    return sizeof(float) * (numbers * batch + (double)l->parameter_count);
+}
+
+static void print_share(double part, double whole)
+{
+    if (whole > 0)
+        printf(" %5.0f %%", 100 * part / whole);
+    else
+        printf("       -");
+}
+
 static void bench_layers(uint32_t batch)
 {
     an_layer_time *rows = allocate(info.layers * sizeof *rows), sum;
@@ -177,10 +195,10 @@ static void bench_layers(uint32_t batch)
     an_layer_time_init(&sum, sizeof sum);
     if (an_model_profile(model, batch, !forward_only, rows, info.layers) != AN_OK)
         fail("profile");
-    printf(
-        "\nbatch %u    forward ms   GFLOP/s   of peak  backward ms   GFLOP/s   of peak  "
-        "update ms\n",
-        batch);
+    printf("\nbatch %-5u %9s %9s %7s %7s   %-9s", batch, "fwd ms", "GFLOP/s", "peak",
+           "memory", "way");
+    printf(forward_only ? "\n" : " %9s %9s %7s %9s\n", "bwd ms", "GFLOP/s", "peak",
+           "update ms");
     for (i = 0; i < info.layers; i++) {
         an_layer_info l;
         double forward, backward;
@@ -189,21 +207,24 @@ static void bench_layers(uint32_t batch)
         if (an_layer_describe(model, i, &l) != AN_OK) fail("layer");
         forward = 2e-9 * (double)l.multiply_adds * batch;
         backward = (i == 0 ? 1 : 2) * forward;
-        printf("%-9s %12.2f", rows[i].name, 1e3 * rows[i].forward);
-        printf(" %9.1f", forward / rows[i].forward);
-        if (peak > 0) printf(" %7.1f %%", 100 * forward / rows[i].forward / peak);
+        printf("%-11s %9.2f %9.1f", rows[i].name, 1e3 * rows[i].forward,
+               forward / rows[i].forward);
+        print_share(forward / rows[i].forward, peak);
+        print_share(1e-9 * least_bytes(&l, batch) / rows[i].forward, memory);
+        printf("   %-9s", rows[i].way);
         if (rows[i].backward > 0) {
-            printf(" %12.2f %9.1f", 1e3 * rows[i].backward, backward / rows[i].backward);
-            if (peak > 0) printf(" %7.1f %%", 100 * backward / rows[i].backward / peak);
-            printf(" %10.2f", 1e3 * rows[i].update);
+            printf(" %9.2f %9.1f", 1e3 * rows[i].backward, backward / rows[i].backward);
+            print_share(backward / rows[i].backward, peak);
+            printf(" %9.2f", 1e3 * rows[i].update);
         }
         printf("\n");
         sum.forward += rows[i].forward;
         sum.backward += rows[i].backward;
         sum.update += rows[i].update;
     }
-    printf("all       %12.2f %31.2f %30.2f\n", 1e3 * sum.forward, 1e3 * sum.backward,
-           1e3 * sum.update);
+    printf("all         %9.2f", 1e3 * sum.forward);
+    if (!forward_only) printf(" %46.2f %27.2f", 1e3 * sum.backward, 1e3 * sum.update);
+    printf("\n");
     free(rows);
 }
 
@@ -300,6 +321,7 @@ int main(int argc, char **argv)
     if (options_parse(table, argc, argv, "[options]") != 0)
         usage_error("no operand is wanted");
     an_context_config_init(&context, sizeof context);
+    device_context_config(&place, &context);
     context.threads = (uint32_t)threads;
     an_model_config_init(&config, sizeof config);
     config.arch = an_arch_find(arch_text);
@@ -324,8 +346,10 @@ int main(int argc, char **argv)
     }
     first_layer_adds = (double)first.multiply_adds;
     peak = on_cpu ? peak_gflops(an_context_threads(ctx), &instructions) : 0;
+    memory = on_cpu && layers ? peak_gigabytes(an_context_threads(ctx)) : 0;
     printf("%s\n%s, %u threads", an_build_info(), device.name, an_context_threads(ctx));
     if (peak > 0) printf(", measured peak %.0f GFLOP/s (%s)", peak, instructions);
+    if (memory > 0) printf(", memory %.1f GB/s", memory);
     printf("\n%s, %.1f M multiply-adds an image; median of %lu runs\n\n", arch_text,
            1e-6 * (double)info.multiply_adds, runs);
     printf("%-9s %5s %10s %21s %9s %8s %8s\n", "", "batch", "ms", "fastest .. slowest",

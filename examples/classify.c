@@ -139,6 +139,7 @@ int main(int argc, char **argv)
     if (operands < 2) usage_error("a model and pictures are wanted");
     if (views != 1 && views != 10) usage_error("--views %lu: must be 1 or 10", views);
     an_context_config_init(&context, sizeof context);
+    device_context_config(&place, &context);
     context.threads = (uint32_t)threads;
     an_model_info_init(&info, sizeof info);
     if (an_context_create(&ctx, &context) != AN_OK) fail("context");

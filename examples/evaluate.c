@@ -117,6 +117,7 @@ int main(int argc, char **argv)
     if (views != 1 && views != 10) usage_error("--views %lu: must be 1 or 10", views);
     memset(&s, 0, sizeof s);
     an_context_config_init(&context, sizeof context);
+    device_context_config(&place, &context);
     context.threads = (uint32_t)threads;
     an_model_info_init(&model, sizeof model);
     an_pack_info_init(&info, sizeof info);

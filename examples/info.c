@@ -57,6 +57,8 @@ static void print_archs(an_context *ctx)
 
 static void print_devices(an_context *ctx)
 {
+    static const char *const paths[] = {"", ", reference path", ", AVX2 path",
+                                        ", AVX-512 path"};
     an_device_info info;
     uint32_t count, i;
 
@@ -64,9 +66,9 @@ static void print_devices(an_context *ctx)
     for (i = 0; i < count; i++) {
         an_device_info_init(&info, sizeof info);
         if (an_device_describe(ctx, i, &info) != AN_OK) fail("devices");
-        printf("%-8s %s, %u %s, %.1f GiB\n", info.device, info.name, info.units,
+        printf("%-8s %s, %u %s, %.1f GiB%s\n", info.device, info.name, info.units,
                strcmp(info.backend, "cpu") == 0 ? "threads" : "multiprocessors",
-               (double)info.memory / (1 << 30));
+               (double)info.memory / (1 << 30), paths[info.cpu_path]);
     }
 }
 
@@ -184,12 +186,15 @@ static void print_model(an_model *model, const char *source)
 int main(int argc, char **argv)
 {
     int operands = options_parse(table, argc, argv, "[options] [MODEL]");
+    an_context_config context;
     an_model_config c;
     an_context *ctx;
     an_model *model;
 
     if (operands > 1) usage_error("one model at a time");
-    if (an_context_create(&ctx, NULL) != AN_OK) fail("context");
+    an_context_config_init(&context, sizeof context);
+    device_context_config(&place, &context);
+    if (an_context_create(&ctx, &context) != AN_OK) fail("context");
     if (list_archs) print_archs(ctx);
     if (list_devices) print_devices(ctx);
     if (list_recipes) print_recipes();

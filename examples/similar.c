@@ -285,10 +285,13 @@ int main(int argc, char **argv)
     int operands = options_parse(table, argc, argv,
                                  "[options] index MODEL PACK INDEX | query INDEX MODEL "
                                  "PACK OUT.png PICTURE... | score INDEX PACK");
+    an_context_config context;
     an_context *ctx;
 
     if (operands < 1) usage_error("index, query or score is wanted");
-    if (an_context_create(&ctx, NULL) != AN_OK) fail("context");
+    an_context_config_init(&context, sizeof context);
+    device_context_config(&place, &context);
+    if (an_context_create(&ctx, &context) != AN_OK) fail("context");
     if (strcmp(argv[1], "index") == 0 && operands == 4)
         make_index(ctx, argv + 2);
     else if (strcmp(argv[1], "query") == 0 && operands >= 6)

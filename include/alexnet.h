@@ -383,6 +383,8 @@ typedef struct an_layer_time {
     size_t size;
     char name[16];
     double forward, backward, update; /* 0 where not training */
+    char way[24]; /* how a convolution of so many images is done: "direct", "winograd",
+                     "im2col"; empty for dense layers. Since 1.1 */
 } an_layer_time;
 
 AN_API void an_layer_time_init(an_layer_time *time, size_t size);

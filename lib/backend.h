@@ -128,6 +128,9 @@ typedef struct an_backend {
     uint32_t
         host_memory; /* 1: device memory is the host's, and weights lie in its order */
     uint32_t fuses;  /* 1: forward products take the ReLU that follows with them */
+    const char
+        *ways[AN_CONV_WAYS]; /* names of what conv_way() gives; the first alone, where
+                                       it is null */
 
     /* Devices. open: index below count. */
     an_status (*count)(const an_host *host, uint32_t *count);

@@ -335,7 +335,8 @@ typedef struct an_exec {
     an_layout layout;
     uint32_t batch; /* planned for */
     int training;
-    uint32_t slice; /* the first image of what is worked on: 0 but within a forward pass */
+    uint32_t
+        slice; /* the first image of what is worked on: 0 but within a forward pass */
     /* On tower 0's device: what a loss is computed from and gives. */
     void *outcome;
     double *device_losses; /* [batch] */

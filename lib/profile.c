@@ -1,6 +1,7 @@
 /*
  * profile.c - where the time goes: one pass with a clock after every operation.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
@@ -124,20 +125,39 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
     return profile_update(p, model);
 }
 
-static an_status profile_rows(const an_profile *p, const an_plan *plan,
+/* sizeof in 1.0 */
+#define LEAST_TIME offsetof(an_layer_time, way)
+
+/* How the first tower does it. */
+static void note_way(an_layer_time *time, const an_model *model, const an_op *op,
+                     uint32_t batch)
+{
+    const an_slot *slot = &model->slots[op->tower];
+    uint32_t way = 0;
+    size_t bytes;
+
+    if (op->kind != AN_OP_CONV) return;
+    if (slot->backend->conv_way != NULL)
+        way = slot->backend->conv_way(slot->device, &op->u.conv, batch, &bytes);
+    snprintf(time->way, sizeof time->way, "%s", slot->backend->ways[way]);
+}
+
+static an_status profile_rows(const an_profile *p, const an_model *model, uint32_t batch,
                               an_layer_time *rows)
 {
+    const an_plan *plan = model->plan;
     size_t stride = rows->size;
     uint32_t i;
 
     for (i = 0; i < plan->op_count; i++) {
         p->times[plan->ops[i].layer].forward += p->exec->seconds[i];
         p->times[plan->ops[i].layer].backward += p->exec->seconds[plan->op_count + i];
+        note_way(&p->times[plan->ops[i].layer], model, &plan->ops[i], batch);
     }
     for (i = 0; i < plan->row.layers; i++) {
         memcpy(p->times[i].name, plan->layers[i].name, sizeof p->times[i].name);
         AN_TRY(an__struct_write((char *)rows + i * stride, &p->times[i], sizeof *rows,
-                                sizeof *rows, "rows"));
+                                LEAST_TIME, "rows"));
     }
     return AN_OK;
 }
@@ -155,16 +175,16 @@ an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
     AN_CHECK(rows != NULL, "rows is null");
     AN_CHECK(count == model->plan->row.layers, "count is %u: the model has %u layers",
              count, model->plan->row.layers);
-    AN_CHECK(rows->size >= sizeof *rows,
+    AN_CHECK(rows->size >= LEAST_TIME,
              "rows[0].size is %zu: less than %zu, was it "
              "initialised?",
-             rows->size, sizeof *rows);
+             rows->size, LEAST_TIME);
     memset(&profile, 0, sizeof profile);
     status = profile_make(&profile, model, batch, (int)training);
     /* The first pass touches the buffers, the second counts. */
     for (pass = 0; pass < 2 && status == AN_OK; pass++)
         status = profile_pass(&profile, model, batch, (int)training);
-    if (status == AN_OK) status = profile_rows(&profile, model->plan, rows);
+    if (status == AN_OK) status = profile_rows(&profile, model, batch, rows);
     profile_free(&profile, model);
     return status;
 }

@@ -102,6 +102,7 @@ FROZEN(an_layer_time, name, 8);
 FROZEN(an_layer_time, forward, 24);
 FROZEN(an_layer_time, backward, 32);
 FROZEN(an_layer_time, update, 40);
+FROZEN(an_layer_time, way, 48);
 LEAST(an_layer_time, 48);
 
 FROZEN(an_parameter_info, size, 0);

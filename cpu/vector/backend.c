@@ -10,6 +10,7 @@ const an_backend V(backend) = {
     .name = "cpu",
     .host_memory = 1,
     .fuses = 1,
+    .ways = {"direct", "winograd"},
     .count = an__cpu_count,
     .describe = an__cpu_describe,
     .open = an__cpu_open,

@@ -17,6 +17,17 @@ static uint32_t precision(const device_choice *d)
     return 0;
 }
 
+void device_context_config(const device_choice *d, an_context_config *config)
+{
+    static const char *const names[] = {"best", "reference", "avx2", "avx512"};
+    uint32_t i;
+
+    for (i = 0; i < 4 && d->path != NULL; i++) /* by an_cpu_path */
+        if (strcmp(d->path, names[i]) == 0) break;
+    if (i == 4) usage_error("--cpu-path %s: must be reference, avx2 or avx512", d->path);
+    config->cpu_path = i;
+}
+
 static int two(const device_choice *d)
 {
     return d->devices != NULL && strchr(d->devices, ',') != NULL;

@@ -9,7 +9,7 @@
 #include "options.h"
 
 typedef struct device_choice {
-    const char *devices, *precision; /* null: not given */
+    const char *devices, *precision, *path; /* null: not given */
 } device_choice;
 
 /* Rows of a program's table of options. */
@@ -21,11 +21,20 @@ typedef struct device_choice {
      0,                                                                                  \
      "cpu, cuda:0, or cuda:0,cuda:1 for two towers: info --devices lists them (cpu)",    \
      0},                                                                                 \
+        {"--precision",                                                                  \
+         OPTION_TEXT,                                                                    \
+         &(choice).precision,                                                            \
+         0,                                                                              \
+         0,                                                                              \
+         "fp32, tf32 or bf16: what its products may round to (fp32)",                    \
+         0},                                                                             \
     {                                                                                    \
-        "--precision", OPTION_TEXT, &(choice).precision, 0, 0,                           \
-            "fp32, tf32 or bf16: what its products may round to (fp32)", 0               \
+        "--cpu-path", OPTION_TEXT, &(choice).path, 0, 0,                                 \
+            "reference, avx2 or avx512 (the best that the processor has)", 0             \
     }
 
+/* The CPU's path. */
+void device_context_config(const device_choice *d, an_context_config *config);
 /* Two devices mean two towers. */
 void device_create_config(const device_choice *d, an_model_config *config);
 void device_load_config(const device_choice *d, an_load_config *config);

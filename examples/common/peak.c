@@ -1,11 +1,17 @@
 /*
- * peak.c - the machine's arithmetic limit, measured: independent chains of multiply-adds
- * that never leave the registers, as many as hide an instruction's latency.
+ * peak.c - the machine's limits, measured. Arithmetic: independent chains of multiply-adds
+ * that never leave the registers, as many as hide an instruction's latency. Memory: a sum
+ * over more than caches hold, from a few places at once.
  */
+#define _DEFAULT_SOURCE
 #include "peak.h"
 
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "progress.h"
 
@@ -94,3 +100,63 @@ double peak_gflops(unsigned threads, const char **name)
     return 0;
 }
 #endif
+
+/* --- memory ----------------------------------------------------------------------------- */
+
+enum { BYTES = 256 << 20, HUGE_PAGE = 2 << 20, STREAMS = 4 };
+
+typedef struct reading {
+    const uint64_t *from;
+    size_t count; /* of each stream */
+    uint64_t sum; /* so that it must be read */
+} reading;
+
+static void *read_all(void *arg)
+{
+    reading *r = arg;
+    uint64_t sum[STREAMS] = {0};
+    size_t i, j;
+
+    for (i = 0; i < r->count; i += 8)
+        for (j = 0; j < 8; j++) {
+            sum[0] += r->from[i + j];
+            sum[1] += r->from[r->count + i + j];
+            sum[2] += r->from[2 * r->count + i + j];
+            sum[3] += r->from[3 * r->count + i + j];
+        }
+    r->sum = sum[0] + sum[1] + sum[2] + sum[3];
+    return NULL;
+}
+
+double peak_gigabytes(unsigned threads)
+{
+    size_t words = BYTES / sizeof(uint64_t), each = words / threads / STREAMS / 8 * 8;
+    uint64_t *memory;
+    void *block;
+    pthread_t thread[256];
+    reading part[256];
+    double best = 0;
+    unsigned i;
+    int run;
+
+    if (posix_memalign(&block, HUGE_PAGE, BYTES) != 0) return 0;
+    madvise(block, BYTES, MADV_HUGEPAGE);
+    memory = memset(block, 1, BYTES);
+    for (run = 0; run < 6; run++) {
+        double started = seconds_now(), rate;
+
+        for (i = 0; i < threads; i++) {
+            part[i].from = memory + i * each * STREAMS;
+            part[i].count = each;
+            if (i > 0 && pthread_create(&thread[i], NULL, read_all, &part[i]) != 0)
+                threads = i;
+        }
+        read_all(&part[0]);
+        for (i = 1; i < threads; i++) pthread_join(thread[i], NULL);
+        rate = (double)(threads * each * STREAMS * sizeof *memory) /
+               (seconds_now() - started) * 1e-9;
+        if (rate > best) best = rate;
+    }
+    free(memory);
+    return best;
+}

@@ -165,6 +165,7 @@ void run_open(run *r, int argc, char **argv)
     r->program = argv[0];
     an_context_config_init(&context, sizeof context);
     context.threads = (uint32_t)r->setup.threads;
+    device_context_config(&r->setup.device, &context);
     if (an_context_create(&r->ctx, &context) != AN_OK) fail("context");
     open_packs(r);
     if (r->setup.resume != NULL)
