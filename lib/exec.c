@@ -510,27 +510,6 @@ static an_status take_time(an_exec *exec, size_t slot, double *since)
     return AN_OK;
 }
 
-#define SLICE 4u                       /* images that go through a layer together, */
-#define SLICE_FLOATS ((size_t)1 << 17) /* if one has so many numbers there */
-
-/* How many operations from `i` on are done slice by slice: a convolution and what follows it,
- * where its output is so large that it had left the cache before it was read again. 0: that
- * is not so. */
-static uint32_t sliced(const an_exec *exec, uint32_t i, uint32_t batch)
-{
-    const an_plan *plan = exec->plan;
-    uint32_t end = i + 1;
-
-    if (!exec->slots[0].backend->fuses || plan->towers > 1 || batch <= SLICE ||
-        plan->ops[i].kind != AN_OP_CONV ||
-        plan->tensors[plan->ops[i].out].count < SLICE_FLOATS)
-        return 0;
-    while (end < plan->op_count && plan->ops[end].kind != AN_OP_CONV &&
-           plan->ops[end].kind != AN_OP_DENSE && plan->ops[end].kind != AN_OP_DROPOUT)
-        end++;
-    return end - i;
-}
-
 /* Operations [i, end) of a slice after the other. */
 static an_status forward_slices(an_exec *exec, uint32_t i, uint32_t end,
                                 const an_weights *w, uint32_t batch, int training,
@@ -539,8 +518,8 @@ static an_status forward_slices(an_exec *exec, uint32_t i, uint32_t end,
     an_status status = AN_OK;
     uint32_t first, op;
 
-    for (first = 0; first < batch && status == AN_OK; first += SLICE) {
-        uint32_t count = batch - first < SLICE ? batch - first : SLICE;
+    for (first = 0; first < batch && status == AN_OK; first += AN_SLICE) {
+        uint32_t count = batch - first < AN_SLICE ? batch - first : AN_SLICE;
 
         exec->slice = first;
         for (op = i; op < end && status == AN_OK; op++) {
@@ -560,7 +539,8 @@ an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
     uint32_t i, slices;
 
     for (i = 0; i < exec->plan->op_count; i++) {
-        slices = sliced(exec, i, batch);
+        slices =
+            exec->slots[0].backend->fuses ? an__plan_sliced(exec->plan, i, batch) : 0;
         if (slices > 0) {
             AN_TRY(forward_slices(exec, i, i + slices, w, batch, training, &since));
             i += slices - 1;

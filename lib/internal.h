@@ -251,6 +251,13 @@ an_status an__plan_make(an_plan *plan, const an_model_config *config);
 an_status an__layer_find(const an_plan *plan, const char *name, const char *argument,
                          uint32_t *index);
 
+#define AN_SLICE 4u /* images */
+
+/* How many operations from `op` on may be done forward slice by slice, all of them on AN_SLICE
+ * images before the next: a convolution and what follows it, where its output is so large
+ * that it had left the cache before it is read again. 0: that is not so. */
+uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch);
+
 /* --- layout (layout.c): where tensors lie ---------------------------------------------- */
 
 /* Where each tensor and gradient lies, in bytes from its tower's arena for a batch. */

@@ -37,9 +37,28 @@ static int reader(const an_plan *plan, uint32_t op, uint32_t tower)
     return (int)op;
 }
 
-static void lives(const an_plan *plan, int training, an_block *value, an_block *gradient)
+/* Operations that are done slice by slice all are under way together. */
+static void live_slices(const an_plan *plan, uint32_t batch, an_block *value)
+{
+    uint32_t i, count, j;
+
+    for (i = 0; i<plan->op_count; i += count> 0 ? count : 1) {
+        count = an__plan_sliced(plan, i, batch);
+        for (j = i; j < i + count; j++) {
+            live(&value[plan->ops[j].in], (int)i);
+            live(&value[plan->ops[j].in], (int)(i + count - 1));
+            live(&value[plan->ops[j].out], (int)i);
+            live(&value[plan->ops[j].out], (int)(i + count - 1));
+        }
+    }
+}
+
+static void lives(const an_plan *plan, uint32_t batch, int training, an_block *value,
+                  an_block *gradient)
 {
     int n = (int)plan->op_count, i;
+
+    live_slices(plan, batch, value);
 
     for (i = 0; i < n; i++) {
         const an_op *op = &plan->ops[i];
@@ -113,7 +132,7 @@ an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch
                             batch);
         block->bytes = (block->bytes + ALIGN - 1) / ALIGN * ALIGN;
     }
-    lives(plan, training, blocks, blocks + tensors);
+    lives(plan, batch, training, blocks, blocks + tensors);
 
     /* Large ones first: small ones find room between them. */
     for (i = 0; i < 2 * tensors; i++) {

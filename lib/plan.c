@@ -347,6 +347,23 @@ an_status an__layer_find(const an_plan *plan, const char *name, const char *argu
                     argument, name);
 }
 
+/* --- slices ------------------------------------------------------------------------------ */
+
+#define SLICE_FLOATS ((size_t)1 << 17) /* of a convolution's output, an image */
+
+uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch)
+{
+    uint32_t end = op + 1;
+
+    if (plan->towers > 1 || batch <= AN_SLICE || plan->ops[op].kind != AN_OP_CONV ||
+        plan->tensors[plan->ops[op].out].count < SLICE_FLOATS)
+        return 0;
+    while (end < plan->op_count && plan->ops[end].kind != AN_OP_CONV &&
+           plan->ops[end].kind != AN_OP_DENSE && plan->ops[end].kind != AN_OP_DROPOUT)
+        end++;
+    return end - op;
+}
+
 /* --- what the way back reads ---------------------------------------------------------- */
 
 int an__op_needs_output(const an_op *op)

@@ -3,6 +3,7 @@
  */
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +169,107 @@ START_TEST(nonfinite_results_name_their_layer)
     an_evaluation_init(&e, sizeof e);
     ck_assert_int_eq(an_evaluate(model, images, labels, 2, &e), AN_ERROR_DIVERGED);
     ck_assert_uint_eq(e.count, 0);
+}
+END_TEST
+
+/* A network whose first layer is large enough to be done slice by slice, on every path, beside
+ * the reference: inference, and what a training step makes of the parameters. */
+#define MANY 9
+
+typedef struct path_run {
+    float p[MANY * 12];
+    float *step[16]; /* of the parameters */
+    size_t count[16];
+} path_run;
+
+static void run_path(uint32_t arch, uint32_t path, const float *many, path_run *run)
+{
+    static const int32_t labels[MANY] = {0, 1, 2, 3, 4, 5, 6, 7, 11};
+    an_context_config context;
+    an_trainer_config training;
+    an_model_config config;
+    an_model_info info;
+    an_context *own;
+    an_model *net;
+    an_trainer *trainer;
+    uint32_t i;
+
+    an_context_config_init(&context, sizeof context);
+    context.threads = 2;
+    context.cpu_path = path;
+    an_model_config_init(&config, sizeof config);
+    config.arch = arch;
+    config.classes = 12;
+    config.width = 0.5f;
+    config.initialisation = AN_INIT_HE;
+    config.dropout = AN_SWITCH_OFF;
+    an_trainer_config_init(&training, sizeof training);
+    training.batch = MANY;
+    training.rate = 0.05f;
+    an_model_info_init(&info, sizeof info);
+    ck_assert_int_eq(an_context_create(&own, &context), AN_OK);
+    ck_assert_int_eq(an_model_create(&net, own, &config), AN_OK);
+    ck_assert_int_eq(an_model_describe(net, &info), AN_OK);
+    ck_assert_uint_eq(info.parameters, 16);
+    ck_assert_int_eq(an_infer(net, many, MANY, run->p), AN_OK);
+    ck_assert_int_eq(an_trainer_create(&trainer, net, &training), AN_OK);
+    ck_assert_int_eq(an_train_step(trainer, many, labels, MANY, NULL), AN_OK);
+    for (i = 0; i < info.parameters; i++) { /* the first step is the velocity */
+        size_t bytes = net->plan->params[i].count * sizeof(float);
+
+        run->count[i] = net->plan->params[i].count;
+        run->step[i] = memcpy(malloc(bytes), trainer->velocity.part[i][0], bytes);
+    }
+    an_trainer_destroy(trainer);
+    an_model_destroy(net);
+    an_context_destroy(own);
+}
+
+static void agree(const char *what, const float *a, const float *b, size_t count,
+                  double bound)
+{
+    double worst = 0, largest = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        double off = fabs((double)a[i] - (double)b[i]);
+
+        if (!(off <= worst)) worst = off;
+        if (fabs((double)b[i]) > largest) largest = fabs((double)b[i]);
+    }
+    ck_assert_msg(worst <= bound * largest, "%s: off by %g of %g", what, worst, largest);
+}
+
+START_TEST(paths_agree_on_a_whole_network)
+{
+    static const uint32_t archs[] = {AN_ARCH_PAPER, AN_ARCH_TORCHVISION,
+                                     AN_ARCH_KRIZHEVSKY2012};
+    size_t numbers = (size_t)MANY * 3 * 224 * 224, i;
+    float *many = malloc(numbers * sizeof *many);
+    path_run reference, other;
+    uint32_t path, state = 1;
+
+    for (i = 0; i < numbers; i++) {
+        state = state * 1664525u + 1013904223u;
+        many[i] = (float)(state >> 8) / 8388608.0f - 1;
+    }
+    run_path(archs[_i], AN_CPU_PATH_REFERENCE, many, &reference);
+    for (path = AN_CPU_PATH_AVX2; path <= AN_CPU_PATH_AVX512; path++) {
+        if (an__cpu_path(path) == NULL) continue;
+        run_path(archs[_i], path, many, &other);
+        agree("probabilities", other.p, reference.p, MANY * 12, 2e-5);
+        for (i = 0; i < 16; i++) {
+            char what[32];
+
+            snprintf(what, sizeof what, "parameter %zu", i);
+            /* Where rounding flips a maximum or a ReLU, one of some thousand terms goes
+             * elsewhere; each operation's own bound is in test_ops.c. */
+            agree(what, other.step[i], reference.step[i], reference.count[i], 3e-2);
+            free(other.step[i]);
+        }
+    }
+    for (i = 0; i < 16; i++) free(reference.step[i]);
+    free(many);
 }
 END_TEST
 
@@ -435,6 +537,7 @@ Suite *infer_suite(void)
     tcase_add_test(tc, ties_share_their_place);
     tcase_add_test(tc, images_and_floats_agree);
     tcase_add_test(tc, nonfinite_results_name_their_layer);
+    tcase_add_loop_test(tc, paths_agree_on_a_whole_network, 0, 3);
     tcase_add_test(tc, bad_calls_are_refused_by_name);
     tcase_add_test(tc, ten_views_are_averaged);
     tcase_add_test(tc, scores_are_those_of_evaluation);
