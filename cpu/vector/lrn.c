@@ -35,10 +35,9 @@ typedef struct an_lrn_work {
 
 /* --- across maps ---------------------------------------------------------------------------- */
 
-/* VL maps of a group, from its map `at` on: which lanes they are, and for each neighbour of
- * theirs which of those lanes still are in the group. */
+/* VL maps of a group: which lanes they are, and for each neighbour of theirs which of those
+ * lanes still are in the group. */
 typedef struct an_window {
-    uint32_t at, half;
     vec_lanes own, near[2 * HALF + 1];
 } an_window;
 
@@ -47,8 +46,6 @@ static an_window window_at(uint32_t at, uint32_t half, uint32_t maps)
     an_window w;
     uint32_t d;
 
-    w.at = at;
-    w.half = half;
     w.own = lanes_between(0, maps - at < VL ? maps - at : VL);
     for (d = 0; d <= 2 * half; d++) { /* lane l reads map at + l + d - half */
         uint32_t first = at + d < half ? half - at - d : 0;
@@ -60,7 +57,36 @@ static an_window window_at(uint32_t at, uint32_t half, uint32_t maps)
     return w;
 }
 
-/* The sum over the window of x, or of its squares. x: the group's maps of a pixel. */
+/* All that a group has: at its beginning, where all lanes are there, and its end's, which
+ * are two where the last vector is shorter than half a window. */
+typedef struct an_windows {
+    an_window first, inner, before, last;
+    uint32_t maps, half;
+} an_windows;
+
+static an_windows windows_of(const an_lrn_shape *s)
+{
+    uint32_t maps = s->maps / s->groups, half = s->size / 2,
+             vectors = (maps + VL - 1) / VL;
+    an_windows w;
+
+    w.maps = maps;
+    w.half = half;
+    w.first = window_at(0, half, maps);
+    w.inner = window_at(VL, half, 4 * VL);
+    w.last = window_at((vectors - 1) * VL, half, maps);
+    w.before = vectors > 1 ? window_at((vectors - 2) * VL, half, maps) : w.last;
+    return w;
+}
+
+AN_INLINE const an_window *pick(const an_windows *w, uint32_t at)
+{
+    if (at == 0) return &w->first;
+    if (at + VL + w->half <= w->maps) return &w->inner;
+    return at + VL < w->maps ? &w->before : &w->last;
+}
+
+/* The sum over the window of x, or of its squares. */
 AN_INLINE vec window_sum(const an_window *w, const uint32_t half, const float *x,
                          const int square)
 {
@@ -69,7 +95,7 @@ AN_INLINE vec window_sum(const an_window *w, const uint32_t half, const float *x
 
 #pragma GCC unroll 9
     for (d = 0; d <= 2 * half; d++) {
-        vec v = vec_load_lanes(x + w->at + d - half, w->near[d]);
+        vec v = vec_load_lanes(x + d - half, w->near[d]);
 
         if (square)
             sum = vec_fma(v, v, sum);
@@ -80,35 +106,29 @@ AN_INLINE vec window_sum(const an_window *w, const uint32_t half, const float *x
 }
 
 /* Of the sizes that networks have, a constant. */
-AN_INLINE vec window_of(const an_window *w, const float *x, const int square)
+AN_INLINE vec window_of(const an_window *w, uint32_t half, const float *x,
+                        const int square)
 {
-    if (w->half == 2) return window_sum(w, 2, x, square);
-    if (w->half == 1) return window_sum(w, 1, x, square);
-    return window_sum(w, w->half, x, square);
-}
-
-AN_INLINE vec scale_of(const an_lrn_shape *s, const an_window *w, const float *x)
-{
-    return vec_fma(vec_set(s->alpha), window_of(w, x, 1), vec_set(s->k));
+    if (half == 2) return window_sum(w, 2, x, square);
+    if (half == 1) return window_sum(w, 1, x, square);
+    return window_sum(w, half, x, square);
 }
 
 /* Some pixels, all maps. */
 static void forward_pixels(const an_lrn_shape *s, const float *x, float *y,
                            uint32_t pixels)
 {
-    uint32_t maps = s->maps / s->groups, g, at, i;
+    const an_windows windows = windows_of(s);
+    const vec alpha = vec_set(s->alpha), k = vec_set(s->k);
+    uint32_t maps = windows.maps, groups = pixels * s->groups, at;
 
-    for (g = 0; g < s->groups; g++, x += maps, y += maps)
+    for (; groups > 0; groups--, x += maps, y += maps)
         for (at = 0; at < maps; at += VL) {
-            an_window w = window_at(at, s->size / 2, maps);
+            const an_window *w = pick(&windows, at);
+            vec scale = vec_fma(alpha, window_of(w, windows.half, x + at, 1), k);
 
-            for (i = 0; i < pixels; i++) {
-                const float *from = x + (size_t)i * s->maps;
-
-                vec_store_lanes(y + (size_t)i * s->maps + at, w.own,
-                                vec_load_lanes(from + at, w.own) *
-                                    power(scale_of(s, &w, from), s->beta));
-            }
+            vec_store_lanes(y + at, w->own,
+                            vec_load_lanes(x + at, w->own) * power(scale, s->beta));
         }
 }
 
@@ -117,38 +137,32 @@ static void forward_pixels(const an_lrn_shape *s, const float *x, float *y,
 static void backward_pixels(const an_lrn_shape *s, const float *x, const float *dy,
                             float *dx, uint32_t pixels)
 {
+    const an_windows windows = windows_of(s);
+    const vec alpha = vec_set(s->alpha), k = vec_set(s->k);
     const vec factor = vec_set(-2 * s->alpha * s->beta);
-    uint32_t maps = s->maps / s->groups, g, at, i;
+    uint32_t maps = windows.maps, count = pixels * s->maps, g, at;
     float powers[SOME], terms[SOME];
 
-    for (g = 0; g < s->groups; g++)
-        for (at = 0; at < maps; at += VL) {
-            an_window w = window_at(at, s->size / 2, maps);
+    for (g = 0; g < count; g += maps)
+        for (at = g; at < g + maps; at += VL) {
+            const an_window *w = pick(&windows, at - g);
+            vec scale = vec_fma(alpha, window_of(w, windows.half, x + at, 1), k);
+            vec p = power(scale, s->beta);
 
-            for (i = 0; i < pixels; i++) {
-                size_t here = (size_t)i * s->maps + g * maps;
-                vec scale = scale_of(s, &w, x + here), p = power(scale, s->beta);
-                vec term = vec_load_lanes(dy + here + at, w.own) *
-                           vec_load_lanes(x + here + at, w.own) * p / scale;
-
-                vec_store_lanes(powers + here + at, w.own, p);
-                vec_store_lanes(terms + here + at, w.own, term);
-            }
+            vec_store_lanes(powers + at, w->own, p);
+            vec_store_lanes(terms + at, w->own,
+                            vec_load_lanes(dy + at, w->own) *
+                                vec_load_lanes(x + at, w->own) * p / scale);
         }
-    for (g = 0; g < s->groups; g++)
-        for (at = 0; at < maps; at += VL) {
-            an_window w = window_at(at, s->size / 2, maps);
+    for (g = 0; g < count; g += maps)
+        for (at = g; at < g + maps; at += VL) {
+            const an_window *w = pick(&windows, at - g);
+            vec sum = window_of(w, windows.half, terms + at, 0);
 
-            for (i = 0; i < pixels; i++) {
-                size_t here = (size_t)i * s->maps + g * maps;
-                vec sum = window_of(&w, terms + here, 0);
-
-                vec_store_lanes(dx + here + at, w.own,
-                                vec_fma(factor * vec_load_lanes(x + here + at, w.own),
-                                        sum,
-                                        vec_load_lanes(dy + here + at, w.own) *
-                                            vec_load_lanes(powers + here + at, w.own)));
-            }
+            vec_store_lanes(dx + at, w->own,
+                            vec_fma(factor * vec_load_lanes(x + at, w->own), sum,
+                                    vec_load_lanes(dy + at, w->own) *
+                                        vec_load_lanes(powers + at, w->own)));
         }
 }
 
