@@ -171,7 +171,9 @@ static void line_sums(const an_learning *l, uint32_t part, uint32_t block, uint3
                   j->stride * pixel,
                   l->dy_strip,
                   (size_t)j->out_width * COLS,
-                  COLS};
+                  COLS,
+                  NULL,
+                  0};
     an_sums s = {NULL, COLS, COLS, l->first + image > 0, NULL, 0};
     const float *x;
 

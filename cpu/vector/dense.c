@@ -289,17 +289,29 @@ static void strip(const an_queue *q, const float *from, uint32_t rows, uint32_t 
     an__cpu_parallel(q, blocks(columns, wide), strip_item, &m);
 }
 
+#define AHEAD 64u /* products of a tile to a row of weights that it asks for ahead */
+
 /* A run of a product of all images, which `strips` has as strips `depth` wide, with `count`
- * columns: pack is [block of COLS][depth][COLS]. */
+ * columns: pack is [block of COLS][depth][COLS]. ahead, if not null: rows of weights
+ * that are wanted next, which tiles ask for on the way, a few each. */
 static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_t run,
-                    const float *pack, uint32_t count, size_t pitch, an_sums sum)
+                    const float *pack, uint32_t count, size_t pitch, an_sums sum,
+                    const float *ahead)
 {
     uint32_t tiles = tiles_of(d->batch), tile, c;
-    an_terms t = {NULL, NULL, 1, 1, run, depth + GAP, 0, 0, 1, 0, 0, COLS};
+    an_terms t = {NULL, NULL, 1, 1, run, depth + GAP, 0, 0, 1, 0, 0, COLS, NULL, 0};
     const float *strips = d->strips + (size_t)at / depth * d->batch * (depth + GAP);
     const float *bias = sum.bias;
     float *out = sum.c;
 
+    if (ahead != NULL && run % AHEAD == 0) {
+        t.run = AHEAD;
+        t.inner = run / AHEAD;
+        t.a_inner = AHEAD;
+        t.b_inner = (size_t)AHEAD * COLS;
+        t.ahead = ahead;
+        t.ahead_inner = d->s->inputs;
+    }
     sum.c_row = pitch;
     for (tile = 0; tile < tiles; tile++) {
         uint32_t image = share(d->batch, tiles, tile);
@@ -312,6 +324,7 @@ static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_
             sum.cols = at_most(count - c, COLS);
             if (bias != NULL) sum.bias = bias + c;
             V(tile)(rows, &t, &sum);
+            if (t.ahead != NULL) t.ahead += t.inner * t.ahead_inner;
         }
     }
 }
@@ -381,8 +394,12 @@ static void product_item(uint32_t item, uint32_t worker, void *arg)
                            k > 0 ? NULL : d->b + o,
                            d->s->relu && k + run == inputs};
 
+            const float *next = o + FORWARD_BREADTH < end
+                                    ? d->w + (size_t)(o + FORWARD_BREADTH) * inputs + k
+                                    : d->w + (size_t)first * inputs + k + run;
+
             pack_outputs(d, o, count, k, run, pack);
-            add_run(d, FORWARD_DEPTH, k, run, pack, count, outputs, sum);
+            add_run(d, FORWARD_DEPTH, k, run, pack, count, outputs, sum, next);
         }
 }
 
@@ -400,7 +417,7 @@ static void data_item(uint32_t item, uint32_t worker, void *arg)
             (d->s->pixels == 1 ? d->dx : d->flat) + first, 0, 0, o > 0, NULL, 0};
 
         pack_inputs(d, first, count, o, run, pack);
-        add_run(d, DATA_DEPTH, o, run, pack, count, inputs, sum);
+        add_run(d, DATA_DEPTH, o, run, pack, count, inputs, sum, NULL);
     }
 }
 
@@ -414,7 +431,7 @@ static void weights_item(uint32_t item, uint32_t worker, void *arg)
     const float *x = d->strips;
     const float *dy = x + (size_t)blocks(s->inputs, COLS) * d->batch * COLS +
                       (size_t)item * d->batch * ROWS;
-    an_terms t = {dy, x, 1, 1, d->batch, 1, 0, 0, ROWS, 0, 0, COLS};
+    an_terms t = {dy, x, 1, 1, d->batch, 1, 0, 0, ROWS, 0, 0, COLS, NULL, 0};
     an_sums sum = {NULL, s->inputs, 0, 0, NULL, 0};
 
     (void)worker;

@@ -153,7 +153,9 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
                   1,
                   (size_t)j->kernel * j->reads * COLS,
                   (size_t)j->reads * COLS,
-                  COLS};
+                  COLS,
+                  NULL,
+                  0};
     an_sums s = {NULL, pitch, block_maps(j, block), 0, NULL, j->relu};
 
     if (j->reads == j->in_maps) { /* a kernel's line is one run */

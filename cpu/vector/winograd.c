@@ -16,8 +16,8 @@
 #include "conv.h"
 
 #define PLACES 36u
-#define TOGETHER 4u
-#define CACHED 600000u /* floats of transformed tiles */
+#define TOGETHER 4u    /* blocks of maps that tiles meet while they are near */
+#define CACHED 600000u /* floats of transformed tiles and their sums, of a worker */
 
 static uint32_t out_tile(const an_job *j)
 {
@@ -186,6 +186,18 @@ typedef struct an_place { /* of a tile */
     uint32_t image, y, x; /* of its first output pixel */
 } an_place;
 
+/* Numbers from one place to the next, of transformed tiles and of sums: a line more than
+ * they are, lest all places of a tile share a set of the cache. */
+static size_t in_step(const an_winograd *w)
+{
+    return round_up((size_t)w->most * w->j->reads, 16) + 16;
+}
+
+static size_t sums_step(const an_winograd *w)
+{
+    return (size_t)w->most * w->together * COLS + 16;
+}
+
 static an_place place_of(const an_winograd *w, uint32_t tile)
 {
     uint32_t each = w->across * w->down, m = out_tile(w->j);
@@ -260,17 +272,19 @@ static void add_products(const an_winograd *w, uint32_t part, uint32_t first,
     uint32_t groups = tiles_of(count), place, g, block;
     size_t panel = (size_t)j->reads * COLS, wide = (size_t)w->together * COLS;
     const float *pack = w->pack + (part * j->blocks + first) * PLACES * panel;
-    an_terms terms = {NULL, NULL, 1, 1, j->reads, j->reads, 0, 0, 1, 0, 0, COLS};
+    an_terms terms = {NULL, NULL, 1, 1, j->reads, j->reads, 0, 0, 1, 0, 0, COLS, NULL, 0};
     an_sums s = {NULL, wide, COLS, 0, NULL, 0};
 
     for (place = 0; place < PLACES; place++)
         for (g = 0; g < groups; g++) {
             uint32_t row = share(count, groups, g);
 
-            terms.a = in + ((size_t)place * w->most + row) * j->reads;
+            terms.a = in + place * in_step(w) + (size_t)row * j->reads;
             for (block = 0; block < blocks; block++) {
                 terms.b = pack + (block * PLACES + place) * panel;
-                s.c = sums + ((size_t)place * w->most + row) * wide + block * COLS;
+                /* a part of the next place's panel of this block */
+                terms.ahead = terms.b + panel + g * (panel / 2);
+                s.c = sums + place * sums_step(w) + row * wide + block * COLS;
                 V(tile)(share(count, groups, g + 1) - row, &terms, &s);
             }
         }
@@ -282,7 +296,7 @@ static void give_block(const an_winograd *w, uint32_t part, uint32_t block, uint
 {
     const an_job *j = w->j;
     an_place p = place_of(w, tile);
-    size_t step = (size_t)w->most * w->together * COLS, pitch;
+    size_t step = sums_step(w), pitch;
     float *out = job_out(j, p.image, part, &pitch) + block * COLS;
     uint32_t maps = block_maps(j, block), at;
 
@@ -305,11 +319,10 @@ static void winograd_item(uint32_t item, uint32_t worker, void *arg)
     uint32_t part = item / w->items, first = share(w->tiles, w->items, item % w->items);
     uint32_t count = share(w->tiles, w->items, item % w->items + 1) - first, block, t, b;
     float *in = w->scratch + worker * w->worker;
-    float *sums = in + round_up((size_t)PLACES * w->most * j->reads, 16);
+    float *sums = in + PLACES * in_step(w);
 
     for (t = 0; t < count; t++)
-        transform_in(w, part, first + t, in + (size_t)t * j->reads,
-                     (size_t)w->most * j->reads);
+        transform_in(w, part, first + t, in + (size_t)t * j->reads, in_step(w));
     for (block = 0; block < j->blocks; block += w->together) {
         uint32_t blocks =
             j->blocks - block < w->together ? j->blocks - block : w->together;
@@ -335,24 +348,35 @@ static uint32_t most_tiles(const an_job *j)
     return (groups < 2 ? 2 : groups > 12 ? 12 : groups) * ROWS;
 }
 
-static size_t worker_floats(const an_job *j)
+static size_t worker_floats(const an_winograd *w)
 {
-    size_t most = most_tiles(j);
+    return PLACES * (in_step(w) + sums_step(w));
+}
 
-    return round_up(PLACES * most * j->reads, 16) + PLACES * most * together(j) * COLS;
+static an_winograd winograd_of(const an_job *j)
+{
+    an_winograd w;
+
+    memset(&w, 0, sizeof w);
+    w.j = j;
+    w.most = most_tiles(j);
+    w.together = together(j);
+    w.worker = worker_floats(&w);
+    return w;
 }
 
 size_t V(winograd_scratch)(const an_job *j)
 {
-    return worker_floats(j) * j->q->device->host->threads;
+    return winograd_of(j).worker * j->q->device->host->threads;
 }
 
 void V(winograd)(const an_job *j, const float *pack, float *scratch)
 {
     uint32_t threads = j->q->device->host->threads;
-    an_winograd w = {j, pack, scratch, worker_floats(j), 0,
-                     0, 0,    0,       most_tiles(j),    together(j)};
+    an_winograd w = winograd_of(j);
 
+    w.pack = pack;
+    w.scratch = scratch;
     w.across = along(j, j->out_width);
     w.down = along(j, j->out_height);
     w.tiles = w.across * w.down * j->batch;
