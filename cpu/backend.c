@@ -306,6 +306,8 @@ const an_backend an__cpu_backend = {
     an__cpu_conv_forward,
     an__cpu_conv_backward_data,
     an__cpu_conv_backward_weights,
+    NULL,
+    NULL, /* dense weights likewise */
     an__cpu_dense_forward,
     an__cpu_dense_backward_data,
     an__cpu_dense_backward_weights,

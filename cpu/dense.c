@@ -62,10 +62,12 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                const float *x, const float *w, const float *b, float *y)
+                                const float *x, const float *w, const void *pack,
+                                const float *b, float *y)
 {
     an_dense_work d = work_of(s, batch);
 
+    (void)pack;
     d.x = x;
     d.w = w;
     d.b = b;

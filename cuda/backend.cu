@@ -189,6 +189,8 @@ static const an_backend backend = {
     an__cuda_conv_forward,
     an__cuda_conv_backward_data,
     an__cuda_conv_backward_weights,
+    NULL,
+    NULL, /* dense weights likewise */
     an__cuda_dense_forward,
     an__cuda_dense_backward_data,
     an__cuda_dense_backward_weights,

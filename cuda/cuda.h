@@ -193,8 +193,8 @@ an_status an__cuda_conv_backward_weights(an_queue *q, const an_conv_shape *s,
                                          uint32_t batch, const float *x, const float *dy,
                                          float *dw, float *db);
 an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                 const float *x, const float *w, const float *b,
-                                 float *y);
+                                 const float *x, const float *w, const void *pack,
+                                 const float *b, float *y);
 an_status an__cuda_dense_backward_data(an_queue *q, const an_dense_shape *s,
                                        uint32_t batch, const float *w, const float *dy,
                                        float *dx);

@@ -26,10 +26,12 @@ size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32
 }
 
 an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                 const float *x, const float *w, const float *b, float *y)
+                                 const float *x, const float *w, const void *pack,
+                                 const float *b, float *y)
 {
     an_conv_shape c = pixel(s);
 
+    (void)pack;
     return an__cuda_conv_forward(q, &c, batch, x, w, NULL, b, y);
 }
 

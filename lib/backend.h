@@ -188,8 +188,16 @@ typedef struct an_backend {
                                        uint32_t batch, const float *x, const float *dy,
                                        float *dw, float *db);
 
+    /* Null where weights are used as they lie. Else: bytes of a dense layer's weights in the
+     * precision that s allows, for so many images; 0: they are used as they lie. */
+    size_t (*dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch);
+    an_status (*dense_pack)(an_queue *q, const an_dense_shape *s, const float *w,
+                            void *pack);
+
+    /* pack: null, or what dense_pack() has made of w, if this is a batch for it. */
     an_status (*dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                               const float *x, const float *w, const float *b, float *y);
+                               const float *x, const float *w, const void *pack,
+                               const float *b, float *y);
     an_status (*dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
                                      const float *w, const float *dy, float *dx);
     an_status (*dense_backward_weights)(an_queue *q, const an_dense_shape *s,

@@ -110,7 +110,7 @@ an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int tr
     exec->exchanged = &model->exchanged;
     memcpy(exec->slots, model->slots, sizeof exec->slots);
     status = allocate(exec);
-    if (status == AN_OK) status = an__model_reserve(model, batch);
+    if (status == AN_OK) status = an__model_reserve(model, batch, training);
     if (status != AN_OK) {
         an__exec_destroy(exec);
         return status;
@@ -275,7 +275,7 @@ static int is_fused(const an_exec *exec, const an_op *op, uint32_t end)
 static an_status conv_forward(an_exec *exec, const an_op *op, const an_weights *w,
                               uint32_t batch, uint32_t relu, const float *x, float *y)
 {
-    const float *pack = NULL;
+    const void *pack;
     an_conv_shape s = op->u.conv;
 
     s.relu = relu;
@@ -289,11 +289,15 @@ static an_status conv_forward(an_exec *exec, const an_op *op, const an_weights *
 static an_status dense_forward(an_exec *exec, const an_op *op, const an_weights *w,
                                uint32_t batch, uint32_t relu, const float *x, float *y)
 {
+    const void *pack = NULL;
     an_dense_shape s = op->u.dense;
 
     s.relu = relu;
+    if (!exec->training)
+        AN_TRY(an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
+                              exec->queue[op->tower], &pack));
     return exec->slots[op->tower].backend->dense_forward(
-        exec->queue[op->tower], &s, batch, x, w->part[op->weight][op->tower],
+        exec->queue[op->tower], &s, batch, x, w->part[op->weight][op->tower], pack,
         w->part[op->bias][op->tower], y);
 }
 

@@ -443,7 +443,7 @@ typedef struct an_mapping { /* a file's bytes, whose pages parameters may be */
     size_t bytes;
 } an_mapping;
 
-/* Convolutions' weights in the orders that their ways want them in: made when first asked
+/* Weights in the orders and precisions that operations want them in: made when first asked
  * for, and again after the weights have changed. */
 typedef struct an_packed {
     void *memory;
@@ -480,12 +480,12 @@ an_status an__name_copy(an_context *ctx, char **to, const char *name);
 void an__names_free(an_context *ctx, char **names, uint32_t count); /* null allowed */
 /* The weights are others than before. */
 void an__model_changed(an_model *model);
-/* Memory for what the next makes, of batches of 1 and of `batch`. */
-an_status an__model_reserve(an_model *model, uint32_t batch);
-/* The weights of a convolution in the order that its way for such a batch wants them in;
- * null where they serve as they lie. Any thread, while the weights do not change. */
+/* Memory for what the next makes, of batches of 1 and of `batch`; training: convolutions'. */
+an_status an__model_reserve(an_model *model, uint32_t batch, int training);
+/* The weights of an operation in the order and precision that its way for such a batch wants
+ * them in; null where they serve as they lie. Any thread, while the weights do not change. */
 an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue *queue,
-                         const float **out);
+                         const void **out);
 void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
 

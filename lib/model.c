@@ -195,26 +195,40 @@ void an__model_changed(an_model *model)
     __atomic_fetch_add(&model->version, 1, __ATOMIC_RELEASE);
 }
 
-static an_status reserve(an_model *model, uint32_t op, uint32_t batch)
+/* How an operation's weights are wanted for such a batch: which of its packs, and the bytes of
+ * that; 0 bytes: as they lie. */
+static uint32_t way_of(const an_model *model, const an_op *op, uint32_t batch,
+                       size_t *bytes)
 {
-    const an_op *o = &model->plan->ops[op];
-    const an_slot *slot = &model->slots[o->tower];
-    size_t bytes;
-    uint32_t way = slot->backend->conv_way(slot->device, &o->u.conv, batch, &bytes);
-    void **memory = &model->packs[op][way].memory;
+    const an_slot *slot = &model->slots[op->tower];
 
-    return *memory != NULL ? AN_OK : slot->backend->alloc(slot->device, bytes, memory);
+    *bytes = 0;
+    if (op->kind == AN_OP_CONV && slot->backend->conv_way != NULL)
+        return slot->backend->conv_way(slot->device, &op->u.conv, batch, bytes);
+    if (op->kind == AN_OP_DENSE && slot->backend->dense_way != NULL)
+        *bytes = slot->backend->dense_way(slot->device, &op->u.dense, batch);
+    return 0;
 }
 
-an_status an__model_reserve(an_model *model, uint32_t batch)
+static an_status reserve(an_model *model, uint32_t op, uint32_t batch)
+{
+    const an_slot *slot = &model->slots[model->plan->ops[op].tower];
+    size_t bytes;
+    uint32_t way = way_of(model, &model->plan->ops[op], batch, &bytes);
+    void **memory = &model->packs[op][way].memory;
+
+    if (bytes == 0 || *memory != NULL) return AN_OK;
+    return slot->backend->alloc(slot->device, bytes, memory);
+}
+
+an_status an__model_reserve(an_model *model, uint32_t batch, int training)
 {
     an_status status = AN_OK;
     uint32_t i;
 
-    if (model->slots[0].backend->conv_way == NULL) return AN_OK;
     pthread_mutex_lock(&model->pack_lock);
     for (i = 0; i < model->plan->op_count && status == AN_OK; i++) {
-        if (model->plan->ops[i].kind != AN_OP_CONV) continue;
+        if (training && model->plan->ops[i].kind != AN_OP_CONV) continue;
         status = reserve(model, i, batch);
         if (status == AN_OK) status = reserve(model, i, 1);
     }
@@ -222,26 +236,34 @@ an_status an__model_reserve(an_model *model, uint32_t batch)
     return status;
 }
 
-an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue *queue,
-                         const float **out)
+static an_status make_pack(const an_model *model, const an_op *op, uint32_t way,
+                           void *memory, an_queue *queue)
 {
-    const an_op *o = &model->plan->ops[op];
-    const an_slot *slot = &model->slots[o->tower];
+    const an_backend *backend = model->slots[op->tower].backend;
+    const float *w = model->weights.part[op->weight][op->tower];
+
+    if (op->kind == AN_OP_CONV)
+        return backend->conv_pack(queue, &op->u.conv, way, w, memory);
+    return backend->dense_pack(queue, &op->u.dense, w, memory);
+}
+
+an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue *queue,
+                         const void **out)
+{
     an_status status = AN_OK;
     an_packed *pack;
     uint64_t version;
+    uint32_t way;
     size_t bytes;
 
     *out = NULL;
-    if (slot->backend->conv_way == NULL) return AN_OK;
-    pack = &model->packs[op][slot->backend->conv_way(slot->device, &o->u.conv, batch,
-                                                     &bytes)];
+    way = way_of(model, &model->plan->ops[op], batch, &bytes);
+    if (bytes == 0) return AN_OK;
+    pack = &model->packs[op][way];
     pthread_mutex_lock(&model->pack_lock);
     version = __atomic_load_n(&model->version, __ATOMIC_ACQUIRE);
     if (pack->version != version)
-        status = slot->backend->conv_pack(
-            queue, &o->u.conv, (uint32_t)(pack - model->packs[op]),
-            model->weights.part[o->weight][o->tower], pack->memory);
+        status = make_pack(model, &model->plan->ops[op], way, pack->memory, queue);
     if (status == AN_OK) pack->version = version;
     pthread_mutex_unlock(&model->pack_lock);
     *out = pack->memory;

@@ -393,7 +393,8 @@ static void dense_case(rig *r, const void *arg)
     both dx = make_maps(r, n, maps, pixels, 9), db = make(r, s.outputs, 9);
     both dw = make_weights(r, s.outputs, 1, maps, pixels);
 
-    OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, b.device, y.device));
+    OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, NULL, b.device,
+                           y.device));
     OK(r->b->dense_backward_data(r->queue, &s, n, w.device, dy.device, dx.device));
     OK(r->b->dense_backward_weights(r->queue, &s, n, x.device, dy.device, dw.device,
                                     db.device));
@@ -406,6 +407,50 @@ static void dense_case(rig *r, const void *arg)
     drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
     drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
 }
+
+/* With weights in bfloat16: the reference has the same weights, so that the bound is that of
+ * float32. */
+static void narrow_case(rig *r, const void *arg)
+{
+    int i = *(const int *)arg;
+    uint32_t pixels = pixels_of(denses[i].inputs), n = denses[i].batch;
+    an_dense_shape s = {denses[i].inputs, denses[i].outputs, 1, 0, 0, 0, pixels};
+    uint32_t maps = s.inputs / pixels;
+    both x, w, b, y;
+    void *pack;
+    size_t bytes, j;
+
+    s.precision = AN_PRECISION_BF16;
+    bytes = r->b->dense_way != NULL ? r->b->dense_way(r->device, &s, n) : 0;
+    if (bytes == 0) return;
+    x = make_maps(r, n, maps, pixels, 1);
+    w = make_weights(r, s.outputs, 1, maps, pixels);
+    b = make(r, s.outputs, 1);
+    y = make(r, n * s.outputs, 9);
+    ck_assert_int_eq(r->b->alloc(r->device, bytes, &pack), AN_OK);
+    OK(r->b->dense_pack(r->queue, &s, w.device, pack));
+    OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, pack, b.device,
+                           y.device));
+    for (j = 0; j < w.count; j++) { /* 8 significant bits, ties to even */
+        int exponent;
+        double fraction = frexp(w.ref[j], &exponent);
+
+        w.ref[j] = ldexp(nearbyint(fraction * 256), exponent - 8);
+    }
+    ref_dense_forward(&s, n, x.ref, w.ref, b.ref, y.ref);
+    same(r, "y", &y, BOUND);
+    r->b->release(r->device, pack);
+    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+}
+
+START_TEST(dense_weights_in_bfloat16)
+{
+    const an_dense_shape s = {denses[_i].inputs,           denses[_i].outputs, 1, 0, 0, 0,
+                              pixels_of(denses[_i].inputs)};
+
+    on_all_of(1, narrow_case, NULL, &s, &_i);
+}
+END_TEST
 
 START_TEST(dense)
 {
@@ -806,6 +851,8 @@ Suite *ops_suite(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, convolution, 0, sizeof convs / sizeof convs[0]);
+    tcase_add_loop_test(tc, dense_weights_in_bfloat16, 0,
+                        sizeof denses / sizeof denses[0]);
     tcase_add_loop_test(tc, dense, 0, sizeof denses / sizeof denses[0]);
     tcase_add_loop_test(tc, activation, AN_ACTIVATION_RELU, AN_ACTIVATION_SIGMOID + 1);
     tcase_add_loop_test(tc, normalisation, 0, sizeof lrns / sizeof lrns[0]);

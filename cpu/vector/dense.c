@@ -24,6 +24,7 @@ typedef struct an_dense_work {
     const an_dense_shape *s;
     uint32_t batch;
     const float *x, *w, *b, *dy;
+    const uint16_t *pack; /* weights in bfloat16, or null */
     float *y, *dx, *dw, *db;
     float *flat;    /* [batch][inputs], in the weights' order */
     float *groups;  /* the same, as dot products want it */
@@ -89,6 +90,11 @@ static const float *flat_input(an_dense_work *d)
 
 /* --- forward: dot products ----------------------------------------------------------------- */
 
+static size_t narrow_pitch(const an_dense_shape *s)
+{
+    return (size_t)blocks(s->inputs, VL) * VL;
+}
+
 /* Images are brought together in groups of IMAGES, and inputs in runs of RUN, so that the
  * dot products of all groups with one run are one stream: [run][group][VL inputs][image][VL],
  * with zeros behind the last input. Where input `at` of an image is: */
@@ -122,11 +128,28 @@ static void group_item(uint32_t image, uint32_t worker, void *arg)
         place_of(d, image, s->inputs - 1)[i + 1 - (s->inputs - 1)] = 0;
 }
 
-/* sum[o][i] += weights' row o * image i, over `count` inputs; whole: a multiple of VL. */
-AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int whole,
-                    const float *w, size_t pitch, const float *x, uint32_t count,
-                    vec sum[DOTS][IMAGES])
+/* Weights as they lie, or in bfloat16: then with rows of whole vectors, zeros behind. */
+typedef struct an_rows {
+    const void *w;
+    size_t pitch;
+} an_rows;
+
+AN_INLINE vec weights_at(const an_rows *rows, const int narrow, size_t at, uint32_t count)
 {
+    const float *wide = (const float *)rows->w + at;
+    const uint16_t *half = (const uint16_t *)rows->w + at;
+
+    if (narrow) return vec_load_bf16(half);
+    return count >= VL ? vec_load(wide) : vec_load_first(wide, count);
+}
+
+/* sum[o][i] += weights' row o * image i, over `count` inputs from place `at` on; whole: a
+ * multiple of VL. */
+AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int narrow,
+                    const int whole, const an_rows *w, size_t at, const float *x,
+                    uint32_t count, vec sum[DOTS][IMAGES])
+{
+    const size_t pitch = w->pitch, bytes = narrow ? 2 : 4;
     uint32_t k, o, i;
 
     for (k = 0; k < count; k += VL, x += images * VL) {
@@ -141,69 +164,70 @@ AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int whole,
         for (i = 0; i < images; i++) image[i] = vec_load(x + i * VL);
 #pragma GCC unroll 8
         for (o = 0; o < rows; o++) {
-            const float *at = w + o * pitch + k;
+            const size_t place = at + o * pitch + k;
             const vec weight =
-                vec_once(whole ? vec_load(at) : vec_load_first(at, count - k));
+                vec_once(weights_at(w, narrow, place, whole ? VL : count - k));
 
             if (images < IMAGES) /* memory is all that counts then */
-                _mm_prefetch((const char *)(at + 512), _MM_HINT_T0);
-
+                _mm_prefetch((const char *)w->w + (place + 512) * bytes, _MM_HINT_T0);
 #pragma GCC unroll 3
             for (i = 0; i < images; i++) sum[o][i] = vec_fma(weight, image[i], sum[o][i]);
         }
     }
 }
 
-typedef void an_dots(const float *w, size_t pitch, const float *x, uint32_t count,
+typedef void an_dots(const an_rows *w, size_t at, const float *x, uint32_t count,
                      vec (*sums)[IMAGES]);
 
-/* The same with sums in memory, for rows and images that are constants. */
-#define DOTS_OF(rows, images)                                                            \
-    static void dots_##rows##_##images(const float *w, size_t pitch, const float *x,     \
-                                       uint32_t count, vec(*sums)[IMAGES])               \
+/* The same with sums in memory, for rows, images and precision that are constants. */
+#define DOTS_OF(rows, images, narrow)                                                    \
+    static void dots_##rows##_##images##_##narrow(                                       \
+        const an_rows *w, size_t at, const float *x, uint32_t count, vec(*sums)[IMAGES]) \
     {                                                                                    \
-        uint32_t even = count / VL * VL, o, i;                                           \
+        uint32_t even = narrow ? blocks(count, VL) * VL : count / VL * VL, o, i;         \
         vec sum[DOTS][IMAGES];                                                           \
                                                                                          \
         for (o = 0; o < rows; o++)                                                       \
             for (i = 0; i < images; i++) sum[o][i] = sums[o][i];                         \
-        dots(rows, images, 1, w, pitch, x, even, sum);                                   \
+        dots(rows, images, narrow, 1, w, at, x, even, sum);                              \
         if (count > even)                                                                \
-            dots(rows, images, 0, w + even, pitch, x + (size_t)even * images,            \
+            dots(rows, images, narrow, 0, w, at + even, x + (size_t)even * images,       \
                  count - even, sum);                                                     \
         for (o = 0; o < rows; o++)                                                       \
             for (i = 0; i < images; i++) sums[o][i] = sum[o][i];                         \
     }
 
-#if ROWS > 6
-DOTS_OF(8, 1)
-DOTS_OF(8, 2)
-DOTS_OF(8, 3)
-#else
-DOTS_OF(4, 1)
-DOTS_OF(4, 2)
-DOTS_OF(4, 3)
-#endif
-DOTS_OF(1, 1)
-DOTS_OF(1, 2)
-DOTS_OF(1, 3)
+#define DOTS_FOR(rows)                                                                   \
+    DOTS_OF(rows, 1, 0)                                                                  \
+    DOTS_OF(rows, 2, 0)                                                                  \
+    DOTS_OF(rows, 3, 0)                                                                  \
+    DOTS_OF(rows, 1, 1)                                                                  \
+    DOTS_OF(rows, 2, 1)                                                                  \
+    DOTS_OF(rows, 3, 1)                                                                  \
+    static an_dots *const dots_##rows[2][IMAGES] = {                                     \
+        {dots_##rows##_1_0, dots_##rows##_2_0, dots_##rows##_3_0},                       \
+        {dots_##rows##_1_1, dots_##rows##_2_1, dots_##rows##_3_1}};
 
-static void some_dots(uint32_t rows, uint32_t images, const float *w, size_t pitch,
-                      const float *x, uint32_t count, vec (*sums)[IMAGES])
-{
 #if ROWS > 6
-    static an_dots *const whole[] = {dots_8_1, dots_8_2, dots_8_3};
+DOTS_FOR(8)
+#define dots_all dots_8
 #else
-    static an_dots *const whole[] = {dots_4_1, dots_4_2, dots_4_3};
+DOTS_FOR(4)
+#define dots_all dots_4
 #endif
-    static an_dots *const one[] = {dots_1_1, dots_1_2, dots_1_3};
+DOTS_FOR(1)
+
+/* at: the first weight of the first row. */
+static void some_dots(uint32_t rows, uint32_t images, int narrow, const an_rows *w,
+                      size_t at, const float *x, uint32_t count, vec (*sums)[IMAGES])
+{
     uint32_t o;
 
     if (rows == DOTS)
-        whole[images - 1](w, pitch, x, count, sums);
+        dots_all[narrow][images - 1](w, at, x, count, sums);
     else
         for (o = 0; o < rows; o++)
-            one[images - 1](w + o * pitch, pitch, x, count, sums + o);
+            dots_1[narrow][images - 1](w, at + o * w->pitch, x, count, sums + o);
 }
 
 #define TOGETHER 12u /* images whose sums a worker keeps, for DOTS rows */
@@ -214,6 +238,9 @@ static void dense_rows(const an_dense_work *d, uint32_t output, uint32_t rows,
                        uint32_t image, uint32_t images)
 {
     const an_dense_shape *s = d->s;
+    const int narrow = d->pack != NULL;
+    const an_rows w = {narrow ? d->pack : (const void *)d->w,
+                       narrow ? narrow_pitch(s) : s->inputs};
     vec sums[TOGETHER / IMAGES][DOTS][IMAGES];
     uint32_t k, i, o, j;
 
@@ -221,12 +248,10 @@ static void dense_rows(const an_dense_work *d, uint32_t output, uint32_t rows,
         for (o = 0; o < rows; o++)
             for (j = 0; j < IMAGES; j++) sums[i / IMAGES][o][j] = vec_set(0);
     for (k = 0; k < s->inputs; k += RUN)
-        for (i = 0; i < images; i += IMAGES) {
-            some_dots(rows, at_most(d->batch - image - i, IMAGES),
-                      d->w + (size_t)output * s->inputs + k, s->inputs,
-                      place_of(d, image + i, k), at_most(s->inputs - k, RUN),
-                      sums[i / IMAGES]);
-        }
+        for (i = 0; i < images; i += IMAGES)
+            some_dots(rows, at_most(d->batch - image - i, IMAGES), narrow, &w,
+                      output * w.pitch + k, place_of(d, image + i, k),
+                      at_most(s->inputs - k, RUN), sums[i / IMAGES]);
     for (i = 0; i < images; i++)
         for (o = 0; o < rows; o++) {
             float y = vec_sum(sums[i / IMAGES][o][i % IMAGES]) + d->b[output + o];
@@ -507,13 +532,63 @@ static an_dense_work work_of(const an_queue *q, const an_dense_shape *s, uint32_
     return d;
 }
 
+/* Few images alone are held up by the weights' bytes. */
+size_t V(dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch)
+{
+    (void)device;
+    if (s->precision != AN_PRECISION_BF16 || batch >= PRODUCT_IMAGES) return 0;
+    return narrow_pitch(s) * s->outputs * sizeof(uint16_t);
+}
+
+typedef struct an_narrowing {
+    const an_dense_shape *s;
+    const float *w;
+    uint16_t *pack;
+} an_narrowing;
+
+/* To nearest, ties to even; what is not a number stays none. */
+static uint16_t to_bf16(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static void narrow_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_narrowing *n = arg;
+    uint32_t first = item * OUTPUTS, end = at_most(n->s->outputs, first + OUTPUTS), i;
+    size_t pitch = narrow_pitch(n->s);
+
+    (void)worker;
+    for (; first < end; first++) {
+        const float *from = n->w + (size_t)first * n->s->inputs;
+        uint16_t *to = n->pack + first * pitch;
+
+        for (i = 0; i < n->s->inputs; i++) to[i] = to_bf16(from[i]);
+        for (; i < pitch; i++) to[i] = 0;
+    }
+}
+
+an_status V(dense_pack)(an_queue *q, const an_dense_shape *s, const float *w, void *pack)
+{
+    an_narrowing n = {s, w, pack};
+
+    an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), narrow_item, &n);
+    return AN_OK;
+}
+
 an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                           const float *x, const float *w, const float *b, float *y)
+                           const float *x, const float *w, const void *pack,
+                           const float *b, float *y)
 {
     an_dense_work d = work_of(q, s, batch);
 
     d.x = x;
     d.w = w;
+    d.pack = pack;
     d.b = b;
     d.y = y;
     if (batch < PRODUCT_IMAGES) {

@@ -27,8 +27,11 @@ an_status V(conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t ba
 an_status V(conv_backward_weights)(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                    const float *x, const float *dy, float *dw, float *db);
 size_t V(dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch);
+size_t V(dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch);
+an_status V(dense_pack)(an_queue *q, const an_dense_shape *s, const float *w, void *pack);
 an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                           const float *x, const float *w, const float *b, float *y);
+                           const float *x, const float *w, const void *pack,
+                           const float *b, float *y);
 an_status V(dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
                                  const float *w, const float *dy, float *dx);
 an_status V(dense_backward_weights)(an_queue *q, const an_dense_shape *s, uint32_t batch,

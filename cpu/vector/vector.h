@@ -89,6 +89,15 @@ AN_INLINE void vec_store_first(float *p, uint32_t count, vec x)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), x);
 }
 
+/* bfloat16 is the upper half of a float. */
+AN_INLINE vec vec_load_bf16(const uint16_t *p)
+{
+    __m512i wide =
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
 typedef __mmask16 vec_lanes; /* some of a vector */
 
 AN_INLINE vec_lanes lanes_between(uint32_t first, uint32_t end)
@@ -173,6 +182,14 @@ AN_INLINE vec vec_load_first(const float *p, uint32_t count)
 AN_INLINE void vec_store_first(float *p, uint32_t count, vec x)
 {
     _mm256_maskstore_ps(p, vec_first(count), x);
+}
+
+AN_INLINE vec vec_load_bf16(const uint16_t *p)
+{
+    __m256i wide =
+        _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
 typedef __m256i vec_lanes;
