@@ -5,6 +5,7 @@
 #   make [all]         libalexnet.so, libalexnet.a, alexnet.pc, the example programs
 #   make install       to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR;  make uninstall
 #   make bench         forward, backward, update: images a second
+#   make bench-peers   the same beside PyTorch, ONNX Runtime and OpenVINO, as far as PYTHON has them
 #   make check-long    what takes too long for check
 #   sh test/gpu.sh     on a machine with a card: all that a card must be asked
 #   SAN=address,undefined or SAN=thread: a build of its own, with these sanitizers
@@ -375,6 +376,11 @@ demo: all
 bench: all
 	$(Q)$(BUILD)/examples/bench
 
+# Installs nothing; numpy and torch are needed, onnx with onnxruntime or openvino are welcome.
+PYTHON ?= python3
+bench-peers: all
+	$(Q)$(PYTHON) test/bench_cpu.py $(BUILD)
+
 -include $(HOSTOBJ:.o=.d) $(CUDASRC:%.cu=$(BUILD)/%.d)
 -include $(OBJ:.o=.d) $(TESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
 
@@ -382,6 +388,6 @@ clean:
 	$(Q)rm -rf $(BUILD)
 
 FORCE:
-.PHONY: FORCE all deps install uninstall demo bench clean check check-long check-headers \
+.PHONY: FORCE all deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
         check-cuda-examples check-faults store-abi

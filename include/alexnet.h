@@ -267,7 +267,7 @@ typedef enum an_initialisation {
 /* What the factors of a convolution's or dense layer's products may be rounded to. Sums are
  * float32 always, as are the parameters and what lies between layers. The CPU computes in
  * float32 whatever is allowed; BF16 lets it read a copy in bfloat16 of the dense layers' weights
- * (half their bytes more memory) when it infers for fewer than 12 images at a time, where
+ * (half their bytes more memory) when it infers for fewer than 16 images at a time, where
  * reading them is what takes the time; not on the reference path. */
 typedef enum an_precision {
     AN_PRECISION_FP32 = 0, /* not at all */

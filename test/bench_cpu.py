@@ -14,8 +14,8 @@ agreement is checked with the halves for PyTorch, and against PyTorch without th
 """
 import argparse
 import ctypes as c
+import gc
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -351,16 +351,44 @@ def compare(work, build, threads, rounds):
     ours.close()
 
 
-def memory(kind, arch, batch, who, build, threads):
-    ours, tensors = made(arch, build, threads)
-    x, labels = data(arch, batch)
-    one = ours
-    if who != Ours.name:
-        ours.close()
-        one = {p.name: p for p in peers_of(kind, arch, tensors, threads, batch)}[who]
+PEERS = {"PyTorch": Torch, "ONNX Runtime": OnnxRuntime, "OpenVINO": OpenVino}
+
+
+def memory_of(work, who, build, threads):
+    """The peak from when the network is ready on, in a process that keeps no other weights."""
+    kind, arch, batch = work.split(":")[:3]
+    x, labels = data(arch, int(batch))
+    arrays = np.load(os.path.join(build, arch + ".npz"))
+    tensors = [(n, arrays[n]) for n in arrays.files]
+    if who == Ours.name:
+        one = Ours(arch, build, threads)
+        one.set_weights(tensors)
+    else:
+        one = PEERS[who](arch, tensors, threads, *([] if who == "PyTorch" else [int(batch)]))
+    del tensors
+    gc.collect()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
     for _ in range(2):
         run(one, kind, x, labels, CLASSES[arch])
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")
+    with open("/proc/self/status") as file:
+        print(int(file.read().split("VmHWM:")[1].split()[0]) // 1024)
+
+
+def memory(build, threads):
+    print("| peak resident set, MiB | " + " | ".join([Ours.name] + list(PEERS)) + " |")
+    print("|---|---|---|---|---|")
+    for work in ("forward:torchvision:1", "forward:torchvision:128", "train:torchvision:128", "train:paper:128"):
+        kind, arch, batch = work.split(":")
+        ours, tensors = made(arch, build, threads)
+        ours.close()
+        np.savez(os.path.join(build, arch + ".npz"), **dict(tensors))
+        cells = []
+        for who in [Ours.name] + list(PEERS):
+            out = subprocess.run([sys.executable, __file__, build, "--threads", str(threads), "--memory-of", work, who],
+                                 capture_output=True, text=True).stdout if kind == "forward" or who in (Ours.name, "PyTorch") else ""
+            cells.append(out.split()[-1] if out.split() else "")
+        print(f"| {arch}, {'training' if kind == 'train' else 'forward'}, {batch} | " + " | ".join(cells) + " |", flush=True)
 
 
 def main():
@@ -369,7 +397,13 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--works", default=",".join(WORKS), help="kind:arch:batch[:threads], with commas")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     a = parser.parse_args()
+    if a.memory_of:
+        return memory_of(*a.memory_of, a.build, a.threads)
+    if a.memory:
+        return memory(a.build, a.threads)
     versions = [f"{m} {__import__(m).__version__}" for m in ("torch", "onnxruntime", "openvino") if found(m)]
     print(f"{', '.join(versions)}; {a.threads} threads; medians of {a.rounds} rounds, ms\n")
     print("| work, images | libalexnet | PyTorch | ONNX Runtime | OpenVINO | images/s | ratio | outputs differ by |")

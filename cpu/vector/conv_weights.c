@@ -160,21 +160,16 @@ static void line_sums(const an_learning *l, uint32_t part, uint32_t block, uint3
     uint32_t from =
         j->pad > (int)ky ? ((uint32_t)j->pad - ky + j->stride - 1) / j->stride : 0;
     uint32_t limit = j->in_height + (uint32_t)j->pad, to = j->out_height;
-    an_terms t = {NULL,
-                  NULL,
-                  images,
-                  0,
-                  j->out_width,
-                  1,
-                  l->x_strip,
-                  j->stride * line,
-                  j->stride * pixel,
-                  l->dy_strip,
-                  (size_t)j->out_width * COLS,
-                  COLS,
-                  NULL,
-                  0};
-    an_sums s = {NULL, COLS, COLS, l->first + image > 0, NULL, 0};
+    an_terms t = {.outer = images,
+                  .run = j->out_width,
+                  .a_row = 1,
+                  .a_outer = l->x_strip,
+                  .a_inner = j->stride * line,
+                  .a_step = j->stride * pixel,
+                  .b_outer = l->dy_strip,
+                  .b_inner = (size_t)j->out_width * COLS,
+                  .b_step = COLS};
+    an_sums s = {.c_row = COLS, .cols = COLS, .add = l->first + image > 0};
     const float *x;
 
     if (limit <= ky)

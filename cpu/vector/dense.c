@@ -16,8 +16,8 @@
 #define RUN 512u    /* inputs at a time: rows of weights stay in the first cache */
 #define OUTPUTS 32u /* of an item */
 
-/* From so many images on, weights are turned and multiplied in tiles of sums. */
-#define PRODUCT_IMAGES 12u
+/* From so many images on, a tile of sums has enough of them side by side. */
+#define PRODUCT_IMAGES 16u
 
 typedef struct an_dense_work {
     const an_queue *q;
@@ -273,13 +273,72 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
                        at_most(d->batch - image, TOGETHER));
 }
 
-/* --- tiles of sums ----------------------------------------------------------------------------- */
+/* --- forward, many images: weights' rows times images side by side -------------------------------- */
 
-/* What of the weights is brought together at a time: outputs by inputs. Rows of weights are
- * read from memory, which likes long pieces best. */
-#define FORWARD_BREADTH COLS
-#define FORWARD_DEPTH 1024u
-#define PRODUCT_OUTPUTS 128u  /* of an item */
+/* Rows of weights are a large power of two apart: more than these would push each other out
+ * of their set of the first cache, which has twelve places or eight. */
+#define OUT_ROWS (ROWS > 6 ? 10u : 6u)
+#define PRODUCT_ROWS (4 * OUT_ROWS) /* of an item */
+#define PRODUCT_RUN 2048u           /* inputs at a time */
+
+/* An image as one column of [block of COLS images][input][COLS]. */
+static void column_item(uint32_t image, uint32_t worker, void *arg)
+{
+    const an_dense_work *d = arg;
+    const an_dense_shape *s = d->s;
+    uint32_t slab = s->inputs / s->slabs, maps = slab / s->pixels, map, pixel, k;
+    const float *x = d->x + (size_t)image * s->inputs;
+    float *to = d->strips + (size_t)(image / COLS) * s->inputs * COLS + image % COLS;
+
+    (void)worker;
+    if (image >= d->batch) {
+        for (k = 0; k < s->inputs; k++) to[(size_t)k * COLS] = 0;
+        return;
+    }
+    for (k = 0; k < s->slabs; k++, x += slab)
+        for (map = 0; map < maps; map++)
+            for (pixel = 0; pixel < s->pixels; pixel++, to += COLS)
+                *to = x[(size_t)pixel * maps + map];
+}
+
+static size_t columns(const an_dense_work *d)
+{
+    return (size_t)blocks(d->batch, COLS) * COLS;
+}
+
+/* y of PRODUCT_ROWS outputs, all images. */
+static void product_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_dense_work *d = arg;
+    uint32_t inputs = d->s->inputs, outputs = d->s->outputs, first = item * PRODUCT_ROWS;
+    uint32_t count = at_most(outputs - first, PRODUCT_ROWS), k, o, c, image;
+    float *sums = d->private + worker * d->worker;
+    size_t pitch = columns(d);
+    an_terms t = {.outer = 1, .inner = 1, .a_row = inputs, .a_step = 1, .b_step = COLS};
+    an_sums sum = {.c_row = pitch, .cols = COLS};
+
+    for (k = 0; k < inputs; k += PRODUCT_RUN) {
+        t.run = at_most(inputs - k, PRODUCT_RUN);
+        sum.add = k > 0;
+        for (o = 0; o < count; o += OUT_ROWS)
+            for (c = 0; c < pitch; c += COLS) {
+                t.a = d->w + (size_t)(first + o) * inputs + k;
+                t.b = d->strips + (size_t)c * inputs + (size_t)k * COLS;
+                sum.c = sums + o * pitch + c;
+                V(tile)(at_most(count - o, OUT_ROWS), &t, &sum);
+            }
+    }
+    for (image = 0; image < d->batch; image++)
+        for (o = 0; o < count; o++) {
+            float y = sums[o * pitch + image] + d->b[first + o];
+
+            d->y[(size_t)image * outputs + first + o] = d->s->relu && y < 0 ? 0 : y;
+        }
+}
+
+/* --- backward: tiles of sums ----------------------------------------------------------------------------- */
+
+/* What of the weights is brought together at a time, outputs by inputs. */
 #define DATA_BREADTH (8 * VL) /* inputs: four blocks of COLS */
 #define DATA_DEPTH 256u       /* outputs */
 #define GAP VL /* behind a strip's row: not all rows in one set of the cache */
@@ -314,29 +373,22 @@ static void strip(const an_queue *q, const float *from, uint32_t rows, uint32_t 
     an__cpu_parallel(q, blocks(columns, wide), strip_item, &m);
 }
 
-#define AHEAD 64u /* products of a tile to a row of weights that it asks for ahead */
-
 /* A run of a product of all images, which `strips` has as strips `depth` wide, with `count`
- * columns: pack is [block of COLS][depth][COLS]. ahead, if not null: rows of weights
- * that are wanted next, which tiles ask for on the way, a few each. */
+ * columns: pack is [block of COLS][depth][COLS]. */
 static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_t run,
-                    const float *pack, uint32_t count, size_t pitch, an_sums sum,
-                    const float *ahead)
+                    const float *pack, uint32_t count, size_t pitch, an_sums sum)
 {
     uint32_t tiles = tiles_of(d->batch), tile, c;
-    an_terms t = {NULL, NULL, 1, 1, run, depth + GAP, 0, 0, 1, 0, 0, COLS, NULL, 0};
+    an_terms t = {.outer = 1,
+                  .inner = 1,
+                  .run = run,
+                  .a_row = depth + GAP,
+                  .a_step = 1,
+                  .b_step = COLS};
     const float *strips = d->strips + (size_t)at / depth * d->batch * (depth + GAP);
     const float *bias = sum.bias;
     float *out = sum.c;
 
-    if (ahead != NULL && run % AHEAD == 0) {
-        t.run = AHEAD;
-        t.inner = run / AHEAD;
-        t.a_inner = AHEAD;
-        t.b_inner = (size_t)AHEAD * COLS;
-        t.ahead = ahead;
-        t.ahead_inner = d->s->inputs;
-    }
     sum.c_row = pitch;
     for (tile = 0; tile < tiles; tile++) {
         uint32_t image = share(d->batch, tiles, tile);
@@ -349,30 +401,6 @@ static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_
             sum.cols = at_most(count - c, COLS);
             if (bias != NULL) sum.bias = bias + c;
             V(tile)(rows, &t, &sum);
-            if (t.ahead != NULL) t.ahead += t.inner * t.ahead_inner;
-        }
-    }
-}
-
-/* Weights [output][at .. at + run) of `count` outputs as columns. */
-static void pack_outputs(const an_dense_work *d, uint32_t first, uint32_t count,
-                         uint32_t at, uint32_t run, float *pack)
-{
-    uint32_t c, i, k, columns = (uint32_t)blocks(count, COLS) * COLS;
-    vec square[VL];
-
-    for (c = 0; c < columns; c += VL) {
-        const float *from = d->w + (size_t)(first + c) * d->s->inputs + at;
-        float *to = pack + (size_t)(c / COLS) * COLS * FORWARD_DEPTH + c % COLS;
-
-        for (k = 0; k < run; k += VL) {
-            for (i = 0; i < VL; i++)
-                square[i] =
-                    c + i < count
-                        ? vec_load_part(from + (size_t)i * d->s->inputs + k, run - k)
-                        : vec_set(0);
-            vec_transpose(square);
-            for (i = 0; i < VL; i++) vec_store(to + (size_t)(k + i) * COLS, square[i]);
         }
     }
 }
@@ -399,35 +427,6 @@ static void pack_inputs(const an_dense_work *d, uint32_t first, uint32_t count,
     }
 }
 
-/* y of some outputs, all images: runs outermost, whose images stay near. */
-static void product_item(uint32_t item, uint32_t worker, void *arg)
-{
-    const an_dense_work *d = arg;
-    uint32_t inputs = d->s->inputs, outputs = d->s->outputs,
-             first = item * PRODUCT_OUTPUTS;
-    uint32_t end = at_most(outputs, first + PRODUCT_OUTPUTS), k, o;
-    float *pack = d->private + worker * d->worker;
-
-    for (k = 0; k < inputs; k += FORWARD_DEPTH)
-        for (o = first; o < end; o += FORWARD_BREADTH) {
-            uint32_t run = at_most(inputs - k, FORWARD_DEPTH);
-            uint32_t count = at_most(end - o, FORWARD_BREADTH);
-            an_sums sum = {d->y + o,
-                           0,
-                           0,
-                           k > 0,
-                           k > 0 ? NULL : d->b + o,
-                           d->s->relu && k + run == inputs};
-
-            const float *next = o + FORWARD_BREADTH < end
-                                    ? d->w + (size_t)(o + FORWARD_BREADTH) * inputs + k
-                                    : d->w + (size_t)first * inputs + k + run;
-
-            pack_outputs(d, o, count, k, run, pack);
-            add_run(d, FORWARD_DEPTH, k, run, pack, count, outputs, sum, next);
-        }
-}
-
 /* dx of DATA_BREADTH inputs, all images. */
 static void data_item(uint32_t item, uint32_t worker, void *arg)
 {
@@ -438,11 +437,10 @@ static void data_item(uint32_t item, uint32_t worker, void *arg)
 
     for (o = 0; o < outputs; o += DATA_DEPTH) {
         uint32_t run = at_most(outputs - o, DATA_DEPTH);
-        an_sums sum = {
-            (d->s->pixels == 1 ? d->dx : d->flat) + first, 0, 0, o > 0, NULL, 0};
+        an_sums sum = {.c = (d->s->pixels == 1 ? d->dx : d->flat) + first, .add = o > 0};
 
         pack_inputs(d, first, count, o, run, pack);
-        add_run(d, DATA_DEPTH, o, run, pack, count, inputs, sum, NULL);
+        add_run(d, DATA_DEPTH, o, run, pack, count, inputs, sum);
     }
 }
 
@@ -456,8 +454,15 @@ static void weights_item(uint32_t item, uint32_t worker, void *arg)
     const float *x = d->strips;
     const float *dy = x + (size_t)blocks(s->inputs, COLS) * d->batch * COLS +
                       (size_t)item * d->batch * ROWS;
-    an_terms t = {dy, x, 1, 1, d->batch, 1, 0, 0, ROWS, 0, 0, COLS, NULL, 0};
-    an_sums sum = {NULL, s->inputs, 0, 0, NULL, 0};
+    an_terms t = {.a = dy,
+                  .b = x,
+                  .outer = 1,
+                  .inner = 1,
+                  .run = d->batch,
+                  .a_row = 1,
+                  .a_step = ROWS,
+                  .b_step = COLS};
+    an_sums sum = {.c_row = s->inputs};
 
     (void)worker;
     for (i = 0; i < s->inputs; i += COLS) {
@@ -482,30 +487,28 @@ static size_t up(size_t count)
     return (count + 15) / 16 * 16;
 }
 
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static size_t place(an_dense_work *d, float *at)
 {
     const an_dense_shape *s = d->s;
     size_t flat = s->pixels == 1 ? 0 : up((size_t)d->batch * s->inputs);
-    uint32_t longest = s->inputs > s->outputs ? s->inputs : s->outputs;
-    size_t data = (size_t)blocks(longest, FORWARD_DEPTH) * d->batch *
-                  (FORWARD_DEPTH + FORWARD_DEPTH / DATA_DEPTH * GAP);
+    size_t groups = (size_t)blocks(s->inputs, VL) * VL * d->batch;
+    size_t data = (size_t)blocks(s->outputs, DATA_DEPTH) * d->batch * (DATA_DEPTH + GAP);
     size_t x = (size_t)blocks(s->inputs, COLS) * d->batch * COLS;
     size_t dy = (size_t)blocks(s->outputs, ROWS) * d->batch * ROWS;
-    size_t groups = (size_t)blocks(s->inputs, VL) * VL * d->batch;
-    size_t strips = up(data > x + dy ? data : x + dy);
+    size_t strips = most(most(data, x + dy), most(groups, columns(d) * s->inputs));
 
-    if (strips < up(groups)) strips = up(groups);
-
-    d->worker = (size_t)DATA_DEPTH * DATA_BREADTH;
-    if (d->worker < (size_t)FORWARD_DEPTH * FORWARD_BREADTH)
-        d->worker = (size_t)FORWARD_DEPTH * FORWARD_BREADTH;
+    d->worker = most((size_t)DATA_DEPTH * DATA_BREADTH, PRODUCT_ROWS * columns(d));
     if (at != NULL) {
         d->flat = at;
-        d->groups = at + flat;
-        d->strips = at + flat;
-        d->private = d->strips + strips;
+        d->groups = d->strips = at + flat;
+        d->private = d->strips + up(strips);
     }
-    return flat + strips;
+    return flat + up(strips);
 }
 
 size_t V(dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch)
@@ -595,9 +598,8 @@ an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
         an__cpu_parallel(q, batch, group_item, &d);
         an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), forward_item, &d);
     } else {
-        strip(q, flat_input(&d), batch, s->inputs, FORWARD_DEPTH, FORWARD_DEPTH + GAP,
-              d.strips);
-        an__cpu_parallel(q, blocks(s->outputs, PRODUCT_OUTPUTS), product_item, &d);
+        an__cpu_parallel(q, (uint32_t)columns(&d), column_item, &d);
+        an__cpu_parallel(q, blocks(s->outputs, PRODUCT_ROWS), product_item, &d);
     }
     return AN_OK;
 }

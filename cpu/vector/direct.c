@@ -142,21 +142,16 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
     float *out = job_out(j, image, part, &pitch) + (size_t)block * COLS;
     const float *pack = d->pack + (size_t)(part * j->blocks + block) * j->kernel *
                                       j->kernel * j->reads * COLS;
-    an_terms t = {NULL,
-                  NULL,
-                  0,
-                  j->kernel,
-                  j->reads,
-                  j->stride * j->in_maps,
-                  row,
-                  j->in_maps,
-                  1,
-                  (size_t)j->kernel * j->reads * COLS,
-                  (size_t)j->reads * COLS,
-                  COLS,
-                  NULL,
-                  0};
-    an_sums s = {NULL, pitch, block_maps(j, block), 0, NULL, j->relu};
+    an_terms t = {.inner = j->kernel,
+                  .run = j->reads,
+                  .a_row = j->stride * j->in_maps,
+                  .a_outer = row,
+                  .a_inner = j->in_maps,
+                  .a_step = 1,
+                  .b_outer = (size_t)j->kernel * j->reads * COLS,
+                  .b_inner = (size_t)j->reads * COLS,
+                  .b_step = COLS};
+    an_sums s = {.c_row = pitch, .cols = block_maps(j, block), .relu = j->relu};
 
     if (j->reads == j->in_maps) { /* a kernel's line is one run */
         t.inner = 1;

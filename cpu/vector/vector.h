@@ -226,34 +226,6 @@ AN_INLINE void vec_store_part(float *p, uint32_t count, vec x)
         vec_store_first(p, count, x);
 }
 
-/* A square of VL vectors, turned: lane j of row i becomes lane i of row j. Of each pair of
- * rows, `apart` from each other, the lanes that have that bit of their number change sides. */
-AN_INLINE void vec_transpose(vec row[VL])
-{
-    typedef int lanes __attribute__((vector_size(VL * sizeof(int))));
-#if VL == 16
-    const lanes lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-#else
-    const lanes lane = {0, 1, 2, 3, 4, 5, 6, 7};
-#endif
-    int apart, i;
-
-#pragma GCC unroll 4
-    for (apart = 1; apart < VL; apart *= 2) {
-        const lanes above = ((lane & apart) != 0) & (VL - apart);
-        const lanes lower = lane + above, upper = lane + apart + above;
-
-#pragma GCC unroll 16
-        for (i = 0; i < VL; i++) {
-            vec a = row[i], b = row[i ^ apart];
-
-            if ((i & apart) != 0) continue;
-            row[i] = (vec)__builtin_shuffle(a, b, lower);
-            row[i ^ apart] = (vec)__builtin_shuffle(a, b, upper);
-        }
-    }
-}
-
 /* x, loaded once into a register: compilers load it anew for each product else. */
 AN_INLINE vec vec_once(vec x)
 {

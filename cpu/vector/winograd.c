@@ -272,8 +272,13 @@ static void add_products(const an_winograd *w, uint32_t part, uint32_t first,
     uint32_t groups = tiles_of(count), place, g, block;
     size_t panel = (size_t)j->reads * COLS, wide = (size_t)w->together * COLS;
     const float *pack = w->pack + (part * j->blocks + first) * PLACES * panel;
-    an_terms terms = {NULL, NULL, 1, 1, j->reads, j->reads, 0, 0, 1, 0, 0, COLS, NULL, 0};
-    an_sums s = {NULL, wide, COLS, 0, NULL, 0};
+    an_terms terms = {.outer = 1,
+                      .inner = 1,
+                      .run = j->reads,
+                      .a_row = j->reads,
+                      .a_step = 1,
+                      .b_step = COLS};
+    an_sums s = {.c_row = wide, .cols = COLS};
 
     for (place = 0; place < PLACES; place++)
         for (g = 0; g < groups; g++) {
