@@ -66,7 +66,7 @@ done
 part "benchmark, two towers on one card" 30 "$build/examples/bench" --device cuda:0,cuda:0 \
     --precision bf16 --batch 128
 if python3 -c 'import torch' 2>/dev/null; then
-    part "beside PyTorch" 150 python3 test/bench_peers.py "$build" 2 3 cuda:0
+    part "beside PyTorch" 150 python3 test/bench_card.py "$build" 3 cuda:0
 else
     say "== beside PyTorch: left out, it is not here"
 fi

@@ -14,7 +14,7 @@ static void cut(an_job *j, uint32_t groups)
     j->maps = j->out_maps / j->parts;
     j->reads = j->in_maps / groups;
     j->apart = groups > 1 ? j->reads : 0;
-    j->blocks = (j->maps + COLS - 1) / COLS;
+    j->blocks = pieces(j->maps, COLS);
 }
 
 an_job V(forward_job)(const an_conv_shape *s)

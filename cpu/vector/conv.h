@@ -52,7 +52,7 @@ AN_INLINE float *job_out(const an_job *j, uint32_t image, uint32_t part, size_t 
 
 AN_INLINE uint32_t block_maps(const an_job *j, uint32_t block)
 {
-    return j->maps - block * COLS < COLS ? j->maps - block * COLS : COLS;
+    return at_most(j->maps - block * COLS, COLS);
 }
 
 /* Numbers of the weights in this way's order. */
@@ -79,10 +79,5 @@ void V(padded_lines)(const an_job *j, const float *image, uint32_t from, uint32_
 /* Of the weights' gradient. */
 size_t V(weights_scratch)(const an_device *device, const an_conv_shape *s,
                           uint32_t batch);
-
-AN_INLINE size_t round_up(size_t count, size_t to)
-{
-    return (count + to - 1) / to * to;
-}
 
 #endif

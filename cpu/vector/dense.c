@@ -33,16 +33,6 @@ typedef struct an_dense_work {
     size_t worker;  /* numbers of that */
 } an_dense_work;
 
-static uint32_t blocks(uint32_t count, uint32_t size)
-{
-    return (count + size - 1) / size;
-}
-
-static uint32_t at_most(uint32_t count, uint32_t limit)
-{
-    return count < limit ? count : limit;
-}
-
 /* --- from pixels to maps, and back --------------------------------------------------------- */
 
 /* to[j][i] = from[i][j] */
@@ -92,7 +82,7 @@ static const float *flat_input(an_dense_work *d)
 
 static size_t narrow_pitch(const an_dense_shape *s)
 {
-    return (size_t)blocks(s->inputs, VL) * VL;
+    return (size_t)pieces(s->inputs, VL) * VL;
 }
 
 /* Images are brought together in groups of IMAGES, and inputs in runs of RUN, so that the
@@ -101,7 +91,7 @@ static size_t narrow_pitch(const an_dense_shape *s)
 static float *place_of(const an_dense_work *d, uint32_t image, uint32_t at)
 {
     uint32_t first = image / IMAGES * IMAGES, run = at / RUN * RUN;
-    size_t length = blocks(at_most(d->s->inputs - run, RUN), VL) * VL;
+    size_t length = pieces(at_most(d->s->inputs - run, RUN), VL) * VL;
 
     return d->groups + (size_t)run * d->batch + first * length +
            (size_t)(at - run) / VL * VL * at_most(d->batch - first, IMAGES) +
@@ -184,7 +174,7 @@ typedef void an_dots(const an_rows *w, size_t at, const float *x, uint32_t count
     static void dots_##rows##_##images##_##narrow(                                       \
         const an_rows *w, size_t at, const float *x, uint32_t count, vec(*sums)[IMAGES]) \
     {                                                                                    \
-        uint32_t even = narrow ? blocks(count, VL) * VL : count / VL * VL, o, i;         \
+        uint32_t even = narrow ? pieces(count, VL) * VL : count / VL * VL, o, i;         \
         vec sum[DOTS][IMAGES];                                                           \
                                                                                          \
         for (o = 0; o < rows; o++)                                                       \
@@ -303,7 +293,7 @@ static void column_item(uint32_t image, uint32_t worker, void *arg)
 
 static size_t columns(const an_dense_work *d)
 {
-    return (size_t)blocks(d->batch, COLS) * COLS;
+    return (size_t)pieces(d->batch, COLS) * COLS;
 }
 
 /* y of PRODUCT_ROWS outputs, all images. */
@@ -370,7 +360,7 @@ static void strip(const an_queue *q, const float *from, uint32_t rows, uint32_t 
 {
     an_stripping m = {from, to, rows, columns, wide, pitch};
 
-    an__cpu_parallel(q, blocks(columns, wide), strip_item, &m);
+    an__cpu_parallel(q, pieces(columns, wide), strip_item, &m);
 }
 
 /* A run of a product of all images, which `strips` has as strips `depth` wide, with `count`
@@ -452,7 +442,7 @@ static void weights_item(uint32_t item, uint32_t worker, void *arg)
     const an_dense_shape *s = d->s;
     uint32_t first = item * ROWS, rows = at_most(s->outputs - first, ROWS), i, o, image;
     const float *x = d->strips;
-    const float *dy = x + (size_t)blocks(s->inputs, COLS) * d->batch * COLS +
+    const float *dy = x + (size_t)pieces(s->inputs, COLS) * d->batch * COLS +
                       (size_t)item * d->batch * ROWS;
     an_terms t = {.a = dy,
                   .b = x,
@@ -482,11 +472,6 @@ static void weights_item(uint32_t item, uint32_t worker, void *arg)
 
 /* --- scratch and operations ----------------------------------------------------------------- */
 
-static size_t up(size_t count)
-{
-    return (count + 15) / 16 * 16;
-}
-
 static size_t most(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -495,20 +480,20 @@ static size_t most(size_t a, size_t b)
 static size_t place(an_dense_work *d, float *at)
 {
     const an_dense_shape *s = d->s;
-    size_t flat = s->pixels == 1 ? 0 : up((size_t)d->batch * s->inputs);
-    size_t groups = (size_t)blocks(s->inputs, VL) * VL * d->batch;
-    size_t data = (size_t)blocks(s->outputs, DATA_DEPTH) * d->batch * (DATA_DEPTH + GAP);
-    size_t x = (size_t)blocks(s->inputs, COLS) * d->batch * COLS;
-    size_t dy = (size_t)blocks(s->outputs, ROWS) * d->batch * ROWS;
+    size_t flat = s->pixels == 1 ? 0 : round_up((size_t)d->batch * s->inputs, 16);
+    size_t groups = (size_t)pieces(s->inputs, VL) * VL * d->batch;
+    size_t data = (size_t)pieces(s->outputs, DATA_DEPTH) * d->batch * (DATA_DEPTH + GAP);
+    size_t x = (size_t)pieces(s->inputs, COLS) * d->batch * COLS;
+    size_t dy = (size_t)pieces(s->outputs, ROWS) * d->batch * ROWS;
     size_t strips = most(most(data, x + dy), most(groups, columns(d) * s->inputs));
 
     d->worker = most((size_t)DATA_DEPTH * DATA_BREADTH, PRODUCT_ROWS * columns(d));
     if (at != NULL) {
         d->flat = at;
         d->groups = d->strips = at + flat;
-        d->private = d->strips + up(strips);
+        d->private = d->strips + round_up(strips, 16);
     }
-    return flat + up(strips);
+    return flat + round_up(strips, 16);
 }
 
 size_t V(dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch)
@@ -579,7 +564,7 @@ an_status V(dense_pack)(an_queue *q, const an_dense_shape *s, const float *w, vo
 {
     an_narrowing n = {s, w, pack};
 
-    an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), narrow_item, &n);
+    an__cpu_parallel(q, pieces(s->outputs, OUTPUTS), narrow_item, &n);
     return AN_OK;
 }
 
@@ -596,10 +581,10 @@ an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
     d.y = y;
     if (batch < PRODUCT_IMAGES) {
         an__cpu_parallel(q, batch, group_item, &d);
-        an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), forward_item, &d);
+        an__cpu_parallel(q, pieces(s->outputs, OUTPUTS), forward_item, &d);
     } else {
         an__cpu_parallel(q, (uint32_t)columns(&d), column_item, &d);
-        an__cpu_parallel(q, blocks(s->outputs, PRODUCT_ROWS), product_item, &d);
+        an__cpu_parallel(q, pieces(s->outputs, PRODUCT_ROWS), product_item, &d);
     }
     return AN_OK;
 }
@@ -612,7 +597,7 @@ an_status V(dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t 
     d.w = w;
     d.dx = dx;
     strip(q, dy, batch, s->outputs, DATA_DEPTH, DATA_DEPTH + GAP, d.strips);
-    an__cpu_parallel(q, blocks(s->inputs, DATA_BREADTH), data_item, &d);
+    an__cpu_parallel(q, pieces(s->inputs, DATA_BREADTH), data_item, &d);
     if (s->pixels > 1) an__cpu_parallel(q, batch, unflatten_item, &d);
     return AN_OK;
 }
@@ -627,7 +612,7 @@ an_status V(dense_backward_weights)(an_queue *q, const an_dense_shape *s, uint32
     d.db = db;
     strip(q, flat_input(&d), batch, s->inputs, COLS, COLS, d.strips);
     strip(q, dy, batch, s->outputs, ROWS, ROWS,
-          d.strips + (size_t)blocks(s->inputs, COLS) * batch * COLS);
-    an__cpu_parallel(q, blocks(s->outputs, ROWS), weights_item, &d);
+          d.strips + (size_t)pieces(s->inputs, COLS) * batch * COLS);
+    an__cpu_parallel(q, pieces(s->outputs, ROWS), weights_item, &d);
     return AN_OK;
 }

@@ -46,7 +46,7 @@ static an_window window_at(uint32_t at, uint32_t half, uint32_t maps)
     an_window w;
     uint32_t d;
 
-    w.own = lanes_between(0, maps - at < VL ? maps - at : VL);
+    w.own = lanes_between(0, at_most(maps - at, VL));
     for (d = 0; d <= 2 * half; d++) { /* lane l reads map at + l + d - half */
         uint32_t first = at + d < half ? half - at - d : 0;
         uint32_t end = maps + half > at + d ? maps + half - at - d : 0;
@@ -66,8 +66,7 @@ typedef struct an_windows {
 
 static an_windows windows_of(const an_lrn_shape *s)
 {
-    uint32_t maps = s->maps / s->groups, half = s->size / 2,
-             vectors = (maps + VL - 1) / VL;
+    uint32_t maps = s->maps / s->groups, half = s->size / 2, vectors = pieces(maps, VL);
     an_windows w;
 
     w.maps = maps;
@@ -176,7 +175,7 @@ static void across_item(uint32_t item, uint32_t worker, void *arg)
 
     (void)worker;
     for (i = 0; i < s->width; i += count, at += (size_t)count * s->maps) {
-        count = s->width - i < each ? s->width - i : each;
+        count = at_most(s->width - i, each);
         if (l->dy == NULL)
             forward_pixels(s, l->x + at, l->out + at, count);
         else
@@ -283,7 +282,7 @@ static void within_backward_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_lrn_work *l = arg;
     const an_lrn_shape *s = l->s;
-    uint32_t bands = (s->maps + VL - 1) / VL, map = item % bands * VL;
+    uint32_t bands = pieces(s->maps, VL), map = item % bands * VL;
     uint32_t count = s->maps - map, ring = 2 * HALF + 1, filled = 0, y, i, j, k;
     size_t image = (size_t)(item / bands) * s->height * s->width * s->maps + map;
     const vec factor = vec_set(-2 * s->alpha * s->beta);
@@ -327,6 +326,6 @@ an_status V(lrn_within_backward)(an_queue *q, const an_lrn_shape *s, uint32_t ba
         return q->device->host->fail(AN_ERROR_ARGUMENT,
                                      "normalisation within maps %u wide: at most %u",
                                      s->width, LINE);
-    an__cpu_parallel(q, batch * ((s->maps + VL - 1) / VL), within_backward_item, &l);
+    an__cpu_parallel(q, batch * (pieces(s->maps, VL)), within_backward_item, &l);
     return AN_OK;
 }

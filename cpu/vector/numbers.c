@@ -37,7 +37,7 @@ static void order_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_ordering *o = arg;
     uint32_t maps = o->order->maps, pixels = o->order->pixels, map, i;
-    uint32_t bands = (pixels + PIXELS - 1) / PIXELS, first = item % bands * PIXELS;
+    uint32_t bands = pieces(pixels, PIXELS), first = item % bands * PIXELS;
     uint32_t end = pixels - first < PIXELS ? pixels : first + PIXELS;
     const float *from = o->from + (size_t)(item / bands) * maps * pixels;
     float *to = o->to + (size_t)(item / bands) * maps * pixels;
@@ -63,7 +63,7 @@ static an_status reorder(an_queue *q, const an_order *order, float *to, const fl
                          size_t slabs, int put)
 {
     an_ordering o = {order, from, to, put};
-    uint32_t bands = (order->pixels + PIXELS - 1) / PIXELS;
+    uint32_t bands = pieces(order->pixels, PIXELS);
 
     an__cpu_parallel(q, (uint32_t)slabs * bands, order_item, &o);
     return AN_OK;

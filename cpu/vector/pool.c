@@ -12,11 +12,6 @@ typedef struct an_pool_work {
     float *out;
 } an_pool_work;
 
-static uint32_t at_most(uint32_t count, uint32_t limit)
-{
-    return count < limit ? count : limit;
-}
-
 /* The maximum of a window, of up to VL maps; a NaN in it is its maximum. x: the image, at
  * the first of these maps. */
 AN_INLINE vec window_max(const an_pool_shape *s, const float *x, uint32_t oy, uint32_t ox,
@@ -98,7 +93,7 @@ static void backward_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_pool_work *p = arg;
     const an_pool_shape *s = p->s;
-    uint32_t bands = (s->maps + VL - 1) / VL, map = item % bands * VL;
+    uint32_t bands = pieces(s->maps, VL), map = item % bands * VL;
     size_t in = (size_t)(item / bands) * s->in_height * s->in_width * s->maps + map;
     size_t out = (size_t)(item / bands) * s->out_height * s->out_width * s->maps + map;
 
@@ -133,6 +128,6 @@ an_status V(pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
     an_status status = check(q, s);
 
     if (status != AN_OK) return status;
-    an__cpu_parallel(q, batch * ((s->maps + VL - 1) / VL), backward_item, &p);
+    an__cpu_parallel(q, batch * (pieces(s->maps, VL)), backward_item, &p);
     return AN_OK;
 }

@@ -39,7 +39,7 @@ void V(tile)(uint32_t rows, const an_terms *t, const an_sums *s);
 /* How many tiles, and where one begins, if `count` rows are shared out evenly. */
 AN_INLINE uint32_t tiles_of(uint32_t count)
 {
-    return (count + ROWS - 1) / ROWS;
+    return pieces(count, ROWS);
 }
 
 AN_INLINE uint32_t share(uint32_t count, uint32_t parts, uint32_t part)

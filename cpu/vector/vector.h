@@ -212,6 +212,22 @@ AN_INLINE void vec_store_lanes(float *p, vec_lanes lanes, vec x)
 
 #define COLS (2 * VL) /* of a tile of sums */
 
+AN_INLINE uint32_t at_most(uint32_t count, uint32_t limit)
+{
+    return count < limit ? count : limit;
+}
+
+/* How many pieces of `size` hold `count`. */
+AN_INLINE uint32_t pieces(uint32_t count, uint32_t size)
+{
+    return (count + size - 1) / size;
+}
+
+AN_INLINE size_t round_up(size_t count, size_t to)
+{
+    return (count + to - 1) / to * to;
+}
+
 /* `count` numbers, or VL if that is less; what is not read is 0. */
 AN_INLINE vec vec_load_part(const float *p, uint32_t count)
 {

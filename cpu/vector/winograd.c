@@ -26,7 +26,7 @@ static uint32_t out_tile(const an_job *j)
 
 static uint32_t along(const an_job *j, uint32_t size)
 {
-    return (size + out_tile(j) - 1) / out_tile(j);
+    return pieces(size, out_tile(j));
 }
 
 uint32_t V(winograd_tiles)(const an_job *j)
@@ -385,7 +385,7 @@ void V(winograd)(const an_job *j, const float *pack, float *scratch)
     w.across = along(j, j->out_width);
     w.down = along(j, j->out_height);
     w.tiles = w.across * w.down * j->batch;
-    w.items = (w.tiles + w.most - 1) / w.most;
+    w.items = pieces(w.tiles, w.most);
     /* As many as keep all threads busy to the end: how tiles are shared out changes no sum. */
     w.items = (uint32_t)round_up(w.items, threads);
     if (w.items > w.tiles) w.items = w.tiles;

@@ -1,11 +1,11 @@
-"""Ours beside PyTorch on this machine, in turn: medians and their ratio.
+"""Ours beside PyTorch on a card, in turn: medians and their ratio.
 
-usage: bench_peers.py BUILD [threads] [rounds] [device]   (needs torch; BUILD as make makes it)
+usage: bench_card.py BUILD [rounds] [device]   (needs torch; BUILD as make makes it)
 
 The same network, random data, forward and training step (SGD with momentum and weight decay).
-Each round runs ours, then PyTorch, so that a drift of the machine meets both. device: cpu, or
-cuda:0, where each precision is compared with PyTorch's of the same name: its TF32 flags, or
-autocast to bfloat16 with channels last; cudnn chooses its kernels by measuring.
+Each round runs ours, then PyTorch, so that a drift of the machine meets both. Each precision is
+compared with PyTorch's of the same name: its TF32 flags, or autocast to bfloat16 with channels
+last; cudnn chooses its kernels by measuring. bench_cpu.py is the CPU's.
 """
 import re
 import statistics
@@ -18,11 +18,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 build = sys.argv[1]
-threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 3
-device = sys.argv[4] if len(sys.argv) > 4 else "cpu"
-card = device != "cpu"
-torch.set_num_threads(threads)
+rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+device = sys.argv[3] if len(sys.argv) > 3 else "cuda:0"
 torch.backends.cudnn.benchmark = True
 
 
@@ -55,16 +52,11 @@ def torchvision():
 
 def ours(arch, batch, kind, runs, precision):
     text = subprocess.run([build + "/examples/bench", "--arch", arch, "--batch", str(batch), "--" + kind,
-                           "--threads", str(threads), "--runs", str(runs), "--device", device,
+                           "--runs", str(runs), "--device", device,
                            "--precision", precision],
                           check=True, capture_output=True, text=True).stdout
     what = "forward" if kind == "forward" else "training"
     return float(re.search(what + r"\s+\d+\s+([\d.]+)", text).group(1)) / 1e3
-
-
-def wait():
-    if card:
-        torch.cuda.synchronize()
 
 
 def theirs(net, batch, kind, runs, precision):
@@ -76,7 +68,7 @@ def theirs(net, batch, kind, runs, precision):
         net.to(memory_format=torch.channels_last)
     labels = torch.randint(0, 1000, (batch,), device=device)
     net.train(kind == "train")
-    optimiser = torch.optim.SGD(net.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4, fused=card)
+    optimiser = torch.optim.SGD(net.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4, fused=True)
 
     def step():
         if kind == "forward":
@@ -89,26 +81,23 @@ def theirs(net, batch, kind, runs, precision):
             loss.backward()
             optimiser.step()
 
-    for _ in range(3 if card else 1):
+    for _ in range(3):
         step()
-    wait()
+    torch.cuda.synchronize()
     times = []
     for _ in range(runs):
         start = time.perf_counter()
         step()
-        wait()
+        torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
-where = torch.cuda.get_device_name(device) if card else f"{threads} threads"
-print(f"PyTorch {torch.__version__}, {where}, median of {rounds} rounds")
+print(f"PyTorch {torch.__version__}, {torch.cuda.get_device_name(device)}, median of {rounds} rounds")
 print(f"{'':34}{'ours ms':>10}{'PyTorch ms':>12}{'images/s':>10}{'ratio':>7}")
-works = (("forward", 1, 15), ("forward", 32, 3), ("forward", 128, 1), ("train", 128, 1))
-if card:
-    works = (("forward", 1, 50), ("forward", 128, 20), ("train", 128, 20))
+works = (("forward", 1, 50), ("forward", 128, 20), ("train", 128, 20))
 for arch, make in (("paper", paper), ("torchvision", torchvision)):
-    for precision in ("fp32", "tf32", "bf16") if card else ("fp32",):
+    for precision in ("fp32", "tf32", "bf16"):
         net = make().to(device)
         for kind, batch, runs in works:
             a, b = [], []
@@ -116,5 +105,5 @@ for arch, make in (("paper", paper), ("torchvision", torchvision)):
                 a.append(ours(arch, batch, kind, runs, precision))
                 b.append(theirs(net, batch, kind, runs, precision))
             mine, peer = statistics.median(a), statistics.median(b)
-            print(f"{arch + ' ' + kind + ', batch ' + str(batch) + (', ' + precision if card else ''):34}"
+            print(f"{arch + ' ' + kind + ', batch ' + str(batch) + ', ' + precision:34}"
                   f"{1e3 * mine:10.3f}{1e3 * peer:12.3f}{batch / mine:10.1f}{peer / mine:7.2f}", flush=True)
