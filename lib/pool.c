@@ -11,7 +11,8 @@
  * A pass is many short jobs, one behind the other: a worker looks out for the next one for
  * some microseconds before it sleeps, and a caller waits for those alone that have begun.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ struct an_pool {
     an_body_fn body;
     void *arg;
     uint32_t count;
+    int *cpu;        /* [workers + 1] where each thread was last seen; atomic */
     uint32_t *next;  /* [workers + 1] item of its range to be taken; atomic */
     worker worker[]; /* [workers] */
 };
@@ -56,6 +58,31 @@ static void take_items(an_pool *pool, an_body_fn body, void *arg, uint32_t count
         while ((item = __atomic_fetch_add(&pool->next[range], 1, __ATOMIC_RELAXED)) < end)
             body(item, index, arg);
     }
+}
+
+/* A worker that wakes where another thread of the job is at work, which Linux does not mend
+ * for milliseconds, goes to a processor of its own: it leaves those that are taken, and may
+ * come back to all. Worker threads alone are moved, never a caller's. */
+static void step_aside(an_pool *pool, uint32_t index)
+{
+    int here = sched_getcpu(), taken = 0;
+    cpu_set_t allowed, free_ones;
+    uint32_t i;
+
+    __atomic_store_n(&pool->cpu[index], here, __ATOMIC_RELAXED);
+    for (i = 0; i < index; i++)
+        taken |= __atomic_load_n(&pool->cpu[i], __ATOMIC_RELAXED) == here;
+    if (!taken || here < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    free_ones = allowed;
+    for (i = 0; i <= pool->workers; i++) {
+        int cpu = __atomic_load_n(&pool->cpu[i], __ATOMIC_RELAXED);
+
+        if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_CLR((size_t)cpu, &free_ones);
+    }
+    if (CPU_COUNT(&free_ones) == 0) return;
+    sched_setaffinity(0, sizeof free_ones, &free_ones);
+    sched_setaffinity(0, sizeof allowed, &allowed);
+    __atomic_store_n(&pool->cpu[index], sched_getcpu(), __ATOMIC_RELAXED);
 }
 
 #define LOOKS 500 /* before sleep: a pause is 40 to 140 cycles on x86, so 10 to 30 us */
@@ -98,6 +125,7 @@ static void *worker_main(void *self)
         count = pool->count;
         __atomic_store_n(&pool->busy, pool->busy + 1, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&pool->lock);
+        step_aside(pool, w->index);
         take_items(pool, body, arg, count, w->index);
         pthread_mutex_lock(&pool->lock);
         pool->open = 0;
@@ -117,6 +145,7 @@ static void pool_free(an_pool *pool)
     pthread_cond_destroy(&pool->end);
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->caller);
+    an__free(pool->ctx, pool->cpu);
     an__free(pool->ctx, pool->next);
     an__free(pool->ctx, pool);
 }
@@ -125,15 +154,20 @@ an_status an__pool_create(an_pool **out, an_context *ctx, uint32_t threads)
 {
     an_pool *pool = an__alloc_zero(ctx, sizeof *pool + (threads - 1) * sizeof(worker));
     sigset_t all, before;
+    uint32_t i;
     int failed = 0;
 
     if (pool == NULL) return AN_ERROR_MEMORY;
     pool->ctx = ctx;
     pool->next = an__alloc(ctx, threads * sizeof *pool->next);
-    if (pool->next == NULL) {
+    pool->cpu = an__alloc(ctx, threads * sizeof *pool->cpu);
+    if (pool->next == NULL || pool->cpu == NULL) {
+        an__free(ctx, pool->next);
+        an__free(ctx, pool->cpu);
         an__free(ctx, pool);
         return AN_ERROR_MEMORY;
     }
+    for (i = 0; i < threads; i++) pool->cpu[i] = -1;
     pthread_mutex_init(&pool->caller, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->begin, NULL);
@@ -168,6 +202,7 @@ void an__pool_destroy(an_pool *pool, int forked)
 
     if (pool == NULL) return;
     if (forked) { /* no worker came along, and a lock may be held by one for ever */
+        an__free(pool->ctx, pool->cpu);
         an__free(pool->ctx, pool->next);
         an__free(pool->ctx, pool);
         return;
@@ -189,6 +224,7 @@ void an__pool_run(an_pool *pool, uint32_t count, an_body_fn body, void *arg)
         for (item = 0; item < count; item++) body(item, 0, arg);
         return;
     }
+    __atomic_store_n(&pool->cpu[0], sched_getcpu(), __ATOMIC_RELAXED);
     pthread_mutex_lock(&pool->lock);
     pool->body = body;
     pool->arg = arg;

@@ -4,8 +4,9 @@ usage: bench_cpu.py BUILD [--threads N] [--rounds N] [--works LIST] [--memory]
 
 BUILD is the folder that make builds in. Peers are those that this python can import: numpy and
 torch are needed, onnx with onnxruntime or openvino for theirs; nothing is installed. All have the
-same weights and inputs; their probabilities must agree. Each round runs ours and each peer once,
-(of one image, twelve times) so that a drift of the machine meets all; the ratio is ours over the fastest peer's throughput.
+same weights and inputs; their probabilities must agree. Each round runs ours and each peer some
+times (one image 12, more 3, training 1), so that a drift of the machine meets all; the ratio is
+ours over the fastest peer's throughput.
 
 Peers get the network in the form that suits them: response normalisation over all maps, which is
 one operation of theirs, where the paper's stays within a half. That is what their times are of;
@@ -333,7 +334,7 @@ def compare(work, build, threads, rounds):
     peers = peers_of(kind, arch, tensors, threads, batch)
     worst = agree(arch, ours, tensors, peers, x[:batch] if kind == "forward" else x[:4], threads)
     all_of, times = [ours] + peers, {}
-    calls = 12 if kind == "forward" and batch == 1 else 1
+    calls = (12 if batch == 1 else 3) if kind == "forward" else 1
     for one in all_of:
         run(one, kind, x, labels, CLASSES[arch])
         times[one.name] = []

@@ -140,8 +140,8 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
     uint32_t tiles = tiles_of(j->out_width), line, tile;
     size_t pitch, row = (size_t)d->width * j->in_maps;
     float *out = job_out(j, image, part, &pitch) + (size_t)block * COLS;
-    const float *pack = d->pack + (size_t)(part * j->blocks + block) * j->kernel *
-                                      j->kernel * j->reads * COLS;
+    size_t block_floats = (size_t)j->kernel * j->kernel * j->reads * COLS;
+    const float *pack = d->pack + (part * j->blocks + block) * block_floats;
     an_terms t = {.inner = j->kernel,
                   .run = j->reads,
                   .a_row = j->stride * j->in_maps,
@@ -174,6 +174,10 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
             t.a = x + ((size_t)line * j->stride + ky) * row +
                   (size_t)pixel * j->stride * j->in_maps + part * j->apart;
             s.c = out + ((size_t)line * j->out_width + pixel) * pitch;
+            /* While these weights are used again, the next block's are fetched, in halves. */
+            t.ahead = tile == 0 && (line == 1 || line == 2)
+                          ? pack + block_floats + (line - 1) * (block_floats / 2)
+                          : NULL;
             V(tile)(rows, &t, &s);
         }
     }

@@ -7,19 +7,19 @@
 AN_INLINE void add_products(const uint32_t rows, const an_terms *t, vec sum[ROWS][2])
 {
     const size_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
-    const size_t step = t->ahead != NULL ? 64 : 0; /* bytes */
+    const size_t step = t->ahead != NULL ? 16 : b_step;
     uint32_t o, i, p, r;
 
     for (o = 0; o < t->outer; o++)
         for (i = 0; i < t->inner; i++) {
             const float *a = t->a + o * t->a_outer + i * t->a_inner;
             const float *b = t->b + o * t->b_outer + i * t->b_inner;
-            const char *ahead = (const char *)(t->ahead != NULL ? t->ahead : a);
+            const float *ahead = t->ahead != NULL ? t->ahead : b + 12 * b_step;
 
             for (p = 0; p < t->run; p++, a += a_step, b += b_step, ahead += step) {
                 const vec left = vec_load(b), right = vec_load(b + VL);
 
-                _mm_prefetch(ahead, _MM_HINT_T1);
+                _mm_prefetch((const char *)ahead, _MM_HINT_T1);
 #pragma GCC unroll 14
                 for (r = 0; r < rows; r++) {
                     const vec x = vec_set(a[r * a_row]);
