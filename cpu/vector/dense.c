@@ -13,7 +13,6 @@
 /* Dot products at a time: of so many weights' rows with so many images. */
 #define DOTS (ROWS > 6 ? 8 : 4)
 #define IMAGES 3
-#define RUN 512u    /* inputs at a time: rows of weights stay in the first cache */
 #define OUTPUTS 32u /* of an item */
 
 /* From so many images on, a tile of sums has enough of them side by side. */
@@ -85,13 +84,20 @@ static size_t narrow_pitch(const an_dense_shape *s)
     return (size_t)pieces(s->inputs, VL) * VL;
 }
 
-/* Images are brought together in groups of IMAGES, and inputs in runs of RUN, so that the
+/* Inputs at a time. Where rows of weights meet several groups of images they are to stay in
+ * the first cache; else long streams are best. How long they are changes no sum. */
+static uint32_t run_of(const an_dense_work *d)
+{
+    return d->batch > IMAGES ? 512 : 2048;
+}
+
+/* Images are brought together in groups of IMAGES, and inputs in runs, so that the
  * dot products of all groups with one run are one stream: [run][group][VL inputs][image][VL],
  * with zeros behind the last input. Where input `at` of an image is: */
 static float *place_of(const an_dense_work *d, uint32_t image, uint32_t at)
 {
-    uint32_t first = image / IMAGES * IMAGES, run = at / RUN * RUN;
-    size_t length = pieces(at_most(d->s->inputs - run, RUN), VL) * VL;
+    uint32_t first = image / IMAGES * IMAGES, most = run_of(d), run = at / most * most;
+    size_t length = pieces(at_most(d->s->inputs - run, most), VL) * VL;
 
     return d->groups + (size_t)run * d->batch + first * length +
            (size_t)(at - run) / VL * VL * at_most(d->batch - first, IMAGES) +
@@ -232,16 +238,16 @@ static void dense_rows(const an_dense_work *d, uint32_t output, uint32_t rows,
     const an_rows w = {narrow ? d->pack : (const void *)d->w,
                        narrow ? narrow_pitch(s) : s->inputs};
     vec sums[TOGETHER / IMAGES][DOTS][IMAGES];
-    uint32_t k, i, o, j;
+    uint32_t run = run_of(d), k, i, o, j;
 
     for (i = 0; i < images; i += IMAGES)
         for (o = 0; o < rows; o++)
             for (j = 0; j < IMAGES; j++) sums[i / IMAGES][o][j] = vec_set(0);
-    for (k = 0; k < s->inputs; k += RUN)
+    for (k = 0; k < s->inputs; k += run)
         for (i = 0; i < images; i += IMAGES)
             some_dots(rows, at_most(d->batch - image - i, IMAGES), narrow, &w,
                       output * w.pitch + k, place_of(d, image + i, k),
-                      at_most(s->inputs - k, RUN), sums[i / IMAGES]);
+                      at_most(s->inputs - k, run), sums[i / IMAGES]);
     for (i = 0; i < images; i++)
         for (o = 0; o < rows; o++) {
             float y = vec_sum(sums[i / IMAGES][o][i % IMAGES]) + d->b[output + o];
