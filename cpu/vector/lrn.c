@@ -9,7 +9,7 @@
 
 #define HALF 4u   /* of the largest window, 9 */
 #define MAPS 256u /* across maps: at a time */
-#define LINE 256u /* within a map: the widest; networks of 1024 pixels have 127 there */
+#define LINE 128u /* within a map: the widest; networks of 1024 pixels have 127 there */
 
 /* s^-beta. The paper's 3/4: with r = s^-1/2, r * sqrt(r). */
 AN_INLINE vec power(vec s, float beta)
