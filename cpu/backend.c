@@ -221,11 +221,12 @@ an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
 }
 
 static size_t cpu_dense_scratch(an_device *device, const an_dense_shape *s,
-                                uint32_t batch)
+                                uint32_t batch, int training)
 {
     (void)device;
     (void)s;
     (void)batch;
+    (void)training;
     return 0;
 }
 

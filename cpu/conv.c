@@ -138,12 +138,14 @@ static uint32_t data_blocks(const an_unfold *u, uint32_t batch)
     return batch < 4 && u->maps_in % 4 == 0 ? 4 : 1;
 }
 
-size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch)
+size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
+                            int training)
 {
     an_unfold u = unfold_of(s);
     size_t worker = (size_t)u.rows * u.pixels * sizeof(float); /* the whole matrix */
 
     (void)batch;
+    (void)training;
     worker = (worker + 63) / 64 * 64;
     return worker * device->host->threads;
 }

@@ -1,8 +1,8 @@
 /*
- * cpu.h - what the files of this folder share.
+ * cpu.h - what the files of this folder and of vector/ share.
  *
- * Work is cut into items by shape and batch alone, never by the number of threads, and an
- * item owns its outputs: so the bits of a result are the same for any number of threads.
+ * An item owns its outputs, and no sum depends on how work is cut into items: so the bits of
+ * a result are the same for any number of threads.
  */
 #ifndef AN_CPU_H
 #define AN_CPU_H
@@ -67,7 +67,8 @@ an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
                            size_t count, uint32_t batch, int add);
 an_status an__cpu_scale(an_queue *q, size_t count, float factor, float *x);
 an_status an__cpu_all_finite(an_queue *q, size_t count, const float *x, float *faults);
-size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch);
+size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
+                            int training);
 an_status an__cpu_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                const float *x, const float *w, const float *pack,
                                const float *b, float *y);

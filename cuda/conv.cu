@@ -179,13 +179,15 @@ static uint32_t splits_of(const an_gemm *g, uint32_t k)
 
 #define BIAS_PARTS 64u /* of the pixels, at most */
 
-size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch)
+size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
+                             int training)
 {
     an_gemm g = gemm_of(s);
     size_t splits, weights, biases = (size_t)BIAS_PARTS * s->out_maps;
 
     (void)device;
     (void)batch;
+    if (!training) return 0;
     g.m = g.out_maps;
     g.n = s->kernel * s->kernel * g.in_maps;
     splits = splits_of(&g, UINT32_MAX - 511);

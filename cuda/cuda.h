@@ -182,8 +182,10 @@ an_status an__cuda_recorded(an_queue *const *queues, uint32_t count, an_recordin
 an_status an__cuda_replay(an_recording *recording);
 void an__cuda_recording_free(an_recording *recording);
 
-size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch);
-size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32_t batch);
+size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
+                             int training);
+size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32_t batch,
+                              int training);
 an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                 const float *x, const float *w, const float *pack,
                                 const float *b, float *y);

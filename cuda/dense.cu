@@ -18,11 +18,12 @@ static an_conv_shape pixel(const an_dense_shape *s)
     return c;
 }
 
-size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32_t batch)
+size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32_t batch,
+                              int training)
 {
     an_conv_shape c = pixel(s);
 
-    return an__cuda_conv_scratch(device, &c, batch);
+    return an__cuda_conv_scratch(device, &c, batch, training);
 }
 
 an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,

@@ -127,7 +127,8 @@ typedef struct an_backend {
     const char *name;
     uint32_t
         host_memory; /* 1: device memory is the host's, and weights lie in its order */
-    uint32_t fuses;  /* 1: forward products take the ReLU that follows with them */
+    uint32_t fuses;  /* 1: forward products take the ReLU that follows with them, and gain
+                        by parts of a batch, done while they are near */
     const char
         *ways[AN_CONV_WAYS]; /* names of what conv_way() gives; the first alone, where
                                        it is null */
@@ -164,13 +165,16 @@ typedef struct an_backend {
                           size_t count, uint32_t batch, int add);
 
     /* Scratch bytes that convolutions and dense layers need of their queue, for up to
-     * `batch` images. */
-    size_t (*conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch);
-    size_t (*dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch);
+     * `batch` images; training: the way back too. */
+    size_t (*conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch,
+                           int training);
+    size_t (*dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch,
+                            int training);
 
     /* Null where weights are used as they lie. Else: how a convolution of so many images is
      * done, below AN_CONV_WAYS, and how many bytes its weights take in the order that it
-     * wants them in, into which conv_pack() brings them. */
+     * wants them in, into which conv_pack() brings them. From one number of images on it is
+     * another way than that of a single one, or never. */
     uint32_t (*conv_way)(an_device *device, const an_conv_shape *s, uint32_t batch,
                          size_t *bytes);
     an_status (*conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way,

@@ -39,7 +39,7 @@ float *an__exec_gradient(const an_exec *exec, uint32_t tensor)
 /* --- life ----------------------------------------------------------------------------- */
 
 static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *slot,
-                            uint32_t batch)
+                            uint32_t batch, int training)
 {
     size_t most = 0;
     uint32_t i;
@@ -50,9 +50,11 @@ static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *
 
         if (op->tower != tower) continue;
         if (op->kind == AN_OP_CONV)
-            bytes = slot->backend->conv_scratch(slot->device, &op->u.conv, batch);
+            bytes =
+                slot->backend->conv_scratch(slot->device, &op->u.conv, batch, training);
         if (op->kind == AN_OP_DENSE)
-            bytes = slot->backend->dense_scratch(slot->device, &op->u.dense, batch);
+            bytes =
+                slot->backend->dense_scratch(slot->device, &op->u.dense, batch, training);
         if (bytes > most) most = bytes;
     }
     return most;
@@ -82,14 +84,16 @@ static an_status allocate(an_exec *exec)
     void *memory;
     uint32_t t;
 
-    AN_TRY(an__layout_make(&exec->layout, plan, exec->batch, exec->training));
+    AN_TRY(an__layout_make(&exec->layout, plan, exec->batch, exec->training,
+                           exec->slots[0].backend->fuses));
     for (t = 0; t < plan->towers; t++) {
         const an_slot *slot = &exec->slots[t];
 
         AN_TRY(
             slot->backend->alloc(slot->device, exec->layout.bytes[t], &exec->arena[t]));
-        AN_TRY(slot->backend->queue_open(&exec->queue[t], slot->device,
-                                         scratch_bytes(plan, t, slot, exec->batch)));
+        AN_TRY(slot->backend->queue_open(
+            &exec->queue[t], slot->device,
+            scratch_bytes(plan, t, slot, exec->batch, exec->training)));
         AN_TRY(slot->backend->alloc(slot->device, 2 * sizeof(float), &memory));
         exec->faults[t] = memory;
     }
@@ -536,18 +540,33 @@ static an_status forward_slices(an_exec *exec, uint32_t i, uint32_t end,
     return status;
 }
 
+/* How many operations from `op` on are done slice by slice: where a slice is done in the same
+ * way as the batch, so that who asks for one layer gets the same numbers. */
+static uint32_t sliced(const an_exec *exec, uint32_t op, uint32_t batch)
+{
+    const an_slot *slot = &exec->slots[0];
+    const an_conv_shape *s = &exec->plan->ops[op].u.conv;
+    uint32_t count = slot->backend->fuses ? an__plan_sliced(exec->plan, op, batch) : 0;
+    size_t bytes;
+
+    if (count > 0 && slot->backend->conv_way != NULL &&
+        slot->backend->conv_way(slot->device, s, 1, &bytes) !=
+            slot->backend->conv_way(slot->device, s, batch, &bytes))
+        return 0;
+    return count;
+}
+
 an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
                            int training)
 {
     double since = exec->seconds != NULL ? an__seconds() : 0;
-    uint32_t i, slices;
+    uint32_t i, count;
 
     for (i = 0; i < exec->plan->op_count; i++) {
-        slices =
-            exec->slots[0].backend->fuses ? an__plan_sliced(exec->plan, i, batch) : 0;
-        if (slices > 0) {
-            AN_TRY(forward_slices(exec, i, i + slices, w, batch, training, &since));
-            i += slices - 1;
+        count = sliced(exec, i, batch);
+        if (count > 0) {
+            AN_TRY(forward_slices(exec, i, i + count, w, batch, training, &since));
+            i += count - 1;
             continue;
         }
         AN_TRY(op_forward(exec, &exec->plan->ops[i], w, batch, training,

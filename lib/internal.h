@@ -266,9 +266,10 @@ typedef struct an_layout {
     size_t bytes[AN_MAX_TOWERS];
 } an_layout;
 
-/* training: values are kept for the way back, and gradients have their places. */
+/* training: values are kept for the way back, and gradients have their places. slices: what
+ * an__plan_sliced() names may be done so. */
 an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch,
-                          int training);
+                          int training, uint32_t slices);
 
 /* Whether the way back needs what the operation wrote, or what it read. */
 int an__op_needs_output(const an_op *op);

@@ -53,12 +53,9 @@ static void live_slices(const an_plan *plan, uint32_t batch, an_block *value)
     }
 }
 
-static void lives(const an_plan *plan, uint32_t batch, int training, an_block *value,
-                  an_block *gradient)
+static void lives(const an_plan *plan, int training, an_block *value, an_block *gradient)
 {
     int n = (int)plan->op_count, i;
-
-    live_slices(plan, batch, value);
 
     for (i = 0; i < n; i++) {
         const an_op *op = &plan->ops[i];
@@ -113,7 +110,7 @@ static size_t lowest(const an_block *block, an_block *const *placed, uint32_t co
 }
 
 an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch,
-                          int training)
+                          int training, uint32_t slices)
 {
     an_block blocks[2 * AN_MAX_OPS], *order[2 * AN_MAX_OPS];
     uint32_t tensors = plan->tensor_count, i, j, count = 0;
@@ -132,7 +129,8 @@ an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch
                             batch);
         block->bytes = (block->bytes + ALIGN - 1) / ALIGN * ALIGN;
     }
-    lives(plan, batch, training, blocks, blocks + tensors);
+    if (slices) live_slices(plan, batch, blocks);
+    lives(plan, training, blocks, blocks + tensors);
 
     /* Large ones first: small ones find room between them. */
     for (i = 0; i < 2 * tensors; i++) {

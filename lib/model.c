@@ -272,13 +272,15 @@ an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue 
 
 /* --- description ---------------------------------------------------------------------- */
 
-static an_status planned_bytes(const an_plan *plan, uint32_t batch, int training,
+static an_status planned_bytes(const an_model *model, uint32_t batch, int training,
                                uint64_t *bytes)
 {
+    const an_plan *plan = model->plan;
     an_layout layout;
     uint32_t t;
 
-    AN_TRY(an__layout_make(&layout, plan, batch, training));
+    AN_TRY(
+        an__layout_make(&layout, plan, batch, training, model->slots[0].backend->fuses));
     *bytes = 0;
     for (t = 0; t < plan->towers; t++) *bytes += layout.bytes[t];
     return AN_OK;
@@ -304,9 +306,9 @@ an_status an_model_describe(const an_model *model, an_model_info *out)
     info.multiply_adds = plan->multiply_adds;
     info.units = plan->units;
     info.exchange_floats = plan->exchange_floats;
-    AN_TRY(planned_bytes(plan, 1, 0, &info.infer_bytes));
-    AN_TRY(planned_bytes(plan, 1, 1, &one));
-    AN_TRY(planned_bytes(plan, 2, 1, &two));
+    AN_TRY(planned_bytes(model, 1, 0, &info.infer_bytes));
+    AN_TRY(planned_bytes(model, 1, 1, &one));
+    AN_TRY(planned_bytes(model, 2, 1, &two));
     info.train_bytes = one + 2 * plan->parameter_count * sizeof(float);
     info.train_bytes_image = two - one;
     info.exchanged_floats = __atomic_load_n(&model->exchanged, __ATOMIC_RELAXED);

@@ -43,8 +43,8 @@ typedef struct rig {
 static size_t scratch(const rig *r, const an_conv_shape *conv,
                       const an_dense_shape *dense)
 {
-    if (conv != NULL) return r->b->conv_scratch(r->device, conv, MOST_IMAGES);
-    return dense != NULL ? r->b->dense_scratch(r->device, dense, MOST_IMAGES) : 0;
+    if (conv != NULL) return r->b->conv_scratch(r->device, conv, MOST_IMAGES, 1);
+    return dense != NULL ? r->b->dense_scratch(r->device, dense, MOST_IMAGES, 1) : 0;
 }
 
 /* Where a case runs: on a plugin's device, or on one of the CPU's paths. */
@@ -285,6 +285,7 @@ static const struct {
     {4,
      {3, 30, 31, 8, 30, 31, 5, 1, 2, 1, 1, 0, 0, 0}}, /* few maps, as in a first layer */
     {33, {17, 4, 5, 18, 4, 5, 3, 1, 1, 1, 1, 0, 0, 0}},
+    {6, {5, 9, 9, 150, 9, 9, 3, 1, 1, 1, 1, 0, 0, 0}}, /* more maps than meet at a time */
 };
 
 static an_conv_shape of_rig(const rig *r, const an_conv_shape *s)
@@ -370,9 +371,10 @@ END_TEST
 /* --- dense ------------------------------------------------------------------------------- */
 
 static const struct {
-    uint32_t batch, inputs, outputs;
-} denses[] = {{1, 1, 1},    {1, 7, 300},  {3, 1000, 129}, {9, 513, 10}, {32, 100, 257},
-              {2, 1300, 5}, {37, 90, 33}, {13, 2080, 150}}; /* inputs: see pixels_of() */
+    uint32_t batch, inputs, outputs, slabs;
+} denses[] = {{1, 1, 1, 1},      {1, 7, 300, 1},  {3, 1000, 129, 1}, {9, 513, 10, 1},
+              {32, 100, 257, 1}, {2, 1300, 5, 1}, {37, 90, 33, 1},   {13, 2080, 150, 1},
+              {5, 600, 40, 2},   {20, 360, 41, 2}}; /* inputs: see pixels_of() */
 
 /* Some inputs are maps of several pixels. */
 static uint32_t pixels_of(uint32_t inputs)
@@ -380,18 +382,25 @@ static uint32_t pixels_of(uint32_t inputs)
     return inputs % 9 == 0 ? 9 : inputs % 4 == 0 ? 4 : 1;
 }
 
+static an_dense_shape dense_shape(int i, uint32_t precision)
+{
+    an_dense_shape s = {
+        denses[i].inputs,           denses[i].outputs, denses[i].slabs, 0, precision, 0,
+        pixels_of(denses[i].inputs)};
+
+    return s;
+}
+
 static void dense_case(rig *r, const void *arg)
 {
     int i = *(const int *)arg;
-    uint32_t pixels = pixels_of(denses[i].inputs);
-    an_dense_shape s = {
-        denses[i].inputs, denses[i].outputs, 1, 0, r->precision, 0, pixels};
-    uint32_t n = denses[i].batch, maps = s.inputs / pixels;
-    both x = make_maps(r, n, maps, pixels, 1), b = make(r, s.outputs, 1);
-    both w = make_weights(r, s.outputs, 1, maps, pixels);
+    an_dense_shape s = dense_shape(i, r->precision);
+    uint32_t n = denses[i].batch, maps = s.inputs / s.pixels / s.slabs;
+    both x = make_slabs(r, n, s.slabs, maps, s.pixels, 1), b = make(r, s.outputs, 1);
+    both w = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
     both y = make(r, n * s.outputs, 9), dy = make(r, n * s.outputs, 1);
-    both dx = make_maps(r, n, maps, pixels, 9), db = make(r, s.outputs, 9);
-    both dw = make_weights(r, s.outputs, 1, maps, pixels);
+    both dx = make_slabs(r, n, s.slabs, maps, s.pixels, 9), db = make(r, s.outputs, 9);
+    both dw = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
 
     OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, NULL, b.device,
                            y.device));
@@ -413,18 +422,16 @@ static void dense_case(rig *r, const void *arg)
 static void narrow_case(rig *r, const void *arg)
 {
     int i = *(const int *)arg;
-    uint32_t pixels = pixels_of(denses[i].inputs), n = denses[i].batch;
-    an_dense_shape s = {denses[i].inputs, denses[i].outputs, 1, 0, 0, 0, pixels};
-    uint32_t maps = s.inputs / pixels;
+    an_dense_shape s = dense_shape(i, AN_PRECISION_BF16);
+    uint32_t n = denses[i].batch, maps = s.inputs / s.pixels / s.slabs;
     both x, w, b, y;
     void *pack;
     size_t bytes, j;
 
-    s.precision = AN_PRECISION_BF16;
     bytes = r->b->dense_way != NULL ? r->b->dense_way(r->device, &s, n) : 0;
     if (bytes == 0) return;
-    x = make_maps(r, n, maps, pixels, 1);
-    w = make_weights(r, s.outputs, 1, maps, pixels);
+    x = make_slabs(r, n, s.slabs, maps, s.pixels, 1);
+    w = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
     b = make(r, s.outputs, 1);
     y = make(r, n * s.outputs, 9);
     ck_assert_int_eq(r->b->alloc(r->device, bytes, &pack), AN_OK);
@@ -445,8 +452,7 @@ static void narrow_case(rig *r, const void *arg)
 
 START_TEST(dense_weights_in_bfloat16)
 {
-    const an_dense_shape s = {denses[_i].inputs,           denses[_i].outputs, 1, 0, 0, 0,
-                              pixels_of(denses[_i].inputs)};
+    const an_dense_shape s = dense_shape(_i, 0);
 
     on_all_of(1, narrow_case, NULL, &s, &_i);
 }
@@ -454,8 +460,7 @@ END_TEST
 
 START_TEST(dense)
 {
-    const an_dense_shape s = {denses[_i].inputs,           denses[_i].outputs, 1, 0, 0, 0,
-                              pixels_of(denses[_i].inputs)};
+    const an_dense_shape s = dense_shape(_i, 0);
 
     on_all_of(3, dense_case, NULL, &s, &_i);
 }
@@ -497,10 +502,16 @@ static const struct {
     {1, 0, {12, 17, 19, 3, 2, 1, 0.1f, 0.5f}}, /* another exponent */
     {1, 0, {6, 20, 21, 9, 1, 1, 0.1f, 0.75f}},
     {1, 0, {1, 3, 3, 1, 1, 1, 0.1f, 0.75f}},
+    {1, 0, {33, 4, 5, 5, 1, 2, 1e-2f, 0.75f}}, /* vectors, and what is left of one */
+    {1, 0, {34, 4, 5, 5, 1, 2, 1e-2f, 0.75f}},
+    {2, 0, {36, 3, 5, 5, 2, 2, 1e-2f, 0.75f}},
+    {1, 0, {83, 5, 60, 9, 1, 1, 1e-2f, 0.75f}},
     {2, 1, {3, 9, 7, 5, 1, 1, 4e-2f, 0.75f}},
     {1, 1, {2, 1, 1, 5, 1, 1, 0.3f, 0.75f}},
     {1, 1, {2, 13, 2, 3, 1, 2, 0.3f, 1}},
     {1, 1, {1, 10, 12, 9, 1, 1, 0.01f, 0.75f}},
+    {1, 1, {35, 6, 27, 5, 1, 1, 0.01f, 0.75f}},
+    {1, 1, {17, 11, 75, 9, 1, 1, 0.01f, 0.75f}}, /* wide */
 };
 
 static void lrn_case(rig *r, const void *arg)
@@ -542,6 +553,9 @@ static const struct {
     {3, 0, {1, 9, 9, 3, 3, 2, 3}},   /* stride beyond the kernel: some inputs unread */
     {1, 0, {2, 1, 1, 1, 1, 3, 2}},
     {2, 1, {2, 13, 11, 6, 5, 3, 2}}, /* many equal values */
+    {2, 1, {35, 9, 8, 4, 4, 3, 2}},
+    {1, 1, {17, 5, 140, 3, 138, 3, 1}}, /* wide */
+    {1, 1, {3, 4, 263, 2, 131, 3, 2}},
 };
 
 static void pool_case(rig *r, const void *arg)
@@ -793,13 +807,11 @@ static void nonfinite_case(rig *r, const void *arg)
 {
     static const double evil[3] = {NAN, INFINITY, -INFINITY};
     static const int32_t label = 1;
-    const an_pool_shape pool = {1, 3, 3, 1, 1, 3, 2};
     int e;
-    size_t i;
 
     (void)arg;
     for (e = 0; e < 3; e++) {
-        both big = make(r, 100000, 3e38f), x = make(r, 9, 1), y = make(r, 1, 1);
+        both big = make(r, 100000, 3e38f), x = make(r, 9, 1);
         both logits = make(r, 3, 1), dx = make(r, 3, 1), p = make(r, 3, 1);
         float *got;
         double loss = 0;
@@ -811,15 +823,6 @@ static void nonfinite_case(rig *r, const void *arg)
         put(r, &big);
         ck_assert(!all_finite(r, &big));
 
-        for (i = 0; e == 0 && i < 9; i += 4) { /* first, middle and last of a window */
-            x.ref[i] = NAN;
-            put(r, &x);
-            OK(r->b->pool_forward(r->queue, &pool, 1, x.device, y.device));
-            got = get(r, &y);
-            ck_assert(isnan(got[0]));
-            free(got);
-            x.ref[i] = 0;
-        }
         x.ref[4] = NAN;
         put(r, &x);
         OK(r->b->activation_forward(r->queue, AN_ACTIVATION_RELU, 9, x.device));
@@ -833,14 +836,101 @@ static void nonfinite_case(rig *r, const void *arg)
         take(r, &loss, device_loss, sizeof loss);
         r->b->release(r->device, device_label);
         ck_assert(!isfinite(loss));
-        drop(r, &big), drop(r, &x), drop(r, &y), drop(r, &logits), drop(r, &dx);
-        drop(r, &p);
+        drop(r, &big), drop(r, &x), drop(r, &logits), drop(r, &dx), drop(r, &p);
     }
 }
 
 START_TEST(nonfinite_numbers_are_seen)
 {
     on_all(nonfinite_case, NULL);
+}
+END_TEST
+
+/* One NaN of one map; the others' results stay numbers. */
+static void nan_pool_case(rig *r, const void *arg)
+{
+    const an_pool_shape s = {19, 3, 3, 1, 1, 3, 2};
+    both x = make_maps(r, 1, 19, 9, 1), y = make_maps(r, 1, 19, 1, 1);
+    uint32_t map, i, k;
+
+    (void)arg;
+    for (map = 0; map < 19; map += 9)
+        for (i = 0; i < 9; i += 4) { /* first, middle and last of a window */
+            double before = x.ref[map * 9 + i];
+            float *got;
+
+            x.ref[map * 9 + i] = NAN;
+            put(r, &x);
+            x.ref[map * 9 + i] = before;
+            OK(r->b->pool_forward(r->queue, &s, 1, x.device, y.device));
+            got = get(r, &y);
+            for (k = 0; k < 19; k++) ck_assert_int_eq(isnan(got[k]), k == map);
+            free(got);
+        }
+    drop(r, &x), drop(r, &y);
+}
+
+START_TEST(pooling_keeps_nan)
+{
+    on_all(nan_pool_case, NULL);
+}
+END_TEST
+
+/* A NaN in the input of a product with ReLU is one in all that reads it. */
+static void nan_conv_case(rig *r, const void *arg)
+{
+    const an_conv_shape *s = arg;
+    uint32_t pixels = s->in_height * s->in_width, i;
+    both x = make_maps(r, 3, s->in_maps, pixels, 1), b = make(r, s->out_maps, 1);
+    both w = make_weights(r, s->out_maps, 1, s->in_maps, 9);
+    both y = make_maps(r, 3, s->out_maps, pixels, 1);
+    float *got;
+
+    x.ref[0] = NAN;
+    put(r, &x);
+    if (r->b->fuses) {
+        OK(r->b->conv_forward(r->queue, s, 3, x.device, w.device, NULL, b.device,
+                              y.device));
+        got = get(r, &y);
+        for (i = 0; i < s->out_maps; i++) ck_assert(isnan(got[i * pixels]));
+        for (i = 1; i <= s->out_maps; i++) ck_assert(got[i * pixels - 1] >= 0);
+        free(got);
+    }
+    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+}
+
+static void nan_dense_case(rig *r, const void *arg)
+{
+    const an_dense_shape *s = arg;
+    both x = make(r, 20 * s->inputs, 1), b = make(r, s->outputs, 1);
+    both w = make_weights(r, s->outputs, 1, s->inputs, 1),
+         y = make(r, 20 * s->outputs, 1);
+    uint32_t batch, i;
+    float *got;
+
+    x.ref[0] = NAN;
+    put(r, &x);
+    for (batch = 2; r->b->fuses && batch <= 20; batch += 18) {
+        OK(r->b->dense_forward(r->queue, s, batch, x.device, w.device, NULL, b.device,
+                               y.device));
+        got = get(r, &y);
+        for (i = 0; i < s->outputs; i++) ck_assert(isnan(got[i]));
+        for (; i < batch * s->outputs; i++) ck_assert(got[i] >= 0);
+        free(got);
+    }
+    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+}
+
+START_TEST(fused_relu_keeps_nan)
+{
+    /* done directly, and, with 48 tiles of 16 pixels, as Winograd has it */
+    const an_conv_shape small = {20, 4, 5, 18, 4, 5, 3, 1, 1, 1, 1, 0, 0, 1};
+    const an_conv_shape large = {20, 16, 16, 18, 16, 16, 3, 1, 1, 1, 1, 0, 0, 1};
+    const an_dense_shape product = {20, 18, 1, 0, 0, 1, 1};
+
+    on_all_of(1, nan_conv_case, &small, NULL, &small);
+    on_all_of(1, nan_conv_case, &large, NULL, &large);
+    on_all_of(1, nan_dense_case, NULL, &product, &product);
 }
 END_TEST
 
@@ -857,6 +947,8 @@ Suite *ops_suite(void)
     tcase_add_loop_test(tc, activation, AN_ACTIVATION_RELU, AN_ACTIVATION_SIGMOID + 1);
     tcase_add_loop_test(tc, normalisation, 0, sizeof lrns / sizeof lrns[0]);
     tcase_add_loop_test(tc, pooling, 0, sizeof pools / sizeof pools[0]);
+    tcase_add_test(tc, pooling_keeps_nan);
+    tcase_add_test(tc, fused_relu_keeps_nan);
     tcase_add_test(tc, every_tied_maximum_receives_the_gradient);
     tcase_add_test(tc, dropout);
     tcase_add_test(tc, generator_gives_the_published_numbers);

@@ -133,15 +133,11 @@ static size_t job_floats(an_job *j, uint32_t batch)
 
     if (way_of(j, batch) == AN_WAY_WINOGRAD)
         winograd = V(winograd_scratch)(j) + round_up(V(winograd_pack)(j), 16);
-    return direct > winograd ? direct : winograd;
+    return larger(direct, winograd);
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch)
+size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch,
+                       int training)
 {
     an_queue q = {0};
     an_job forward = V(forward_job)(s), data = V(data_job)(s);
@@ -149,8 +145,9 @@ size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch
 
     q.device = device;
     forward.q = data.q = &q;
-    floats = larger(job_floats(&forward, batch), V(weights_scratch)(device, s, batch));
-    if (s->stride == 1) floats = larger(floats, job_floats(&data, batch));
+    floats = job_floats(&forward, batch);
+    if (training) floats = larger(floats, V(weights_scratch)(device, s, batch));
+    if (training && s->stride == 1) floats = larger(floats, job_floats(&data, batch));
     return floats * sizeof(float);
 }
 

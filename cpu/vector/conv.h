@@ -50,6 +50,17 @@ AN_INLINE float *job_out(const an_job *j, uint32_t image, uint32_t part, size_t 
            (j->out_slabs > 1 ? part * pixels * *pitch : (size_t)part * j->maps);
 }
 
+/* Of the part of a padded image that is read. */
+AN_INLINE uint32_t padded_height(const an_job *j)
+{
+    return (j->out_height - 1) * j->stride + j->kernel;
+}
+
+AN_INLINE uint32_t padded_width(const an_job *j)
+{
+    return (j->out_width - 1) * j->stride + j->kernel;
+}
+
 AN_INLINE uint32_t block_maps(const an_job *j, uint32_t block)
 {
     return at_most(j->maps - block * COLS, COLS);

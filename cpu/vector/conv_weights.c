@@ -15,10 +15,10 @@
 typedef struct an_learning {
     an_job j; /* forward's: its pad, parts, reads, maps and blocks */
     const an_conv_shape *s;
-    uint32_t batch, first, count; /* images of this round */
-    uint32_t height, width;       /* of a padded image */
-    int narrow;                   /* a kernel's line makes the rows */
-    uint32_t tiles; /* of rows: of one tap, or narrow: of one line of taps */
+    uint32_t first, count;  /* images of this round */
+    uint32_t height, width; /* of a padded image */
+    int narrow;             /* a kernel's line makes the rows */
+    uint32_t tiles;         /* of rows: of one tap, or narrow: of one line of taps */
     size_t x_image, x_strip, dy_strip; /* numbers of one image */
     const float *x, *dy;
     float *dw, *db;
@@ -39,8 +39,8 @@ static an_learning learning_of(const an_conv_shape *s)
     memset(&l, 0, sizeof l);
     l.j = V(forward_job)(s);
     l.s = s;
-    l.height = (s->out_height - 1) * s->stride + s->kernel;
-    l.width = (s->out_width - 1) * s->stride + s->kernel;
+    l.height = padded_height(&l.j);
+    l.width = padded_width(&l.j);
     l.narrow = l.j.reads < ROWS && s->groups == 1;
     l.tiles = tiles_of(l.narrow ? s->kernel * l.j.reads : l.j.reads);
     l.x_strip = (size_t)l.height * l.width * (l.narrow ? s->in_maps : ROWS);
@@ -262,7 +262,6 @@ an_status V(conv_backward_weights)(an_queue *q, const an_conv_shape *s, uint32_t
     an_learning l = learning_of(s);
     uint32_t most = round_images(&l, batch), blocks = l.j.parts * l.j.blocks;
 
-    l.batch = batch;
     l.x = x;
     l.dy = dy;
     l.dw = dw;

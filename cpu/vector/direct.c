@@ -1,6 +1,7 @@
 /*
  * direct.c - convolution as it is written: sums over lines, columns and maps, a tile of
- * pixels by maps at a time. Images are padded first, so that no sum asks where it is.
+ * pixels by maps at a time. Images are padded first, so that no sum asks whether a column is
+ * within them; lines that are not are left out.
  */
 #include <string.h>
 
@@ -32,16 +33,6 @@ void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack)
 }
 
 /* --- padding ------------------------------------------------------------------------------ */
-
-static uint32_t padded_height(const an_job *j)
-{
-    return (j->out_height - 1) * j->stride + j->kernel;
-}
-
-static uint32_t padded_width(const an_job *j)
-{
-    return (j->out_width - 1) * j->stride + j->kernel;
-}
 
 static int needs_padding(const an_job *j)
 {
@@ -174,9 +165,9 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
             t.a = x + ((size_t)line * j->stride + ky) * row +
                   (size_t)pixel * j->stride * j->in_maps + part * j->apart;
             s.c = out + ((size_t)line * j->out_width + pixel) * pitch;
-            /* While these weights are used again, the next block's are fetched, in halves. */
-            t.ahead = tile == 0 && (line == 1 || line == 2)
-                          ? pack + block_floats + (line - 1) * (block_floats / 2)
+            /* While these weights are used again, the next block's are fetched. */
+            t.ahead = tile == 0 && line >= 1 && line <= COLS / 16
+                          ? pack + block_floats + (line - 1) * (block_floats * 16 / COLS)
                           : NULL;
             V(tile)(rows, &t, &s);
         }

@@ -14,7 +14,8 @@ an_status V(put)(an_queue *queue, const an_order *order, float *to, size_t first
                  const float *from, size_t count);
 an_status V(get)(an_queue *queue, const an_order *order, float *to, const float *from,
                  size_t first, size_t count);
-size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch);
+size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch,
+                       int training);
 uint32_t V(conv_way)(an_device *device, const an_conv_shape *s, uint32_t batch,
                      size_t *bytes);
 an_status V(conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way, const float *w,
@@ -26,7 +27,8 @@ an_status V(conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t ba
                                 const float *w, const float *dy, float *dx);
 an_status V(conv_backward_weights)(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                    const float *x, const float *dy, float *dw, float *db);
-size_t V(dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch);
+size_t V(dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch,
+                        int training);
 size_t V(dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch);
 an_status V(dense_pack)(an_queue *q, const an_dense_shape *s, const float *w, void *pack);
 an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,

@@ -14,7 +14,9 @@ AN_INLINE void add_products(const uint32_t rows, const an_terms *t, vec sum[ROWS
         for (i = 0; i < t->inner; i++) {
             const float *a = t->a + o * t->a_outer + i * t->a_inner;
             const float *b = t->b + o * t->b_outer + i * t->b_inner;
-            const float *ahead = t->ahead != NULL ? t->ahead : b + 12 * b_step;
+            const float *ahead = t->ahead != NULL
+                                     ? t->ahead + ((size_t)o * t->inner + i) * t->run * 16
+                                     : b + 12 * b_step;
 
             for (p = 0; p < t->run; p++, a += a_step, b += b_step, ahead += step) {
                 const vec left = vec_load(b), right = vec_load(b + VL);

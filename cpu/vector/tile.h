@@ -19,8 +19,8 @@ typedef struct an_terms {
     uint32_t outer, inner, run; /* how many o, i, p */
     size_t a_row, a_outer, a_inner, a_step;
     size_t b_outer, b_inner, b_step; /* b is read COLS wide: it has zeros behind `cols` */
-    /* What is far away and will be needed next: a cache line of it is asked for with each p of
-     * an i. Null: b itself, some rows further on. */
+    /* What is far away and will be needed next: with each product a tile asks for a cache line
+     * more of it. Null: for b itself, some rows further on. */
     const float *ahead;
 } an_terms;
 

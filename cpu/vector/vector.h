@@ -52,12 +52,6 @@ AN_INLINE vec vec_max(vec a, vec b)
     return _mm512_max_ps(a, b);
 }
 
-/* y where x > 0, else 0 */
-AN_INLINE vec vec_where_positive(vec x, vec y)
-{
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), y);
-}
-
 /* y where a is b, else 0 */
 AN_INLINE vec vec_where_equal(vec a, vec b, vec y)
 {
@@ -70,12 +64,14 @@ AN_INLINE vec vec_keep_nan(vec a, vec b)
     return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
 }
 
-/* 1 / sqrt(x): an estimate of 14 bits, one step of Newton's */
+/* 1 / sqrt(x): an estimate of 14 bits, one step of Newton's. Of infinity it is 0, which the
+ * step would spoil. */
 AN_INLINE vec vec_rsqrt(vec x)
 {
     vec r = _mm512_rsqrt14_ps(x), half = vec_set(0.5f) * x * r;
+    __mmask16 steps = _mm512_cmp_ps_mask(r, _mm512_setzero_ps(), _CMP_NEQ_UQ);
 
-    return vec_fma(vec_fma(-half, r, vec_set(0.5f)), r, r);
+    return _mm512_mask_fmadd_ps(r, steps, vec_fma(-half, r, vec_set(0.5f)), r);
 }
 
 /* The first `count` numbers, below VL; what is not read is 0. */
@@ -144,11 +140,6 @@ AN_INLINE vec vec_fma(vec a, vec b, vec c)
 AN_INLINE vec vec_max(vec a, vec b)
 {
     return _mm256_max_ps(a, b);
-}
-
-AN_INLINE vec vec_where_positive(vec x, vec y)
-{
-    return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ), y);
 }
 
 AN_INLINE vec vec_where_equal(vec a, vec b, vec y)
@@ -226,6 +217,11 @@ AN_INLINE uint32_t pieces(uint32_t count, uint32_t size)
 AN_INLINE size_t round_up(size_t count, size_t to)
 {
     return (count + to - 1) / to * to;
+}
+
+AN_INLINE size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 /* `count` numbers, or VL if that is less; what is not read is 0. */
