@@ -17,7 +17,8 @@
 
 static const char *arch_text = "paper", *batches = "1,32,128", *loader_pack;
 static device_choice place;
-static int on_cpu;
+static int on_cpu,
+    bf16_weights; /* the latter: where the CPU reads such, alexnet.h has it */
 static unsigned long threads, runs = 5, towers = 1;
 static int train_only, forward_only, layers;
 static double width = 1;
@@ -174,8 +175,9 @@ static double least_bytes(const an_layer_info *l, uint32_t batch)
 {
     double numbers = (double)l->in_maps * l->in_height * l->in_width +
                      (double)l->out_maps * l->out_height * l->out_width;
+    int narrow = bf16_weights && forward_only && !l->is_conv && batch < 16;
 
-    return sizeof(float) * (numbers * batch + (double)l->parameter_count);
+    return 4 * numbers * batch + (narrow ? 2 : 4) * (double)l->parameter_count;
 }
 
 static void print_share(double part, double whole)
@@ -338,6 +340,8 @@ int main(int argc, char **argv)
         fail("model");
     device = first_device(ctx);
     on_cpu = strcmp(device.backend, "cpu") == 0;
+    bf16_weights = on_cpu && config.precision == AN_PRECISION_BF16 &&
+                   device.cpu_path != AN_CPU_PATH_REFERENCE;
     if (loader_pack != NULL) {
         bench_loader(ctx);
         an_model_destroy(model);

@@ -2,6 +2,7 @@
  * context.c - what models share: allocator, log, threads, opened devices.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +20,23 @@
 /* --- the default allocator ----------------------------------------------------------- */
 
 #define HUGE_PAGE ((size_t)2 << 20)
+#define ALONE                                                                            \
+    ((size_t)33 << 20) /* glibc gives what is larger than 32 MiB a mapping of its own */
 
 /* Large blocks ask for large pages: weights are read from end to end, and looking up small
  * pages takes a sixth of that time. Where the system has none to give, nothing changes. */
 static void *default_alloc(size_t bytes, void *user)
 {
     char *memory = malloc(bytes), *first;
+    int before = errno;
     size_t skip;
 
     (void)user;
-    if (memory == NULL || bytes < 4 * HUGE_PAGE) return memory;
+    if (memory == NULL || bytes < ALONE) return memory;
     skip = (HUGE_PAGE - (uintptr_t)memory % HUGE_PAGE) % HUGE_PAGE;
     first = memory + skip;
     madvise(first, (bytes - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    errno = before;
     return memory;
 }
 
