@@ -72,7 +72,7 @@ extern "C" {
  * an_evaluate*(), an_preprocess() and the functions that only describe it from many
  * threads at once; everything that changes a model or a trainer, and saving, wants to be
  * alone with it. Different models and different trainers are independent. A trainer
- * changes its model.
+ * changes its model. A call needs up to 96 KiB of its thread's stack.
  *
  * Config structs. Every struct that a caller fills begins with `size` and is prepared by
  * its _init(&s, sizeof s), which writes the defaults. Structs only ever grow at the end:
@@ -166,7 +166,8 @@ typedef enum an_cpu_path {
 
 typedef struct an_context_config {
     size_t size;
-    an_alloc_fn alloc; /* both null: malloc and free */
+    an_alloc_fn alloc; /* both null: malloc and free; what is larger than 32 MiB asks the
+                          system for large pages (madvise) */
     an_release_fn release;
     void *alloc_user;
     an_log_fn log; /* null: silence */
@@ -180,7 +181,9 @@ typedef struct an_context_config {
 AN_API void an_context_config_init(an_context_config *config, size_t size);
 
 /* an_context_create() makes a context; `config` may be null for the defaults. It starts
- * threads - 1 worker threads with all signals blocked, which sleep between calls.
+ * threads - 1 worker threads with all signals blocked, which sleep between calls, some
+ * microseconds after the last one. One that wakes on the processor of another thread of the
+ * call moves away, among those that it may run on (sched_setaffinity, of that worker alone).
  * Statuses: ARGUMENT, MEMORY (also: no thread could be started), VERSION, BACKEND
  * (config->cuda_plugin; config->cpu_path: the processor lacks it). */
 AN_API an_status an_context_create(an_context **out, const an_context_config *config);
@@ -193,11 +196,11 @@ AN_API uint32_t an_context_threads(const an_context *ctx);
 
 typedef struct an_device_info {
     size_t size;
-    char backend[16]; /* "cpu" or "cuda" */
-    char device[24];  /* what an_model_config.devices takes: "cpu", "cuda:0" */
-    char name[96];    /* the processor, for people */
-    uint64_t memory;  /* bytes in all; 0 if unknown */
-    uint32_t units;   /* threads that compute (cpu), multiprocessors (cuda) */
+    char backend[16];  /* "cpu" or "cuda" */
+    char device[24];   /* what an_model_config.devices takes: "cpu", "cuda:0" */
+    char name[96];     /* the processor, for people */
+    uint64_t memory;   /* bytes in all; 0 if unknown */
+    uint32_t units;    /* threads that compute (cpu), multiprocessors (cuda) */
     uint32_t cpu_path; /* an_cpu_path in use; 0 for others than the CPU. Since 1.1 */
 } an_device_info;
 
@@ -344,8 +347,11 @@ typedef struct an_model_info {
     uint64_t units;           /* outputs of all layers, the input not counted */
     uint64_t exchange_floats; /* that the towers send each other per image, forward, both
                                   ways together; 0 for one tower */
-    uint64_t infer_bytes;     /* planned buffers of an_infer() with one image */
-    uint64_t train_bytes;     /* planned buffers of a trainer with one image a step,
+    uint64_t infer_bytes; /* planned buffers of an_infer() with one image. On the CPU, but
+                                  for its reference path, a model also keeps its
+                                  convolutions' weights in the order that they are read in,
+                                  once for all threads: up to five times their own bytes */
+    uint64_t train_bytes; /* planned buffers of a trainer with one image a step,
                                   without parameters; each further image adds
                                   train_bytes_image */
     uint64_t train_bytes_image;
@@ -386,7 +392,7 @@ typedef struct an_layer_time {
     char name[16];
     double forward, backward, update; /* 0 where not training */
     char way[24]; /* how a convolution of so many images is done: "direct", "winograd",
-                     "im2col"; empty for dense layers. Since 1.1 */
+                     "im2col", "implicit product"; empty for dense layers. Since 1.1 */
 } an_layer_time;
 
 AN_API void an_layer_time_init(an_layer_time *time, size_t size);

@@ -408,6 +408,78 @@ START_TEST(many_contexts_at_once)
 }
 END_TEST
 
+/* --- small stacks -------------------------------------------------------------------------- */
+
+typedef struct small_life {
+    uint32_t arch, path;
+    an_status status;
+} small_life;
+
+/* One thread, so that all is computed on its stack. */
+static void *in_a_small_stack(void *arg)
+{
+    static const int32_t labels[2] = {1, 2};
+    small_life *life = arg;
+    an_context *ctx = NULL;
+    an_model *model = NULL;
+    an_trainer *trainer = NULL;
+    an_context_config context;
+    an_model_config config;
+    an_model_info info;
+    float *images = NULL, p[20];
+
+    an_context_config_init(&context, sizeof context);
+    context.threads = 1;
+    context.cpu_path = life->path;
+    an_model_config_init(&config, sizeof config);
+    config.arch = life->arch;
+    config.classes = 10;
+    config.width = 0.5f;
+    an_model_info_init(&info, sizeof info);
+    life->status = an_context_create(&ctx, &context);
+    if (life->status == AN_OK) life->status = an_model_create(&model, ctx, &config);
+    if (life->status == AN_OK) life->status = an_model_describe(model, &info);
+    if (life->status == AN_OK)
+        images = calloc((size_t)6 * info.image_size * info.image_size, sizeof *images);
+    if (life->status == AN_OK) life->status = an_infer(model, images, 2, p);
+    if (life->status == AN_OK) life->status = an_trainer_create(&trainer, model, NULL);
+    if (life->status == AN_OK)
+        life->status = an_train_step(trainer, images, labels, 2, NULL);
+    free(images);
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    return NULL;
+}
+
+/* 96 KiB are promised; threads' own memory is taken from the same. Sanitizers' frames are
+ * larger. */
+START_TEST(calls_fit_into_a_small_stack)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    const size_t stack = (size_t)1 << 20;
+#else
+    const size_t stack = (size_t)112 << 10;
+#endif
+    static const uint32_t archs[] = {AN_ARCH_CIFAR10, AN_ARCH_KRIZHEVSKY2012};
+    small_life life = {archs[_i], 0, AN_OK};
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    pthread_attr_init(&attributes);
+    ck_assert_int_eq(pthread_attr_setstacksize(&attributes, stack), 0);
+    for (life.path = AN_CPU_PATH_REFERENCE; life.path <= AN_CPU_PATH_AVX512;
+         life.path++) {
+        ck_assert_int_eq(pthread_create(&thread, &attributes, in_a_small_stack, &life),
+                         0);
+        pthread_join(thread, NULL);
+        ck_assert(life.status == AN_OK || life.status == AN_ERROR_BACKEND);
+        ck_assert(life.status == AN_OK || life.path != AN_CPU_PATH_REFERENCE);
+    }
+    pthread_attr_destroy(&attributes);
+}
+END_TEST
+
 /* --- forks --------------------------------------------------------------------------------- */
 
 /* In the child: every use is refused, destroying frees, a context of its own works. */
@@ -511,6 +583,7 @@ Suite *hygiene_suite(void)
     tcase_add_test(tc, steady_state_allocates_nothing);
     tcase_add_test(tc, eight_threads_share_a_model);
     tcase_add_test(tc, many_contexts_at_once);
+    tcase_add_loop_test(tc, calls_fit_into_a_small_stack, 0, 2);
     tcase_add_test(tc, a_forked_child_gets_an_error);
     suite_add_tcase(suite, tc);
     return suite;

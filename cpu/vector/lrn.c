@@ -3,13 +3,14 @@
  * here, so that a window is VL loads, one number further each.
  */
 #include <math.h>
-#include <string.h>
 
 #include "path.h"
 
-#define HALF 4u   /* of the largest window, 9 */
-#define MAPS 256u /* across maps: at a time */
-#define LINE 128u /* within a map: the widest; networks of 1024 pixels have 127 there */
+#define HALF 4u /* of the largest window, 9 */
+#define SOME                                                                             \
+    4096u           /* across maps: numbers whose powers and terms are kept while windows
+                       sum them; the widest networks have 1536 maps */
+#define COLUMNS 32u /* within a map: the same, of each line of a window */
 
 /* s^-beta. The paper's 3/4: with r = s^-1/2, r * sqrt(r). */
 AN_INLINE vec power(vec s, float beta)
@@ -130,8 +131,6 @@ static void forward_pixels(const an_lrn_shape *s, const float *x, float *y,
                             vec_load_lanes(x + at, w->own) * power(scale, s->beta));
         }
 }
-
-#define SOME 8192u /* numbers whose powers and terms are kept while windows sum them */
 
 static void backward_pixels(const an_lrn_shape *s, const float *x, const float *dy,
                             float *dx, uint32_t pixels)
@@ -257,23 +256,57 @@ static void within_forward_item(uint32_t item, uint32_t worker, void *arg)
         }
 }
 
-/* Of each line near the current one: s^-beta, and the terms that windows sum. */
+/* Of each line near the current one, from column `from` on: s^-beta, and the terms that
+ * windows sum. */
 typedef struct an_lines {
-    vec power[2 * HALF + 1][LINE], term[2 * HALF + 1][LINE];
+    uint32_t from;
+    vec power[2 * HALF + 1][COLUMNS], term[2 * HALF + 1][COLUMNS];
 } an_lines;
 
+/* Up to VL maps of an image: x and dy are at its first pixel. */
 static void fill_line(const an_lrn_shape *s, const float *x, const float *dy, uint32_t y,
-                      uint32_t count, vec *powers, vec *terms)
+                      uint32_t end, uint32_t count, an_lines *lines)
 {
-    uint32_t i;
+    uint32_t row = y % (2 * HALF + 1), i;
 
-    for (i = 0; i < s->width; i++) {
+    for (i = lines->from; i < end; i++) {
         size_t at = ((size_t)y * s->width + i) * s->maps;
-        vec scale = scale_at(s, x, y, i, count);
+        vec scale = scale_at(s, x, y, i, count), p = power(scale, s->beta);
 
-        powers[i] = power(scale, s->beta);
-        terms[i] = vec_load_part(dy + at, count) * vec_load_part(x + at, count) *
-                   powers[i] / scale;
+        lines->power[row][i - lines->from] = p;
+        lines->term[row][i - lines->from] =
+            vec_load_part(dy + at, count) * vec_load_part(x + at, count) * p / scale;
+    }
+}
+
+/* Columns [left, right), as many as windows leave of COLUMNS. */
+static void within_backward(const an_lrn_shape *s, const float *x, const float *dy,
+                            float *dx, uint32_t left, uint32_t right, uint32_t count)
+{
+    const vec factor = vec_set(-2 * s->alpha * s->beta);
+    uint32_t half = s->size / 2, ring = 2 * HALF + 1, filled = 0, y, i, j, k;
+    an_lines lines;
+
+    lines.from = around(left, half, s->width).first;
+    for (y = 0; y < s->height; y++) {
+        an_range rows = around(y, half, s->height);
+
+        for (; filled < rows.end; filled++)
+            fill_line(s, x, dy, filled, around(right - 1, half, s->width).end, count,
+                      &lines);
+        for (i = left; i < right; i++) {
+            an_range columns = around(i, half, s->width);
+            size_t at = ((size_t)y * s->width + i) * s->maps;
+            vec sum = vec_set(0);
+
+            for (j = rows.first; j < rows.end; j++)
+                for (k = columns.first; k < columns.end; k++)
+                    sum += lines.term[j % ring][k - lines.from];
+            vec_store_part(dx + at, count,
+                           vec_fma(factor * vec_load_part(x + at, count), sum,
+                                   vec_load_part(dy + at, count) *
+                                       lines.power[y % ring][i - lines.from]));
+        }
     }
 }
 
@@ -282,32 +315,14 @@ static void within_backward_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_lrn_work *l = arg;
     const an_lrn_shape *s = l->s;
-    uint32_t bands = pieces(s->maps, VL), map = item % bands * VL;
-    uint32_t count = s->maps - map, ring = 2 * HALF + 1, filled = 0, y, i, j, k;
-    size_t image = (size_t)(item / bands) * s->height * s->width * s->maps + map;
-    const vec factor = vec_set(-2 * s->alpha * s->beta);
-    an_lines lines;
+    uint32_t bands = pieces(s->maps, VL), map = item % bands * VL, left, right;
+    size_t at = (size_t)(item / bands) * s->height * s->width * s->maps + map;
 
     (void)worker;
-    for (y = 0; y < s->height; y++) {
-        an_range rows = around(y, s->size / 2, s->height);
-
-        for (; filled < rows.end; filled++)
-            fill_line(s, l->x + image, l->dy + image, filled, count,
-                      lines.power[filled % ring], lines.term[filled % ring]);
-        for (i = 0; i < s->width; i++) {
-            an_range columns = around(i, s->size / 2, s->width);
-            size_t at = image + ((size_t)y * s->width + i) * s->maps;
-            vec sum = vec_set(0);
-
-            for (j = rows.first; j < rows.end; j++)
-                for (k = columns.first; k < columns.end; k++)
-                    sum += lines.term[j % ring][k];
-            vec_store_part(
-                l->out + at, count,
-                vec_fma(factor * vec_load_part(l->x + at, count), sum,
-                        vec_load_part(l->dy + at, count) * lines.power[y % ring][i]));
-        }
+    for (left = 0; left < s->width; left = right) {
+        right = at_most(s->width, left + COLUMNS - 2 * HALF);
+        within_backward(s, l->x + at, l->dy + at, l->out + at, left, right,
+                        s->maps - map);
     }
 }
 
@@ -322,10 +337,6 @@ an_status V(lrn_within_backward)(an_queue *q, const an_lrn_shape *s, uint32_t ba
 {
     an_lrn_work l = {s, x, dy, dx};
 
-    if (s->width > LINE)
-        return q->device->host->fail(AN_ERROR_ARGUMENT,
-                                     "normalisation within maps %u wide: at most %u",
-                                     s->width, LINE);
     an__cpu_parallel(q, batch * (pieces(s->maps, VL)), within_backward_item, &l);
     return AN_OK;
 }

@@ -3,8 +3,8 @@
  */
 #include "path.h"
 
-#define LINE 512u /* the widest output; networks of 1024 pixels have 510 */
-#define LINES 4u  /* of windows over one input line, at most */
+#define LINES 4u    /* of windows over one input line, and columns of them, at most */
+#define COLUMNS 64u /* of windows whose maxima are kept */
 
 typedef struct an_pool_work {
     const an_pool_shape *s;
@@ -61,19 +61,22 @@ AN_INLINE void windows(const an_pool_shape *s, uint32_t at, uint32_t count,
     *end = at_most(at / s->stride + 1, count);
 }
 
-/* Up to VL maps of an image: each input asks its windows whether it is their maximum. */
-AN_INLINE void backward_maps(const an_pool_shape *s, const float *x, const float *dy,
-                             float *dx, uint32_t count)
+/* Input columns [left, right) of up to VL maps of an image: each input asks its windows
+ * whether it is their maximum. */
+AN_INLINE void backward_columns(const an_pool_shape *s, const float *x, const float *dy,
+                                float *dx, uint32_t left, uint32_t right, uint32_t count)
 {
-    vec max[LINES][LINE];
-    uint32_t filled = 0, y, i, oy, ox, first_line, end_line, first, end;
+    vec max[LINES][COLUMNS];
+    uint32_t filled = 0, y, i, oy, ox, first_line, end_line, first, end, from, to;
 
+    windows(s, left, s->out_width, &from, &to);
+    windows(s, right - 1, s->out_width, &first, &to);
     for (y = 0; y < s->in_height; y++) {
         windows(s, y, s->out_height, &first_line, &end_line);
         for (; filled < end_line; filled++)
-            for (ox = 0; ox < s->out_width; ox++)
-                max[filled % LINES][ox] = window_max(s, x, filled, ox, count);
-        for (i = 0; i < s->in_width; i++) {
+            for (ox = from; ox < to; ox++)
+                max[filled % LINES][ox - from] = window_max(s, x, filled, ox, count);
+        for (i = left; i < right; i++) {
             size_t at = ((size_t)y * s->in_width + i) * s->maps;
             vec value = vec_load_part(x + at, count), sum = vec_set(0);
 
@@ -81,11 +84,22 @@ AN_INLINE void backward_maps(const an_pool_shape *s, const float *x, const float
             for (oy = first_line; oy < end_line; oy++)
                 for (ox = first; ox < end; ox++)
                     sum += vec_where_equal(
-                        value, max[oy % LINES][ox],
+                        value, max[oy % LINES][ox - from],
                         vec_load_part(dy + ((size_t)oy * s->out_width + ox) * s->maps,
                                       count));
             vec_store_part(dx + at, count, sum);
         }
+    }
+}
+
+AN_INLINE void backward_maps(const an_pool_shape *s, const float *x, const float *dy,
+                             float *dx, uint32_t count)
+{
+    uint32_t columns = (COLUMNS - LINES) * s->stride, left, right;
+
+    for (left = 0; left < s->in_width; left = right) {
+        right = at_most(s->in_width, left + columns);
+        backward_columns(s, x, dy, dx, left, right, count);
     }
 }
 
@@ -106,10 +120,10 @@ static void backward_item(uint32_t item, uint32_t worker, void *arg)
 
 static an_status check(const an_queue *q, const an_pool_shape *s)
 {
-    if (s->out_width <= LINE && s->kernel <= LINES * s->stride) return AN_OK;
-    return q->device->host->fail(AN_ERROR_ARGUMENT,
-                                 "pooling of %u to %u columns: at most %u", s->kernel,
-                                 s->out_width, LINE);
+    if (s->kernel <= LINES * s->stride) return AN_OK;
+    return q->device->host->fail(
+        AN_ERROR_ARGUMENT, "pooling of %u pixels with stride %u: at most %u strides wide",
+        s->kernel, s->stride, LINES);
 }
 
 an_status V(pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
