@@ -12,23 +12,30 @@ AN_INLINE void add_products(const uint32_t rows, const an_terms *t, vec sum[ROWS
 
     for (o = 0; o < t->outer; o++)
         for (i = 0; i < t->inner; i++) {
-            const float *a = t->a + o * t->a_outer + i * t->a_inner;
+            const float *a[(ROWS + 2) / 3];
             const float *b = t->b + o * t->b_outer + i * t->b_inner;
             const float *ahead = t->ahead != NULL
                                      ? t->ahead + ((size_t)o * t->inner + i) * t->run * 16
                                      : b + 12 * b_step;
 
-            for (p = 0; p < t->run; p++, a += a_step, b += b_step, ahead += step) {
+#pragma GCC unroll 5
+            for (r = 0; r < rows; r += 3) {
+                a[r / 3] = t->a + o * t->a_outer + i * t->a_inner + r * a_row;
+                __asm__("" : "+r"(a[r / 3]));
+            }
+            for (p = 0; p < t->run; p++, b += b_step, ahead += step) {
                 const vec left = vec_load(b), right = vec_load(b + VL);
 
                 _mm_prefetch((const char *)ahead, _MM_HINT_T1);
 #pragma GCC unroll 14
                 for (r = 0; r < rows; r++) {
-                    const vec x = vec_set(a[r * a_row]);
+                    const vec x = vec_set(a[r / 3][r % 3 * a_row]);
 
                     sum[r][0] = vec_fma(x, left, sum[r][0]);
                     sum[r][1] = vec_fma(x, right, sum[r][1]);
                 }
+#pragma GCC unroll 5
+                for (r = 0; r < rows; r += 3) a[r / 3] += a_step;
             }
         }
 }
