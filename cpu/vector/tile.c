@@ -65,6 +65,14 @@ AN_INLINE void end(const uint32_t rows, const an_sums *s, vec sum[ROWS][2])
 {
     uint32_t left = s->cols < VL ? s->cols : VL, right = s->cols - left, r;
 
+    if (s->cols == COLS && !s->relu) {
+#pragma GCC unroll 14
+        for (r = 0; r < rows; r++) {
+            vec_store(s->c + r * s->c_row, sum[r][0]);
+            vec_store(s->c + r * s->c_row + VL, sum[r][1]);
+        }
+        return;
+    }
 #pragma GCC unroll 14
     for (r = 0; r < rows; r++) {
         if (s->relu) {

@@ -16,8 +16,8 @@
 #include "conv.h"
 
 #define PLACES 36u
-#define TOGETHER 4u    /* blocks of maps that tiles meet while they are near */
-#define CACHED 600000u /* floats of transformed tiles and their sums, of a worker */
+#define TOGETHER 6u    /* blocks of maps that tiles meet while they are near */
+#define CACHED 200000u /* floats of transformed tiles and their sums, of a worker */
 
 static uint32_t out_tile(const an_job *j)
 {
@@ -120,21 +120,19 @@ void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack)
 
 /* --- images ------------------------------------------------------------------------------- */
 
-/* B^T d for six vectors, `step` apart. */
-AN_INLINE void image_line(const vec *d, const uint32_t step, vec *out,
-                          const uint32_t out_step)
+/* B^T d */
+AN_INLINE void image_line(const vec d[6], vec out[6])
 {
     const vec four = vec_set(4), five = vec_set(5), two = vec_set(2);
-    vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step];
-    vec d5 = d[5 * step];
-    vec a = vec_fma(-four, d2, d4), b = vec_fma(-four, d1, d3), c = d4 - d2, e = d3 - d1;
+    vec a = vec_fma(-four, d[2], d[4]), b = vec_fma(-four, d[1], d[3]);
+    vec c = d[4] - d[2], e = d[3] - d[1];
 
-    out[0] = vec_fma(four, d0, vec_fma(-five, d2, d4));
-    out[out_step] = a + b;
-    out[2 * out_step] = a - b;
-    out[3 * out_step] = vec_fma(two, e, c);
-    out[4 * out_step] = vec_fma(-two, e, c);
-    out[5 * out_step] = vec_fma(four, d1, vec_fma(-five, d3, d5));
+    out[0] = vec_fma(four, d[0], vec_fma(-five, d[2], d[4]));
+    out[1] = a + b;
+    out[2] = a - b;
+    out[3] = vec_fma(two, e, c);
+    out[4] = vec_fma(-two, e, c);
+    out[5] = vec_fma(four, d[1], vec_fma(-five, d[3], d[5]));
 }
 
 /* One vector of maps of one tile. from, at: where its pixels are, all maps, and whether the
@@ -142,32 +140,39 @@ AN_INLINE void image_line(const vec *d, const uint32_t step, vec *out,
 AN_INLINE void image_transform(const float *const from[36], const uint32_t moves[36],
                                uint32_t map, uint32_t count, float *out, size_t step)
 {
-    vec d[36], e[36], row[6];
+    vec column[6][6], in[6], row[6];
     uint32_t i, k;
 
-    for (i = 0; i < 36; i++) d[i] = vec_load_part(from[i] + map * moves[i], count);
-    for (i = 0; i < 6; i++) image_line(d + i, 6, e + i, 6);
+#pragma GCC unroll 6
     for (i = 0; i < 6; i++) {
-        image_line(e + i * 6, 1, row, 1);
+#pragma GCC unroll 6
+        for (k = 0; k < 6; k++)
+            in[k] = vec_load_part(from[k * 6 + i] + map * moves[k * 6 + i], count);
+        image_line(in, column[i]);
+    }
+#pragma GCC unroll 6
+    for (i = 0; i < 6; i++) {
+#pragma GCC unroll 6
+        for (k = 0; k < 6; k++) in[k] = column[k][i];
+        image_line(in, row);
+#pragma GCC unroll 6
         for (k = 0; k < 6; k++) vec_store_part(out + (i * 6 + k) * step, count, row[k]);
     }
 }
 
-/* A^T m for six vectors: two or four outputs. */
-AN_INLINE void sums_line(const uint32_t outputs, const vec *m, const uint32_t step,
-                         vec *out, const uint32_t out_step)
+/* A^T m: two or four outputs. */
+AN_INLINE void sums_line(const uint32_t outputs, const vec m[6], vec out[4])
 {
-    vec a = m[step] + m[2 * step], b = m[step] - m[2 * step];
-    vec c = m[3 * step] + m[4 * step], d = m[3 * step] - m[4 * step];
+    vec a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
 
     out[0] = m[0] + a + c;
-    out[out_step] = vec_fma(vec_set(2), d, b);
+    out[1] = vec_fma(vec_set(2), d, b);
     if (outputs == 2) {
-        out[out_step] += m[5 * step];
+        out[1] += m[5];
         return;
     }
-    out[2 * out_step] = vec_fma(vec_set(4), c, a);
-    out[3 * out_step] = vec_fma(vec_set(8), d, b) + m[5 * step];
+    out[2] = vec_fma(vec_set(4), c, a);
+    out[3] = vec_fma(vec_set(8), d, b) + m[5];
 }
 
 /* --- the job ------------------------------------------------------------------------------ */
@@ -245,17 +250,27 @@ AN_INLINE void transform_out(const uint32_t m, const an_job *j, const float *sum
                              size_t step, const float *bias, uint32_t count, an_place p,
                              float *out, size_t pitch)
 {
-    vec s[36], half[24], row[4],
-        b = bias != NULL ? vec_load_part(bias, count) : vec_set(0);
-    uint32_t i, y, x;
+    const vec b = bias != NULL ? vec_load_part(bias, count) : vec_set(0);
+    vec column[6][4], in[6], row[4];
+    uint32_t i, k, y, x;
 
-    for (i = 0; i < 36; i++) s[i] = vec_load(sums + i * step);
-    for (i = 0; i < 6; i++) sums_line(m, s + i, 6, half + i, 6);
-    for (y = 0; y < m && p.y + y < j->out_height; y++) {
-        sums_line(m, half + y * 6, 1, row, 1);
-        for (x = 0; x < m && p.x + x < j->out_width; x++) {
+#pragma GCC unroll 6
+    for (i = 0; i < 6; i++) {
+#pragma GCC unroll 6
+        for (k = 0; k < 6; k++) in[k] = vec_load(sums + (k * 6 + i) * step);
+        sums_line(m, in, column[i]);
+    }
+#pragma GCC unroll 4
+    for (y = 0; y < m; y++) {
+        if (p.y + y >= j->out_height) break;
+#pragma GCC unroll 6
+        for (k = 0; k < 6; k++) in[k] = column[k][y];
+        sums_line(m, in, row);
+#pragma GCC unroll 4
+        for (x = 0; x < m; x++) {
             vec value = row[x] + b;
 
+            if (p.x + x >= j->out_width) break;
             if (j->relu) value = vec_max(vec_set(0), value);
             vec_store_part(out + ((p.y + y) * (size_t)j->out_width + p.x + x) * pitch,
                            count, value);
