@@ -490,6 +490,43 @@ START_TEST(activation)
 }
 END_TEST
 
+/* tanh and sigmoid keep their digits near 0 and far from it, and what is no number. */
+static void extremes_case(rig *r, const void *arg)
+{
+    static const double at[] = {1e-20, 1e-6, 1e-3, 0.1,  0.6,     1,
+                                5,     20,   80,   1e30, INFINITY};
+    const size_t count = sizeof at / sizeof at[0];
+    uint32_t kind;
+
+    (void)arg;
+    for (kind = AN_ACTIVATION_TANH; kind <= AN_ACTIVATION_SIGMOID; kind++) {
+        both x = make(r, 2 * count + 1, 1);
+        float *got;
+        size_t i;
+
+        for (i = 0; i < 2 * count; i++) x.ref[i] = i % 2 ? -at[i / 2] : at[i / 2];
+        x.ref[2 * count] = NAN;
+        put(r, &x);
+        OK(r->b->activation_forward(r->queue, kind, x.count, x.device));
+        got = get(r, &x);
+        ref_activation_forward(kind, x.count, x.ref);
+        for (i = 0; i < 2 * count; i++)
+            ck_assert_msg(fabs((double)got[i] - x.ref[i]) <=
+                              1e-6 * fabs(x.ref[i]) + 1e-37,
+                          "kind %u, number %zu: %g instead of %g", kind, i,
+                          (double)got[i], x.ref[i]);
+        ck_assert(isnan(got[2 * count]));
+        free(got);
+        drop(r, &x);
+    }
+}
+
+START_TEST(activations_at_extremes)
+{
+    on_all(extremes_case, NULL);
+}
+END_TEST
+
 /* --- normalisation ----------------------------------------------------------------------- */
 
 static const struct {
@@ -702,15 +739,16 @@ static void take(const rig *r, void *to, void *memory, size_t bytes)
 
 static void softmax_case(rig *r, const void *arg)
 {
-    const uint32_t classes = 11, n = 5;
-    static const int32_t labels[5] = {0, 10, 3, 3, 7};
-    both x = make(r, 55, 60), dx = make(r, 55, 9), p = make(r, 55, 9); /* logits to 60 */
+    const uint32_t classes = *(const int *)arg ? 1003 : 11, n = 5;
+    const int32_t labels[5] = {0, 10, 3, 3, (int32_t)classes - 1};
+    size_t numbers = (size_t)classes * n;
+    both x = make(r, numbers, 60); /* logits to 60 */
+    both dx = make(r, numbers, 9), p = make(r, numbers, 9);
     double losses[5] = {9, 9, 9, 9, 9}, sum = 0, want;
     void *device_labels = give(r, labels, sizeof labels);
     void *device_losses = give(r, losses, sizeof losses);
     int i;
 
-    (void)arg;
     x.ref[0] = 500; /* e^500 is beyond double's range squared, let alone float's */
     x.ref[12] = -500;
     put(r, &x);
@@ -725,14 +763,14 @@ static void softmax_case(rig *r, const void *arg)
     OK(r->b->softmax(r->queue, classes, n, x.device));
     ref_softmax(classes, n, x.ref);
     same(r, "p", &x, BOUND);
-    memcpy(p.ref, x.ref, 55 * sizeof *p.ref);
+    memcpy(p.ref, x.ref, numbers * sizeof *p.ref);
     same(r, "p of the loss", &p, BOUND);
     drop(r, &x), drop(r, &dx), drop(r, &p);
 }
 
 START_TEST(softmax)
 {
-    on_all(softmax_case, NULL);
+    on_all(softmax_case, &_i);
 }
 END_TEST
 
@@ -945,6 +983,7 @@ Suite *ops_suite(void)
                         sizeof denses / sizeof denses[0]);
     tcase_add_loop_test(tc, dense, 0, sizeof denses / sizeof denses[0]);
     tcase_add_loop_test(tc, activation, AN_ACTIVATION_RELU, AN_ACTIVATION_SIGMOID + 1);
+    tcase_add_test(tc, activations_at_extremes);
     tcase_add_loop_test(tc, normalisation, 0, sizeof lrns / sizeof lrns[0]);
     tcase_add_loop_test(tc, pooling, 0, sizeof pools / sizeof pools[0]);
     tcase_add_test(tc, pooling_keeps_nan);
@@ -952,7 +991,7 @@ Suite *ops_suite(void)
     tcase_add_test(tc, every_tied_maximum_receives_the_gradient);
     tcase_add_test(tc, dropout);
     tcase_add_test(tc, generator_gives_the_published_numbers);
-    tcase_add_test(tc, softmax);
+    tcase_add_loop_test(tc, softmax, 0, 2);
     tcase_add_test(tc, update);
     tcase_add_test(tc, exchange_and_scale);
     tcase_add_test(tc, nonfinite_numbers_are_seen);

@@ -48,8 +48,8 @@ const an_backend V(backend) = {
     .begin_step = an__cpu_begin_step,
     .dropout = V(dropout),
     .scale = an__cpu_scale,
-    .softmax = an__cpu_softmax,
-    .softmax_loss = an__cpu_softmax_loss,
+    .softmax = V(softmax),
+    .softmax_loss = V(softmax_loss),
     .update = V(update),
     .all_finite = an__cpu_all_finite,
 };

@@ -93,57 +93,6 @@ an_status V(get)(an_queue *queue, const an_order *order, float *to, const float 
     return AN_OK;
 }
 
-/* --- activations: ReLU; the others are the reference's ---------------------------------------- */
-
-typedef struct an_relu {
-    size_t count;
-    const float *y;
-    float *x;
-} an_relu;
-
-static void relu_item(uint32_t item, uint32_t worker, void *arg)
-{
-    const an_relu *a = arg;
-    float *x = a->x;
-    size_t i, end;
-
-    (void)worker;
-    for (an__cpu_chunk(a->count, item, &i, &end); i < end; i++)
-        x[i] = x[i] < 0 ? 0 : x[i]; /* a NaN stays one */
-}
-
-static void relu_back_item(uint32_t item, uint32_t worker, void *arg)
-{
-    const an_relu *a = arg;
-    const float *y = a->y;
-    float *x = a->x;
-    size_t i, end;
-
-    (void)worker;
-    for (an__cpu_chunk(a->count, item, &i, &end); i < end; i++)
-        x[i] = y[i] > 0 ? x[i] : 0;
-}
-
-an_status V(activation_forward)(an_queue *q, uint32_t kind, size_t count, float *y)
-{
-    an_relu a = {count, NULL, y};
-
-    if (kind != AN_ACTIVATION_RELU) return an__cpu_activation_forward(q, kind, count, y);
-    an__cpu_parallel(q, an__cpu_chunks(count), relu_item, &a);
-    return AN_OK;
-}
-
-an_status V(activation_backward)(an_queue *q, uint32_t kind, size_t count, const float *y,
-                                 float *dy)
-{
-    an_relu a = {count, y, dy};
-
-    if (kind != AN_ACTIVATION_RELU)
-        return an__cpu_activation_backward(q, kind, count, y, dy);
-    an__cpu_parallel(q, an__cpu_chunks(count), relu_back_item, &a);
-    return AN_OK;
-}
-
 /* --- dropout ------------------------------------------------------------------------------------ */
 
 typedef struct an_dropping {

@@ -55,6 +55,9 @@ an_status V(pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
 an_status V(pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
                            const float *x, const float *dy, float *dx);
 an_status V(dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch, float *x);
+an_status V(softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x);
+an_status V(softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch, const float *x,
+                          const int32_t *labels, float *dx, float *p, double *loss);
 an_status V(update)(an_queue *q, uint32_t index, size_t count, const float *faults,
                     const float *g, float *v, float *w);
 
