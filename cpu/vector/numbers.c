@@ -93,42 +93,6 @@ an_status V(get)(an_queue *queue, const an_order *order, float *to, const float 
     return AN_OK;
 }
 
-/* --- dropout ------------------------------------------------------------------------------------ */
-
-typedef struct an_dropping {
-    const an_dropout_shape *s;
-    const an_step *step;
-    float *x;
-} an_dropping;
-
-/* One image: its units' positions are those of the host's order. */
-static void dropout_item(uint32_t image, uint32_t worker, void *arg)
-{
-    const an_dropping *d = arg;
-    const an_dropout_shape *s = d->s;
-    uint32_t maps = s->units / s->pixels, word[4], map, pixel, fresh = 1;
-    float *x = d->x + (size_t)image * s->units;
-    uint64_t at = (d->step->first + image) * s->total + s->first;
-
-    (void)worker;
-    for (map = 0; map < maps; map++)
-        for (pixel = 0; pixel < s->pixels; pixel++, at++, fresh = 0) {
-            if (fresh || at % 4 == 0)
-                an__random4(d->step->seed, AN_STREAM_DROPOUT + s->layer,
-                            d->step->iteration, (uint32_t)(at / 4), word);
-            x[(size_t)pixel * maps + map] *=
-                (float)(word[at % 4] >> 8) * (1 / 16777216.0f) >= s->rate ? s->scale : 0;
-        }
-}
-
-an_status V(dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch, float *x)
-{
-    an_dropping d = {s, &q->step, x};
-
-    an__cpu_parallel(q, batch, dropout_item, &d);
-    return AN_OK;
-}
-
 /* --- update -------------------------------------------------------------------------------------- */
 
 typedef struct an_updating {
