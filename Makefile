@@ -72,7 +72,7 @@ PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
-             test/ref_net.c test/packs.c test/host_run.c test/nets.c \
+             test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c \
              test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "rig.h"
 #include "test.h"
 
 int main(void)
@@ -26,6 +27,7 @@ int main(void)
     srunner_add_suite(runner, loader_suite());
     srunner_add_suite(runner, recipes_suite());
     srunner_add_suite(runner, hygiene_suite());
+    rig_report();
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -23,4 +23,7 @@ Suite *plugin_suite(void);
 Suite *recipes_suite(void);
 Suite *train_suite(void);
 
+/* Cases of ops_suite(): test_products.c */
+void add_products(TCase *tc);
+
 #endif
