@@ -17,8 +17,8 @@
 
 static const char *arch_text = "paper", *batches = "1,32,128", *loader_pack;
 static device_choice place;
-static int on_cpu,
-    bf16_weights; /* the latter: where the CPU reads such, alexnet.h has it */
+static int on_cpu;
+static int bf16_weights; /* for few images, as an_precision in alexnet.h has it */
 static unsigned long threads, runs = 5, towers = 1;
 static int train_only, forward_only, layers;
 static double width = 1;

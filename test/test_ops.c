@@ -116,6 +116,34 @@ static void lrn_case(rig *r, const void *arg)
     drop(r, &x), drop(r, &y), drop(r, &dy), drop(r, &dx);
 }
 
+/* Squares beyond float's range make the scale infinite, and what it divides 0. */
+static void overflow_case(rig *r, const void *arg)
+{
+    const an_lrn_shape s = {19, 2, 2, 5, 1, 1, 0.1f, 0.75f};
+    both x = make_maps(r, 1, 19, 4, 3), y = make_maps(r, 1, 19, 4, 1);
+    float *got;
+    size_t i;
+
+    (void)arg;
+    for (i = 0; i < x.count; i++) x.ref[i] = i % 2 ? 1e25 : -1e25;
+    put(r, &x);
+    OK(r->b->lrn_forward(r->queue, &s, 1, x.device, y.device));
+    got = get(r, &y);
+    for (i = 0; i < y.count; i++) ck_assert_float_eq(got[i], 0);
+    free(got);
+    OK(r->b->lrn_within_forward(r->queue, &s, 1, x.device, y.device));
+    got = get(r, &y);
+    for (i = 0; i < y.count; i++) ck_assert_float_eq(got[i], 0);
+    free(got);
+    drop(r, &x), drop(r, &y);
+}
+
+START_TEST(normalisation_of_what_overflows)
+{
+    on_all(overflow_case, NULL);
+}
+END_TEST
+
 START_TEST(normalisation)
 {
     on_all(lrn_case, &_i);
@@ -241,9 +269,27 @@ static void dropout_case(rig *r, const void *arg)
     drop(r, &x), drop(r, &a), drop(r, &b);
 }
 
+/* Units without maps, more than are drawn at a time, from a position amid a block on. */
+static void flat_dropout_case(rig *r, const void *arg)
+{
+    const an_dropout_shape s = {2051, 3, 5001, 1, 2, 0.5f, 1};
+    both x = make(r, 3 * 2051, 1);
+    an_step step;
+
+    (void)arg;
+    memset(&step, 0, sizeof step);
+    step.seed = 0x123456789abcdefu;
+    step.iteration = 5;
+    OK(r->b->begin_step(r->queue, &step));
+    OK(r->b->dropout(r->queue, &s, 3, x.device));
+    ref_dropout(&s, 3, step.seed, 5, x.ref);
+    same(r, "x", &x, 0);
+    drop(r, &x);
+}
+
 START_TEST(dropout)
 {
-    on_all(dropout_case, NULL);
+    on_all(_i ? flat_dropout_case : dropout_case, NULL);
 }
 END_TEST
 
@@ -357,6 +403,36 @@ START_TEST(exchange_and_scale)
 }
 END_TEST
 
+/* Where one class is all but certain its slope, p - 1, is what the others' sum is. */
+static void certain_case(rig *r, const void *arg)
+{
+    static const int32_t label = 2;
+    both x = make(r, 40, 0), dx = make(r, 40, 1), p = make(r, 40, 1);
+    void *labels = give(r, &label, sizeof label);
+    double loss = 0, others = 39 * exp(-25);
+    void *device_loss = give(r, &loss, sizeof loss);
+    float *got;
+
+    (void)arg;
+    x.ref[2] = 25;
+    put(r, &x);
+    OK(r->b->softmax_loss(r->queue, 40, 1, x.device, labels, dx.device, p.device,
+                          device_loss));
+    take(r, &loss, device_loss, sizeof loss);
+    r->b->release(r->device, labels);
+    got = get(r, &dx);
+    ck_assert_double_eq_tol(loss, others, 1e-4 * others);
+    ck_assert_double_eq_tol((double)got[2], -others, 1e-4 * others);
+    free(got);
+    drop(r, &x), drop(r, &dx), drop(r, &p);
+}
+
+START_TEST(certain_classes_keep_their_slope)
+{
+    on_all(certain_case, NULL);
+}
+END_TEST
+
 /* Nothing hides a NaN or an infinity. */
 static int all_finite(const rig *r, const both *a)
 {
@@ -450,13 +526,15 @@ Suite *ops_suite(void)
     add_products(tc);
     tcase_add_loop_test(tc, activation, AN_ACTIVATION_RELU, AN_ACTIVATION_SIGMOID + 1);
     tcase_add_test(tc, activations_at_extremes);
+    tcase_add_test(tc, normalisation_of_what_overflows);
     tcase_add_loop_test(tc, normalisation, 0, sizeof lrns / sizeof lrns[0]);
     tcase_add_loop_test(tc, pooling, 0, sizeof pools / sizeof pools[0]);
     tcase_add_test(tc, pooling_keeps_nan);
     tcase_add_test(tc, every_tied_maximum_receives_the_gradient);
-    tcase_add_test(tc, dropout);
+    tcase_add_loop_test(tc, dropout, 0, 2);
     tcase_add_test(tc, generator_gives_the_published_numbers);
     tcase_add_loop_test(tc, softmax, 0, 2);
+    tcase_add_test(tc, certain_classes_keep_their_slope);
     tcase_add_test(tc, update);
     tcase_add_test(tc, exchange_and_scale);
     tcase_add_test(tc, nonfinite_numbers_are_seen);

@@ -12,7 +12,8 @@
                        sum them; the widest networks have 1536 maps */
 #define COLUMNS 32u /* within a map: the same, of each line of a window */
 
-/* s^-beta. The paper's 3/4: with r = s^-1/2, r * sqrt(r). */
+/* s^-beta. The paper's 3/4: with r = s^-1/2, r * sqrt(r); the root's argument is kept from 0,
+ * which r is of infinity. */
 AN_INLINE vec power(vec s, float beta)
 {
     float part[VL];
@@ -21,7 +22,7 @@ AN_INLINE vec power(vec s, float beta)
     if (beta == 0.75f) {
         vec r = vec_rsqrt(s);
 
-        return r * r * vec_rsqrt(r);
+        return r * r * vec_rsqrt(vec_max(vec_set(1e-30f), r));
     }
     vec_store(part, s);
     for (i = 0; i < VL; i++) part[i] = powf(part[i], -beta);

@@ -16,8 +16,10 @@
 #include "conv.h"
 
 #define PLACES 36u
-#define TOGETHER 6u    /* blocks of maps that tiles meet while they are near */
-#define CACHED 200000u /* floats of transformed tiles and their sums, of a worker */
+#define TOGETHER 6u /* blocks of maps that tiles meet while they are near */
+#define CACHED                                                                           \
+    200000u /* floats of transformed tiles and their sums, of a worker: under half
+                          of a second cache of 2 MiB */
 
 static uint32_t out_tile(const an_job *j)
 {
