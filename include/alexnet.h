@@ -72,7 +72,8 @@ extern "C" {
  * an_evaluate*(), an_preprocess() and the functions that only describe it from many
  * threads at once; everything that changes a model or a trainer, and saving, wants to be
  * alone with it. Different models and different trainers are independent. A trainer
- * changes its model. A call needs up to 96 KiB of its thread's stack.
+ * changes its model. Of its thread's stack a call that computes needs up to 96 KiB, one
+ * that reads a file or a checkpoint up to 240 KiB: a hostile one's JSON may be nested.
  *
  * Config structs. Every struct that a caller fills begins with `size` and is prepared by
  * its _init(&s, sizeof s), which writes the defaults. Structs only ever grow at the end:

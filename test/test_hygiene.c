@@ -452,31 +452,84 @@ static void *in_a_small_stack(void *arg)
     return NULL;
 }
 
-/* 96 KiB are promised; threads' own memory is taken from the same. Sanitizers' frames are
- * larger. */
-START_TEST(calls_fit_into_a_small_stack)
+/* Runs `body` with so much stack; 16 KiB of it more, for what threads take of it themselves.
+ * Sanitizers' frames are larger. */
+static void with_stack(size_t kib, void *(*body)(void *arg), void *arg)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    const size_t stack = (size_t)1 << 20;
+    const size_t factor = 16;
 #else
-    const size_t stack = (size_t)112 << 10;
+    const size_t factor = 1;
 #endif
-    static const uint32_t archs[] = {AN_ARCH_CIFAR10, AN_ARCH_KRIZHEVSKY2012};
-    small_life life = {archs[_i], 0, AN_OK};
     pthread_attr_t attributes;
     pthread_t thread;
 
     pthread_attr_init(&attributes);
-    ck_assert_int_eq(pthread_attr_setstacksize(&attributes, stack), 0);
+    ck_assert_int_eq(pthread_attr_setstacksize(&attributes, factor * (kib + 16) << 10),
+                     0);
+    ck_assert_int_eq(pthread_create(&thread, &attributes, body, arg), 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+START_TEST(calls_fit_into_a_small_stack)
+{
+    static const uint32_t archs[] = {AN_ARCH_CIFAR10, AN_ARCH_KRIZHEVSKY2012};
+    small_life life = {archs[_i], 0, AN_OK};
+
     for (life.path = AN_CPU_PATH_REFERENCE; life.path <= AN_CPU_PATH_AVX512;
          life.path++) {
-        ck_assert_int_eq(pthread_create(&thread, &attributes, in_a_small_stack, &life),
-                         0);
-        pthread_join(thread, NULL);
+        with_stack(96, in_a_small_stack, &life);
         ck_assert(life.status == AN_OK || life.status == AN_ERROR_BACKEND);
         ck_assert(life.status == AN_OK || life.path != AN_CPU_PATH_REFERENCE);
     }
-    pthread_attr_destroy(&attributes);
+}
+END_TEST
+
+typedef struct nested {
+    char path[64];
+    an_status status;
+} nested;
+
+static void *load_nested(void *arg)
+{
+    nested *n = arg;
+    an_context *ctx;
+    an_model *model = NULL;
+    an_context_config config;
+
+    an_context_config_init(&config, sizeof config);
+    config.threads = 1;
+    if (an_context_create(&ctx, &config) != AN_OK) return NULL;
+    n->status = an_model_load(&model, ctx, n->path, NULL);
+    an_context_destroy(ctx);
+    return NULL;
+}
+
+/* A header of arrays or objects within each other, as many as jansson follows, and more. */
+START_TEST(nested_headers_fit_into_a_stack)
+{
+    static const size_t depths[] = {2040, 100000};
+    const char *open = _i % 2 ? "{\"a\":" : "[", *close = _i % 2 ? "}" : "]";
+    size_t depth = depths[_i / 2], bytes, i;
+    uint64_t length;
+    nested n = {P_tmpdir "/alexnet-test-XXXXXX", AN_OK};
+    int descriptor = mkstemp(n.path);
+    FILE *file = fdopen(descriptor, "wb");
+
+    ck_assert_ptr_nonnull(file);
+    bytes = depth * (strlen(open) + 1) + strlen("{\"a\":0}");
+    length = (bytes + 7) / 8 * 8;
+    fwrite(&length, sizeof length, 1, file);
+    fputs("{\"a\":", file);
+    for (i = 0; i < depth; i++) fputs(open, file);
+    fputs("0", file);
+    for (i = 0; i < depth; i++) fputs(close, file);
+    fprintf(file, "}%*s", (int)(length - bytes), "");
+    ck_assert_int_eq(fclose(file), 0);
+    with_stack(240, load_nested, &n);
+    ck_assert_int_eq(n.status, AN_ERROR_FORMAT);
+    ck_assert_int_eq(unlink(n.path), 0);
 }
 END_TEST
 
@@ -584,6 +637,7 @@ Suite *hygiene_suite(void)
     tcase_add_test(tc, eight_threads_share_a_model);
     tcase_add_test(tc, many_contexts_at_once);
     tcase_add_loop_test(tc, calls_fit_into_a_small_stack, 0, 2);
+    tcase_add_loop_test(tc, nested_headers_fit_into_a_stack, 0, 4);
     tcase_add_test(tc, a_forked_child_gets_an_error);
     suite_add_tcase(suite, tc);
     return suite;
