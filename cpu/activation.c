@@ -33,8 +33,10 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-an_status an__cpu_activation_forward(an_queue *q, uint32_t kind, size_t count, float *y)
+an_status an__cpu_activation_forward(an_queue *q, uint32_t kind, uint32_t precision,
+                                     size_t count, float *y)
 {
+    (void)precision;
     an_activation_work a = {kind, count, NULL, y};
 
     an__cpu_parallel(q, an__cpu_chunks(count), forward_item, &a);
@@ -63,9 +65,10 @@ static void backward_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-an_status an__cpu_activation_backward(an_queue *q, uint32_t kind, size_t count,
-                                      const float *y, float *dy)
+an_status an__cpu_activation_backward(an_queue *q, uint32_t kind, uint32_t precision,
+                                      size_t count, const float *y, float *dy)
 {
+    (void)precision;
     an_activation_work a = {kind, count, y, dy};
 
     an__cpu_parallel(q, an__cpu_chunks(count), backward_item, &a);

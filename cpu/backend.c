@@ -211,11 +211,12 @@ static void copy_item(uint32_t image, uint32_t worker, void *arg)
 
 an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
                            an_queue *from_queue, const float *from, size_t from_pitch,
-                           size_t count, uint32_t batch, int add)
+                           size_t count, uint32_t batch, uint32_t precision, int add)
 {
     an_copying c = {to, from, to_pitch, from_pitch, count, add};
 
     (void)from_queue;
+    (void)precision;
     an__cpu_parallel(to_queue, batch, copy_item, &c);
     return AN_OK;
 }
@@ -244,10 +245,12 @@ static void scale_item(uint32_t item, uint32_t worker, void *arg)
     for (an__cpu_chunk(s->count, item, &i, &end); i < end; i++) s->x[i] *= s->factor;
 }
 
-an_status an__cpu_scale(an_queue *q, size_t count, float factor, float *x)
+an_status an__cpu_scale(an_queue *q, uint32_t precision, size_t count, float factor,
+                        float *x)
 {
     an_scaling s = {x, factor, count};
 
+    (void)precision;
     an__cpu_parallel(q, an__cpu_chunks(count), scale_item, &s);
     return AN_OK;
 }
@@ -270,66 +273,69 @@ static void check_item(uint32_t item, uint32_t worker, void *arg)
     if (sum != 0) __atomic_store_n(&c->found, 1, __ATOMIC_RELAXED);
 }
 
-an_status an__cpu_all_finite(an_queue *q, size_t count, const float *x, float *faults)
+an_status an__cpu_all_finite(an_queue *q, uint32_t precision, size_t count,
+                             const float *x, float *faults)
 {
     an_checking c = {x, count, 0};
 
+    (void)precision;
     an__cpu_parallel(q, an__cpu_chunks(count), check_item, &c);
     if (c.found) *faults = 1;
     return AN_OK;
 }
 
+an_status an__cpu_gradients_finite(an_queue *q, const an_parameter_part *parts,
+                                   uint32_t count, float *faults)
+{
+    uint32_t i;
+
+    for (i = 0; i < count; i++)
+        an__cpu_all_finite(q, AN_PRECISION_FP32, parts[i].count, parts[i].g, faults);
+    return AN_OK;
+}
+
 const an_backend an__cpu_backend = {
-    AN_BACKEND_ABI,
-    sizeof(an_backend),
-    "cpu",
-    1,
-    0,
-    {"im2col", NULL},
-    an__cpu_count,
-    an__cpu_describe,
-    an__cpu_open,
-    an__cpu_close,
-    an__cpu_alloc,
-    an__cpu_release,
-    an__cpu_queue_open,
-    an__cpu_queue_close,
-    an__cpu_sync,
-    an__cpu_copy,
-    an__cpu_copy,
-    cpu_put,
-    cpu_get,
-    an__cpu_exchange,
-    an__cpu_conv_scratch,
-    cpu_dense_scratch,
-    NULL,
-    NULL, /* weights are used as they lie */
-    an__cpu_conv_forward,
-    an__cpu_conv_backward_data,
-    an__cpu_conv_backward_weights,
-    NULL,
-    NULL, /* dense weights likewise */
-    an__cpu_dense_forward,
-    an__cpu_dense_backward_data,
-    an__cpu_dense_backward_weights,
-    an__cpu_activation_forward,
-    an__cpu_activation_backward,
-    an__cpu_lrn_forward,
-    an__cpu_lrn_backward,
-    an__cpu_lrn_within_forward,
-    an__cpu_lrn_within_backward,
-    an__cpu_pool_forward,
-    an__cpu_pool_backward,
-    an__cpu_begin_step,
-    an__cpu_dropout,
-    an__cpu_scale,
-    an__cpu_softmax,
-    an__cpu_softmax_loss,
-    an__cpu_update,
-    an__cpu_all_finite,
-    NULL, /* pictures: the library's own */
-    NULL,
-    NULL,
-    NULL,
-    NULL, /* recordings */
+    .abi = AN_BACKEND_ABI,
+    .size = sizeof(an_backend),
+    .name = "cpu",
+    .host_memory = 1,
+    .ways = {"im2col"},
+    .count = an__cpu_count,
+    .describe = an__cpu_describe,
+    .open = an__cpu_open,
+    .close = an__cpu_close,
+    .alloc = an__cpu_alloc,
+    .release = an__cpu_release,
+    .queue_open = an__cpu_queue_open,
+    .queue_close = an__cpu_queue_close,
+    .sync = an__cpu_sync,
+    .upload = an__cpu_copy,
+    .download = an__cpu_copy,
+    .put = cpu_put,
+    .get = cpu_get,
+    .exchange = an__cpu_exchange,
+    .conv_scratch = an__cpu_conv_scratch,
+    .dense_scratch = cpu_dense_scratch,
+    .conv_forward = an__cpu_conv_forward,
+    .conv_backward_data = an__cpu_conv_backward_data,
+    .conv_backward_weights = an__cpu_conv_backward_weights,
+    .dense_forward = an__cpu_dense_forward,
+    .dense_backward_data = an__cpu_dense_backward_data,
+    .dense_backward_weights = an__cpu_dense_backward_weights,
+    .activation_forward = an__cpu_activation_forward,
+    .activation_backward = an__cpu_activation_backward,
+    .lrn_forward = an__cpu_lrn_forward,
+    .lrn_backward = an__cpu_lrn_backward,
+    .lrn_within_forward = an__cpu_lrn_within_forward,
+    .lrn_within_backward = an__cpu_lrn_within_backward,
+    .pool_forward = an__cpu_pool_forward,
+    .pool_backward = an__cpu_pool_backward,
+    .begin_step = an__cpu_begin_step,
+    .dropout = an__cpu_dropout,
+    .scale = an__cpu_scale,
+    .softmax = an__cpu_softmax,
+    .softmax_loss = an__cpu_softmax_loss,
+    .update = an__cpu_update,
+    .gradients_finite = an__cpu_gradients_finite,
+    .all_finite = an__cpu_all_finite,
 };

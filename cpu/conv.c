@@ -247,10 +247,13 @@ static void data_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                     const float *w, const float *dy, float *dx)
+                                     const float *w, const float *pack, const float *dy,
+                                     const float *x, float *dx)
 {
     an_conv_work c;
 
+    (void)pack;
+    (void)x;
     memset(&c, 0, sizeof c);
     c.queue = q;
     c.s = s;

@@ -64,31 +64,42 @@ an_status an__cpu_copy(an_queue *queue, void *to, const void *from, size_t bytes
 an_status an__cpu_begin_step(an_queue *queue, const an_step *step);
 an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
                            an_queue *from_queue, const float *from, size_t from_pitch,
-                           size_t count, uint32_t batch, int add);
-an_status an__cpu_scale(an_queue *q, size_t count, float factor, float *x);
-an_status an__cpu_all_finite(an_queue *q, size_t count, const float *x, float *faults);
+                           size_t count, uint32_t batch, uint32_t precision, int add);
+an_status an__cpu_scale(an_queue *q, uint32_t precision, size_t count, float factor,
+                        float *x);
+an_status an__cpu_all_finite(an_queue *q, uint32_t precision, size_t count,
+                             const float *x, float *faults);
+an_status an__cpu_gradients_finite(an_queue *q, const an_parameter_part *parts,
+                                   uint32_t count, float *faults);
+/* Calls update(q, &parts[i]) of those that are to be changed. */
+an_status an__cpu_update_parts(an_queue *q, const an_parameter_part *parts,
+                               uint32_t count, const float *faults,
+                               void (*update)(an_queue *q,
+                                              const an_parameter_part *part));
 size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
                             int training);
 an_status an__cpu_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                const float *x, const float *w, const float *pack,
                                const float *b, float *y);
 an_status an__cpu_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                     const float *w, const float *dy, float *dx);
+                                     const float *w, const float *pack, const float *dy,
+                                     const float *x, float *dx);
 an_status an__cpu_conv_backward_weights(an_queue *q, const an_conv_shape *s,
                                         uint32_t batch, const float *x, const float *dy,
                                         float *dw, float *db);
 an_status an__cpu_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
                                 const float *x, const float *w, const void *pack,
-                                const float *b, float *y);
+                                const float *b, const an_dropout_shape *drop, float *y);
 an_status an__cpu_dense_backward_data(an_queue *q, const an_dense_shape *s,
-                                      uint32_t batch, const float *w, const float *dy,
-                                      float *dx);
+                                      uint32_t batch, const float *w, const void *pack,
+                                      const float *dy, const float *x, float *dx);
 an_status an__cpu_dense_backward_weights(an_queue *q, const an_dense_shape *s,
                                          uint32_t batch, const float *x, const float *dy,
                                          float *dw, float *db);
-an_status an__cpu_activation_forward(an_queue *q, uint32_t kind, size_t count, float *y);
-an_status an__cpu_activation_backward(an_queue *q, uint32_t kind, size_t count,
-                                      const float *y, float *dy);
+an_status an__cpu_activation_forward(an_queue *q, uint32_t kind, uint32_t precision,
+                                     size_t count, float *y);
+an_status an__cpu_activation_backward(an_queue *q, uint32_t kind, uint32_t precision,
+                                      size_t count, const float *y, float *dy);
 an_status an__cpu_lrn_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
                               const float *x, float *y);
 an_status an__cpu_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
@@ -98,16 +109,17 @@ an_status an__cpu_lrn_within_forward(an_queue *q, const an_lrn_shape *s, uint32_
 an_status an__cpu_lrn_within_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
                                       const float *x, const float *dy, float *dx);
 an_status an__cpu_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                               const float *x, float *y);
+                               const float *x, float *y, void *marks);
 an_status an__cpu_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                                const float *x, const float *dy, float *dx);
+                                const float *x, const void *marks, const float *dy,
+                                float *dx);
 an_status an__cpu_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
                           float *x);
 an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x);
 an_status an__cpu_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
-                               const float *x, const int32_t *labels, float *dx, float *p,
-                               double *loss);
-an_status an__cpu_update(an_queue *q, uint32_t index, size_t count, const float *faults,
-                         const float *g, float *v, float *w);
+                               const float *x, const int32_t *labels, uint32_t precision,
+                               float *dx, float *p, double *loss);
+an_status an__cpu_update(an_queue *q, const an_parameter_part *parts, uint32_t count,
+                         const float *faults);
 
 #endif

@@ -63,10 +63,11 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
 
 an_status an__cpu_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
                                 const float *x, const float *w, const void *pack,
-                                const float *b, float *y)
+                                const float *b, const an_dropout_shape *drop, float *y)
 {
     an_dense_work d = work_of(s, batch);
 
+    (void)drop;
     (void)pack;
     d.x = x;
     d.w = w;
@@ -97,11 +98,13 @@ static void data_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_dense_backward_data(an_queue *q, const an_dense_shape *s,
-                                      uint32_t batch, const float *w, const float *dy,
-                                      float *dx)
+                                      uint32_t batch, const float *w, const void *pack,
+                                      const float *dy, const float *x, float *dx)
 {
     an_dense_work d = work_of(s, batch);
 
+    (void)pack;
+    (void)x;
     d.w = w;
     d.dy = dy;
     d.dx = dx;

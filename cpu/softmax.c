@@ -64,11 +64,12 @@ static void loss_item(uint32_t image, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
-                               const float *x, const int32_t *labels, float *dx, float *p,
-                               double *loss)
+                               const float *x, const int32_t *labels, uint32_t precision,
+                               float *dx, float *p, double *loss)
 {
     an_softmax_work s = {classes, batch, x, labels, dx, p, loss};
 
+    (void)precision;
     an__cpu_parallel(q, batch, loss_item, &s);
     return AN_OK;
 }

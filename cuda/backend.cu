@@ -124,6 +124,7 @@ static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
                          index, properties.major, properties.minor);
     }
     device->shared_bytes = properties.sharedMemPerBlockOptin;
+    device->wgmma = properties.major == 9 && properties.minor == 0;
     *out = device;
     return AN_OK;
 }
@@ -161,60 +162,73 @@ static void cuda_release(an_device *device, void *memory)
 
 /* --- the table ------------------------------------------------------------------------------------ */
 
-static const an_backend backend = {
-    AN_BACKEND_ABI,
-    sizeof(an_backend),
-    "cuda",
-    0,
-    0,
-    {"implicit product", NULL},
-    cuda_count,
-    cuda_describe,
-    cuda_open,
-    cuda_close,
-    an__cuda_alloc,
-    cuda_release,
-    an__cuda_queue_open,
-    an__cuda_queue_close,
-    an__cuda_sync,
-    an__cuda_upload,
-    an__cuda_download,
-    an__cuda_put,
-    an__cuda_get,
-    an__cuda_exchange,
-    an__cuda_conv_scratch,
-    an__cuda_dense_scratch,
-    NULL,
-    NULL, /* weights are used as they lie */
-    an__cuda_conv_forward,
-    an__cuda_conv_backward_data,
-    an__cuda_conv_backward_weights,
-    NULL,
-    NULL, /* dense weights likewise */
-    an__cuda_dense_forward,
-    an__cuda_dense_backward_data,
-    an__cuda_dense_backward_weights,
-    an__cuda_activation_forward,
-    an__cuda_activation_backward,
-    an__cuda_lrn_forward,
-    an__cuda_lrn_backward,
-    an__cuda_lrn_within_forward,
-    an__cuda_lrn_within_backward,
-    an__cuda_pool_forward,
-    an__cuda_pool_backward,
-    an__cuda_begin_step,
-    an__cuda_dropout,
-    an__cuda_scale,
-    an__cuda_softmax,
-    an__cuda_softmax_loss,
-    an__cuda_update,
-    an__cuda_all_finite,
-    an__cuda_pictures,
-    an__cuda_record,
-    an__cuda_recorded,
-    an__cuda_replay,
-    an__cuda_recording_free,
-};
+/* C++17 has no designated initialisers. */
+static an_backend table()
+{
+    an_backend b = {};
+
+    b.abi = AN_BACKEND_ABI;
+    b.size = sizeof b;
+    b.name = "cuda";
+    b.fuses = AN_FUSES_RELU | AN_FUSES_DROPOUT | AN_FUSES_MASK | AN_FUSES_PACKS;
+    b.narrow = 1;
+    b.ways[0] = "implicit product";
+    b.count = cuda_count;
+    b.describe = cuda_describe;
+    b.open = cuda_open;
+    b.close = cuda_close;
+    b.alloc = an__cuda_alloc;
+    b.release = cuda_release;
+    b.queue_open = an__cuda_queue_open;
+    b.queue_close = an__cuda_queue_close;
+    b.sync = an__cuda_sync;
+    b.upload = an__cuda_upload;
+    b.download = an__cuda_download;
+    b.put = an__cuda_put;
+    b.get = an__cuda_get;
+    b.exchange = an__cuda_exchange;
+    b.conv_scratch = an__cuda_conv_scratch;
+    b.dense_scratch = an__cuda_dense_scratch;
+    b.conv_way = an__cuda_conv_way;
+    b.conv_pack = an__cuda_conv_pack;
+    b.input_form = an__cuda_input_form;
+    b.conv_forward = an__cuda_conv_forward;
+    b.conv_backward_data = an__cuda_conv_backward_data;
+    b.conv_backward_weights = an__cuda_conv_backward_weights;
+    b.dense_way = an__cuda_dense_way;
+    b.dense_pack = an__cuda_dense_pack;
+    b.dense_forward = an__cuda_dense_forward;
+    b.dense_backward_data = an__cuda_dense_backward_data;
+    b.dense_backward_weights = an__cuda_dense_backward_weights;
+    b.activation_forward = an__cuda_activation_forward;
+    b.activation_backward = an__cuda_activation_backward;
+    b.lrn_forward = an__cuda_lrn_forward;
+    b.lrn_backward = an__cuda_lrn_backward;
+    b.lrn_within_forward = an__cuda_lrn_within_forward;
+    b.lrn_within_backward = an__cuda_lrn_within_backward;
+    b.pool_marks = an__cuda_pool_marks;
+    b.pool_forward = an__cuda_pool_forward;
+    b.pool_backward = an__cuda_pool_backward;
+    b.lrn_pool_fits = an__cuda_lrn_pool_fits;
+    b.lrn_pool_forward = an__cuda_lrn_pool_forward;
+    b.lrn_pool_backward = an__cuda_lrn_pool_backward;
+    b.begin_step = an__cuda_begin_step;
+    b.dropout = an__cuda_dropout;
+    b.scale = an__cuda_scale;
+    b.softmax = an__cuda_softmax;
+    b.softmax_loss = an__cuda_softmax_loss;
+    b.update = an__cuda_update;
+    b.gradients_finite = an__cuda_gradients_finite;
+    b.all_finite = an__cuda_all_finite;
+    b.pictures = an__cuda_pictures;
+    b.record = an__cuda_record;
+    b.recorded = an__cuda_recorded;
+    b.replay = an__cuda_replay;
+    b.recording_free = an__cuda_recording_free;
+    return b;
+}
+
+static const an_backend backend = table();
 
 /* The one symbol: null for a library that knows another table. */
 extern "C" __attribute__((visibility("default"))) const an_backend *

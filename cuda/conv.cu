@@ -2,12 +2,13 @@
  * conv.cu - convolution as products of gathered images (gemm.h), forward and both ways back;
  * a dense layer is one of 1 x 1 pixels.
  *
- * Of joined maps (slabs 2) the products of the two halves are computed one after the other,
- * in an order that lets this tower work while a half is on its way: forward its own half
- * first; back the other's gradient first, which the other tower waits for.
+ * Where a product has few tiles its sum is done in parts, which are added in their order and
+ * finished by a kernel of its own. So are the halves of joined maps (slabs 2), each a product,
+ * in an order of time that lets this tower work while a half is on its way: forward its own
+ * half first; back the other's gradient first, which the other tower waits for.
  */
-#include "gemm.h"
-#include "ptx.h"
+#include "finish.h"
+#include "map.h"
 
 an_divisor an__cuda_divisor(uint32_t d)
 {
@@ -21,34 +22,67 @@ an_divisor an__cuda_divisor(uint32_t d)
 
 /* --- shapes --------------------------------------------------------------------------------- */
 
+/* Taps of a side of the kernel, in squares of the form. */
+static uint32_t taps_of(const an_conv_shape *s)
+{
+    return s->form.side == 0 ? s->kernel : (s->kernel + s->form.side - 1) / s->form.side;
+}
+
+/* The input as squares that the kernel's stride steps over, as wide as 16-byte copies want. */
+void an__cuda_input_form(const an_conv_shape *s, an_form *form)
+{
+    an_form f = {s->stride, s->pad, 0, 0, 0};
+    uint32_t taps = (s->kernel + f.side - 1) / f.side;
+    uint32_t rows = (s->in_height + f.pad + f.side - 1) / f.side;
+    uint32_t columns = (s->in_width + f.pad + f.side - 1) / f.side;
+
+    if (s->in_maps != 3 || s->groups != 1 || s->slabs != 1) return;
+    f.rows = s->out_height + taps - 1 > rows ? s->out_height + taps - 1 : rows;
+    f.columns = s->out_width + taps - 1 > columns ? s->out_width + taps - 1 : columns;
+    f.maps = (f.side * f.side * 3 + 7) / 8 * 8;
+    *form = f;
+}
+
 /* What the three products have in common. */
 static an_gemm gemm_of(const an_conv_shape *s)
 {
+    bool formed = s->form.side != 0;
     an_gemm g = {};
 
     g.groups = s->groups;
     g.splits = 1;
-    g.in_height = s->in_height;
-    g.in_width = s->in_width;
+    g.in_height = formed ? s->form.rows : s->in_height;
+    g.in_width = formed ? s->form.columns : s->in_width;
     g.out_height = s->out_height;
     g.out_width = s->out_width;
-    g.kernel = s->kernel;
-    g.stride = s->stride;
-    g.pad = s->pad;
-    g.in_pitch = s->in_maps / s->slabs;
+    g.kernel = taps_of(s);
+    g.stride = formed ? 1 : s->stride;
+    g.pad = formed ? 0 : s->pad;
+    g.in_pitch = formed ? s->form.maps : s->in_maps / s->slabs;
     g.out_pitch = s->out_maps;
     g.in_maps = g.in_pitch / s->groups;
     g.out_maps = s->out_maps / s->groups;
-    g.w_pitch = s->slabs * s->kernel * s->kernel * g.in_maps;
-    g.in_image = (size_t)s->in_maps * s->in_height * s->in_width;
-    g.out_image = (size_t)s->out_maps * s->out_height * s->out_width;
+    g.w_pitch = s->slabs * g.kernel * g.kernel * g.in_maps;
+    g.in_image = s->slabs * g.in_pitch * g.in_height * g.in_width;
+    g.out_image = s->out_maps * s->out_height * s->out_width;
     g.by_in_maps = an__cuda_divisor(g.in_maps);
     g.by_out_maps = an__cuda_divisor(g.out_maps);
-    g.by_kernel = an__cuda_divisor(s->kernel);
-    g.by_stride = an__cuda_divisor(s->stride);
+    g.by_kernel = an__cuda_divisor(g.kernel);
+    g.by_stride = an__cuda_divisor(g.stride);
     g.by_width = an__cuda_divisor(s->out_width);
     g.by_pixels = an__cuda_divisor(s->out_height * s->out_width);
     return g;
+}
+
+static bool narrow(const an_conv_shape *s)
+{
+    return s->precision == AN_PRECISION_BF16;
+}
+
+/* `numbers` further, in a tensor. */
+static void *beyond(const an_conv_shape *s, const void *p, size_t numbers)
+{
+    return (char *)const_cast<void *>(p) + numbers * an__cuda_number_bytes(s->precision);
 }
 
 /* Numbers from one half to the other, of x and of a row of w. */
@@ -70,54 +104,204 @@ static an_status product(an_queue *q, uint32_t precision, an_product kind,
     return an__cuda_gemm_fp32(q, kind, g);
 }
 
-/* Row numbers are below 2^31, as divide() wants them. */
+/* Places are counted in 32 bits, rows below 2^31, as divide() wants them. */
 static an_status batch_check(an_queue *q, const an_conv_shape *s, uint32_t batch)
 {
-    uint64_t in = (uint64_t)s->in_height * s->in_width * batch;
-    uint64_t out = (uint64_t)s->out_height * s->out_width * batch;
+    an_gemm g = gemm_of(s);
+    uint64_t in = (uint64_t)g.in_image * batch, out = (uint64_t)g.out_image * batch;
 
     if ((in > out ? in : out) >> 31 == 0) return AN_OK;
     return q->device->host->fail(AN_ERROR_ARGUMENT,
-                                 "a batch of %u has too many pixels for cuda: %llu",
+                                 "a batch of %u has too many numbers for cuda: %llu",
                                  batch, (unsigned long long)(in > out ? in : out));
+}
+
+/* --- packed weights --------------------------------------------------------------------------- */
+
+/* Weights lie [output map][slab][row][column][map]; packed they have the number's type, and the
+ * form's rows, columns and maps. */
+struct packing {
+    const float *w;
+    void *pack;
+    size_t count;
+    uint32_t kernel, taps;
+    an_form form;
+};
+
+/* Of number i of packed weights in a form: where it is in those that lie, if it is there. */
+static __device__ __forceinline__ bool
+formed_place(uint32_t kernel, uint32_t taps, const an_form &f, size_t i, size_t *place)
+{
+    uint32_t map = (uint32_t)(i % f.maps), pixel = map / 3;
+    size_t tap = i / f.maps, output = tap / (taps * taps);
+    uint32_t at = (uint32_t)(tap - output * (taps * taps));
+    uint32_t y = at / taps * f.side + pixel / f.side;
+    uint32_t x = at % taps * f.side + pixel % f.side;
+
+    *place = ((output * kernel + y) * kernel + x) * 3 + map % 3;
+    return pixel < f.side * f.side && y < kernel && x < kernel;
+}
+
+template <class T> static __global__ void pack_kernel(packing p)
+{
+    for (AN_CUDA_EACH(i, p.count)) {
+        size_t from = i;
+        bool there = p.form.side == 0 || formed_place(p.kernel, p.taps, p.form, i, &from);
+
+        put_number((T *)p.pack + i, there ? p.w[from] : 0);
+    }
+}
+
+uint32_t an__cuda_conv_way(an_device *device, const an_conv_shape *s, uint32_t batch,
+                           size_t *bytes)
+{
+    an_gemm g = gemm_of(s);
+
+    (void)device;
+    (void)batch;
+    *bytes = narrow(s) || s->form.side != 0
+                 ? (size_t)s->out_maps * g.w_pitch * an__cuda_number_bytes(s->precision)
+                 : 0;
+    return 0;
+}
+
+an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
+                             const float *w, float *pack)
+{
+    an_gemm g = gemm_of(s);
+    packing p = {w, pack, (size_t)s->out_maps * g.w_pitch, s->kernel, g.kernel, s->form};
+
+    (void)way;
+    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, pack_kernel), p.count, p,
+                         "packed weights");
+}
+
+/* --- sums in parts ------------------------------------------------------------------------------ */
+
+/* Blocks that fill a large device twice over. The same for every device, so that the order of
+ * sums, and with it their bits, is as well. */
+#define BLOCKS 264u
+#define DEEP 512u /* of k: the least that a part is worth its writing */
+
+static size_t tiles_of(const an_gemm *g, bool narrow)
+{
+    size_t rows = narrow ? 128 : g->m <= 64 || g->n <= 64 ? 64 : 128;
+    size_t columns = narrow ? an__cuda_tile_columns(g->n) : rows;
+
+    return (g->m + rows - 1) / rows * ((g->n + columns - 1) / columns) * g->groups;
+}
+
+/* Sets the parts of k: few tiles would leave the device idle. */
+static void split(an_gemm *g, bool narrow)
+{
+    size_t tiles = tiles_of(g, narrow);
+    uint32_t most = tiles >= BLOCKS ? 1 : (uint32_t)(BLOCKS / tiles);
+    uint32_t deep = (g->k + DEEP - 1) / DEEP;
+
+    g->splits = most < deep ? most : deep;
+    g->split_k = ((g->k + g->splits - 1) / g->splits + 63) / 64 * 64;
+    g->splits = (g->k + g->split_k - 1) / g->split_k;
+}
+
+/* No batch up to this one's has more numbers in its parts. */
+static size_t parts_numbers(const an_gemm *g, uint32_t slabs)
+{
+    const size_t area = 128 * 192; /* of the largest tile */
+    size_t all = (size_t)g->groups * g->m * g->n, deep = (g->k + DEEP - 1) / DEEP;
+    size_t most = all * (deep < BLOCKS ? deep : BLOCKS);
+
+    if (most > BLOCKS * area) most = BLOCKS * area;
+    return slabs * (slabs > 1 && most < all ? all : most);
+}
+
+struct finishing {
+    an_gemm g;
+    uint32_t count; /* of parts */
+};
+
+template <class T, an_product PRODUCT> static __global__ void finish_kernel(finishing f)
+{
+    const an_gemm &g = f.g;
+    size_t plane = (size_t)g.m * g.n, all = plane * g.groups;
+
+    for (AN_CUDA_EACH(i, all)) {
+        uint32_t group = (uint32_t)(i / plane), at;
+        uint32_t m = (uint32_t)(i % plane / g.n), n = (uint32_t)(i % plane % g.n);
+        float sum = 0;
+
+        for (uint32_t p = 0; p < f.count; p++) sum += g.parts[p * all + i];
+        at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
+        sum = finished<T>(g.finish, sum, m, group * columns_of<PRODUCT>(g) + n, at);
+        if (g.wide)
+            ((float *)g.c)[at] = sum;
+        else
+            put_number((T *)g.c + at, sum);
+    }
+}
+
+template <an_product PRODUCT>
+static an_status finish(an_queue *q, const an_conv_shape *s, const an_gemm *g,
+                        uint32_t parts)
+{
+    finishing f = {*g, parts};
+
+    return an__cuda_each(q, AN_CUDA_BY_NUMBER_OF(s->precision, finish_kernel, PRODUCT),
+                         (size_t)g->groups * g->m * g->n, f, "a product's sums");
 }
 
 /* --- forward -------------------------------------------------------------------------------- */
 
-an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                const float *x, const float *w, const float *pack,
-                                const float *b, float *y)
+/* Convolutions and dense layers. */
+an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                           const void *x, const void *w, const an_finish *to,
+                           uint32_t wide, void *y)
 {
     an_use use(q->device);
     an_gemm g = gemm_of(s);
+    float *scratch = (float *)q->scratch;
     uint32_t i;
 
-    (void)pack;
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_alive(q->device));
     g.m = batch * s->out_height * s->out_width;
     g.n = g.out_maps;
-    g.k = g.split_k = s->kernel * s->kernel * g.in_maps;
+    g.k = g.kernel * g.kernel * g.in_maps;
     g.c = y;
-    g.bias = b;
+    g.finish = *to;
+    g.wide = wide;
+    split(&g, narrow(s));
     if (s->slabs == 1) AN_CUDA_TRY(an__cuda_settle(q));
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? s->own : 1 - s->own;
 
         if (i == 1) AN_CUDA_TRY(an__cuda_settle(q));
-        g.a = x + slab * x_slab(&g);
-        g.b = w + slab * w_slab(&g);
+        g.a = beyond(s, x, slab * x_slab(&g));
+        g.b = beyond(s, w, slab * w_slab(&g));
+        if (g.splits * s->slabs > 1)
+            g.parts = scratch + (size_t)slab * g.splits * g.groups * g.m * g.n;
         AN_CUDA_TRY(product(q, s->precision, AN_FORWARD, &g));
-        g.accumulate = 1;
-        g.bias = NULL;
     }
-    return AN_OK;
+    if (g.parts == NULL) return AN_OK;
+    g.parts = scratch;
+    return finish<AN_FORWARD>(q, s, &g, g.splits * s->slabs);
+}
+
+an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                const float *x, const float *w, const float *pack,
+                                const float *b, float *y)
+{
+    an_finish to = {};
+
+    to.bias = b;
+    to.relu = s->relu;
+    return an__cuda_forward(q, s, batch, x, pack != NULL ? pack : w, &to, 0, y);
 }
 
 /* --- back to the data ------------------------------------------------------------------------ */
 
 an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                      const float *w, const float *dy, float *dx)
+                                      const float *w, const float *pack, const float *dy,
+                                      const float *x, float *dx)
 {
     an_use use(q->device);
     an_gemm g = gemm_of(s);
@@ -127,16 +311,21 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
     AN_CUDA_TRY(an__cuda_settle(q));
     g.m = batch * s->in_height * s->in_width;
     g.n = g.in_maps;
-    g.k = g.split_k = s->kernel * s->kernel * g.out_maps;
+    g.k = g.kernel * g.kernel * g.out_maps;
     g.a = dy;
     g.by_width = an__cuda_divisor(s->in_width);
     g.by_pixels = an__cuda_divisor(s->in_height * s->in_width);
+    split(&g, narrow(s));
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? 1 - s->own : s->own;
 
-        g.b = w + slab * w_slab(&g);
-        g.c = dx + slab * x_slab(&g);
+        g.b = beyond(s, pack != NULL ? pack : w, slab * w_slab(&g));
+        g.c = beyond(s, dx, slab * x_slab(&g));
+        if (s->mask != 0) g.finish.x = beyond(s, x, slab * x_slab(&g));
+        g.finish.mask = s->mask;
+        if (g.splits > 1) g.parts = (float *)q->scratch;
         AN_CUDA_TRY(product(q, s->precision, AN_DATA, &g));
+        if (g.splits > 1) AN_CUDA_TRY(finish<AN_DATA>(q, s, &g, g.splits));
         if (s->slabs == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));
     }
     return AN_OK;
@@ -144,37 +333,26 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
 
 /* --- back to the weights ---------------------------------------------------------------------- */
 
-/* Sums of parts: out[i] = sum over p of parts[p][i], in that order. */
+/* out[i] = sum over p of parts[p][i], in that order. */
 struct adding {
     const float *parts;
     float *out;
     size_t count, row, pitch; /* out: rows of `row` numbers, `pitch` apart */
     uint32_t parts_count;
+    uint32_t kernel, taps; /* of weights in a form */
+    an_form form;
 };
 
 static __global__ void add_parts(adding a)
 {
     for (AN_CUDA_EACH(i, a.count)) {
+        size_t to = i / a.row * a.pitch + i % a.row;
         float sum = 0;
 
+        if (a.form.side != 0 && !formed_place(a.kernel, a.taps, a.form, i, &to)) continue;
         for (uint32_t p = 0; p < a.parts_count; p++) sum += a.parts[p * a.count + i];
-        a.out[i / a.row * a.pitch + i % a.row] = sum;
+        a.out[to] = sum;
     }
-}
-
-/* Blocks that fill a large device twice over. The same for every device, so that the order of
- * sums, and with it their bits, is as well. */
-#define BLOCKS 264
-
-/* Parts of k for a sum over all pixels of a batch: few tiles would leave the device idle. */
-static uint32_t splits_of(const an_gemm *g, uint32_t k)
-{
-    uint32_t tile = g->m <= 64 || g->n <= 64 ? 64 : 128;
-    uint64_t tiles =
-        (uint64_t)((g->m + tile - 1) / tile) * ((g->n + tile - 1) / tile) * g->groups;
-    uint64_t most = tiles >= BLOCKS ? 1 : BLOCKS / tiles, deep = (k + 511) / 512;
-
-    return (uint32_t)(most < deep ? most : deep);
 }
 
 #define BIAS_PARTS 64u /* of the pixels, at most */
@@ -183,26 +361,38 @@ size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t
                              int training)
 {
     an_gemm g = gemm_of(s);
-    size_t splits, weights, biases = (size_t)BIAS_PARTS * s->out_maps;
+    size_t most, numbers;
 
     (void)device;
-    (void)batch;
-    if (!training) return 0;
-    g.m = g.out_maps;
-    g.n = s->kernel * s->kernel * g.in_maps;
-    splits = splits_of(&g, UINT32_MAX - 511);
-    weights = splits == 1 ? 0 : splits * g.groups * g.m * g.n;
-    return (weights > biases ? weights : biases) * sizeof(float);
+    g.m = batch * s->out_height * s->out_width;
+    g.n = g.out_maps;
+    g.k = g.kernel * g.kernel * g.in_maps;
+    most = parts_numbers(&g, s->slabs);
+    if (training) {
+        g.m = batch * s->in_height * s->in_width;
+        g.n = g.in_maps;
+        g.k = g.kernel * g.kernel * g.out_maps;
+        numbers = parts_numbers(&g, 1);
+        if (numbers > most) most = numbers;
+        g.m = g.out_maps;
+        g.n = g.kernel * g.kernel * g.in_maps;
+        g.k = batch * s->out_height * s->out_width;
+        numbers = parts_numbers(&g, 1);
+        if (numbers > most) most = numbers;
+        numbers = (size_t)BIAS_PARTS * s->out_maps;
+        if (numbers > most) most = numbers;
+    }
+    return most * sizeof(float);
 }
 
 /* A block sums 32 maps of one part of the pixels. */
 struct bias_sums {
-    const float *dy;
+    const void *dy;
     float *parts; /* [part][maps] */
     uint32_t pixels, maps, part;
 };
 
-static __global__ void bias_kernel(bias_sums s)
+template <class T> static __global__ void bias_kernel(bias_sums s)
 {
     float *sums = (float *)shared_memory(); /* [8][32] */
     uint32_t lane = threadIdx.x % 32, row = threadIdx.x / 32,
@@ -213,7 +403,7 @@ static __global__ void bias_kernel(bias_sums s)
 
     if (map < s.maps)
         for (uint32_t p = first + row; p < end; p += 8)
-            sum += s.dy[(size_t)p * s.maps + map];
+            sum += get_number((const T *)s.dy + (size_t)p * s.maps + map);
     sums[row * 32 + lane] = sum;
     __syncthreads();
     if (row > 0 || map >= s.maps) return;
@@ -230,28 +420,12 @@ static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t bat
         (pixels + 255) / 256 < BIAS_PARTS ? (pixels + 255) / 256 : BIAS_PARTS;
     bias_sums sums = {dy, (float *)q->scratch, pixels, s->out_maps,
                       (pixels + parts - 1) / parts};
-    adding add = {sums.parts, db, s->out_maps, s->out_maps, s->out_maps, parts};
+    adding add = {sums.parts, db, s->out_maps, s->out_maps, s->out_maps, parts, 0, 0, {}};
 
-    AN_CUDA_TRY(an__cuda_launch(q, bias_kernel, dim3((s->out_maps + 31) / 32, parts),
-                                dim3(256), 256 * sizeof(float), sums,
-                                "a bias's gradient"));
+    AN_CUDA_TRY(an__cuda_launch(q, AN_CUDA_BY_NUMBER(s->precision, bias_kernel),
+                                dim3((s->out_maps + 31) / 32, parts), dim3(256),
+                                256 * sizeof(float), sums, "a bias's gradient"));
     return an__cuda_each(q, add_parts, add.count, add, "a bias's gradient");
-}
-
-static an_status weight_gradient(an_queue *q, const an_conv_shape *s, an_gemm *g,
-                                 float *dw)
-{
-    size_t all = (size_t)g->groups * g->m * g->n;
-    adding add = {(const float *)q->scratch, dw, all, g->n, g->w_pitch, 0};
-
-    g->splits = splits_of(g, g->k);
-    g->split_k = (g->k + g->splits - 1) / g->splits;
-    g->split_k = (g->split_k + 31) / 32 * 32;
-    g->splits = add.parts_count = (g->k + g->split_k - 1) / g->split_k;
-    g->c = g->splits > 1 ? (float *)q->scratch : dw;
-    AN_CUDA_TRY(product(q, s->precision, AN_WEIGHTS, g));
-    if (g->splits == 1) return AN_OK;
-    return an__cuda_each(q, add_parts, all, add, "a weight's gradient");
 }
 
 an_status an__cuda_conv_backward_weights(an_queue *q, const an_conv_shape *s,
@@ -265,12 +439,22 @@ an_status an__cuda_conv_backward_weights(an_queue *q, const an_conv_shape *s,
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_settle(q));
     g.m = g.out_maps;
-    g.n = s->kernel * s->kernel * g.in_maps;
+    g.n = g.kernel * g.kernel * g.in_maps;
     g.k = batch * s->out_height * s->out_width;
     g.a = dy;
+    split(&g, narrow(s));
+    if (g.splits > 1 || s->form.side != 0) g.parts = (float *)q->scratch;
     for (slab = 0; slab < s->slabs; slab++) {
-        g.b = x + slab * x_slab(&g);
-        AN_CUDA_TRY(weight_gradient(q, s, &g, dw + slab * w_slab(&g)));
+        float *to = dw + slab * w_slab(&g);
+        size_t all = (size_t)g.groups * g.m * g.n;
+        adding add = {g.parts,  to,        all,      g.n,    g.w_pitch,
+                      g.splits, s->kernel, g.kernel, s->form};
+
+        g.b = beyond(s, x, slab * x_slab(&g));
+        g.c = to;
+        AN_CUDA_TRY(product(q, s->precision, AN_WEIGHTS, &g));
+        if (g.parts != NULL)
+            AN_CUDA_TRY(an__cuda_each(q, add_parts, all, add, "a weight's gradient"));
     }
     return bias_gradient(q, s, batch, dy, db);
 }

@@ -30,6 +30,7 @@ struct an_device {
     pid_t pid;           /* of who opened it: a forked child may call nothing of CUDA's */
     cudaError_t lost;    /* the error after which nothing works; cudaSuccess: none */
     size_t shared_bytes; /* that a block can have */
+    bool wgmma;          /* it is a Hopper, for which there are kernels of its own */
     /* Whose memory may be copied directly: 0: not asked yet, 1: yes, -1: no. */
     signed char peer[AN_CUDA_DEVICES];
 };
@@ -37,9 +38,9 @@ struct an_device {
 /* What is on its way to the queue, and where it belongs: see exchange.cu. */
 struct an_arrival {
     bool pending;
-    float *to;
-    size_t pitch, count; /* of `batch` rows */
-    uint32_t batch;
+    void *to;
+    size_t pitch, count; /* of `batch` rows, in numbers */
+    uint32_t batch, precision;
     int add;
 };
 
@@ -69,15 +70,15 @@ struct an_queue {
     float *stage; /* on the device: what is to be put in order, or has been */
 
     /* Exchanges. */
-    cudaEvent_t ready;       /* what others may wait for: work given so far */
-    cudaEvent_t early;       /* the same, of the other tower's half of a gradient */
-    const float *early_from; /* null: `early` stands for nothing */
+    cudaEvent_t ready;      /* what others may wait for: work given so far */
+    cudaEvent_t early;      /* the same, of the other tower's half of a gradient */
+    const void *early_from; /* null: `early` stands for nothing */
     cudaEvent_t arrived, landed, bounced;
     an_arrival arrival;
     cudaEvent_t lent; /* recorded by another queue that copies from this one's memory: */
     bool lending;
-    const float *lent_from, *lent_end;
-    float *landing;
+    const char *lent_from, *lent_end;
+    void *landing;
     size_t landing_bytes;
     void *bounce; /* pinned: for devices that are no peers */
     size_t bounce_bytes;
@@ -125,7 +126,18 @@ bool an__cuda_peers(an_device *to, const an_device *from);
 /* Brings what has arrived to its place; memory that was lent may be written again. */
 an_status an__cuda_settle(an_queue *q);
 /* Others may wait for `from`, as far as it has been given, before later work. */
-an_status an__cuda_early(an_queue *q, const float *from);
+an_status an__cuda_early(an_queue *q, const void *from);
+
+/* A kernel, or another template, for tensors of a precision. */
+#define AN_CUDA_BY_NUMBER(precision, name)                                               \
+    ((precision) == AN_PRECISION_BF16 ? name<an_bf16> : name<float>)
+#define AN_CUDA_BY_NUMBER_OF(precision, name, other)                                     \
+    ((precision) == AN_PRECISION_BF16 ? name<an_bf16, other> : name<float, other>)
+
+static inline size_t an__cuda_number_bytes(uint32_t precision)
+{
+    return precision == AN_PRECISION_BF16 ? 2 : sizeof(float);
+}
 
 /* An operation is one kernel with a struct for its parameter. */
 template <class Params>
@@ -176,7 +188,7 @@ void an__cuda_queue_close(an_queue *queue);
 
 an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
                             an_queue *from_queue, const float *from, size_t from_pitch,
-                            size_t count, uint32_t batch, int add);
+                            size_t count, uint32_t batch, uint32_t precision, int add);
 an_status an__cuda_record(an_queue *const *queues, uint32_t count);
 an_status an__cuda_recorded(an_queue *const *queues, uint32_t count, an_recording **out);
 an_status an__cuda_replay(an_recording *recording);
@@ -186,26 +198,37 @@ size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t
                              int training);
 size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32_t batch,
                               int training);
+uint32_t an__cuda_conv_way(an_device *device, const an_conv_shape *s, uint32_t batch,
+                           size_t *bytes);
+an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
+                             const float *w, float *pack);
+void an__cuda_input_form(const an_conv_shape *s, an_form *form);
 an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                 const float *x, const float *w, const float *pack,
                                 const float *b, float *y);
 an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                      const float *w, const float *dy, float *dx);
+                                      const float *w, const float *pack, const float *dy,
+                                      const float *x, float *dx);
 an_status an__cuda_conv_backward_weights(an_queue *q, const an_conv_shape *s,
                                          uint32_t batch, const float *x, const float *dy,
                                          float *dw, float *db);
+size_t an__cuda_dense_way(an_device *device, const an_dense_shape *s, uint32_t batch,
+                          int training);
+an_status an__cuda_dense_pack(an_queue *q, const an_dense_shape *s, const float *w,
+                              void *pack);
 an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
                                  const float *x, const float *w, const void *pack,
-                                 const float *b, float *y);
+                                 const float *b, const an_dropout_shape *drop, float *y);
 an_status an__cuda_dense_backward_data(an_queue *q, const an_dense_shape *s,
-                                       uint32_t batch, const float *w, const float *dy,
-                                       float *dx);
+                                       uint32_t batch, const float *w, const void *pack,
+                                       const float *dy, const float *x, float *dx);
 an_status an__cuda_dense_backward_weights(an_queue *q, const an_dense_shape *s,
                                           uint32_t batch, const float *x, const float *dy,
                                           float *dw, float *db);
-an_status an__cuda_activation_forward(an_queue *q, uint32_t kind, size_t count, float *y);
-an_status an__cuda_activation_backward(an_queue *q, uint32_t kind, size_t count,
-                                       const float *y, float *dy);
+an_status an__cuda_activation_forward(an_queue *q, uint32_t kind, uint32_t precision,
+                                      size_t count, float *y);
+an_status an__cuda_activation_backward(an_queue *q, uint32_t kind, uint32_t precision,
+                                       size_t count, const float *y, float *dy);
 an_status an__cuda_lrn_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
                                const float *x, float *y);
 an_status an__cuda_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
@@ -214,20 +237,35 @@ an_status an__cuda_lrn_within_forward(an_queue *q, const an_lrn_shape *s, uint32
                                       const float *x, float *y);
 an_status an__cuda_lrn_within_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
                                        const float *x, const float *dy, float *dx);
+size_t an__cuda_pool_marks(const an_pool_shape *s);
 an_status an__cuda_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                                const float *x, float *y);
+                                const float *x, float *y, void *marks);
 an_status an__cuda_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                                 const float *x, const float *dy, float *dx);
+                                 const float *x, const void *marks, const float *dy,
+                                 float *dx);
+int an__cuda_lrn_pool_fits(const an_device *device, const an_lrn_shape *n,
+                           const an_pool_shape *s);
+an_status an__cuda_lrn_pool_forward(an_queue *q, const an_lrn_shape *n,
+                                    const an_pool_shape *s, uint32_t batch,
+                                    const float *x, float *y, void *marks);
+an_status an__cuda_lrn_pool_backward(an_queue *q, const an_lrn_shape *n,
+                                     const an_pool_shape *s, uint32_t batch,
+                                     const float *x, const void *marks, const float *dy,
+                                     float *dx);
 an_status an__cuda_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
                            float *x);
-an_status an__cuda_scale(an_queue *q, size_t count, float factor, float *x);
+an_status an__cuda_scale(an_queue *q, uint32_t precision, size_t count, float factor,
+                         float *x);
 an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x);
 an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
-                                const float *x, const int32_t *labels, float *dx,
-                                float *p, double *loss);
-an_status an__cuda_update(an_queue *q, uint32_t index, size_t count, const float *faults,
-                          const float *g, float *v, float *w);
-an_status an__cuda_all_finite(an_queue *q, size_t count, const float *x, float *faults);
+                                const float *x, const int32_t *labels, uint32_t precision,
+                                float *dx, float *p, double *loss);
+an_status an__cuda_update(an_queue *q, const an_parameter_part *part, uint32_t count,
+                          const float *faults);
+an_status an__cuda_gradients_finite(an_queue *q, const an_parameter_part *part,
+                                    uint32_t count, float *faults);
+an_status an__cuda_all_finite(an_queue *q, uint32_t precision, size_t count,
+                              const float *x, float *faults);
 an_status an__cuda_pictures(an_queue *q, const an_picture_shape *s, uint32_t batch,
                             const uint8_t *bytes, const an_view *views, const float *mean,
                             float *x);

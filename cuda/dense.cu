@@ -2,7 +2,7 @@
  * dense.cu - dense layers: convolutions of images of one pixel, whose kernel is one tap. The
  * order of a weight's inputs is that of the tensor it reads (cuda.h), so that nothing moves.
  */
-#include "cuda.h"
+#include "gemm.h"
 
 static an_conv_shape pixel(const an_dense_shape *s)
 {
@@ -15,6 +15,7 @@ static an_conv_shape pixel(const an_dense_shape *s)
     c.slabs = s->slabs;
     c.own = s->own;
     c.precision = s->precision;
+    c.mask = s->mask;
     return c;
 }
 
@@ -26,23 +27,49 @@ size_t an__cuda_dense_scratch(an_device *device, const an_dense_shape *s, uint32
     return an__cuda_conv_scratch(device, &c, batch, training);
 }
 
-an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                 const float *x, const float *w, const void *pack,
-                                 const float *b, float *y)
+size_t an__cuda_dense_way(an_device *device, const an_dense_shape *s, uint32_t batch,
+                          int training)
+{
+    (void)device;
+    (void)batch;
+    (void)training;
+    return s->precision == AN_PRECISION_BF16
+               ? (size_t)s->inputs * s->outputs * an__cuda_number_bytes(s->precision)
+               : 0;
+}
+
+an_status an__cuda_dense_pack(an_queue *q, const an_dense_shape *s, const float *w,
+                              void *pack)
 {
     an_conv_shape c = pixel(s);
 
-    (void)pack;
-    return an__cuda_conv_forward(q, &c, batch, x, w, NULL, b, y);
+    return an__cuda_conv_pack(q, &c, 0, w, (float *)pack);
+}
+
+an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                 const float *x, const float *w, const void *pack,
+                                 const float *b, const an_dropout_shape *drop, float *y)
+{
+    an_conv_shape c = pixel(s);
+    an_finish to = {};
+
+    to.bias = b;
+    to.relu = s->relu;
+    to.factor = s->factor;
+    if (drop != NULL) {
+        to.drop = *drop;
+        to.step = q->step;
+    }
+    return an__cuda_forward(q, &c, batch, x, pack != NULL ? pack : w, &to, s->wide, y);
 }
 
 an_status an__cuda_dense_backward_data(an_queue *q, const an_dense_shape *s,
-                                       uint32_t batch, const float *w, const float *dy,
-                                       float *dx)
+                                       uint32_t batch, const float *w, const void *pack,
+                                       const float *dy, const float *x, float *dx)
 {
     an_conv_shape c = pixel(s);
 
-    return an__cuda_conv_backward_data(q, &c, batch, w, dy, dx);
+    return an__cuda_conv_backward_data(q, &c, batch, w, (const float *)pack, dy, x, dx);
 }
 
 an_status an__cuda_dense_backward_weights(an_queue *q, const an_dense_shape *s,

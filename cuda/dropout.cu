@@ -1,55 +1,30 @@
 /*
- * dropout.cu - the CPU's mask, bit for bit: a function of seed, iteration, layer and position
- * (cpu/dropout.c, lib/rng.c). Seed and iteration are the step's, in device memory.
+ * dropout.cu - dropout where no product takes it along. Seed and iteration are the step's, in
+ * device memory.
  */
-#include "cuda.h"
+#include "number.h"
 
-/* lib/internal.h's AN_STREAM_DROPOUT; test/test_ops.c compares with the reference. */
-#define STREAM_DROPOUT 0x100u
-
-/* Philox 4x32-10 (lib/rng.c), of which one word is wanted. */
-static __device__ __forceinline__ uint32_t philox(uint64_t seed, uint32_t c0, uint32_t c1,
-                                                  uint64_t high, uint32_t word)
-{
-    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-    uint32_t c2 = (uint32_t)high, c3 = (uint32_t)(high >> 32);
-
-    for (int round = 0; round < 10; round++) {
-        uint32_t high0 = __umulhi(0xD2511F53u, c0), low0 = 0xD2511F53u * c0;
-        uint32_t high1 = __umulhi(0xCD9E8D57u, c2), low1 = 0xCD9E8D57u * c2;
-
-        c0 = high1 ^ c1 ^ key0;
-        c2 = high0 ^ c3 ^ key1;
-        c1 = low1;
-        c3 = low0;
-        key0 += 0x9E3779B9u;
-        key1 += 0xBB67AE85u;
-    }
-    return word == 0 ? c0 : word == 1 ? c1 : word == 2 ? c2 : c3;
-}
+#include "philox.h"
 
 struct dropping {
     an_dropout_shape s;
     uint32_t maps, batch;
     const an_step *step;
-    float *x;
+    void *x;
 };
 
-static __global__ void dropout_kernel(dropping d)
+template <class T> static __global__ void dropout_kernel(dropping d)
 {
     const an_dropout_shape &s = d.s;
+    T *x = (T *)d.x;
 
     for (AN_CUDA_EACH(i, (size_t)d.batch * s.units)) {
         uint64_t image = i / s.units;
         uint32_t at = (uint32_t)(i % s.units);
         /* Here (pixel, map); counted in the host's order, (map, pixel). */
         uint32_t unit = at % d.maps * s.pixels + at / d.maps;
-        uint64_t position = (d.step->first + image) * s.total + s.first + unit;
-        uint32_t word =
-            philox(d.step->seed, (uint32_t)(position / 4), STREAM_DROPOUT + s.layer,
-                   d.step->iteration, (uint32_t)(position % 4));
 
-        d.x[i] *= (float)(word >> 8) * (1 / 16777216.0f) >= s.rate ? s.scale : 0;
+        put_number(x + i, get_number(x + i) * dropout_factor(s, d.step, image, unit));
     }
 }
 
@@ -58,5 +33,6 @@ an_status an__cuda_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batc
 {
     dropping d = {*s, s->units / s->pixels, batch, q->step, x};
 
-    return an__cuda_each(q, dropout_kernel, (size_t)batch * s->units, d, "dropout");
+    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, dropout_kernel),
+                         (size_t)batch * s->units, d, "dropout");
 }

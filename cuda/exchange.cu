@@ -7,26 +7,28 @@
  * brings it to its place; and the queue that lent waits, at its own next settle(), until its
  * memory has been read.
  */
+#include "number.h"
+
 #include "cuda.h"
 
 /* --- on one device ---------------------------------------------------------------------------- */
 
 struct moving {
-    float *to;
-    const float *from;
-    size_t to_pitch, from_pitch, count;
-    uint32_t batch;
+    void *to;
+    const void *from;
+    size_t to_pitch, from_pitch, count; /* in numbers */
+    uint32_t batch, precision;
     int add;
 };
 
-static __global__ void move_kernel(moving m)
+template <class T> static __global__ void move_kernel(moving m)
 {
     for (AN_CUDA_EACH(i, m.batch * m.count)) {
         size_t image = i / m.count, at = i - image * m.count;
-        float value = m.from[image * m.from_pitch + at],
-              *to = m.to + image * m.to_pitch + at;
+        float value = get_number((const T *)m.from + image * m.from_pitch + at);
+        T *to = (T *)m.to + image * m.to_pitch + at;
 
-        *to = m.add ? *to + value : value;
+        put_number(to, m.add ? get_number(to) + value : value);
     }
 }
 
@@ -35,7 +37,7 @@ static an_status move(an_queue *q, const moving &m)
     size_t count = m.batch * m.count,
            blocks = (count + AN_CUDA_THREADS - 1) / AN_CUDA_THREADS;
 
-    return an__cuda_launch(q, move_kernel,
+    return an__cuda_launch(q, AN_CUDA_BY_NUMBER(m.precision, move_kernel),
                            dim3((unsigned)(blocks < 4096 ? blocks : 4096)),
                            dim3(AN_CUDA_THREADS), 0, m, "an exchange");
 }
@@ -57,7 +59,8 @@ an_status an__cuda_settle(an_queue *q)
     AN_CUDA_TRY(an__cuda_alive(q->device));
     if (q->arrival.pending) {
         const an_arrival &a = q->arrival;
-        moving m = {a.to, q->landing, a.pitch, a.count, a.count, a.batch, a.add};
+        moving m = {a.to,    q->landing, a.pitch,     a.count,
+                    a.count, a.batch,    a.precision, a.add};
 
         AN_CUDA_TRY(wait(q, q->stream, q->arrived));
         AN_CUDA_TRY(move(q, m));
@@ -71,7 +74,7 @@ an_status an__cuda_settle(an_queue *q)
     return AN_OK;
 }
 
-an_status an__cuda_early(an_queue *q, const float *from)
+an_status an__cuda_early(an_queue *q, const void *from)
 {
     q->early_from = from;
     return record(q, q->early, q->stream);
@@ -86,7 +89,7 @@ static an_status landing_room(an_queue *q, size_t bytes, bool bounces)
         AN_CUDA_TRY(an__cuda_alloc(q->device, bytes, &memory));
         cudaStreamSynchronize(q->stream);
         cudaFree(q->landing);
-        q->landing = (float *)memory;
+        q->landing = memory;
         q->landing_bytes = bytes;
     }
     if (bounces && q->bounce_bytes < bytes) {
@@ -112,8 +115,7 @@ static an_status copy_rows(an_queue *q, void *to, size_t to_pitch, const void *f
 
 /* From `from_queue`'s device, which is the current one, to the pinned buffer of the other. */
 static an_status to_bounce(an_queue *to_queue, an_queue *from_queue, cudaEvent_t ready,
-                           const float *from, size_t from_pitch, size_t width,
-                           size_t rows)
+                           const void *from, size_t from_pitch, size_t width, size_t rows)
 {
     an_use use(from_queue->device);
 
@@ -125,10 +127,10 @@ static an_status to_bounce(an_queue *to_queue, an_queue *from_queue, cudaEvent_t
     return record(from_queue, from_queue->bounced, from_queue->copy);
 }
 
-static an_status send(an_queue *to_queue, an_queue *from_queue, const float *from,
-                      size_t from_pitch, size_t count, uint32_t batch)
+/* Rows of `width` bytes. */
+static an_status send(an_queue *to_queue, an_queue *from_queue, const void *from,
+                      size_t from_pitch, size_t width, uint32_t batch)
 {
-    size_t width = count * sizeof *from;
     bool same = to_queue->device == from_queue->device;
     bool direct = same || an__cuda_peers(to_queue->device, from_queue->device);
     bool early = from_queue->early_from == from;
@@ -144,12 +146,12 @@ static an_status send(an_queue *to_queue, an_queue *from_queue, const float *fro
     AN_CUDA_TRY(wait(to_queue, to_queue->copy, to_queue->landed));
     if (direct) {
         AN_CUDA_TRY(wait(to_queue, to_queue->copy, ready));
-        AN_CUDA_TRY(copy_rows(
-            to_queue, to_queue->landing, width, from, from_pitch * sizeof *from, width,
-            batch, same ? cudaMemcpyDeviceToDevice : cudaMemcpyDefault, to_queue->copy));
+        AN_CUDA_TRY(copy_rows(to_queue, to_queue->landing, width, from, from_pitch, width,
+                              batch, same ? cudaMemcpyDeviceToDevice : cudaMemcpyDefault,
+                              to_queue->copy));
     } else {
-        AN_CUDA_TRY(to_bounce(to_queue, from_queue, ready, from,
-                              from_pitch * sizeof *from, width, batch));
+        AN_CUDA_TRY(
+            to_bounce(to_queue, from_queue, ready, from, from_pitch, width, batch));
         AN_CUDA_TRY(wait(to_queue, to_queue->copy, from_queue->bounced));
         AN_CUDA_TRY(copy_rows(to_queue, to_queue->landing, width, to_queue->bounce, width,
                               width, batch, cudaMemcpyHostToDevice, to_queue->copy));
@@ -158,29 +160,33 @@ static an_status send(an_queue *to_queue, an_queue *from_queue, const float *fro
 }
 
 /* Whether what is on its way is none of a local copy's business. */
-static bool apart(const an_queue *q, const float *from, size_t from_numbers,
-                  const float *to, size_t to_numbers)
+static bool apart(const an_queue *q, const void *from, size_t from_bytes, const void *to,
+                  size_t to_bytes)
 {
-    const float *first = q->arrival.to;
-    const float *end = first + q->arrival.pitch * q->arrival.batch;
+    const char *source = (const char *)from, *target = (const char *)to;
+    const char *first = (const char *)q->arrival.to;
+    const char *end = first + q->arrival.pitch * q->arrival.batch *
+                                  an__cuda_number_bytes(q->arrival.precision);
 
-    if (q->arrival.pending && ((from + from_numbers > first && from < end) ||
-                               (to + to_numbers > first && to < end)))
+    if (q->arrival.pending && ((source + from_bytes > first && source < end) ||
+                               (target + to_bytes > first && target < end)))
         return false;
-    return !q->lending || to + to_numbers <= q->lent_from || to >= q->lent_end;
+    return !q->lending || target + to_bytes <= q->lent_from || target >= q->lent_end;
 }
 
 an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
                             an_queue *from_queue, const float *from, size_t from_pitch,
-                            size_t count, uint32_t batch, int add)
+                            size_t count, uint32_t batch, uint32_t precision, int add)
 {
     an_use use(to_queue->device);
+    size_t bytes = an__cuda_number_bytes(precision);
 
     if (to_queue == from_queue) {
-        moving m = {to, from, to_pitch, from_pitch, count, batch, add};
+        moving m = {to, from, to_pitch, from_pitch, count, batch, precision, add};
 
         AN_CUDA_TRY(an__cuda_alive(to_queue->device));
-        if (!apart(to_queue, from, from_pitch * batch, to, to_pitch * batch))
+        if (!apart(to_queue, from, from_pitch * batch * bytes, to,
+                   to_pitch * batch * bytes))
             AN_CUDA_TRY(an__cuda_settle(to_queue));
         return move(to_queue, m);
     }
@@ -191,14 +197,15 @@ an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
 
         AN_CUDA_TRY(an__cuda_settle(from_queue));
     }
-    AN_CUDA_TRY(send(to_queue, from_queue, from, from_pitch, count, batch));
-    an_arrival a = {true, to, to_pitch, count, batch, add};
+    AN_CUDA_TRY(
+        send(to_queue, from_queue, from, from_pitch * bytes, count * bytes, batch));
+    an_arrival a = {true, to, to_pitch, count, batch, precision, add};
 
     to_queue->arrival = a;
     from_queue->early_from = NULL;
     from_queue->lent = to_queue->arrived;
-    from_queue->lent_from = from;
-    from_queue->lent_end = from + from_pitch * batch;
+    from_queue->lent_from = (const char *)from;
+    from_queue->lent_end = (const char *)from + from_pitch * batch * bytes;
     from_queue->lending = true;
     return AN_OK;
 }

@@ -9,195 +9,11 @@
 #ifndef AN_CUDA_GEMM_CUH
 #define AN_CUDA_GEMM_CUH
 
-#include "gemm.h"
+#include "finish.h"
+#include "map.h"
 #include "ptx.h"
 
 enum { DEPTH = 32, STAGES = 3 };
-
-/* --- where numbers are -------------------------------------------------------------------- */
-
-/* Half of an address: a row's part or that of a position along k. */
-struct an_place {
-    int h, w;      /* in pixels */
-    uint32_t step; /* in numbers, beside those */
-    size_t image;
-    bool ok;
-};
-
-template <an_product PRODUCT> struct an_map;
-
-/* Of a pixel of the batch, in a tensor of such images and pixels. */
-static __device__ __forceinline__ size_t pixel_offset(const an_gemm &g, uint32_t pixel,
-                                                      size_t image_size, uint32_t pitch)
-{
-    uint32_t image = divide(pixel, g.by_pixels);
-
-    return image * image_size + (size_t)(pixel - image * g.by_pixels.d) * pitch;
-}
-
-/* An output pixel as the upper left corner of its window. */
-static __device__ __forceinline__ an_place window_place(const an_gemm &g, uint32_t pixel,
-                                                        bool ok)
-{
-    uint32_t image = divide(pixel, g.by_pixels), at = pixel - image * g.by_pixels.d;
-    uint32_t y = divide(at, g.by_width), x = at - y * g.by_width.d;
-    an_place p = {(int)(y * g.stride) - (int)g.pad, (int)(x * g.stride) - (int)g.pad, 0,
-                  image * g.in_image, ok};
-
-    return p;
-}
-
-/* A number within a window: k = (kernel row, kernel column, map). */
-static __device__ __forceinline__ an_place tap_place(const an_gemm &g, uint32_t k,
-                                                     const an_divisor &by_maps, bool ok)
-{
-    uint32_t tap = divide(k, by_maps), row = divide(tap, g.by_kernel);
-    an_place p = {(int)row, (int)(tap - row * g.kernel), k - tap * by_maps.d, 0, ok};
-
-    return p;
-}
-
-static __device__ __forceinline__ const float *
-in_window(const an_gemm &g, const float *x, const an_place &window, const an_place &tap)
-{
-    int h = window.h + tap.h, w = window.w + tap.w;
-
-    if (!window.ok || !tap.ok || (uint32_t)h >= g.in_height || (uint32_t)w >= g.in_width)
-        return NULL;
-    return x + window.image + ((uint32_t)h * g.in_width + (uint32_t)w) * g.in_pitch +
-           tap.step;
-}
-
-template <> struct an_map<AN_FORWARD> {
-    enum { A_ALONG_K = 1, B_ALONG_K = 1 };
-    static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)
-    {
-        return window_place(g, m, m < g.m);
-    }
-    static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
-    {
-        return tap_place(g, k, g.by_in_maps, ok);
-    }
-    static __device__ __forceinline__ const float *
-    a_at(const an_gemm &g, const float *a, const an_place &row, const an_place &k)
-    {
-        return in_window(g, a, row, k);
-    }
-    static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
-    {
-        an_place p = {0, 0, 0, (size_t)n * g.w_pitch, n < g.n};
-
-        return p;
-    }
-    static __device__ __forceinline__ an_place b_k(const an_gemm &, uint32_t k, bool ok)
-    {
-        an_place p = {0, 0, k, 0, ok};
-
-        return p;
-    }
-    static __device__ __forceinline__ const float *
-    b_at(const an_gemm &, const float *b, const an_place &row, const an_place &k)
-    {
-        return row.ok && k.ok ? b + row.image + k.step : NULL;
-    }
-    static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
-    {
-        return pixel_offset(g, m, g.out_image, g.out_pitch);
-    }
-};
-
-template <> struct an_map<AN_DATA> {
-    enum { A_ALONG_K = 1, B_ALONG_K = 0 };
-    static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)
-    {
-        uint32_t image = divide(m, g.by_pixels), at = m - image * g.by_pixels.d;
-        uint32_t y = divide(at, g.by_width);
-        an_place p = {(int)(y + g.pad), (int)(at - y * g.by_width.d + g.pad), 0,
-                      image * g.out_image, m < g.m};
-
-        return p;
-    }
-    static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
-    {
-        return tap_place(g, k, g.by_out_maps, ok);
-    }
-    /* The window that sees the pixel at this tap, if there is one. */
-    static __device__ __forceinline__ const float *
-    a_at(const an_gemm &g, const float *a, const an_place &row, const an_place &k)
-    {
-        int h = row.h - k.h, w = row.w - k.w;
-        uint32_t y, x;
-
-        if (!row.ok || !k.ok || h < 0 || w < 0) return NULL;
-        y = divide((uint32_t)h, g.by_stride);
-        x = divide((uint32_t)w, g.by_stride);
-        if (y * g.stride != (uint32_t)h || x * g.stride != (uint32_t)w ||
-            y >= g.out_height || x >= g.out_width)
-            return NULL;
-        return a + row.image + (y * g.out_width + x) * g.out_pitch + k.step;
-    }
-    static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
-    {
-        an_place p = {0, 0, n, 0, n < g.n};
-
-        return p;
-    }
-    static __device__ __forceinline__ an_place b_k(const an_gemm &g, uint32_t k, bool ok)
-    {
-        uint32_t tap = divide(k, g.by_out_maps);
-        an_place p = {0, 0, tap * g.in_maps, (size_t)(k - tap * g.out_maps) * g.w_pitch,
-                      ok};
-
-        return p;
-    }
-    static __device__ __forceinline__ const float *
-    b_at(const an_gemm &, const float *b, const an_place &row, const an_place &k)
-    {
-        return row.ok && k.ok ? b + k.image + k.step + row.step : NULL;
-    }
-    static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
-    {
-        return pixel_offset(g, m, g.in_image, g.in_pitch);
-    }
-};
-
-template <> struct an_map<AN_WEIGHTS> {
-    enum { A_ALONG_K = 0, B_ALONG_K = 0 };
-    static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)
-    {
-        an_place p = {0, 0, m, 0, m < g.m};
-
-        return p;
-    }
-    static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
-    {
-        an_place p = {0, 0, 0, pixel_offset(g, k, g.out_image, g.out_pitch), ok};
-
-        return p;
-    }
-    static __device__ __forceinline__ const float *
-    a_at(const an_gemm &, const float *a, const an_place &row, const an_place &k)
-    {
-        return row.ok && k.ok ? a + k.image + row.step : NULL;
-    }
-    static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
-    {
-        return tap_place(g, n, g.by_in_maps, n < g.n);
-    }
-    static __device__ __forceinline__ an_place b_k(const an_gemm &g, uint32_t k, bool ok)
-    {
-        return window_place(g, k, ok);
-    }
-    static __device__ __forceinline__ const float *
-    b_at(const an_gemm &g, const float *b, const an_place &row, const an_place &k)
-    {
-        return in_window(g, b, k, row);
-    }
-    static __device__ __forceinline__ size_t c_row(const an_gemm &g, uint32_t m)
-    {
-        return (size_t)m * g.w_pitch;
-    }
-};
 
 /* --- tiles in shared memory ----------------------------------------------------------------- */
 
@@ -271,7 +87,7 @@ template <int ROWS, int ALONG_K> struct an_tile {
         int lane = (int)threadIdx.x % 32;
 
         if (ALONG_K) {
-            ldmatrix4(r, tile + at(row + lane % 16, k + lane / 16 * 4));
+            ldmatrix4<false>(r, tile + at(row + lane % 16, k + lane / 16 * 4));
         } else {
 #pragma unroll
             for (int e = 0; e < 4; e++)
@@ -286,7 +102,8 @@ template <int ROWS, int ALONG_K> struct an_tile {
         int lane = (int)threadIdx.x % 32;
 
         if (ALONG_K) {
-            ldmatrix4(r, tile + at(row + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * 4));
+            ldmatrix4<false>(
+                r, tile + at(row + lane % 8 + lane / 16 * 8, k + lane / 8 % 2 * 4));
         } else {
 #pragma unroll
             for (int e = 0; e < 4; e++)
@@ -354,10 +171,8 @@ template <int TM, int TN, int THREADS> struct an_products_fp32 {
     }
 };
 
-/* Tensor cores. A warp has WM x WN numbers. BF16 takes 16 of k at once: which 16 numbers an
- * instruction calls its first, second, ... does not matter as long as A and B agree, so that
- * the parts loaded for two TF32 steps serve, pairs packed. */
-template <int TM, int TN, int THREADS, bool BF16> struct an_products_tensor {
+/* Tensor cores, factors rounded to TF32. A warp has WM x WN numbers. */
+template <int TM, int TN, int THREADS> struct an_products_tf32 {
     enum {
         WARPS = THREADS / 32,
         WARPS_M = 2,
@@ -413,24 +228,6 @@ template <int TM, int TN, int THREADS, bool BF16> struct an_products_tensor {
     __device__ __forceinline__ void multiply(int i, uint32_t left[2][4],
                                              const uint32_t right[J / 2][2][4])
     {
-        if (BF16) {
-            uint32_t pairs[4];
-
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                pairs[e] = to_bf16x2(left[e / 2][e % 2], left[e / 2][e % 2 + 2]);
-#pragma unroll
-            for (int j = 0; j < J; j++) {
-                uint32_t other[2];
-
-#pragma unroll
-                for (int h = 0; h < 2; h++)
-                    other[h] = to_bf16x2(right[j / 2][h][j % 2 * 2],
-                                         right[j / 2][h][j % 2 * 2 + 1]);
-                mma_bf16(sum[i][j], pairs, other);
-            }
-            return;
-        }
 #pragma unroll
         for (int h = 0; h < 2; h++) {
 #pragma unroll
@@ -464,23 +261,24 @@ template <int TM, int TN, int THREADS, bool BF16> struct an_products_tensor {
 
 /* --- the kernel -------------------------------------------------------------------------------- */
 
-/* Where a block's numbers go, and what is added to them. */
+/* Where a block's numbers go. */
 template <an_product PRODUCT> struct an_store {
     const an_gemm &g;
-    float *c;
-    const float *bias;
-    uint32_t row0, column0;
-    bool partial; /* sums of one split: dense [m][n] */
+    uint32_t row0, column0, group;
+    float *part; /* null: where they belong; else sums of one part of k, dense [m][n] */
 
     __device__ __forceinline__ void operator()(int row, int column, float value) const
     {
-        uint32_t m = row0 + (uint32_t)row, n = column0 + (uint32_t)column;
-        float *to;
+        uint32_t m = row0 + (uint32_t)row, n = column0 + (uint32_t)column, at;
 
         if (m >= g.m || n >= g.n) return;
-        to = c + (partial ? (size_t)m * g.n : an_map<PRODUCT>::c_row(g, m)) + n;
-        if (bias != NULL) value += bias[n];
-        *to = g.accumulate ? *to + value : value;
+        if (part != NULL) {
+            part[(size_t)m * g.n + n] = value;
+            return;
+        }
+        at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
+        ((float *)g.c)[at] =
+            finished<float>(g.finish, value, m, group * columns_of<PRODUCT>(g) + n, at);
     }
 };
 
@@ -500,10 +298,9 @@ static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
     uint32_t k_end = k0 + g.split_k < g.k ? k0 + g.split_k : g.k;
     int steps = k_end > k0 ? (int)((k_end - k0 + DEPTH - 1) / DEPTH) : 0;
     const float *a =
-        g.a + (size_t)group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
-    const float *b =
-        g.b + (size_t)group *
-                  (PRODUCT == AN_WEIGHTS ? g.in_maps : (size_t)g.out_maps * g.w_pitch);
+        (const float *)g.a + group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
+    const float *b = (const float *)g.b +
+                     group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
     Products products;
 
     products.clear();
@@ -542,15 +339,10 @@ static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
                                                            : (int)DEPTH);
     }
 
-    an_store<PRODUCT> store = {g, g.c, NULL, m0, n0, g.splits > 1};
+    an_store<PRODUCT> store = {g, m0, n0, group, NULL};
 
-    if (g.splits > 1)
-        store.c += (size_t)(split * g.groups + group) * g.m * g.n;
-    else if (PRODUCT == AN_WEIGHTS)
-        store.c += (size_t)group * g.out_maps * g.w_pitch;
-    else
-        store.c += (size_t)group * (PRODUCT == AN_FORWARD ? g.out_maps : g.in_maps);
-    if (PRODUCT == AN_FORWARD && g.bias != NULL) store.bias = g.bias + group * g.out_maps;
+    if (g.parts != NULL)
+        store.part = g.parts + (size_t)(split * g.groups + group) * g.m * g.n;
     products.store(store);
 }
 

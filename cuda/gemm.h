@@ -29,19 +29,34 @@ static __device__ __forceinline__ uint32_t divide(uint32_t n, const an_divisor &
  */
 enum an_product { AN_FORWARD, AN_DATA, AN_WEIGHTS };
 
+/* What is done to a number of C before it is written, in this order. */
+struct an_finish {
+    const float *bias; /* null: none */
+    uint32_t relu;
+    const an_step *step; /* null: no dropout */
+    an_dropout_shape drop;
+    float factor; /* 0: none */
+    /* Not null: of C's size; where it is not above 0 the number becomes 0, elsewhere it is
+     * multiplied by mask. */
+    const void *x;
+    float mask;
+};
+
 /* Sizes are those of one group and one slab; pitches and images those of the whole tensor. */
 struct an_gemm {
-    const float *a, *b, *bias; /* bias: FORWARD, or null */
-    float *c;
+    const void *a, *b;
+    void *c;
+    float *parts; /* null: C is finished; else sums by part of k: [split][group][m][n] */
+    an_finish finish;
+    uint32_t wide; /* C is float32 though A and B are narrow */
     uint32_t m, n, k;
-    uint32_t groups, splits; /* splits: parts of k, each with a sum of its own */
+    uint32_t groups, splits; /* splits: parts of k */
     uint32_t split_k;        /* of one part */
-    uint32_t accumulate;     /* 1: C += */
     uint32_t in_height, in_width, out_height, out_width, kernel, stride, pad;
     uint32_t in_maps, out_maps;
     uint32_t in_pitch, out_pitch; /* numbers from pixel to pixel */
     uint32_t w_pitch;             /* from output map to output map */
-    size_t in_image, out_image;   /* from image to image */
+    uint32_t in_image, out_image; /* from image to image */
     an_divisor by_in_maps, by_out_maps, by_kernel, by_width, by_pixels, by_stride;
 };
 
@@ -49,5 +64,17 @@ struct an_gemm {
 an_status an__cuda_gemm_fp32(an_queue *q, an_product product, const an_gemm *g);
 an_status an__cuda_gemm_tf32(an_queue *q, an_product product, const an_gemm *g);
 an_status an__cuda_gemm_bf16(an_queue *q, an_product product, const an_gemm *g);
+
+an_status an__cuda_narrow_forward(an_queue *q, const an_gemm *g);
+an_status an__cuda_narrow_data(an_queue *q, const an_gemm *g);
+an_status an__cuda_narrow_weights(an_queue *q, const an_gemm *g);
+
+/* y = w * x, finished (conv.cu); wide: y is float32. */
+an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                           const void *x, const void *w, const an_finish *to,
+                           uint32_t wide, void *y);
+
+/* Columns of a tile for `n` of them: what a choice of splits goes by. Rows are 128, or 32. */
+uint32_t an__cuda_tile_columns(uint32_t n);
 
 #endif

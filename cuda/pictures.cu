@@ -3,7 +3,9 @@
  * The same arithmetic as lib/preprocess.c, in the same order. A batch crosses the bus as
  * bytes; the crop itself is cut where the bytes are gathered, so that no others travel.
  */
-#include "cuda.h"
+#include "number.h"
+
+#include "form.h"
 
 struct preparing {
     an_picture_shape s;
@@ -11,36 +13,69 @@ struct preparing {
     const uint8_t *bytes;
     const an_view *views;
     const float *mean;
-    float *x;
+    void *x;
 };
 
-/* A thread has a pixel: its three bytes, and its three numbers. */
-static __global__ void pictures_kernel(preparing p)
+/* A colour (in the order of the input) of a pixel of image `i`'s crop. */
+static __device__ __forceinline__ float prepared(const preparing &p, size_t i, uint32_t y,
+                                                 uint32_t out, uint32_t colour)
 {
     const an_picture_shape &s = p.s;
-    size_t plane = (size_t)s.size * s.size;
+    const an_view &view = p.views[i];
+    uint32_t x = view.mirror ? s.size - 1 - out : out; /* of the crop */
+    uint32_t c = s.bgr ? 2 - colour : colour;
+    float mean = s.mean[c];
+
+    if (p.mean != NULL) {
+        /* Without mean_moves the middle's, not mirrored. */
+        uint32_t room = (s.side - s.size) / 2;
+        uint32_t top = s.mean_moves ? view.y : room;
+        uint32_t left = s.mean_moves ? view.x : room;
+
+        mean = p.mean[((size_t)c * s.side + top + y) * s.side + left +
+                      (s.mean_moves ? x : out)];
+    }
+    return ((float)p.bytes[((i * s.size + y) * s.size + x) * 3 + c] - mean +
+            view.colour[c]) *
+           (s.scale[c] / view.divisor);
+}
+
+/* A thread has a pixel: its three bytes, and its three numbers. */
+template <class T> static __global__ void pictures_kernel(preparing p)
+{
+    size_t plane = (size_t)p.s.size * p.s.size;
 
     for (AN_CUDA_EACH(i, p.batch * plane)) {
-        const an_view &view = p.views[i / plane];
-        uint32_t at = (uint32_t)(i % plane), y = at / s.size, out = at % s.size;
-        uint32_t x = view.mirror ? s.size - 1 - out : out; /* of the crop */
-        const uint8_t *rgb = p.bytes + (i - out + x) * 3;
+        uint32_t at = (uint32_t)(i % plane), y = at / p.s.size, x = at % p.s.size;
 
-        for (uint32_t c = 0; c < 3; c++) {
-            float mean = s.mean[c];
+        for (uint32_t c = 0; c < 3; c++)
+            put_number((T *)p.x + i * 3 + c, prepared(p, i / plane, y, x, c));
+    }
+}
 
-            if (p.mean != NULL) {
-                /* Without mean_moves the middle's, not mirrored. */
-                uint32_t room = (s.side - s.size) / 2;
-                uint32_t top = s.mean_moves ? view.y : room;
-                uint32_t left = s.mean_moves ? view.x : room;
+/* A thread has eight numbers of a square of the input's form. */
+template <class T> static __global__ void squares_kernel(preparing p)
+{
+    const an_form &f = p.s.form;
+    uint32_t pieces = f.maps / 8;
 
-                mean = p.mean[((size_t)c * s.side + top + y) * s.side + left +
-                              (s.mean_moves ? x : out)];
-            }
-            p.x[i * 3 + (s.bgr ? 2 - c : c)] =
-                ((float)rgb[c] - mean + view.colour[c]) * (s.scale[c] / view.divisor);
+    for (AN_CUDA_EACH(i, (size_t)p.batch * f.rows * f.columns * pieces)) {
+        size_t square = i / pieces, image = square / ((size_t)f.rows * f.columns);
+        uint32_t at = (uint32_t)(square % ((size_t)f.rows * f.columns));
+        uint32_t row = at / f.columns * f.side, column = at % f.columns * f.side;
+        uint32_t number = (uint32_t)(i % pieces) * 8;
+        float v[8];
+
+        for (uint32_t k = 0; k < 8; k++) {
+            uint32_t place = (number + k) / 3;
+            uint32_t y = row + place / f.side - f.pad,
+                     x = column + place % f.side - f.pad;
+
+            v[k] = place < f.side * f.side && y < p.s.size && x < p.s.size
+                       ? prepared(p, image, y, x, (number + k) % 3)
+                       : 0;
         }
+        put_numbers((T *)p.x + i * 8, v);
     }
 }
 
@@ -50,6 +85,9 @@ an_status an__cuda_pictures(an_queue *q, const an_picture_shape *s, uint32_t bat
 {
     preparing p = {*s, batch, bytes, views, mean, x};
 
-    return an__cuda_each(q, pictures_kernel, (size_t)batch * s->size * s->size, p,
-                         "the pictures");
+    if (s->form.side != 0)
+        return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, squares_kernel),
+                             batch * form_numbers(s->form) / 8, p, "the pictures");
+    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, pictures_kernel),
+                         (size_t)batch * s->size * s->size, p, "the pictures");
 }

@@ -14,7 +14,7 @@
 #ifdef __CUDACC__
 static __device__ __forceinline__ void *shared_memory()
 {
-    extern __shared__ __align__(16) unsigned char an_shared[];
+    extern __shared__ __align__(1024) unsigned char an_shared[]; /* as swizzles want it */
     return an_shared;
 }
 static __device__ __forceinline__ uint32_t shared_address(const void *p)
@@ -26,12 +26,16 @@ static inline void *shared_memory()
 {
     return host_run::shared();
 }
+static inline uint32_t shared_address(const void *p)
+{
+    return (uint32_t)((const char *)p - (const char *)host_run::shared());
+}
 #endif
 
 /* --- cp.async: global to shared memory, BYTES 4 or 16, aligned to that; zeros if !ok ------- */
 
 template <int BYTES>
-static __device__ __forceinline__ void cp_async(float *to, const float *from, bool ok)
+static __device__ __forceinline__ void cp_async(void *to, const void *from, bool ok)
 {
 #ifdef __CUDACC__
     uint32_t address = shared_address(to);
@@ -70,13 +74,21 @@ template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
 /* --- ldmatrix: four blocks of 8 rows of 16 bytes ------------------------------------------- */
 
 /* Lane l gives the address of row l % 8 of block l / 8, and gets of block b, in r[b], word
- * l % 4 of row l / 4. */
-static __device__ __forceinline__ void ldmatrix4(uint32_t r[4], const float *row)
+ * l % 4 of row l / 4. TURNED: rows are eight numbers of two bytes, and a lane gets of block b
+ * numbers l / 4 of rows l % 4 * 2 and the next. */
+template <bool TURNED>
+static __device__ __forceinline__ void ldmatrix4(uint32_t r[4], const void *row)
 {
 #ifdef __CUDACC__
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(row)));
+    if (TURNED)
+        asm volatile(
+            "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+            : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+            : "r"(shared_address(row)));
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\n"
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(shared_address(row)));
 #else
     host_run::Lanes &lanes = host_run::lanes();
     unsigned lane = host_run::lane();
@@ -85,11 +97,48 @@ static __device__ __forceinline__ void ldmatrix4(uint32_t r[4], const float *row
         host_run::fault("ldmatrix of what is no row of shared memory");
     /* Read by this lane, so that TSan sees it. */
     memcpy(lanes.in[lane], row, 16);
-    host_run::converge([](host_run::Lanes &l) HOST_RUN_QUIET {
-        for (unsigned i = 0; i < 32; i++)
-            for (unsigned b = 0; b < 4; b++) l.out[i][b] = l.in[b * 8 + i / 4][i % 4];
-    });
+    if (TURNED)
+        host_run::converge([](host_run::Lanes &l) HOST_RUN_QUIET {
+            for (unsigned i = 0; i < 32; i++)
+                for (unsigned b = 0; b < 4; b++) {
+                    const uint16_t *low = (const uint16_t *)l.in[b * 8 + i % 4 * 2];
+                    const uint16_t *high = (const uint16_t *)l.in[b * 8 + i % 4 * 2 + 1];
+
+                    l.out[i][b] = low[i / 4] | (uint32_t)high[i / 4] << 16;
+                }
+        });
+    else
+        host_run::converge([](host_run::Lanes &l) HOST_RUN_QUIET {
+            for (unsigned i = 0; i < 32; i++)
+                for (unsigned b = 0; b < 4; b++) l.out[i][b] = l.in[b * 8 + i / 4][i % 4];
+        });
     memcpy(r, lanes.out[lane], 16);
+#endif
+}
+
+/* --- numbers and their bits ------------------------------------------------------------------ */
+
+static __device__ __forceinline__ float word_float(uint32_t word)
+{
+#ifdef __CUDACC__
+    return __uint_as_float(word);
+#else
+    float value;
+
+    memcpy(&value, &word, sizeof value);
+    return value;
+#endif
+}
+
+static __device__ __forceinline__ uint32_t float_word(float value)
+{
+#ifdef __CUDACC__
+    return __float_as_uint(value);
+#else
+    uint32_t word;
+
+    memcpy(&word, &value, sizeof word);
+    return word;
 #endif
 }
 
@@ -150,14 +199,6 @@ HOST_RUN_QUIET void mma_all(host_run::Lanes &l, const float (&a)[16][K],
             c += sum;
             memcpy(&l.out[i][e], &c, sizeof c);
         }
-}
-
-HOST_RUN_QUIET inline float word_float(uint32_t word)
-{
-    float value;
-
-    memcpy(&value, &word, sizeof value);
-    return value;
 }
 #endif
 
@@ -231,6 +272,110 @@ static __device__ __forceinline__ void mma_bf16(float c[4], const uint32_t a[4],
         mma_all(l, left, right, 6);
     });
     memcpy(c, lanes.out[lane], 16);
+#endif
+}
+
+/* --- wgmma: products of a warpgroup, 128 threads, from shared memory ------------------------- */
+
+/* Whether it is compiled for what has them. */
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) || !defined(__CUDACC__)
+#define AN_HAS_WGMMA 1
+#else
+#define AN_HAS_WGMMA 0
+#endif
+
+/* What it takes is read by another proxy than writes it: who has written says so before a
+ * barrier, and the products begin behind it. */
+static __device__ __forceinline__ void fence_proxy_async()
+{
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+#elif !defined(__CUDACC__)
+    host_run::proxy_fence();
+#endif
+}
+
+/* Describes a factor that lies in rows of 128 bytes whose 16-byte pieces are swapped as p ^ row
+ * % 8, from a multiple of 1024 bytes on. Along k: a row is 64 k of one m (or n), 8 rows make
+ * 1024 bytes. Across: a row is 64 m of one k, 8 rows likewise, and `block` bytes lie between
+ * one 64 m and the next. (PTX: matrix descriptor; swizzle mode 1 is that of 128 bytes.) */
+static __device__ __forceinline__ uint64_t wgmma_factor(const void *p, uint32_t block)
+{
+    return (uint64_t)((shared_address(p) & 0x3ffff) >> 4) | (uint64_t)(block >> 4) << 16 |
+           (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+static __device__ __forceinline__ void wgmma_fence()
+{
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory");
+#endif
+}
+
+static __device__ __forceinline__ void wgmma_commit()
+{
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory");
+#elif !defined(__CUDACC__)
+    host_run::wgmma_commit();
+#endif
+}
+
+/* Until no more than PENDING groups are under way. */
+template <int PENDING> static __device__ __forceinline__ void wgmma_wait()
+{
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(PENDING) : "memory");
+#elif !defined(__CUDACC__)
+    host_run::wgmma_wait(PENDING);
+#endif
+}
+
+/* d += a * b of 64 x N x 16 bf16 numbers. Register i of a thread has row 16 * warp + lane / 4 +
+ * 8 * (i / 2 % 2) and column i / 4 * 8 + lane % 4 * 2 + i % 2. A_ACROSS, B_ACROSS: see above. */
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define AN_D8(i)                                                                         \
+    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]),          \
+        "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+#define AN_WGMMA(n, registers, a_at, b_at, a_turn, b_turn, ...)                          \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers   \
+                 "}, " a_at ", " b_at ", 1, 1, 1, " a_turn ", " b_turn ";\n"             \
+                 : __VA_ARGS__                                                           \
+                 : "l"(a), "l"(b), "n"(A_ACROSS), "n"(B_ACROSS))
+#define AN_R16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define AN_R24 AN_R16 ",%16,%17,%18,%19,%20,%21,%22,%23"
+#define AN_R32 AN_R24 ",%24,%25,%26,%27,%28,%29,%30,%31"
+#define AN_R48 AN_R32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+#define AN_R64 AN_R48 ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define AN_R96                                                                           \
+    AN_R64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,"   \
+           "%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"
+#endif
+
+template <int N, int A_ACROSS, int B_ACROSS>
+static __device__ __forceinline__ void wgmma_bf16(float *d, uint64_t a, uint64_t b)
+{
+    static_assert(N == 32 || N == 48 || N == 64 || N == 96 || N == 128 || N == 192, "");
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    if (N == 32)
+        AN_WGMMA("32", AN_R16, "%16", "%17", "%18", "%19", AN_D8(0), AN_D8(8));
+    else if (N == 48)
+        AN_WGMMA("48", AN_R24, "%24", "%25", "%26", "%27", AN_D8(0), AN_D8(8), AN_D8(16));
+    else if (N == 64)
+        AN_WGMMA("64", AN_R32, "%32", "%33", "%34", "%35", AN_D8(0), AN_D8(8), AN_D8(16),
+                 AN_D8(24));
+    else if (N == 96)
+        AN_WGMMA("96", AN_R48, "%48", "%49", "%50", "%51", AN_D8(0), AN_D8(8), AN_D8(16),
+                 AN_D8(24), AN_D8(32), AN_D8(40));
+    else if (N == 128)
+        AN_WGMMA("128", AN_R64, "%64", "%65", "%66", "%67", AN_D8(0), AN_D8(8), AN_D8(16),
+                 AN_D8(24), AN_D8(32), AN_D8(40), AN_D8(48), AN_D8(56));
+    else
+        AN_WGMMA("192", AN_R96, "%96", "%97", "%98", "%99", AN_D8(0), AN_D8(8), AN_D8(16),
+                 AN_D8(24), AN_D8(32), AN_D8(40), AN_D8(48), AN_D8(56), AN_D8(64),
+                 AN_D8(72), AN_D8(80), AN_D8(88));
+#elif !defined(__CUDACC__)
+    host_run::wgmma_begin(d, N, a, b, A_ACROSS, B_ACROSS);
 #endif
 }
 

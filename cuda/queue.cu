@@ -6,7 +6,9 @@
  */
 #include <string.h>
 
-#include "cuda.h"
+#include "number.h"
+
+#include "form.h"
 
 #define STAGE ((size_t)4 << 20) /* bytes of each pinned buffer, and of the device's */
 
@@ -234,31 +236,53 @@ an_status an__cuda_begin_step(an_queue *q, const an_step *step)
 
 struct ordering {
     an_order order;
-    float *tensor, *stage; /* stage: numbers first .. of the host's order */
+    void *tensor;
+    float *stage; /* numbers first .. of the host's order */
     size_t first, count;
     bool put;
 };
 
-static __global__ void order_kernel(ordering o)
+/* Where number `host` of the host's order is on the device. */
+static __device__ __forceinline__ size_t place_of(const an_order &o, size_t host)
 {
-    size_t maps = o.order.maps, pixels = o.order.pixels, plane = maps * pixels;
+    size_t maps = o.maps, pixels = o.pixels, plane = maps * pixels;
+    size_t slab = host / plane, at = host - slab * plane;
+    size_t map = at / pixels, pixel = at - map * pixels;
 
+    if (o.form.side == 0) return slab * plane + pixel * maps + map;
+    return slab * form_numbers(o.form) + form_place(o.form, (uint32_t)(pixel / o.width),
+                                                    (uint32_t)(pixel % o.width),
+                                                    (uint32_t)map);
+}
+
+template <class T> static __global__ void order_kernel(ordering o)
+{
     for (AN_CUDA_EACH(i, o.count)) {
-        size_t host = o.first + i, slab = host / plane, at = host - slab * plane;
-        size_t map = at / pixels, pixel = at - map * pixels;
-        float *there = o.tensor + slab * plane + pixel * maps + map;
+        T *there = (T *)o.tensor + place_of(o.order, o.first + i);
 
         if (o.put)
-            *there = o.stage[i];
+            put_number(there, o.stage[i]);
         else
-            o.stage[i] = *there;
+            o.stage[i] = get_number(there);
     }
 }
 
-/* Whether both orders are one. */
+/* Whether both orders are one, and the numbers the same. */
 static bool plain(const an_order *order)
 {
-    return order->maps == 1 || order->pixels == 1;
+    return (order->maps == 1 || order->pixels == 1) && order->form.side == 0 &&
+           order->precision != AN_PRECISION_BF16;
+}
+
+/* What of a form no number of an image falls on. */
+static an_status clear_form(an_queue *q, const an_order *order, float *to)
+{
+    return an__cuda_check(q->device,
+                          cudaMemsetAsync(to, 0,
+                                          order->rows * form_numbers(order->form) *
+                                              an__cuda_number_bytes(order->precision),
+                                          q->stream),
+                          "an upload");
 }
 
 an_status an__cuda_put(an_queue *q, const an_order *order, float *to, size_t first,
@@ -271,12 +295,14 @@ an_status an__cuda_put(an_queue *q, const an_order *order, float *to, size_t fir
     if (plain(order)) return an__cuda_upload(q, to + first, from, count * sizeof *from);
     AN_CUDA_TRY(an__cuda_settle(q));
     AN_CUDA_TRY(stage_memory(q));
+    if (order->form.side != 0 && first == 0) AN_CUDA_TRY(clear_form(q, order, to));
     for (done = 0; done < count; done += part) {
         ordering o = {*order, to, q->stage, first + done, 0, true};
 
         part = o.count = count - done < most ? count - done : most;
         AN_CUDA_TRY(upload_piece(q, q->stage, from + done, part * sizeof *from));
-        AN_CUDA_TRY(an__cuda_each(q, order_kernel, part, o, "an upload"));
+        AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_NUMBER(order->precision, order_kernel),
+                                  part, o, "an upload"));
     }
     return AN_OK;
 }
@@ -296,7 +322,8 @@ an_status an__cuda_get(an_queue *q, const an_order *order, float *to, const floa
                       false};
 
         part = o.count = count - done < most ? count - done : most;
-        AN_CUDA_TRY(an__cuda_each(q, order_kernel, part, o, "a download"));
+        AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_NUMBER(order->precision, order_kernel),
+                                  part, o, "a download"));
         AN_CUDA_TRY(download_piece(q, to + done, q->stage, part * sizeof *to));
     }
     return AN_OK;

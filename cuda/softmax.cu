@@ -2,14 +2,16 @@
  * softmax.cu - probabilities, and their cross-entropy with the labels. A block has an image;
  * sums are in double, as on the CPU, and always in the same order.
  */
+#include "number.h"
+
 #include "cuda.h"
-#include "ptx.h"
 
 struct scoring {
     uint32_t classes, batch;
     const float *x;
     const int32_t *labels; /* null: probabilities alone */
-    float *dx, *p;
+    void *dx;              /* null: none */
+    float *p;
     double *loss;
 };
 
@@ -38,7 +40,8 @@ static __device__ __forceinline__ double reduce(double *shared, double x)
     return x;
 }
 
-static __global__ void softmax_kernel(scoring s)
+/* T: of dx. */
+template <class T> static __global__ void softmax_kernel(scoring s)
 {
     double *shared = (double *)shared_memory();
     size_t row = (size_t)blockIdx.x * s.classes;
@@ -59,32 +62,33 @@ static __global__ void softmax_kernel(scoring s)
     for (i = threadIdx.x; i < s.classes; i += THREADS) {
         double p = exp((double)x[i] - total);
 
-        if (s.dx != NULL) s.dx[row + i] = (float)((p - (i == label)) / s.batch);
+        if (s.dx != NULL)
+            put_number((T *)s.dx + row + i, (float)((p - (i == label)) / s.batch));
         s.p[row + i] = (float)p;
     }
 }
 
-static an_status run(an_queue *q, const scoring &s)
+static an_status run(an_queue *q, uint32_t precision, const scoring &s)
 {
     an_use use(q->device);
 
     AN_CUDA_TRY(an__cuda_settle(q));
-    return an__cuda_launch(q, softmax_kernel, dim3(s.batch), dim3(THREADS),
-                           THREADS * sizeof(double), s, "softmax");
+    return an__cuda_launch(q, AN_CUDA_BY_NUMBER(precision, softmax_kernel), dim3(s.batch),
+                           dim3(THREADS), THREADS * sizeof(double), s, "softmax");
 }
 
 an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x)
 {
     scoring s = {classes, batch, x, NULL, NULL, x, NULL};
 
-    return run(q, s);
+    return run(q, AN_PRECISION_FP32, s);
 }
 
 an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
-                                const float *x, const int32_t *labels, float *dx,
-                                float *p, double *loss)
+                                const float *x, const int32_t *labels, uint32_t precision,
+                                float *dx, float *p, double *loss)
 {
     scoring s = {classes, batch, x, labels, dx, p, loss};
 
-    return run(q, s);
+    return run(q, precision, s);
 }

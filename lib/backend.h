@@ -6,8 +6,10 @@
  * An operation works on one tower's tensors, on that tower's device. It may run later than
  * the call: operations given to one queue run in order, and sync() waits for them. Pointers
  * named `x`, `y`, `w`, ... are device memory; for a backend with host_memory set that is the
- * host's own. Tensors are float32 and dense: x has batch * s->in_maps * ... numbers, image
- * after image. Within an image a backend orders them as it likes: the host's order is maps,
+ * host's own. Tensors are dense: x has batch * s->in_maps * ... numbers, image after image.
+ * Numbers are float32, but that a backend with `narrow` set keeps those of tensors (images and
+ * their gradients) in bfloat16 where their precision is AN_PRECISION_BF16; parameters, their
+ * gradients and logits never. (A tensor's pointer is a float's in either case.) Within an image a backend orders them as it likes: the host's order is maps,
  * rows, columns (NCHW), and put() and get() translate. Only the halves of a joined tensor
  * (`slabs` 2) lie one after the other everywhere, the lower tower's first.
  *
@@ -20,7 +22,7 @@
 
 #include "alexnet.h"
 
-#define AN_BACKEND_ABI 3u
+#define AN_BACKEND_ABI 4u
 
 typedef struct an_device an_device; /* the backend's own */
 typedef struct an_queue an_queue;   /* the backend's own: operations in order, scratch */
@@ -42,12 +44,23 @@ typedef struct an_host {
     an_status (*fail)(an_status status, const char *format, ...);
 } an_host;
 
+/* How a device may keep the network's input: each square of `side` x `side` pixels as one pixel
+ * of `maps` numbers, in the order (row, column, colour), zeros behind them; and so a convolution
+ * of that stride is one of stride 1. Squares begin `pad` pixels above and left of the image, and
+ * have zeros where it has no pixels. side 0: as any tensor. */
+typedef struct an_form {
+    uint32_t side, pad, rows, columns, maps;
+} an_form;
+
 /* The host's order of a tensor's numbers: [rows][slabs][maps][pixels]. A weight's rows are
  * its output maps, its pixels the kernel's places or, of a dense layer, those of its input. */
 typedef struct an_order {
     size_t rows;
     uint32_t slabs, maps, pixels; /* maps: of one slab */
     uint32_t weights;             /* 1: of a parameter or its gradient; 0: of images */
+    uint32_t precision;           /* of the tensor; FP32 for parameters */
+    uint32_t width;               /* of an image, if it has a form */
+    an_form form;                 /* the device's */
 } an_order;
 
 typedef struct an_conv_shape {
@@ -62,17 +75,28 @@ typedef struct an_conv_shape {
     uint32_t slabs, own;
     uint32_t precision; /* an_precision: what products may be rounded to */
     uint32_t relu; /* 1: y below 0 becomes 0; only asked of a backend that fuses it */
+    an_form form;  /* of x and of packed weights */
+    /* Back: where x is not above 0, dx is 0; elsewhere it is multiplied by this. 0: nothing of
+     * that; only asked of a backend that fuses it. */
+    float mask;
 } an_conv_shape;
 
 typedef struct an_dense_shape {
     uint32_t inputs, outputs;
     uint32_t slabs, own, precision, relu; /* as above */
     uint32_t pixels;                      /* of a map of x */
+    uint32_t wide; /* 1: y is float32 in any precision (dy is not) */
+    float mask;    /* as above */
+    float factor;  /* of y, behind ReLU; 0: none */
 } an_dense_shape;
 
 typedef struct an_pool_shape {
     uint32_t maps, in_height, in_width, out_height, out_width;
     uint32_t kernel, stride; /* windows are clipped at the lower and right edge */
+    uint32_t precision;
+    /* 1: marks of maxima that are not above 0 are left out, so that the way back needs no
+     * ReLU's; only asked of a backend that marks. */
+    uint32_t relu;
 } an_pool_shape;
 
 typedef struct an_lrn_shape {
@@ -82,6 +106,7 @@ typedef struct an_lrn_shape {
         groups; /* across: the window is clipped at the edges of each group of maps */
     float k, alpha,
         beta; /* scale = k + alpha * sum of squares: alpha is already divided */
+    uint32_t precision;
 } an_lrn_shape;
 
 /* Unit u of image i is kept if a number drawn for (seed, iteration, layer, position) says
@@ -93,6 +118,7 @@ typedef struct an_dropout_shape {
     uint32_t layer;        /* stream of the generator */
     float rate;
     float scale; /* of what is kept: 1, or 1 / (1 - rate) */
+    uint32_t precision;
 } an_dropout_shape;
 
 typedef struct an_update {
@@ -100,6 +126,14 @@ typedef struct an_update {
 } an_update;
 
 #define AN_MAX_UPDATES 20u
+
+/* A parameter on its device, for what is done to all at once. */
+typedef struct an_parameter_part {
+    uint32_t index; /* of its update in the step */
+    size_t count;
+    float *g, *v, *w;
+    void *pack; /* null, or a dense layer's packed weights, to be kept the same */
+} an_parameter_part;
 
 /* What changes from step to step. */
 typedef struct an_step {
@@ -113,6 +147,8 @@ typedef struct an_picture_shape {
     uint32_t size, side; /* of the crop, and of the fitted picture and its mean image */
     uint32_t bgr, mean_moves;
     float mean[3], scale[3];
+    uint32_t precision; /* of the input */
+    an_form form;
 } an_picture_shape;
 
 typedef struct an_view { /* of the fitted picture */
@@ -122,13 +158,22 @@ typedef struct an_view { /* of the fitted picture */
 
 #define AN_CONV_WAYS 2u
 
+/* What a backend does in one operation that others do in several. */
+enum {
+    AN_FUSES_RELU = 1,    /* forward products take the ReLU behind them along, */
+    AN_FUSES_DROPOUT = 2, /* dense ones the dropout behind that as well, */
+    AN_FUSES_MASK = 4,    /* and backward_data their ways back */
+    AN_FUSES_SLICES = 8,  /* gains by parts of a batch, done while they are near */
+    AN_FUSES_PACKS = 16   /* weights are packed again by the update that changes them */
+};
+
 typedef struct an_backend {
     uint32_t abi, size;
     const char *name;
     uint32_t
         host_memory; /* 1: device memory is the host's, and weights lie in its order */
-    uint32_t fuses;  /* 1: forward products take the ReLU that follows with them, and gain
-                        by parts of a batch, done while they are near */
+    uint32_t fuses;  /* bits of AN_FUSES_ */
+    uint32_t narrow; /* 1: tensors may be bfloat16 */
     const char
         *ways[AN_CONV_WAYS]; /* names of what conv_way() gives; the first alone, where
                                        it is null */
@@ -162,7 +207,7 @@ typedef struct an_backend {
      * one. Operations with slabs 2 that follow begin with the half that needs no waiting. */
     an_status (*exchange)(an_queue *to_queue, float *to, size_t to_pitch,
                           an_queue *from_queue, const float *from, size_t from_pitch,
-                          size_t count, uint32_t batch, int add);
+                          size_t count, uint32_t batch, uint32_t precision, int add);
 
     /* Scratch bytes that convolutions and dense layers need of their queue, for up to
      * `batch` images; training: the way back too. */
@@ -180,13 +225,18 @@ typedef struct an_backend {
     an_status (*conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way,
                            const float *w, float *pack);
 
-    /* y = w * x + b. pack: null, or what conv_pack() has made of w for this way. */
+    /* Null, or the form in which the convolution that reads the network's input wants it. */
+    void (*input_form)(const an_conv_shape *s, an_form *form);
+
+    /* y = w * x + b. pack: what conv_pack() has made of w for this way, if it has bytes; where
+     * host_memory is set it may be null. So it is for all that have one. */
     an_status (*conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
                               const float *x, const float *w, const float *pack,
                               const float *b, float *y);
-    /* dx: gradient of x, overwritten */
+    /* dx: gradient of x, overwritten. x: read if s->mask is not 0. */
     an_status (*conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                    const float *w, const float *dy, float *dx);
+                                    const float *w, const float *pack, const float *dy,
+                                    const float *x, float *dx);
     /* dw, db: sums over the batch, overwritten */
     an_status (*conv_backward_weights)(an_queue *q, const an_conv_shape *s,
                                        uint32_t batch, const float *x, const float *dy,
@@ -194,24 +244,28 @@ typedef struct an_backend {
 
     /* Null where weights are used as they lie. Else: bytes of a dense layer's weights in the
      * precision that s allows, for so many images; 0: they are used as they lie. */
-    size_t (*dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch);
+    size_t (*dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch,
+                        int training);
     an_status (*dense_pack)(an_queue *q, const an_dense_shape *s, const float *w,
                             void *pack);
 
-    /* pack: null, or what dense_pack() has made of w, if this is a batch for it. */
+    /* pack: null, or what dense_pack() has made of w, if this is a batch for it. drop: null,
+     * or the dropout that y goes through. */
     an_status (*dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
                                const float *x, const float *w, const void *pack,
-                               const float *b, float *y);
+                               const float *b, const an_dropout_shape *drop, float *y);
     an_status (*dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                     const float *w, const float *dy, float *dx);
+                                     const float *w, const void *pack, const float *dy,
+                                     const float *x, float *dx);
     an_status (*dense_backward_weights)(an_queue *q, const an_dense_shape *s,
                                         uint32_t batch, const float *x, const float *dy,
                                         float *dw, float *db);
 
     /* In place. kind: an_activation. backward: dy becomes dx, from y alone. */
-    an_status (*activation_forward)(an_queue *q, uint32_t kind, size_t count, float *y);
-    an_status (*activation_backward)(an_queue *q, uint32_t kind, size_t count,
-                                     const float *y, float *dy);
+    an_status (*activation_forward)(an_queue *q, uint32_t kind, uint32_t precision,
+                                    size_t count, float *y);
+    an_status (*activation_backward)(an_queue *q, uint32_t kind, uint32_t precision,
+                                     size_t count, const float *y, float *dy);
 
     /* y = x * (k + alpha * sum x^2)^-beta. dx overwritten; not in place. */
     an_status (*lrn_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
@@ -224,11 +278,26 @@ typedef struct an_backend {
                                      const float *x, const float *dy, float *dx);
 
     /* Max. Every x that equals its window's maximum gets that window's gradient, as in
-     * cuda-convnet: ties are not broken. dx overwritten. */
+     * cuda-convnet: ties are not broken. dx overwritten. marks: where a backend notes which
+     * they are, so that the way back reads no x; pool_marks: how many bytes an image's take.
+     * Null, or 0: none, and marks is null. */
+    size_t (*pool_marks)(const an_pool_shape *s);
     an_status (*pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                              const float *x, float *y);
+                              const float *x, float *y, void *marks);
     an_status (*pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                               const float *x, const float *dy, float *dx);
+                               const float *x, const void *marks, const float *dy,
+                               float *dx);
+
+    /* Normalisation across maps and the pooling of what it gives, which is kept nowhere: if
+     * lrn_pool_fits. Null: never. marks: as above; null where there is no way back. */
+    int (*lrn_pool_fits)(const an_device *device, const an_lrn_shape *n,
+                         const an_pool_shape *s);
+    an_status (*lrn_pool_forward)(an_queue *q, const an_lrn_shape *n,
+                                  const an_pool_shape *s, uint32_t batch, const float *x,
+                                  float *y, void *marks);
+    an_status (*lrn_pool_backward)(an_queue *q, const an_lrn_shape *n,
+                                   const an_pool_shape *s, uint32_t batch, const float *x,
+                                   const void *marks, const float *dy, float *dx);
 
     /* What dropout and update read from now on. */
     an_status (*begin_step)(an_queue *q, const an_step *step);
@@ -236,23 +305,29 @@ typedef struct an_backend {
     /* In place, and the same for forward and backward: multiplies by 0 or s->scale. */
     an_status (*dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch,
                          float *x);
-    an_status (*scale)(an_queue *q, size_t count, float factor, float *x);
+    an_status (*scale)(an_queue *q, uint32_t precision, size_t count, float factor,
+                       float *x);
 
     /* x: [batch][classes], becomes probabilities in place. */
     an_status (*softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x);
     /* loss[i] = -ln p[i][label[i]] from the logits x, in double; dx = (p - onehot) / batch,
-     * may be x; p = probabilities. All are device memory. */
+     * a tensor of that precision, may be x if both are float32; p = probabilities. All are
+     * device memory. */
     an_status (*softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch,
-                              const float *x, const int32_t *labels, float *dx, float *p,
-                              double *loss);
+                              const float *x, const int32_t *labels, uint32_t precision,
+                              float *dx, float *p, double *loss);
 
-    /* v = momentum * v - decay * rate * w - rate * g; w = w + v: as the step's update
-     * number `index` says; nothing if *faults is not 0. */
-    an_status (*update)(an_queue *q, uint32_t index, size_t count, const float *faults,
-                        const float *g, float *v, float *w);
+    /* v = momentum * v - decay * rate * w - rate * g; w = w + v, of each part as the step's
+     * update of its index says; nothing if *faults is not 0. At most AN_MAX_UPDATES parts. */
+    an_status (*update)(an_queue *q, const an_parameter_part *parts, uint32_t count,
+                        const float *faults);
+    /* *faults = 1 if some g is an infinity or a NaN, else it stays as it is. Device memory. */
+    an_status (*gradients_finite)(an_queue *q, const an_parameter_part *parts,
+                                  uint32_t count, float *faults);
 
-    /* *faults = 1 if some x is an infinity or a NaN, else it stays as it is. Device memory. */
-    an_status (*all_finite)(an_queue *q, size_t count, const float *x, float *faults);
+    /* The same of any numbers. */
+    an_status (*all_finite)(an_queue *q, uint32_t precision, size_t count, const float *x,
+                            float *faults);
 
     /* Null where the library prepares floats itself. Crops ([batch][size][size][3]) to
      * network input; bytes, views (one an image) and mean ([3][side][side], or null) are

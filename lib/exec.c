@@ -16,7 +16,7 @@ static float *value(const an_exec *exec, uint32_t tensor)
     const an_tensor *t = &exec->plan->tensors[tensor];
     char *first = (char *)exec->arena[t->tower] + exec->layout.value[tensor];
 
-    return (float *)(void *)first + exec->slice * t->count;
+    return (float *)(void *)(first + exec->slice * t->bytes);
 }
 
 static float *gradient(const an_exec *exec, uint32_t tensor)
@@ -24,6 +24,13 @@ static float *gradient(const an_exec *exec, uint32_t tensor)
     uint32_t tower = exec->plan->tensors[tensor].tower;
 
     return (float *)(void *)((char *)exec->arena[tower] + exec->layout.gradient[tensor]);
+}
+
+/* What a pooling notes for the way back; null where there is none. */
+static void *marks(const an_exec *exec, const an_op *pool)
+{
+    if (pool->marks == 0 || !exec->training) return NULL;
+    return (char *)exec->arena[pool->tower] + exec->layout.marks[pool - exec->plan->ops];
 }
 
 float *an__exec_value(const an_exec *exec, uint32_t tensor)
@@ -85,7 +92,7 @@ static an_status allocate(an_exec *exec)
     uint32_t t;
 
     AN_TRY(an__layout_make(&exec->layout, plan, exec->batch, exec->training,
-                           exec->slots[0].backend->fuses));
+                           exec->slots[0].backend->fuses & AN_FUSES_SLICES));
     for (t = 0; t < plan->towers; t++) {
         const an_slot *slot = &exec->slots[t];
 
@@ -184,9 +191,17 @@ static an_status send(an_exec *exec, uint32_t to_tower, float *to, size_t to_pit
 {
     if (to_tower != from_tower)
         __atomic_fetch_add(exec->exchanged, (uint64_t)count * batch, __ATOMIC_RELAXED);
-    return exec->slots[to_tower].backend->exchange(exec->queue[to_tower], to, to_pitch,
-                                                   exec->queue[from_tower], from,
-                                                   from_pitch, count, batch, add);
+    return exec->slots[to_tower].backend->exchange(
+        exec->queue[to_tower], to, to_pitch, exec->queue[from_tower], from, from_pitch,
+        count, batch, exec->plan->precision, add);
+}
+
+/* The tower's half of a joined tensor. */
+static float *half_of(const an_exec *exec, float *joined, const an_tensor *half)
+{
+    size_t bytes = half->count * an__number_bytes(exec->plan->precision);
+
+    return (float *)(void *)((char *)joined + half->tower * bytes);
 }
 
 static an_status exchange_forward(an_exec *exec, const an_op *op, uint32_t batch)
@@ -197,7 +212,7 @@ static an_status exchange_forward(an_exec *exec, const an_op *op, uint32_t batch
 
     for (i = 0; i < 2; i++) {
         const an_tensor *from = &exec->plan->tensors[half[i]];
-        float *to = value(exec, op->out) + from->tower * from->count;
+        float *to = half_of(exec, value(exec, op->out), from);
 
         AN_TRY(send(exec, op->tower, to, joined, from->tower, value(exec, half[i]),
                     from->count, from->count, batch, 0));
@@ -216,7 +231,7 @@ static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batc
 
     for (i = 0; i < 2; i++) {
         const an_tensor *to = &exec->plan->tensors[half[i]];
-        const float *from = gradient(exec, op->out) + to->tower * to->count;
+        const float *from = half_of(exec, gradient(exec, op->out), to);
 
         AN_TRY(send(exec, to->tower, gradient(exec, half[i]), to->count, op->tower, from,
                     joined, to->count, batch, written[half[i]]));
@@ -238,7 +253,8 @@ static an_status dropout(an_exec *exec, const an_op *op, uint32_t batch, int tra
 
     if (training) return backend->dropout(queue, s, batch, x);
     if (s->scale != 1) return AN_OK;
-    return backend->scale(queue, (size_t)s->units * batch, 1 - s->rate, x);
+    return backend->scale(queue, exec->plan->precision, (size_t)s->units * batch,
+                          1 - s->rate, x);
 }
 
 static an_status copy(an_exec *exec, uint32_t tower, float *to, const float *from,
@@ -248,61 +264,76 @@ static an_status copy(an_exec *exec, uint32_t tower, float *to, const float *fro
 
     if (to == from) return AN_OK;
     return exec->slots[tower].backend->exchange(queue, to, count, queue, from, count,
-                                                count, batch, 0);
+                                                count, batch, exec->plan->precision, 0);
 }
 
 /* --- passes --------------------------------------------------------------------------- */
 
-/* Where a product takes the ReLU behind it along: the one that `op` is, or is followed by
- * before operation `end`, works on what a product has just left. */
-static int is_fused(const an_exec *exec, const an_op *op, uint32_t end)
+/* An operation that `op` takes along, if it is among those below `end`. */
+static const an_op *along(const an_exec *exec, uint32_t other, uint32_t end)
 {
-    const an_op *ops = exec->plan->ops, *other = op;
-    int behind = op->kind == AN_OP_ACTIVATION;
+    return other != 0 && other < end ? &exec->plan->ops[other] : NULL;
+}
 
-    if (!exec->slots[op->tower].backend->fuses) return 0;
-    if (behind) {
-        if (op->u.activation != AN_ACTIVATION_RELU) return 0;
-        while (other-- > ops)
-            if (other->out == op->in)
-                return other->kind == AN_OP_CONV || other->kind == AN_OP_DENSE;
-        return 0;
-    }
-    while (++other < ops + end)
-        if (other->in == op->out)
-            return other->kind == AN_OP_ACTIVATION &&
-                   other->u.activation == AN_ACTIVATION_RELU;
-    return 0;
+static an_status packed(an_exec *exec, const an_op *op, uint32_t batch, const void **pack)
+{
+    return an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
+                          exec->training, exec->queue[op->tower], pack);
+}
+
+an_status an__exec_pack(an_exec *exec, uint32_t batch)
+{
+    const void *pack;
+    uint32_t i;
+
+    for (i = 0; i < exec->plan->op_count; i++)
+        AN_TRY(packed(exec, &exec->plan->ops[i], batch, &pack));
+    return AN_OK;
 }
 
 /* A convolution, with its weights packed: anew only when they have changed. */
 static an_status conv_forward(an_exec *exec, const an_op *op, const an_weights *w,
-                              uint32_t batch, uint32_t relu, const float *x, float *y)
+                              uint32_t batch, uint32_t end)
 {
     const void *pack;
     an_conv_shape s = op->u.conv;
 
-    s.relu = relu;
-    AN_TRY(an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
-                          exec->queue[op->tower], &pack));
+    s.relu = along(exec, op->relu, end) != NULL;
+    AN_TRY(packed(exec, op, batch, &pack));
     return exec->slots[op->tower].backend->conv_forward(
-        exec->queue[op->tower], &s, batch, x, w->part[op->weight][op->tower], pack,
-        w->part[op->bias][op->tower], y);
+        exec->queue[op->tower], &s, batch, value(exec, op->in),
+        w->part[op->weight][op->tower], pack, w->part[op->bias][op->tower],
+        value(exec, op->out));
 }
 
 static an_status dense_forward(an_exec *exec, const an_op *op, const an_weights *w,
-                               uint32_t batch, uint32_t relu, const float *x, float *y)
+                               uint32_t batch, int training, uint32_t end)
 {
-    const void *pack = NULL;
+    const an_op *dropout = along(exec, op->dropout, end);
+    const an_dropout_shape *drop = dropout != NULL ? &dropout->u.dropout : NULL;
+    const void *pack;
     an_dense_shape s = op->u.dense;
 
-    s.relu = relu;
-    if (!exec->training)
-        AN_TRY(an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
-                              exec->queue[op->tower], &pack));
+    s.relu = along(exec, op->relu, end) != NULL;
+    if (drop != NULL && !training && drop->scale == 1) s.factor = 1 - drop->rate;
+    AN_TRY(packed(exec, op, batch, &pack));
     return exec->slots[op->tower].backend->dense_forward(
-        exec->queue[op->tower], &s, batch, x, w->part[op->weight][op->tower], pack,
-        w->part[op->bias][op->tower], y);
+        exec->queue[op->tower], &s, batch, value(exec, op->in),
+        w->part[op->weight][op->tower], pack, w->part[op->bias][op->tower],
+        training ? drop : NULL, value(exec, op->out));
+}
+
+static an_status lrn_forward(an_exec *exec, const an_op *op, uint32_t batch, uint32_t end)
+{
+    const an_backend *b = exec->slots[op->tower].backend;
+    an_queue *q = exec->queue[op->tower];
+    const an_op *pool = along(exec, op->pool, end);
+
+    if (pool == NULL)
+        return b->lrn_forward(q, &op->u.lrn, batch, value(exec, op->in),
+                              value(exec, op->out));
+    return b->lrn_pool_forward(q, &op->u.lrn, &pool->u.pool, batch, value(exec, op->in),
+                               value(exec, pool->out), marks(exec, pool));
 }
 
 /* end: the operations below it alone are run. */
@@ -315,23 +346,36 @@ static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
     float *y = value(exec, op->out);
     size_t count = exec->plan->tensors[op->out].count;
 
+    if (op->folded & AN_FOLDED_FORWARD) return AN_OK;
     switch (op->kind) {
-    case AN_OP_CONV:
-        return conv_forward(exec, op, w, batch, (uint32_t)is_fused(exec, op, end), x, y);
-    case AN_OP_DENSE:
-        return dense_forward(exec, op, w, batch, (uint32_t)is_fused(exec, op, end), x, y);
+    case AN_OP_CONV: return conv_forward(exec, op, w, batch, end);
+    case AN_OP_DENSE: return dense_forward(exec, op, w, batch, training, end);
     case AN_OP_ACTIVATION:
-        if (is_fused(exec, op, end)) return AN_OK;
-        return b->activation_forward(q, op->u.activation, count * batch, y);
-    case AN_OP_LRN: return b->lrn_forward(q, &op->u.lrn, batch, x, y);
+        return b->activation_forward(q, op->u.activation, exec->plan->precision,
+                                     count * batch, y);
+    case AN_OP_LRN: return lrn_forward(exec, op, batch, end);
     case AN_OP_LRN_WITHIN: return b->lrn_within_forward(q, &op->u.lrn, batch, x, y);
-    case AN_OP_POOL: return b->pool_forward(q, &op->u.pool, batch, x, y);
+    case AN_OP_POOL: return b->pool_forward(q, &op->u.pool, batch, x, y, marks(exec, op));
     case AN_OP_DROPOUT:
         AN_TRY(copy(exec, op->tower, y, x, count, batch));
         return dropout(exec, op, batch, training, y);
     case AN_OP_EXCHANGE: return exchange_forward(exec, op, batch);
     }
     return an__fail(AN_ERROR_INTERNAL, "operation %d", (int)op->kind);
+}
+
+static an_status lrn_backward(an_exec *exec, const an_op *op, uint32_t batch)
+{
+    const an_backend *b = exec->slots[op->tower].backend;
+    an_queue *q = exec->queue[op->tower];
+    const an_op *pool = along(exec, op->pool, exec->plan->op_count);
+
+    if (pool == NULL)
+        return b->lrn_backward(q, &op->u.lrn, batch, value(exec, op->in),
+                               gradient(exec, op->out), gradient(exec, op->in));
+    return b->lrn_pool_backward(q, &op->u.lrn, &pool->u.pool, batch, value(exec, op->in),
+                                marks(exec, pool), gradient(exec, pool->out),
+                                gradient(exec, op->in));
 }
 
 static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w,
@@ -346,24 +390,31 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
     size_t count = exec->plan->tensors[op->out].count;
     int first = op->in == exec->plan->input[op->tower] || op->layer == exec->lowest;
     int learns = !exec->frozen[op->layer];
+    const void *pack;
 
+    if (op->folded & AN_FOLDED_BACKWARD) return AN_OK;
     switch (op->kind) {
     case AN_OP_CONV:
         /* dx before dw, so that what the other tower waits for is on its way early */
+        AN_TRY(packed(exec, op, batch, &pack));
         if (!first) /* else nobody wants it */
-            AN_TRY(b->conv_backward_data(q, &op->u.conv, batch, weight, dy, dx));
+            AN_TRY(b->conv_backward_data(q, &op->u.conv, batch, weight, pack, dy, x, dx));
         return !learns ? AN_OK
                        : b->conv_backward_weights(q, &op->u.conv, batch, x, dy, dw, db);
     case AN_OP_DENSE:
+        AN_TRY(packed(exec, op, batch, &pack));
         if (!first)
-            AN_TRY(b->dense_backward_data(q, &op->u.dense, batch, weight, dy, dx));
+            AN_TRY(
+                b->dense_backward_data(q, &op->u.dense, batch, weight, pack, dy, x, dx));
         return !learns ? AN_OK
                        : b->dense_backward_weights(q, &op->u.dense, batch, x, dy, dw, db);
     case AN_OP_ACTIVATION:
-        return b->activation_backward(q, op->u.activation, count * batch, y, dy);
-    case AN_OP_LRN: return b->lrn_backward(q, &op->u.lrn, batch, x, dy, dx);
+        return b->activation_backward(q, op->u.activation, exec->plan->precision,
+                                      count * batch, y, dy);
+    case AN_OP_LRN: return lrn_backward(exec, op, batch);
     case AN_OP_LRN_WITHIN: return b->lrn_within_backward(q, &op->u.lrn, batch, x, dy, dx);
-    case AN_OP_POOL: return b->pool_backward(q, &op->u.pool, batch, x, dy, dx);
+    case AN_OP_POOL:
+        return b->pool_backward(q, &op->u.pool, batch, x, marks(exec, op), dy, dx);
     case AN_OP_DROPOUT:
         AN_TRY(copy(exec, op->tower, dx, dy, count, batch));
         return dropout(exec, op, batch, 1, dx);
@@ -376,8 +427,14 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
 
 static an_order order_of(const an_tensor *tensor, uint32_t batch)
 {
-    an_order order = {batch, tensor->slabs, tensor->maps / tensor->slabs,
-                      tensor->height * tensor->width, 0};
+    an_order order = {batch,
+                      tensor->slabs,
+                      tensor->maps / tensor->slabs,
+                      tensor->height * tensor->width,
+                      0,
+                      tensor->precision,
+                      tensor->width,
+                      tensor->form};
 
     return order;
 }
@@ -397,9 +454,12 @@ static an_status load_crops(an_exec *exec, uint32_t tower, uint32_t batch,
 {
     const an_backend *backend = exec->slots[tower].backend;
     an_queue *queue = exec->queue[tower];
+    const an_tensor *input = &exec->plan->tensors[exec->plan->input[tower]];
     an_picture_shape s = an__picture_shape(feed->input);
     const float *mean = feed->input->mean_image;
 
+    s.precision = input->precision;
+    s.form = input->form;
     AN_TRY(backend->upload(queue, exec->device_crops[tower], feed->crops,
                            (size_t)batch * 3 * s.size * s.size));
     AN_TRY(backend->upload(queue, exec->device_views[tower], feed->views,
@@ -546,7 +606,9 @@ static uint32_t sliced(const an_exec *exec, uint32_t op, uint32_t batch)
 {
     const an_slot *slot = &exec->slots[0];
     const an_conv_shape *s = &exec->plan->ops[op].u.conv;
-    uint32_t count = slot->backend->fuses ? an__plan_sliced(exec->plan, op, batch) : 0;
+    uint32_t count = slot->backend->fuses & AN_FUSES_SLICES
+                         ? an__plan_sliced(exec->plan, op, batch)
+                         : 0;
     size_t bytes;
 
     if (count > 0 && slot->backend->conv_way != NULL &&
@@ -617,10 +679,11 @@ an_status an__exec_loss(an_exec *exec, uint32_t batch)
 {
     float *logits = value(exec, exec->plan->output);
     float *slope = exec->training ? gradient(exec, exec->plan->output) : logits;
+    uint32_t precision = exec->training ? exec->plan->precision : AN_PRECISION_FP32;
 
     return exec->slots[0].backend->softmax_loss(
-        exec->queue[0], exec->plan->config.classes, batch, logits, exec->labels, slope,
-        exec->device_scores, exec->device_losses);
+        exec->queue[0], exec->plan->config.classes, batch, logits, exec->labels,
+        precision, slope, exec->device_scores, exec->device_losses);
 }
 
 an_status an__exec_outcome(an_exec *exec, uint32_t batch)
@@ -638,20 +701,30 @@ an_status an__exec_outcome(an_exec *exec, uint32_t batch)
 
 /* --- fault finding -------------------------------------------------------------------- */
 
-an_status an__exec_finite(an_exec *exec, uint32_t tower, size_t count, const float *x,
-                          int *finite)
+an_status an__exec_finite(an_exec *exec, uint32_t tower, uint32_t precision, size_t count,
+                          const float *x, int *finite)
 {
     const an_backend *backend = exec->slots[tower].backend;
     float faults = 0;
 
     AN_TRY(
         backend->upload(exec->queue[tower], exec->faults[tower], &faults, sizeof faults));
-    AN_TRY(backend->all_finite(exec->queue[tower], count, x, exec->faults[tower]));
+    AN_TRY(backend->all_finite(exec->queue[tower], precision, count, x,
+                               exec->faults[tower]));
     AN_TRY(backend->download(exec->queue[tower], &faults, exec->faults[tower],
                              sizeof faults));
     AN_TRY(backend->sync(exec->queue[tower]));
     *finite = faults == 0;
     return AN_OK;
+}
+
+static an_status tensor_finite(an_exec *exec, uint32_t tensor, uint32_t batch,
+                               int *finite)
+{
+    const an_tensor *t = &exec->plan->tensors[tensor];
+
+    return an__exec_finite(exec, t->tower, t->precision, t->numbers * batch,
+                           value(exec, tensor), finite);
 }
 
 static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,
@@ -663,8 +736,7 @@ static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t bat
 
     *where = plan->layers[plan->row.layers - 1].name;
     AN_TRY(an__exec_load(exec, batch, feed));
-    AN_TRY(an__exec_finite(exec, 0, plan->tensors[plan->input[0]].count * batch,
-                           value(exec, plan->input[0]), &finite));
+    AN_TRY(tensor_finite(exec, plan->input[0], batch, &finite));
     if (!finite) {
         *where = "input";
         return AN_OK;
@@ -672,9 +744,10 @@ static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t bat
     for (op = 0; op < plan->op_count; op++) {
         const an_op *o = &plan->ops[op];
 
+        if (o->folded & AN_FOLDED_FORWARD) continue;
         AN_TRY(op_forward(exec, o, w, batch, training, plan->op_count));
-        AN_TRY(an__exec_finite(exec, o->tower, plan->tensors[o->out].count * batch,
-                               value(exec, o->out), &finite));
+        AN_TRY(tensor_finite(exec, o->pool != 0 ? plan->ops[o->pool].out : o->out, batch,
+                             &finite));
         if (!finite) {
             *where = plan->layers[o->layer].name;
             return AN_OK;

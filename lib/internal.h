@@ -200,6 +200,10 @@ typedef struct an_tensor {
     uint32_t maps, height, width; /* per image */
     size_t count;                 /* their product */
     uint32_t slabs;               /* 2: both towers' halves, joined by an exchange */
+    /* On the device, as an__plan_fit() has found: of an image. */
+    uint32_t precision;
+    size_t numbers, bytes;
+    an_form form; /* the network's input */
 } an_tensor;
 
 typedef struct an_param {
@@ -220,6 +224,10 @@ typedef struct an_op {
     uint32_t in, out;      /* tensors; the same: in place */
     uint32_t other;        /* EXCHANGE: the other tower's half; `in` is the own one */
     uint32_t weight, bias; /* parameters */
+    /* As an__plan_fit() has found, 0 else. relu, dropout, pool: operations behind it that it
+     * takes along, forward. folded: AN_FOLDED_, done by another. marks: of a pooling, bytes. */
+    uint32_t relu, dropout, pool, folded;
+    size_t marks;
     union {
         an_conv_shape conv;
         an_dense_shape dense;
@@ -229,6 +237,8 @@ typedef struct an_op {
         uint32_t activation;
     } u;
 } an_op;
+
+enum { AN_FOLDED_FORWARD = 1, AN_FOLDED_BACKWARD = 2 };
 
 typedef struct an_plan {
     an_arch_row row;        /* ablations applied */
@@ -242,11 +252,15 @@ typedef struct an_plan {
     uint32_t param_count;
     uint32_t input[AN_MAX_TOWERS]; /* tensors */
     uint32_t output;               /* logits, on tower 0 */
+    uint32_t precision;            /* of tensors but those */
     an_layer_info layers[AN_MAX_LAYERS];
     uint64_t multiply_adds, units, parameter_count, exchange_floats;
 } an_plan;
 
 an_status an__plan_make(an_plan *plan, const an_model_config *config);
+/* Once it is known on what it runs (fuse.c). */
+void an__plan_fit(an_plan *plan, const an_slot *slot);
+size_t an__number_bytes(uint32_t precision); /* of a tensor's number */
 /* By name; argument: what the message calls it. */
 an_status an__layer_find(const an_plan *plan, const char *name, const char *argument,
                          uint32_t *index);
@@ -263,6 +277,7 @@ uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch);
 /* Where each tensor and gradient lies, in bytes from its tower's arena for a batch. */
 typedef struct an_layout {
     size_t value[AN_MAX_OPS], gradient[AN_MAX_OPS];
+    size_t marks[AN_MAX_OPS]; /* of poolings, by operation */
     size_t bytes[AN_MAX_TOWERS];
 } an_layout;
 
@@ -410,8 +425,10 @@ void an__exec_abandon(an_exec *exec);
 /* One image's numbers of a tensor in the host's order, there after the next sync. */
 an_status an__exec_get(an_exec *exec, uint32_t tensor, uint32_t image, float *to);
 /* Whether all of x, on the tower's device, are finite. Waits for it. */
-an_status an__exec_finite(an_exec *exec, uint32_t tower, size_t count, const float *x,
-                          int *finite);
+an_status an__exec_finite(an_exec *exec, uint32_t tower, uint32_t precision, size_t count,
+                          const float *x, int *finite);
+/* Weights packed as a pass of so many images wants them, that its operations need not. */
+an_status an__exec_pack(an_exec *exec, uint32_t batch);
 
 /* `count` pictures, each by its view, as what a pass reads; on the context's threads. */
 an_status an__exec_stage(an_exec *exec, const an_input *input, const an_image *pictures,
@@ -481,12 +498,17 @@ an_status an__name_copy(an_context *ctx, char **to, const char *name);
 void an__names_free(an_context *ctx, char **names, uint32_t count); /* null allowed */
 /* The weights are others than before. */
 void an__model_changed(an_model *model);
-/* Memory for what the next makes, of batches of 1 and of `batch`; training: convolutions'. */
+/* Memory for what the next makes, of batches of 1 and of `batch`. */
 an_status an__model_reserve(an_model *model, uint32_t batch, int training);
 /* The weights of an operation in the order and precision that its way for such a batch wants
  * them in; null where they serve as they lie. Any thread, while the weights do not change. */
-an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue *queue,
-                         const void **out);
+an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, int training,
+                         an_queue *queue, const void **out);
+/* For backends that fuse packs. A dense layer's, or null; convolutions' made again, in order
+ * with what else the queue is given; and all of them are those of the weights as they are. */
+void *an__model_dense_pack(const an_model *model, uint32_t param, uint32_t tower);
+an_status an__model_repack(an_model *model, uint32_t tower, an_queue *queue);
+void an__model_repacked(an_model *model);
 void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
 

@@ -53,7 +53,24 @@ static void live_slices(const an_plan *plan, uint32_t batch, an_block *value)
     }
 }
 
-static void lives(const an_plan *plan, int training, an_block *value, an_block *gradient)
+/* What a normalisation takes along is done when it is: its own output then lives nowhere. */
+static void live_pooled(const an_plan *plan, int i, an_block *value, an_block *gradient,
+                        an_block *marks)
+{
+    const an_op *op = &plan->ops[i], *pool = &plan->ops[op->pool];
+    int back = 2 * (int)plan->op_count - 1 - i;
+
+    live(&value[op->in], i);
+    live(&value[op->in], back);
+    live(&value[pool->out], i);
+    live(&gradient[pool->out], back);
+    live(&gradient[op->in], back);
+    live(&marks[op->pool], i);
+    live(&marks[op->pool], back);
+}
+
+static void lives(const an_plan *plan, int training, an_block *value, an_block *gradient,
+                  an_block *marks)
 {
     int n = (int)plan->op_count, i;
 
@@ -61,6 +78,13 @@ static void lives(const an_plan *plan, int training, an_block *value, an_block *
         const an_op *op = &plan->ops[i];
         int back = 2 * n - 1 - i;
 
+        if (training && op->pool != 0) live_pooled(plan, i, value, gradient, marks);
+        if (training && (op->pool != 0 || (op->folded && op->kind == AN_OP_POOL)))
+            continue;
+        if (training && op->marks > 0) {
+            live(&marks[i], i);
+            live(&marks[i], back);
+        }
         live(&value[op->in], i);
         live(&value[op->out], i);
         /* A half may be on its way until its own tower reads the joined maps. */
@@ -112,28 +136,36 @@ static size_t lowest(const an_block *block, an_block *const *placed, uint32_t co
 an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch,
                           int training, uint32_t slices)
 {
-    an_block blocks[2 * AN_MAX_OPS], *order[2 * AN_MAX_OPS];
-    uint32_t tensors = plan->tensor_count, i, j, count = 0;
+    an_block blocks[3 * AN_MAX_OPS], *order[3 * AN_MAX_OPS];
+    uint32_t tensors = plan->tensor_count, all = 2 * tensors + plan->op_count;
+    uint32_t i, j, count = 0;
 
     memset(layout, 0, sizeof *layout);
-    for (i = 0; i < 2 * tensors; i++) {
+    for (i = 0; i < all; i++) {
         const an_tensor *tensor = &plan->tensors[i % tensors];
         an_block *block = &blocks[i];
+        uint32_t op = i - 2 * tensors;
+        size_t bytes = tensor->bytes;
 
         block->first = block->last = NEVER;
         block->tower = tensor->tower;
         block->offset = i < tensors ? &layout->value[i] : &layout->gradient[i - tensors];
-        if (!an__multiply(tensor->count, (size_t)batch * sizeof(float), &block->bytes) ||
+        if (i >= 2 * tensors) {
+            bytes = plan->ops[op].marks;
+            block->tower = plan->ops[op].tower;
+            block->offset = &layout->marks[op];
+        }
+        if (!an__multiply(bytes, batch, &block->bytes) ||
             block->bytes > SIZE_MAX / 4 / AN_MAX_OPS)
             return an__fail(AN_ERROR_ARGUMENT, "a batch of %u is too large to address",
                             batch);
         block->bytes = (block->bytes + ALIGN - 1) / ALIGN * ALIGN;
     }
     if (slices) live_slices(plan, batch, blocks);
-    lives(plan, training, blocks, blocks + tensors);
+    lives(plan, training, blocks, blocks + tensors, blocks + 2 * tensors);
 
     /* Large ones first: small ones find room between them. */
-    for (i = 0; i < 2 * tensors; i++) {
+    for (i = 0; i < all; i++) {
         if (blocks[i].first == NEVER) continue;
         for (j = count++; j > 0 && order[j - 1]->bytes < blocks[i].bytes; j--)
             order[j] = order[j - 1];

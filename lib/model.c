@@ -129,6 +129,7 @@ static an_status model_fill(an_model *model, const an_model_config *config,
     if (plan == NULL) return AN_ERROR_MEMORY;
     AN_TRY(an__plan_make(plan, config));
     AN_TRY(an__context_devices(ctx, config->devices, plan->towers, model->slots));
+    an__plan_fit(plan, &model->slots[0]);
     for (t = 0; t < plan->towers; t++)
         AN_TRY(model->slots[t].backend->queue_open(&model->queue[t],
                                                    model->slots[t].device, 0));
@@ -198,7 +199,7 @@ void an__model_changed(an_model *model)
 /* How an operation's weights are wanted for such a batch: which of its packs, and the bytes of
  * that; 0 bytes: as they lie. */
 static uint32_t way_of(const an_model *model, const an_op *op, uint32_t batch,
-                       size_t *bytes)
+                       int training, size_t *bytes)
 {
     const an_slot *slot = &model->slots[op->tower];
 
@@ -206,15 +207,15 @@ static uint32_t way_of(const an_model *model, const an_op *op, uint32_t batch,
     if (op->kind == AN_OP_CONV && slot->backend->conv_way != NULL)
         return slot->backend->conv_way(slot->device, &op->u.conv, batch, bytes);
     if (op->kind == AN_OP_DENSE && slot->backend->dense_way != NULL)
-        *bytes = slot->backend->dense_way(slot->device, &op->u.dense, batch);
+        *bytes = slot->backend->dense_way(slot->device, &op->u.dense, batch, training);
     return 0;
 }
 
-static an_status reserve(an_model *model, uint32_t op, uint32_t batch)
+static an_status reserve(an_model *model, uint32_t op, uint32_t batch, int training)
 {
     const an_slot *slot = &model->slots[model->plan->ops[op].tower];
     size_t bytes;
-    uint32_t way = way_of(model, &model->plan->ops[op], batch, &bytes);
+    uint32_t way = way_of(model, &model->plan->ops[op], batch, training, &bytes);
     void **memory = &model->packs[op][way].memory;
 
     if (bytes == 0 || *memory != NULL) return AN_OK;
@@ -228,9 +229,8 @@ an_status an__model_reserve(an_model *model, uint32_t batch, int training)
 
     pthread_mutex_lock(&model->pack_lock);
     for (i = 0; i < model->plan->op_count && status == AN_OK; i++) {
-        if (training && model->plan->ops[i].kind != AN_OP_CONV) continue;
-        status = reserve(model, i, batch);
-        if (status == AN_OK) status = reserve(model, i, 1);
+        status = reserve(model, i, batch, training);
+        if (status == AN_OK) status = reserve(model, i, 1, training);
     }
     pthread_mutex_unlock(&model->pack_lock);
     return status;
@@ -247,8 +247,8 @@ static an_status make_pack(const an_model *model, const an_op *op, uint32_t way,
     return backend->dense_pack(queue, &op->u.dense, w, memory);
 }
 
-an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue *queue,
-                         const void **out)
+an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, int training,
+                         an_queue *queue, const void **out)
 {
     an_status status = AN_OK;
     an_packed *pack;
@@ -257,17 +257,59 @@ an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, an_queue 
     size_t bytes;
 
     *out = NULL;
-    way = way_of(model, &model->plan->ops[op], batch, &bytes);
+    way = way_of(model, &model->plan->ops[op], batch, training, &bytes);
     if (bytes == 0) return AN_OK;
     pack = &model->packs[op][way];
     pthread_mutex_lock(&model->pack_lock);
     version = __atomic_load_n(&model->version, __ATOMIC_ACQUIRE);
-    if (pack->version != version)
-        status = make_pack(model, &model->plan->ops[op], way, pack->memory, queue);
+    if (pack->version != version) {
+        const an_op *o = &model->plan->ops[op];
+
+        status = make_pack(model, o, way, pack->memory, queue);
+        /* Other queues may read it from now on. */
+        if (status == AN_OK) status = model->slots[o->tower].backend->sync(queue);
+    }
     if (status == AN_OK) pack->version = version;
     pthread_mutex_unlock(&model->pack_lock);
     *out = pack->memory;
     return status;
+}
+
+void *an__model_dense_pack(const an_model *model, uint32_t param, uint32_t tower)
+{
+    uint32_t i;
+
+    for (i = 0; i < model->plan->op_count; i++) {
+        const an_op *op = &model->plan->ops[i];
+
+        if (op->kind == AN_OP_DENSE && op->weight == param && op->tower == tower)
+            return model->packs[i][0].memory;
+    }
+    return NULL;
+}
+
+an_status an__model_repack(an_model *model, uint32_t tower, an_queue *queue)
+{
+    uint32_t i;
+
+    for (i = 0; i < model->plan->op_count; i++) {
+        const an_op *op = &model->plan->ops[i];
+
+        if (op->kind == AN_OP_CONV && op->tower == tower &&
+            model->packs[i][0].memory != NULL)
+            AN_TRY(make_pack(model, op, 0, model->packs[i][0].memory, queue));
+    }
+    return AN_OK;
+}
+
+void an__model_repacked(an_model *model)
+{
+    uint64_t version = __atomic_load_n(&model->version, __ATOMIC_ACQUIRE);
+    uint32_t i;
+
+    pthread_mutex_lock(&model->pack_lock);
+    for (i = 0; i < model->plan->op_count; i++) model->packs[i][0].version = version;
+    pthread_mutex_unlock(&model->pack_lock);
 }
 
 /* --- description ---------------------------------------------------------------------- */
@@ -279,8 +321,8 @@ static an_status planned_bytes(const an_model *model, uint32_t batch, int traini
     an_layout layout;
     uint32_t t;
 
-    AN_TRY(
-        an__layout_make(&layout, plan, batch, training, model->slots[0].backend->fuses));
+    AN_TRY(an__layout_make(&layout, plan, batch, training,
+                           model->slots[0].backend->fuses & AN_FUSES_SLICES));
     *bytes = 0;
     for (t = 0; t < plan->towers; t++) *bytes += layout.bytes[t];
     return AN_OK;

@@ -368,7 +368,7 @@ uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch)
 
 int an__op_needs_output(const an_op *op)
 {
-    return op->kind == AN_OP_ACTIVATION;
+    return op->kind == AN_OP_ACTIVATION && !(op->folded & AN_FOLDED_BACKWARD);
 }
 
 int an__op_needs_input(const an_op *op)
@@ -377,8 +377,8 @@ int an__op_needs_input(const an_op *op)
     case AN_OP_CONV:
     case AN_OP_DENSE:
     case AN_OP_LRN:
-    case AN_OP_LRN_WITHIN:
-    case AN_OP_POOL: return 1;
+    case AN_OP_LRN_WITHIN: return 1;
+    case AN_OP_POOL: return op->marks == 0;
     case AN_OP_ACTIVATION:
     case AN_OP_DROPOUT:
     case AN_OP_EXCHANGE: break;

@@ -69,11 +69,15 @@ static an_status profile_update(an_profile *p, an_model *model)
     for (i = 0; i < plan->param_count; i++) {
         for (t = 0; t < plan->towers; t++) {
             const an_backend *backend = model->slots[t].backend;
+            an_parameter_part part = {i,
+                                      plan->params[i].part[t],
+                                      p->gradient.part[i][t],
+                                      p->velocity.part[i][t],
+                                      p->weights.part[i][t],
+                                      NULL};
 
             if (plan->params[i].part[t] == 0) continue;
-            AN_TRY(backend->update(p->exec->queue[t], i, plan->params[i].part[t],
-                                   p->exec->faults[t], p->gradient.part[i][t],
-                                   p->velocity.part[i][t], p->weights.part[i][t]));
+            AN_TRY(backend->update(p->exec->queue[t], &part, 1, p->exec->faults[t]));
             AN_TRY(backend->sync(p->exec->queue[t]));
         }
         now = an__seconds();

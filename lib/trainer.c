@@ -118,25 +118,44 @@ void an_trainer_destroy(an_trainer *trainer)
 
 /* --- what a step is made of -------------------------------------------------------------- */
 
+/* What a tower holds of the parameters that learn. */
+static uint32_t parts_of(const an_trainer *trainer, uint32_t tower,
+                         an_parameter_part parts[AN_MAX_UPDATES])
+{
+    const an_model *model = trainer->model;
+    uint32_t packs = model->slots[tower].backend->fuses & AN_FUSES_PACKS, i, count = 0;
+
+    for (i = 0; i < model->plan->param_count; i++) {
+        an_parameter_part part = {i,
+                                  model->plan->params[i].part[tower],
+                                  trainer->gradient.part[i][tower],
+                                  trainer->velocity.part[i][tower],
+                                  model->weights.part[i][tower],
+                                  packs ? an__model_dense_pack(model, i, tower) : NULL};
+
+        if (part.count > 0 && !trainer->exec->frozen[model->plan->params[i].layer])
+            parts[count++] = part;
+    }
+    return count;
+}
+
 /* Sets the faults of a tower's gradients, and of both towers', where some are not finite. */
 static an_status check_gradients(const an_trainer *trainer)
 {
-    const an_model *model = trainer->model;
-    const an_plan *plan = model->plan;
+    const an_plan *plan = trainer->model->plan;
     const an_exec *exec = trainer->exec;
-    const an_backend *backend = model->slots[0].backend;
+    const an_backend *backend = exec->slots[0].backend;
+    an_parameter_part parts[AN_MAX_UPDATES];
     uint32_t i, t;
 
-    for (i = 0; i < plan->param_count; i++)
-        for (t = 0; t < plan->towers; t++)
-            if (plan->params[i].part[t] > 0 && !exec->frozen[plan->params[i].layer])
-                AN_TRY(backend->all_finite(exec->queue[t], plan->params[i].part[t],
-                                           trainer->gradient.part[i][t],
-                                           exec->faults[t]));
+    for (t = 0; t < plan->towers; t++)
+        AN_TRY(backend->gradients_finite(exec->queue[t], parts,
+                                         parts_of(trainer, t, parts), exec->faults[t]));
     for (t = 0; t < plan->towers; t++)
         for (i = 0; i < plan->towers; i++)
             AN_TRY(backend->exchange(exec->queue[t], exec->faults[t] + 1, 1,
-                                     exec->queue[i], exec->faults[i], 1, 1, 1, i > 0));
+                                     exec->queue[i], exec->faults[i], 1, 1, 1,
+                                     AN_PRECISION_FP32, i > 0));
     return AN_OK;
 }
 
@@ -153,8 +172,9 @@ static an_status gradient_fault(const an_trainer *trainer)
             if (plan->params[i].part[t] == 0 ||
                 trainer->exec->frozen[plan->params[i].layer])
                 continue;
-            AN_TRY(an__exec_finite(trainer->exec, t, plan->params[i].part[t],
-                                   trainer->gradient.part[i][t], &finite));
+            AN_TRY(an__exec_finite(trainer->exec, t, AN_PRECISION_FP32,
+                                   plan->params[i].part[t], trainer->gradient.part[i][t],
+                                   &finite));
             if (!finite)
                 return an__fail(
                     AN_ERROR_DIVERGED,
@@ -171,16 +191,17 @@ static an_status update_all(const an_trainer *trainer)
 {
     const an_model *model = trainer->model;
     const an_exec *exec = trainer->exec;
-    uint32_t i, t;
+    an_parameter_part parts[AN_MAX_UPDATES];
+    uint32_t t;
 
-    for (i = 0; i < model->plan->param_count; i++)
-        for (t = 0; t < model->plan->towers; t++)
-            if (model->plan->params[i].part[t] > 0 &&
-                !exec->frozen[model->plan->params[i].layer])
-                AN_TRY(model->slots[t].backend->update(
-                    exec->queue[t], i, model->plan->params[i].part[t],
-                    exec->faults[t] + 1, trainer->gradient.part[i][t],
-                    trainer->velocity.part[i][t], model->weights.part[i][t]));
+    for (t = 0; t < model->plan->towers; t++) {
+        const an_backend *backend = exec->slots[t].backend;
+
+        AN_TRY(backend->update(exec->queue[t], parts, parts_of(trainer, t, parts),
+                               exec->faults[t] + 1));
+        if (backend->fuses & AN_FUSES_PACKS)
+            AN_TRY(an__model_repack(trainer->model, t, exec->queue[t]));
+    }
     return AN_OK;
 }
 
@@ -283,7 +304,7 @@ static an_status add_piece(const an_trainer *trainer)
             if (count > 0 && !trainer->exec->frozen[model->plan->params[i].layer])
                 AN_TRY(model->slots[t].backend->exchange(
                     queue, trainer->gradient.part[i][t], count, queue,
-                    trainer->piece.part[i][t], count, count, 1, 1));
+                    trainer->piece.part[i][t], count, count, 1, AN_PRECISION_FP32, 1));
         }
     return AN_OK;
 }
@@ -302,12 +323,14 @@ static an_status do_piece(an_trainer *trainer, uint32_t first, uint32_t count,
 
     AN_TRY(an__exec_forward(exec, &model->weights, count, 1));
     AN_TRY(an__exec_loss(exec, count));
-    AN_TRY(backend->all_finite(exec->queue[0], numbers, slope, exec->faults[0]));
-    AN_TRY(backend->all_finite(exec->queue[0], numbers,
+    AN_TRY(backend->all_finite(exec->queue[0], model->plan->precision, numbers, slope,
+                               exec->faults[0]));
+    AN_TRY(backend->all_finite(exec->queue[0], AN_PRECISION_FP32, numbers,
                                an__exec_value(exec, model->plan->output),
                                exec->faults[0]));
     if (count < of) /* the mean is over all pieces */
-        AN_TRY(backend->scale(exec->queue[0], numbers, (float)count / (float)of, slope));
+        AN_TRY(backend->scale(exec->queue[0], model->plan->precision, numbers,
+                              (float)count / (float)of, slope));
     AN_TRY(an__exec_backward(exec, &model->weights,
                              first == 0 ? &trainer->gradient : &trainer->piece, count));
     return first == 0 ? AN_OK : add_piece(trainer);
@@ -354,6 +377,7 @@ static an_status run_whole(an_trainer *trainer, uint32_t count)
     an_recorded *last = &trainer->last;
 
     if (backend->record == NULL) return do_whole(trainer, count);
+    AN_TRY(an__exec_pack(trainer->exec, count)); /* not within a recording */
     if (!is_last(trainer, count)) {
         forget_recording(trainer);
         AN_TRY(do_whole(trainer, count));
@@ -472,6 +496,8 @@ static an_status step(an_trainer *trainer, const an_given *given, an_step_stats 
     trainer->has_gradient = 0;
     status = do_step(trainer, given, &stats);
     an__model_changed(trainer->model);
+    if (status == AN_OK && trainer->exec->slots[0].backend->fuses & AN_FUSES_PACKS)
+        an__model_repacked(trainer->model);
     if (status != AN_OK) {
         an__exec_abandon(trainer->exec);
         return status;

@@ -58,8 +58,11 @@ an_status an__weights_alloc(an_weights *w, const an_model *model)
 static an_order order_of(const an_param *param, uint32_t tower)
 {
     size_t row = (size_t)param->slabs * param->maps * param->pixels;
-    an_order order = {param->part[tower] / row, param->slabs, param->maps, param->pixels,
-                      1};
+    an_order order = {.rows = param->part[tower] / row,
+                      .slabs = param->slabs,
+                      .maps = param->maps,
+                      .pixels = param->pixels,
+                      .weights = 1};
 
     return order;
 }

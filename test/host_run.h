@@ -10,6 +10,9 @@
 
 /* Absolute: beside the program, or $AN_TEST_HOST_RUN, one with a planted mistake. */
 const char *host_run_path(void);
+/* Of a planted mistake the first sign is enough: prints it and ends the process. */
+void host_run_caught(const char *how);
+int host_run_planted(void);
 /* A real plugin to test on its card: $AN_TEST_CARD, null where it is not set. */
 const char *card_path(void);
 /* A context whose "cuda:0" is the host run's, or another plugin's. */

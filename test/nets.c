@@ -2,6 +2,7 @@
  * nets.c - small networks, trained for a few steps: what suites of devices compare.
  */
 #include "nets.h"
+#include "host_run.h"
 
 #include <check.h>
 #include <math.h>
@@ -150,6 +151,7 @@ void net_same(const outcome *a, const outcome *b, double bound)
         if (fabs((double)a->values[i]) > largest) largest = fabs((double)a->values[i]);
         if (!(error <= worst)) worst = error;
     }
+    if (!(worst <= bound * largest)) host_run_caught("off by");
     ck_assert_msg(worst <= bound * largest, "off by %g of %g", worst, largest);
     for (i = 0; i < MOST_STEPS; i++)
         ck_assert_msg(fabs(a->loss[i] - b->loss[i]) <= bound * fabs(a->loss[i]),

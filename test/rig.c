@@ -12,6 +12,14 @@
  * for a product of two. */
 static const double bound_of[] = {BOUND, 5e-4, 4e-3}; /* by an_precision */
 
+double to_bfloat16(double x)
+{
+    int exponent;
+    double fraction = frexp(x, &exponent);
+
+    return isfinite(x) ? ldexp(nearbyint(fraction * 256), exponent - 8) : x;
+}
+
 /* What a case needs scratch for; both may be null. */
 static size_t scratch(const rig *r, const an_conv_shape *conv,
                       const an_dense_shape *dense)
@@ -24,6 +32,7 @@ static size_t scratch(const rig *r, const an_conv_shape *conv,
 typedef struct place {
     const char *name, *plugin;
     uint32_t path;
+    int major; /* of the host run's compute capability */
 } place;
 
 static an_context *place_context(const place *at, uint32_t threads)
@@ -44,10 +53,13 @@ static rig open_rig(const place *at, uint32_t threads, uint32_t precision,
 {
     rig r;
 
+    if (at->major != 0) hr()->major = at->major;
+    r.place = at->name;
     r.ctx = place_context(at, threads);
     r.b = at->plugin != NULL ? r.ctx->cuda : r.ctx->cpu;
     r.precision = precision;
     r.bound = bound_of[precision];
+    r.tensors = r.b->narrow && precision == AN_PRECISION_BF16 ? precision : 0;
     ck_assert_int_eq(r.b->open(&r.device, 0, &r.ctx->host), AN_OK);
     ck_assert_int_eq(r.b->queue_open(&r.queue, r.device, scratch(&r, conv, dense)),
                      AN_OK);
@@ -76,22 +88,52 @@ static void put_values(const rig *r, const both *a, const float *values)
     ck_assert_int_eq(r->b->sync(r->queue), AN_OK);
 }
 
-both make_slabs(const rig *r, size_t rows, uint32_t slabs, uint32_t maps, uint32_t pixels,
-                float scale)
+static both make_formed(const rig *r, const an_order *order, float scale)
 {
-    size_t count = rows * slabs * maps * pixels;
-    both a = {
-        {rows, slabs, maps, pixels, 0}, count, malloc(count * sizeof(double)), NULL};
+    const an_form *form = &order->form;
+    size_t count = order->rows * order->slabs * order->maps * order->pixels, i;
+    size_t numbers =
+        form->side == 0 ? count : order->rows * form->rows * form->columns * form->maps;
+    both a = {*order, count, malloc(count * sizeof(double)), NULL};
     float *values = malloc(count * sizeof *values);
     void *memory;
-    size_t i;
 
-    for (i = 0; i < count; i++) a.ref[i] = (double)(values[i] = noise() * scale);
-    ck_assert_int_eq(r->b->alloc(r->device, count * sizeof(float), &memory), AN_OK);
+    for (i = 0; i < count; i++) {
+        values[i] = noise() * scale;
+        if (order->precision == AN_PRECISION_BF16)
+            values[i] = (float)to_bfloat16((double)values[i]);
+        a.ref[i] = (double)values[i];
+    }
+    ck_assert_int_eq(r->b->alloc(r->device, numbers * sizeof(float), &memory), AN_OK);
     a.device = memory;
     put_values(r, &a, values);
     free(values);
     return a;
+}
+
+static both make_numbers(const rig *r, uint32_t precision, size_t rows, uint32_t slabs,
+                         uint32_t maps, uint32_t pixels, float scale)
+{
+    const an_order order = {.rows = rows,
+                            .slabs = slabs,
+                            .maps = maps,
+                            .pixels = pixels,
+                            .precision = precision};
+
+    return make_formed(r, &order, scale);
+}
+
+both make_input(const rig *r, uint32_t batch, const an_conv_shape *s)
+{
+    const an_order order = {.rows = batch,
+                            .slabs = 1,
+                            .maps = s->in_maps,
+                            .pixels = s->in_height * s->in_width,
+                            .precision = r->tensors,
+                            .width = s->in_width,
+                            .form = s->form};
+
+    return make_formed(r, &order, 1);
 }
 
 void put(const rig *r, const both *a)
@@ -104,12 +146,22 @@ void put(const rig *r, const both *a)
     free(values);
 }
 
+both make_slabs(const rig *r, size_t rows, uint32_t slabs, uint32_t maps, uint32_t pixels,
+                float scale)
+{
+    return make_numbers(r, r->tensors, rows, slabs, maps, pixels, scale);
+}
+
+/* Those of narrow products are rounded, as packing would. */
 both make_weights(const rig *r, size_t rows, uint32_t slabs, uint32_t maps,
                   uint32_t pixels)
 {
-    both a = make_slabs(r, rows, slabs, maps, pixels, 1);
+    both a = make_numbers(r, AN_PRECISION_FP32, rows, slabs, maps, pixels, 1);
+    size_t i;
 
     a.order.weights = 1;
+    for (i = 0; r->tensors == AN_PRECISION_BF16 && i < a.count; i++)
+        a.ref[i] = to_bfloat16(a.ref[i]);
     put(r, &a);
     return a;
 }
@@ -121,7 +173,38 @@ both make_maps(const rig *r, size_t rows, uint32_t maps, uint32_t pixels, float 
 
 both make(const rig *r, size_t count, float scale)
 {
-    return make_slabs(r, count, 1, 1, 1, scale);
+    return make_numbers(r, AN_PRECISION_FP32, count, 1, 1, 1, scale);
+}
+
+void *pack_conv(const rig *r, const an_conv_shape *s, uint32_t batch, const both *w)
+{
+    void *pack = NULL;
+    size_t bytes = 0;
+    uint32_t way = 0;
+
+    if (r->b->conv_way != NULL) way = r->b->conv_way(r->device, s, batch, &bytes);
+    if (bytes == 0) return NULL;
+    OK(r->b->alloc(r->device, bytes, &pack));
+    OK(r->b->conv_pack(r->queue, s, way, w->device, pack));
+    return pack;
+}
+
+void *pack_dense(const rig *r, const an_dense_shape *s, uint32_t batch, const both *w)
+{
+    size_t bytes = r->b->dense_way != NULL ? r->b->dense_way(r->device, s, batch, 0) : 0;
+    void *pack = NULL;
+
+    if (bytes == 0) return NULL;
+    OK(r->b->alloc(r->device, bytes, &pack));
+    OK(r->b->dense_pack(r->queue, s, w->device, pack));
+    return pack;
+}
+
+void unpack(const rig *r, void *pack)
+{
+    if (pack == NULL) return;
+    OK(r->b->sync(r->queue));
+    r->b->release(r->device, pack);
 }
 
 float *get(const rig *r, const both *a)
@@ -163,8 +246,11 @@ static uint64_t bits;
 void same(const rig *r, const char *what, const both *a, double bound)
 {
     float *got = get(r, a);
-    double worst = 0, largest = bound > WINOGRAD_BOUND ? 1 : 1e-30;
+    double worst = 0, largest, narrow = bound_of[AN_PRECISION_BF16];
     size_t i;
+
+    if (a->order.precision == AN_PRECISION_BF16 && bound < narrow) bound = narrow;
+    largest = bound > WINOGRAD_BOUND ? 1 : 1e-30;
 
     for (i = 0; i < a->count; i++) {
         uint32_t word;
@@ -175,7 +261,9 @@ void same(const rig *r, const char *what, const both *a, double bound)
         if (!(fabs((double)got[i] - a->ref[i]) <= worst))
             worst = fabs((double)got[i] - a->ref[i]);
     }
-    ck_assert_msg(worst <= bound * largest, "%s: off by %g of %g", what, worst, largest);
+    if (!(worst <= bound * largest)) host_run_caught("off by");
+    ck_assert_msg(worst <= bound * largest, "%s, precision %u: %s off by %g of %g",
+                  r->place, r->precision, what, worst, largest);
     free(got);
 }
 
@@ -200,37 +288,49 @@ static void on_one(const place *at, const uint32_t *threads, int runs, uint32_t 
     }
 }
 
-static const place paths[] = {{"reference", NULL, AN_CPU_PATH_REFERENCE},
-                              {"avx2", NULL, AN_CPU_PATH_AVX2},
-                              {"avx512", NULL, AN_CPU_PATH_AVX512}};
+static const place paths[] = {{"reference", NULL, AN_CPU_PATH_REFERENCE, 0},
+                              {"avx2", NULL, AN_CPU_PATH_AVX2, 0},
+                              {"avx512", NULL, AN_CPU_PATH_AVX512, 0}};
+
+static void run_all(const uint32_t *precisions, uint32_t count, case_fn *body,
+                    const an_conv_shape *conv, const an_dense_shape *dense,
+                    const void *arg)
+{
+    static const uint32_t threads[] = {1, 2, 3, 8};
+    const place hopper = {"host run", host_run_path(), AN_CPU_PATH_BEST, 9};
+    const place ampere = {"host run of 8.0", host_run_path(), AN_CPU_PATH_BEST, 8};
+    const place card = {"card", card_path(), AN_CPU_PATH_BEST, 0};
+    int runs = host_run_planted() ? 1 : 2;
+    size_t i;
+
+    if (getenv("AN_TEST_CARD_ALONE") == NULL && !host_run_planted())
+        for (i = 0; i < sizeof paths / sizeof paths[0]; i++)
+            if (an__cpu_path(paths[i].path) != NULL)
+                on_one(&paths[i], threads, 4, 0, body, conv, dense, arg);
+    for (i = 0; i < count; i++) {
+        if (card.plugin != NULL)
+            on_one(&card, threads, 2, precisions[i], body, conv, dense, arg);
+        if (getenv("AN_TEST_CARD_ALONE") != NULL) continue;
+        on_one(&hopper, threads, runs, precisions[i], body, conv, dense, arg);
+        if (precisions[i] == AN_PRECISION_BF16) /* which has kernels of its own */
+            on_one(&ampere, threads, runs, precisions[i], body, conv, dense, arg);
+    }
+}
 
 void on_all_of(uint32_t precisions, case_fn *body, const an_conv_shape *conv,
                const an_dense_shape *dense, const void *arg)
 {
-    static const uint32_t threads[] = {1, 2, 3, 8};
-    const place host_run = {"host run", host_run_path(), AN_CPU_PATH_BEST};
-    const place card = {"card", card_path(), AN_CPU_PATH_BEST};
-    uint32_t precision;
-    size_t i;
+    static const uint32_t all[] = {AN_PRECISION_FP32, AN_PRECISION_TF32,
+                                   AN_PRECISION_BF16};
 
-    if (getenv("AN_TEST_CARD_ALONE") != NULL) {
-        for (precision = 0; precision < precisions; precision++)
-            on_one(&card, threads, 1, precision, body, conv, dense, arg);
-        return;
-    }
-    for (i = 0; i < sizeof paths / sizeof paths[0]; i++)
-        if (an__cpu_path(paths[i].path) != NULL)
-            on_one(&paths[i], threads, 4, 0, body, conv, dense, arg);
-    for (precision = 0; precision < precisions; precision++) {
-        on_one(&host_run, threads, 2, precision, body, conv, dense, arg);
-        if (card.plugin != NULL)
-            on_one(&card, threads, 2, precision, body, conv, dense, arg);
-    }
+    run_all(all, precisions, body, conv, dense, arg);
 }
 
 void on_all(case_fn *body, const void *arg)
 {
-    on_all_of(1, body, NULL, NULL, arg);
+    static const uint32_t tensors[] = {AN_PRECISION_FP32, AN_PRECISION_BF16};
+
+    run_all(tensors, 2, body, NULL, NULL, arg);
 }
 
 void rig_report(void)

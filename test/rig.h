@@ -21,11 +21,14 @@
 
 /* A context's threads and allocator serve as the backend's host. */
 typedef struct rig {
+    const char *place;
     an_context *ctx;
     const an_backend *b;
     an_device *device;
     an_queue *queue;
     uint32_t precision;
+    uint32_t
+        tensors; /* the precision of tensors, as make_maps() and make_slabs() make them */
     double bound; /* of products */
 } rig;
 
@@ -42,11 +45,14 @@ typedef struct both {
     float *device;
 } both;
 
-/* Random numbers up to `scale`: slabs of maps, maps, plain; and weights, in their order. */
+/* Random numbers up to `scale`: slabs of maps, maps, plain; and weights, in their order. The
+ * first two are tensors: where those are narrow, the reference's values are as well. */
 both make_slabs(const rig *r, size_t rows, uint32_t slabs, uint32_t maps, uint32_t pixels,
                 float scale);
 both make_maps(const rig *r, size_t rows, uint32_t maps, uint32_t pixels, float scale);
 both make(const rig *r, size_t count, float scale);
+/* What a convolution reads, in the form that its shape names. */
+both make_input(const rig *r, uint32_t batch, const an_conv_shape *s);
 both make_weights(const rig *r, size_t rows, uint32_t slabs, uint32_t maps,
                   uint32_t pixels);
 /* The device's copy of new reference values. */
@@ -67,7 +73,15 @@ void same(const rig *r, const char *what, const both *a, double bound);
 typedef void case_fn(rig *r, const void *arg);
 void on_all_of(uint32_t precisions, case_fn *body, const an_conv_shape *conv,
                const an_dense_shape *dense, const void *arg);
-void on_all(case_fn *body, const void *arg);
+void on_all(case_fn *body, const void *arg); /* of no products: with narrow tensors too */
+
+/* What a backend makes of weights, or null; the caller releases it. */
+void *pack_conv(const rig *r, const an_conv_shape *s, uint32_t batch, const both *w);
+void *pack_dense(const rig *r, const an_dense_shape *s, uint32_t batch, const both *w);
+void unpack(const rig *r, void *pack);
+
+/* The number of 8 significant bits next to x, ties to even. */
+double to_bfloat16(double x);
 
 /* Prints the CPU's paths that this processor lacks, so that nothing was tried on them. */
 void rig_report(void);

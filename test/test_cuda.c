@@ -46,7 +46,7 @@ static void against_cpu(const char *plugin, int i, uint32_t precision, double bo
 /* Four steps: the first as it comes, the second recorded, the others repeated. */
 START_TEST(training_equals_the_cpus)
 {
-    against_cpu(host_run_path(), _i, AN_PRECISION_FP32, 1e-5);
+    against_cpu(host_run_path(), _i, AN_PRECISION_FP32, 2e-5);
 }
 END_TEST
 
@@ -61,7 +61,7 @@ END_TEST
 /* On a card, where there is one: the same, and ten steps of the network half as wide. */
 START_TEST(a_card_equals_the_cpu)
 {
-    if (card_path() != NULL) against_cpu(card_path(), _i, AN_PRECISION_FP32, 1e-5);
+    if (card_path() != NULL) against_cpu(card_path(), _i, AN_PRECISION_FP32, 2e-5);
 }
 END_TEST
 
@@ -99,13 +99,14 @@ END_TEST
 START_TEST(a_step_in_pieces_is_the_step)
 {
     an_model_config here = net_small(AN_ARCH_PAPER, 2, "cuda:0,cuda:1");
+    uint64_t before = hr()->graph_launches;
     outcome whole, pieces;
 
     hr_devices(2, GIB, 1);
     whole = net_trained(host_run_path(), &here, 3, 0);
-    ck_assert_uint_eq(hr()->graph_launches, 2);
+    ck_assert_uint_eq(hr()->graph_launches - before, 2);
     pieces = net_trained(host_run_path(), &here, 3, 1);
-    ck_assert_uint_eq(hr()->graph_launches, 2);
+    ck_assert_uint_eq(hr()->graph_launches - before, 2);
     net_same(&whole, &pieces, 1e-5);
     net_drop(&whole), net_drop(&pieces);
 }

@@ -39,17 +39,20 @@ static an_status run(an_queue *q, size_t count, const float *y, float *x, an_bod
     return AN_OK;
 }
 
-an_status V(activation_forward)(an_queue *q, uint32_t kind, size_t count, float *y)
+an_status V(activation_forward)(an_queue *q, uint32_t kind, uint32_t precision,
+                                size_t count, float *y)
 {
+    (void)precision;
     return run(q, count, NULL, y,
                kind == AN_ACTIVATION_TANH      ? tanh_item
                : kind == AN_ACTIVATION_SIGMOID ? sigmoid_item
                                                : relu_item);
 }
 
-an_status V(activation_backward)(an_queue *q, uint32_t kind, size_t count, const float *y,
-                                 float *dy)
+an_status V(activation_backward)(an_queue *q, uint32_t kind, uint32_t precision,
+                                 size_t count, const float *y, float *dy)
 {
+    (void)precision;
     return run(q, count, y, dy,
                kind == AN_ACTIVATION_TANH      ? tanh_back_item
                : kind == AN_ACTIVATION_SIGMOID ? sigmoid_back_item

@@ -9,7 +9,7 @@ const an_backend V(backend) = {
     .size = sizeof(an_backend),
     .name = "cpu",
     .host_memory = 1,
-    .fuses = 1,
+    .fuses = AN_FUSES_RELU | AN_FUSES_SLICES,
     .ways = {"direct", "winograd"},
     .count = an__cpu_count,
     .describe = an__cpu_describe,
@@ -51,5 +51,6 @@ const an_backend V(backend) = {
     .softmax = V(softmax),
     .softmax_loss = V(softmax_loss),
     .update = V(update),
+    .gradients_finite = an__cpu_gradients_finite,
     .all_finite = an__cpu_all_finite,
 };

@@ -244,10 +244,13 @@ static void strided_item(uint32_t image, uint32_t worker, void *arg)
 }
 
 an_status V(conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                const float *w, const float *dy, float *dx)
+                                const float *w, const float *pack, const float *dy,
+                                const float *x, float *dx)
 {
     an_job j = V(data_job)(s);
 
+    (void)pack;
+    (void)x;
     if (s->stride != 1) {
         an_strided d = {s, w, dy, dx};
 

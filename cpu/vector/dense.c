@@ -522,10 +522,12 @@ static an_dense_work work_of(const an_queue *q, const an_dense_shape *s, uint32_
 }
 
 /* Few images alone are held up by the weights' bytes. */
-size_t V(dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch)
+size_t V(dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch,
+                    int training)
 {
     (void)device;
-    if (s->precision != AN_PRECISION_BF16 || batch >= PRODUCT_IMAGES) return 0;
+    if (training || s->precision != AN_PRECISION_BF16 || batch >= PRODUCT_IMAGES)
+        return 0;
     return narrow_pitch(s) * s->outputs * sizeof(uint16_t);
 }
 
@@ -571,10 +573,11 @@ an_status V(dense_pack)(an_queue *q, const an_dense_shape *s, const float *w, vo
 
 an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
                            const float *x, const float *w, const void *pack,
-                           const float *b, float *y)
+                           const float *b, const an_dropout_shape *drop, float *y)
 {
     an_dense_work d = work_of(q, s, batch);
 
+    (void)drop;
     d.x = x;
     d.w = w;
     d.pack = pack;
@@ -591,10 +594,13 @@ an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
 }
 
 an_status V(dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                 const float *w, const float *dy, float *dx)
+                                 const float *w, const void *pack, const float *dy,
+                                 const float *x, float *dx)
 {
     an_dense_work d = work_of(q, s, batch);
 
+    (void)pack;
+    (void)x;
     d.w = w;
     d.dx = dx;
     strip(q, dy, batch, s->outputs, DATA_DEPTH, DATA_DEPTH + GAP, d.strips);

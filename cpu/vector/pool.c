@@ -127,20 +127,22 @@ static an_status check(const an_queue *q, const an_pool_shape *s)
 }
 
 an_status V(pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                          const float *x, float *y)
+                          const float *x, float *y, void *marks)
 {
     an_pool_work p = {s, x, NULL, y};
 
+    (void)marks;
     an__cpu_parallel(q, batch * s->out_height, forward_item, &p);
     return AN_OK;
 }
 
 an_status V(pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                           const float *x, const float *dy, float *dx)
+                           const float *x, const void *marks, const float *dy, float *dx)
 {
     an_pool_work p = {s, x, dy, dx};
     an_status status = check(q, s);
 
+    (void)marks;
     if (status != AN_OK) return status;
     an__cpu_parallel(q, batch * (pieces(s->maps, VL)), backward_item, &p);
     return AN_OK;

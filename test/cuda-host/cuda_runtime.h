@@ -30,6 +30,10 @@ struct alignas(16) float4 {
     float x, y, z, w;
 };
 
+struct alignas(16) uint4 {
+    uint32_t x, y, z, w;
+};
+
 #if defined(__SANITIZE_THREAD__)
 /* For what belongs to the double itself, or that it does for threads other than the one that
  * runs. */
@@ -66,6 +70,13 @@ void copy_begin(void *to, const void *from, unsigned bytes, bool zeros);
 void copy_commit();
 void copy_wait(unsigned pending_groups);
 
+/* Products of warpgroups, from descriptors; done when waited for, each thread's own numbers by
+ * itself. proxy_fence: what this thread has copied may be read by them. */
+void proxy_fence();
+void wgmma_begin(float *d, int n, uint64_t a, uint64_t b, bool a_across, bool b_across);
+void wgmma_commit();
+void wgmma_wait(unsigned pending_groups);
+
 [[noreturn]] void fault(const char *what); /* of the kernel that runs; ends the process */
 
 } // namespace host_run
@@ -96,6 +107,11 @@ inline float atomicExch(float *p, float value)
 {
     __atomic_store(p, &value, __ATOMIC_RELAXED);
     return 0; /* the old value: nobody here asks for it */
+}
+
+inline float rsqrtf(float x)
+{
+    return (float)(1 / std::sqrt((double)x));
 }
 
 inline unsigned __umulhi(unsigned a, unsigned b)
@@ -167,6 +183,7 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from,
                               cudaMemcpyKind kind, cudaStream_t stream);
 #define cudaMemcpyAsync(to, from, bytes, kind, stream)                                   \
     cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream)
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,

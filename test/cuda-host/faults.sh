@@ -38,14 +38,16 @@ plant() {
     $link $objects -o "$work/plugin.so"
     code=0
     TSAN_OPTIONS=halt_on_error=1:${TSAN_OPTIONS:-} \
-        AN_TEST_HOST_RUN=$work/plugin.so CK_RUN_SUITE=$suite CK_RUN_CASE="$cases" \
+        AN_TEST_HOST_RUN=$work/plugin.so CK_FORK=no CK_RUN_SUITE=$suite CK_RUN_CASE="$cases" \
         timeout -s KILL 300 "$build/test/check" >"$work/out" 2>&1 || code=$?
     if [ $code = 0 ]; then
         say "$name: NOT caught by the suite $suite"
         exit 1
     fi
-    how=$(grep -m 1 -oE 'data race|AddressSanitizer: [a-z-]+|off by|wait for each other' \
+    how=$(grep -m 1 -oE \
+        'data race|AddressSanitizer: [a-z-]+|off by|wait for each other|host run: [a-z -]+|corrupted|Segmentation fault' \
         "$work/out" || grep -m 1 -E ':[FE]:' "$work/out" | sed 's/.*: //' | cut -c 1-60)
+    test -n "$how" || { say "$name: red, but why?"; cat "$work/out"; exit 1; }
     say "$name: caught ($how)"
     count=$((count + 1))
 }
@@ -54,7 +56,11 @@ compile="$* -x c++ -O1 -g -I$root/include -I$root/lib -I$work/cuda -I$root/test/
 link="$* -shared -pthread"
 
 plant "a barrier between a step's loads and its products missing" gemm.cuh \
-    '/num_steps\|has arrived/,/__syncthreads/{/__syncthreads/d}' ops gemm_fp32 gemm_bf16
+    '/num_steps\|has arrived/,/__syncthreads/{/__syncthreads/d}' ops gemm_fp32 gemm_tf32
+plant "a barrier between a narrow step's loads and its products missing" narrow.cuh \
+    's/__syncthreads(); .* step s has arrived for all .*//' ops narrow_forward
+plant "a narrow stage refilled before all have read it" narrow.cuh \
+    's/if (Sums::ASYNC) __syncthreads();//' ops narrow_forward
 case $sanitizers in
 *thread*)
     plant "a barrier before a bias's partial sums are added missing" conv.cu \
@@ -65,8 +71,10 @@ case $sanitizers in
 *address*)
     plant "a store beyond the last row" gemm.cuh \
         's/if (m >= g.m || n >= g.n) return;/if (n >= g.n) return;/' ops gemm_fp32
-    plant "a window beyond the lower edge" pool.cu \
-        's/top + s.kernel < s.in_height ? top + s.kernel : s.in_height/top + s.kernel/' ops pool
+    plant "a window beyond the lower edge" marks.h \
+        's/first + kernel < size ? first + kernel : size/first + kernel/' ops pool
+    plant "a narrow store beyond the last row" narrow.cuh \
+        's/if (m >= g.m || n >= g.n) continue;/if (n >= g.n) continue;/' ops narrow_data
     ;;
 *)
     plant "a stage refilled while it is read" gemm.cuh \
@@ -77,11 +85,24 @@ case $sanitizers in
     plant "a barrier before a bias's partial sums are added missing" conv.cu \
         '/sums\[row \* 32 + lane\] = sum;/,/__syncthreads/{/__syncthreads/d}' ops conv
     plant "a barrier within normalisation missing" lrn.cu \
-        '/x\[i\] = n.x\[base + i\];/,/__syncthreads/{/__syncthreads/d}' ops lrn
+        '/x\[i\] = get_number(from + base + i);/,/__syncthreads/{/__syncthreads/d}' ops lrn
+    plant "a barrier between normalised maps and their pooling missing" lrn.cu \
+        '/put_numbers(normal +/,/__syncthreads/{/__syncthreads/d}' ops lrn
+    plant "marks of a window's other places" marks.h 's/1u << place/2u << place/' ops pool lrn
+    plant "products of what no proxy fence has followed" narrow.cuh \
+        's/if (Sums::ASYNC) fence_proxy_async();//' ops narrow_forward
+    plant "a narrow factor's blocks at another distance" narrow.cuh \
+        's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' ops narrow_data
+    plant "pieces of a narrow tile in each other's places" narrow.cuh \
+        's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' ops narrow_forward
+    plant "turned blocks of mma.sync in another order" narrow.cuh \
+        's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' ops narrow_data
+    plant "the mask of another number" finish.h 's/f.x + at) > 0/f.x + at + 1) > 0/' ops narrow_data
+    plant "a form's pixels in each other's places" form.h 's/in_y \* f.side + in_x/in_x * f.side + in_y/' ops queue
     plant "fragments of A in another order" gemm.cuh \
         's/row + lane % 16, k + lane \/ 16 \* 4/row + lane \/ 2, k + lane % 2 * 4/' ops gemm_tf32
     plant "half of a warp at an instruction of all" gemm.cuh \
-        's/ldmatrix4(r, tile + at(row + lane % 16/if (lane % 2) &/' ops gemm_tf32
+        's/ldmatrix4<false>(r, tile + at(row + lane % 16/if (lane % 2) &/' ops gemm_tf32
     plant "more shared memory than was asked for" gemm.cuh 's/(int)bytes/49152/' ops gemm_fp32
     plant "vectors where numbers are not aligned" gemm.cuh \
         's/bool vector = .*/bool vector = true;/' ops gemm_fp32
@@ -90,7 +111,7 @@ case $sanitizers in
     plant "an event of before waited for within a recording" exchange.cu \
         's/if (status == AN_OK) status = begin_anew(q);//' cuda exchange
     plant "the towers' outputs changed over" conv.cu \
-        's/g.a = x + slab \* x_slab(&g);/g.a = x + (s->slabs - 1 - slab) * x_slab(\&g);/' cuda conv
+        's/g.a = beyond(s, x, slab \* x_slab(&g));/g.a = beyond(s, x, (s->slabs - 1 - slab) * x_slab(\&g));/' cuda conv
     plant "the event of an arrival dropped" exchange.cu \
         '/wait(q, q->stream, q->arrived)/d' cuda exchange
     plant "the event of what was lent dropped" exchange.cu \

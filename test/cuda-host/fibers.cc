@@ -39,6 +39,13 @@ struct Copy {
     bool zeros;
 };
 
+struct Product {
+    float *d;
+    int n;
+    uint64_t a, b;
+    bool a_across, b_across;
+};
+
 struct Fiber {
     void *stack_pointer = nullptr;
     char *stack = nullptr;
@@ -47,6 +54,9 @@ struct Fiber {
     unsigned phase;             /* barriers passed */
     std::vector<Copy> copies;   /* begun and not delivered, oldest first */
     std::vector<size_t> groups; /* ends of committed groups among them */
+    std::vector<Product> products;
+    std::vector<size_t> product_groups; /* the same of these */
+    bool unfenced;                      /* has copied what no proxy fence has followed */
     void *tsan = nullptr;
 };
 
@@ -134,6 +144,7 @@ HOST_RUN_QUIET void open_barrier()
 
 HOST_RUN_QUIET void ended()
 {
+    if (!running->products.empty()) fault("ended before its products did");
     running->wait = DONE;
     live--;
     if (live > 0 && arrived == live) open_barrier(); /* who has ended is not waited for */
@@ -177,6 +188,9 @@ HOST_RUN_QUIET void prepare(Fiber &f, unsigned index, dim3 block)
     f.phase = 0;
     f.copies.clear();
     f.groups.clear();
+    f.products.clear();
+    f.product_groups.clear();
+    f.unfenced = false;
 }
 
 HOST_RUN_QUIET void spoil_shared(size_t bytes)
@@ -320,6 +334,109 @@ void copy_wait(unsigned pending_groups)
     f.copies.erase(f.copies.begin(), f.copies.begin() + (ptrdiff_t)copies);
     f.groups.erase(f.groups.begin(), f.groups.begin() + (ptrdiff_t)groups);
     for (size_t &end : f.groups) end -= copies;
+    f.unfenced = true;
+}
+
+/* --- products of warpgroups ------------------------------------------------------------------ */
+
+HOST_RUN_QUIET void proxy_fence()
+{
+    running->unfenced = false;
+}
+
+HOST_RUN_QUIET void wgmma_begin(float *d, int n, uint64_t a, uint64_t b, bool a_across,
+                                bool b_across)
+{
+    for (unsigned i = 0; i < threads; i++)
+        if (fibers[i].unfenced) fault("products of what no proxy fence has followed");
+    if (a >> 62 != 1 || b >> 62 != 1 || (a >> 49 & 7) != 0 || (b >> 49 & 7) != 0)
+        fault("a descriptor of another swizzle or with a base offset");
+    running->products.push_back({d, n, a, b, a_across, b_across});
+}
+
+HOST_RUN_QUIET void wgmma_commit()
+{
+    running->product_groups.push_back(running->products.size());
+}
+
+namespace
+{
+
+/* So that TSan sees a read by this thread. */
+void seen([[maybe_unused]] const char *p)
+{
+#if defined(__SANITIZE_THREAD__)
+    static_cast<void>(*(const volatile uint16_t *)p);
+#endif
+}
+
+HOST_RUN_QUIET float bf16_at(size_t at)
+{
+    uint16_t half;
+    uint32_t word;
+    float value;
+
+    std::memcpy(&half, shared_memory + at, sizeof half);
+    word = (uint32_t)half << 16;
+    std::memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* 16 k of row `row` of a factor: along k two pieces of 8, across 16 of one number. */
+void sixteen(uint64_t f, bool across, unsigned row, float (&v)[16])
+{
+    size_t start = (f & 0x3fff) << 4, leading = (f >> 16 & 0x3fff) << 4;
+    size_t stride = (f >> 32 & 0x3fff) << 4;
+    size_t first = across ? start + row / 64 * leading + row % 64 * 2
+                          : start + row / 8 * stride + row % 8 * 128;
+    size_t end =
+        across ? start + row / 64 * leading + stride + 1024 : first / 128 * 128 + 128;
+
+    if (end > shared_size) fault("a descriptor of what is not shared memory");
+    for (unsigned k = 0; k < 16; k += across ? 1 : 8) {
+        size_t at = first + (across ? k / 8 * stride + k % 8 * 128 : k * 2);
+
+        at ^= (at >> 7 & 7) << 4;
+        seen(shared_memory + at);
+        for (unsigned e = 0; e < (across ? 1 : 8); e++) v[k + e] = bf16_at(at + e * 2);
+    }
+}
+
+void multiply(const Product &p)
+{
+    unsigned warp = current / 32 % 4, lane = current % 32;
+    float a[2][16], b[16];
+
+    for (unsigned h = 0; h < 2; h++)
+        sixteen(p.a, p.a_across, warp * 16 + lane / 4 + h * 8, a[h]);
+    for (unsigned j = 0; j < (unsigned)p.n / 8; j++)
+        for (unsigned e = 0; e < 2; e++) {
+            sixteen(p.b, p.b_across, j * 8 + lane % 4 * 2 + e, b);
+            for (unsigned h = 0; h < 2; h++) {
+                float sum = 0;
+
+                for (unsigned k = 0; k < 16; k++) sum += a[h][k] * b[k];
+                p.d[j * 4 + h * 2 + e] += sum;
+            }
+        }
+}
+
+} // namespace
+
+void wgmma_wait(unsigned pending_groups)
+{
+    Fiber &f = *running;
+
+    converge([](Lanes &) HOST_RUN_QUIET {}); /* all of a warp come, at least */
+    if (f.product_groups.size() <= pending_groups) return;
+    size_t groups = f.product_groups.size() - pending_groups;
+    size_t products = f.product_groups[groups - 1];
+
+    for (size_t i = 0; i < products; i++) multiply(f.products[i]);
+    f.products.erase(f.products.begin(), f.products.begin() + (ptrdiff_t)products);
+    f.product_groups.erase(f.product_groups.begin(),
+                           f.product_groups.begin() + (ptrdiff_t)groups);
+    for (size_t &end : f.product_groups) end -= products;
 }
 
 } // namespace host_run

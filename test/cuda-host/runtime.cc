@@ -19,8 +19,8 @@
 
 struct Capture;
 
-/* Two devices of 16 GiB, peers. */
-host_run_state host_run_now = {2, (size_t)16 << 30, 163 * 1024, 1};
+/* Two devices of 16 GiB, peers, of compute capability 9.0. */
+host_run_state host_run_now = {2, (size_t)16 << 30, 227 * 1024, 1, 9};
 
 namespace
 {
@@ -270,7 +270,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device)
     prop->totalGlobalMem = state.memory;
     prop->sharedMemPerBlockOptin = state.shared;
     prop->multiProcessorCount = 2;
-    prop->major = 8;
+    prop->major = state.major;
     return result(device < state.devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
@@ -442,6 +442,17 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from,
     Guard guard(lock);
 
     return result(copy(to, to_pitch, from, from_pitch, width, height, stream));
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    Guard guard(lock);
+    cudaError_t error = check_device(stream->device);
+
+    if (error == cudaSuccess && (must_fail(HOST_RUN_COPY) || device_of(to, bytes) < 0))
+        error = cudaErrorInvalidValue;
+    if (error == cudaSuccess) give(stream, [=] { std::memset(to, value, bytes); });
+    return result(error);
 }
 
 /* --- graphs: what streams are given while they capture, in that order ----------------------- */

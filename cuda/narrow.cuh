@@ -1,0 +1,492 @@
+/*
+ * narrow.cuh - the kernel behind gemm.h for bfloat16 tensors: tiles of 128 rows, 64 of k at a
+ * time, through shared memory into wgmma or mma.sync.
+ *
+ * Both factors lie in shared memory as rows of 128 bytes, whose 16-byte pieces change places
+ * by row (ptx.h, wgmma_factor()), along k or across it, as they are contiguous in memory; so
+ * they are copied 16 bytes at a time (VECTOR), or, where sizes do not allow it, gathered
+ * number by number. Loads of the next two steps are under way while a step is multiplied.
+ *
+ * A weight's gradient is computed with the sides changed over, C^T: its long side, taps and
+ * maps, is then the one of 128 rows, and the other's tiles fit the number of output maps.
+ */
+#ifndef AN_CUDA_NARROW_CUH
+#define AN_CUDA_NARROW_CUH
+
+#include "finish.h"
+#include "map.h"
+
+enum { ROWS = 128, DEPTH = 64, THREADS = 256, ROW_BYTES = 128, PIECE = 8 };
+
+/* --- factors ------------------------------------------------------------------------------- */
+
+/* A factor's rows and k, from its map's A or B. */
+template <an_product PRODUCT, bool IS_A> struct an_factor {
+    typedef an_map<PRODUCT> map;
+    enum { ALONG_K = IS_A ? map::A_ALONG_K : map::B_ALONG_K };
+
+    static __device__ __forceinline__ an_place row(const an_gemm &g, uint32_t row)
+    {
+        return IS_A ? map::a_row(g, row) : map::b_row(g, row);
+    }
+    static __device__ __forceinline__ an_place k(const an_gemm &g, uint32_t k,
+                                                 uint32_t k_end)
+    {
+        return IS_A ? map::a_k(g, k, k < k_end) : map::b_k(g, k, k < k_end);
+    }
+    static __device__ __forceinline__ const an_bf16 *
+    at(const an_gemm &g, const an_bf16 *p, const an_place &row, const an_place &k)
+    {
+        return IS_A ? map::a_at(g, p, row, k) : map::b_at(g, p, row, k);
+    }
+};
+
+/* Its tile. N: rows of the factor. */
+template <class Factor, int N, bool VECTOR> struct an_narrow_tile {
+    enum {
+        ALONG_K = Factor::ALONG_K,
+        BLOCK = DEPTH * ROW_BYTES, /* across: of 64 rows of the factor */
+        BYTES = ALONG_K ? N * ROW_BYTES : (N + 63) / 64 * BLOCK,
+        PIECES = ALONG_K ? DEPTH / PIECE : N / PIECE, /* beside each other in memory */
+        LINES = ALONG_K ? N : DEPTH,
+        UNITS = (PIECES * LINES + THREADS - 1) / THREADS /* of a thread */
+    };
+
+    static __device__ __forceinline__ char *piece(char *tile, int line, int piece)
+    {
+        int row = ALONG_K ? line : piece / 8 * DEPTH + line;
+
+        return tile + row * ROW_BYTES + ((piece ^ line) & 7) * 16;
+    }
+
+    /* Rows of this thread do not change from step to step, along k; across, its only piece
+     * does not. */
+    an_place fixed[ALONG_K ? UNITS : 1];
+
+    __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0)
+    {
+        if constexpr (ALONG_K) {
+#pragma unroll
+            for (int i = 0; i < UNITS; i++)
+                fixed[i] =
+                    Factor::row(g, row0 + threadIdx.x / PIECES + i * (THREADS / PIECES));
+        } else if (THREADS % PIECES == 0) {
+            fixed[0] = Factor::row(g, row0 + threadIdx.x % PIECES * PIECE);
+        }
+    }
+
+    __device__ __forceinline__ void load(char *tile, const an_gemm &g,
+                                         const an_bf16 *from, uint32_t row0, uint32_t k0,
+                                         uint32_t k_end) const
+    {
+        if constexpr (!VECTOR) {
+            gather(tile, g, from, row0, k0, k_end);
+        } else if constexpr (ALONG_K) {
+            int mine = (int)threadIdx.x % PIECES, line = (int)threadIdx.x / PIECES;
+            const an_place k = Factor::k(g, k0 + mine * PIECE, k_end);
+
+#pragma unroll
+            for (int i = 0; i < UNITS; i++, line += THREADS / PIECES)
+                if (LINES % (THREADS / PIECES) == 0 || line < LINES)
+                    copy(piece(tile, line, mine), from, Factor::at(g, from, fixed[i], k));
+        } else {
+#pragma unroll
+            for (int i = 0; i < UNITS; i++) {
+                int unit = (int)threadIdx.x + i * THREADS, line = unit / PIECES,
+                    mine = unit % PIECES;
+
+                if (PIECES * LINES % THREADS != 0 && line >= LINES) break;
+                const an_place row = THREADS % PIECES == 0
+                                         ? fixed[0]
+                                         : Factor::row(g, row0 + mine * PIECE);
+
+                copy(piece(tile, line, mine), from,
+                     Factor::at(g, from, row, Factor::k(g, k0 + line, k_end)));
+            }
+        }
+    }
+
+    static __device__ __forceinline__ void copy(char *to, const an_bf16 *any,
+                                                const an_bf16 *from)
+    {
+        cp_async<16>(to, from != NULL ? from : any, from != NULL);
+    }
+
+    static __device__ __forceinline__ void gather(char *tile, const an_gemm &g,
+                                                  const an_bf16 *from, uint32_t row0,
+                                                  uint32_t k0, uint32_t k_end)
+    {
+        for (int unit = (int)threadIdx.x; unit < PIECES * LINES; unit += THREADS) {
+            int line = unit / PIECES, mine = unit % PIECES;
+            uint32_t word[4] = {0, 0, 0, 0};
+
+            for (int e = 0; e < PIECE; e++) {
+                uint32_t r = row0 + (ALONG_K ? line : mine * PIECE + e);
+                uint32_t k = k0 + (ALONG_K ? mine * PIECE + e : line);
+                const an_bf16 *p =
+                    Factor::at(g, from, Factor::row(g, r), Factor::k(g, k, k_end));
+
+                if (p != NULL) word[e / 2] |= (uint32_t)p->bits << e % 2 * 16;
+            }
+            *(uint4 *)piece(tile, line, mine) = {word[0], word[1], word[2], word[3]};
+        }
+    }
+};
+
+/* --- products --------------------------------------------------------------------------------- */
+
+/* A staged number of the tile: rows of C, or of C^T; the pitches keep a warp's stores apart. */
+template <int N, bool TURNED> struct an_staged {
+    enum {
+        PITCH = TURNED ? ROWS + 4 : N + 8,
+        BYTES = (TURNED ? N : ROWS) * PITCH * (int)sizeof(float)
+    };
+
+    static __device__ __forceinline__ void put(float *stage, int row, int column, float a,
+                                               float b)
+    {
+        if (TURNED) {
+            stage[column * PITCH + row] = a;
+            stage[(column + 1) * PITCH + row] = b;
+        } else {
+            stage[row * PITCH + column] = a;
+            stage[row * PITCH + column + 1] = b;
+        }
+    }
+};
+
+/* By wgmma: a warpgroup has 64 rows. */
+template <class TileA, class TileB, int N> struct an_products_wgmma {
+    enum {
+        ASYNC = 1,
+        A_ACROSS = !TileA::ALONG_K,
+        B_ACROSS = !TileB::ALONG_K,
+        /* From blocks of 64, whole ones are read. */
+        WHOLE = B_ACROSS && N > 64 ? N / 64 * 64 : N,
+        REST = N - WHOLE
+    };
+    float sum[N / 2];
+
+    __device__ __forceinline__ void clear()
+    {
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) sum[i] = 0;
+    }
+
+    __device__ __forceinline__ void begin(const char *a, const char *b)
+    {
+        int group = (int)threadIdx.x / 128;
+
+        a += group * (A_ACROSS ? TileA::BLOCK : 64 * ROW_BYTES);
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < DEPTH / 16; k++) {
+            uint64_t left = wgmma_factor(a + k * (A_ACROSS ? 16 * ROW_BYTES : 32),
+                                         A_ACROSS ? TileA::BLOCK : 16);
+            const char *right = b + k * (B_ACROSS ? 16 * ROW_BYTES : 32);
+
+            wgmma_bf16<WHOLE, A_ACROSS, B_ACROSS>(
+                sum, left, wgmma_factor(right, B_ACROSS ? TileB::BLOCK : 16));
+            if constexpr (REST > 0)
+                wgmma_bf16<REST, A_ACROSS, B_ACROSS>(
+                    sum + WHOLE / 2, left,
+                    wgmma_factor(right + WHOLE / 64 * TileB::BLOCK, TileB::BLOCK));
+        }
+        wgmma_commit();
+    }
+
+    __device__ __forceinline__ void wait_before() const
+    {
+        wgmma_wait<1>();
+    }
+    __device__ __forceinline__ void wait_all() const
+    {
+        wgmma_wait<0>();
+    }
+
+    template <class Staged> __device__ __forceinline__ void stage(float *to) const
+    {
+        int row = (int)threadIdx.x / 32 * 16 + (int)threadIdx.x % 32 / 4;
+        int column = (int)threadIdx.x % 4 * 2;
+
+#pragma unroll
+        for (int j = 0; j < N / 8; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++)
+                Staged::put(to, row + h * 8, j * 8 + column, sum[j * 4 + h * 2],
+                            sum[j * 4 + h * 2 + 1]);
+    }
+};
+
+/* By mma.sync, for what is no Hopper or has no pieces of 16 bytes: 2 x 4 warps. */
+template <class TileA, class TileB, int N> struct an_products_mma {
+    enum { ASYNC = 0, I = ROWS / 2 / 16, J = N / 4 / 8 };
+    float sum[I][J][4];
+
+    __device__ __forceinline__ void clear()
+    {
+#pragma unroll
+        for (int i = 0; i < I; i++)
+#pragma unroll
+            for (int j = 0; j < J; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
+    }
+
+    static __device__ __forceinline__ int first_row()
+    {
+        return (int)threadIdx.x / 32 % 2 * (ROWS / 2);
+    }
+    static __device__ __forceinline__ int first_column()
+    {
+        return (int)threadIdx.x / 64 * (N / 4);
+    }
+
+    /* Four blocks of 8 rows x 8 k: `rows_first`: two of rows before the other k. */
+    template <class Tile>
+    static __device__ __forceinline__ void part(const char *tile, int row, int k,
+                                                bool rows_first, uint32_t r[4])
+    {
+        int lane = (int)threadIdx.x % 32, one = lane / 8 % 2, two = lane / 16;
+        int other_row = rows_first ? one : two, other_k = rows_first ? two : one;
+        char *at = const_cast<char *>(tile);
+
+        row += other_row * 8;
+        k += other_k * 8;
+        if (Tile::ALONG_K)
+            ldmatrix4<false>(r, Tile::piece(at, row + lane % 8, k / PIECE));
+        else
+            ldmatrix4<true>(r, Tile::piece(at, k + lane % 8, row / PIECE));
+    }
+
+    __device__ __forceinline__ void begin(const char *a, const char *b)
+    {
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += 16) {
+            uint32_t right[J / 2][4];
+
+#pragma unroll
+            for (int j = 0; j < J / 2; j++)
+                part<TileB>(b, first_column() + j * 16, k, false, right[j]);
+#pragma unroll
+            for (int i = 0; i < I; i++) {
+                uint32_t left[4];
+
+                part<TileA>(a, first_row() + i * 16, k, true, left);
+#pragma unroll
+                for (int j = 0; j < J; j++)
+                    mma_bf16(sum[i][j], left, &right[j / 2][j % 2 * 2]);
+            }
+        }
+    }
+
+    __device__ __forceinline__ void wait_before() const
+    {
+    }
+    __device__ __forceinline__ void wait_all() const
+    {
+    }
+
+    template <class Staged> __device__ __forceinline__ void stage(float *to) const
+    {
+        int lane = (int)threadIdx.x % 32;
+
+#pragma unroll
+        for (int i = 0; i < I; i++)
+#pragma unroll
+            for (int j = 0; j < J; j++)
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    Staged::put(to, first_row() + i * 16 + lane / 4 + h * 8,
+                                first_column() + j * 8 + lane % 4 * 2, sum[i][j][h * 2],
+                                sum[i][j][h * 2 + 1]);
+    }
+};
+
+/* --- the kernel --------------------------------------------------------------------------------- */
+
+/* Of a product with tiles of N columns. */
+template <an_product PRODUCT, int N, bool VECTOR> struct an_narrow {
+    enum {
+        TURNED = PRODUCT == AN_WEIGHTS,
+        /* As many as leave room for two blocks on a multiprocessor; one has room for more. */
+        STAGES = N > 64 && N <= 128 ? 3 : 4
+    };
+    typedef an_narrow_tile<an_factor<PRODUCT, !TURNED>, ROWS, VECTOR> TileA;
+    typedef an_narrow_tile<an_factor<PRODUCT, TURNED>, N, VECTOR> TileB;
+    typedef an_staged<N, TURNED> Staged;
+    enum {
+        STAGE = TileA::BYTES + TileB::BYTES,
+        TILES = STAGES * STAGE,
+        BYTES = TILES > (int)Staged::BYTES ? TILES : (int)Staged::BYTES
+    };
+};
+
+/* Staged numbers to where they belong: eight of a row, or of a column, at a time. */
+template <an_product PRODUCT, int N, bool VECTOR>
+static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *stage,
+                                                uint32_t m0, uint32_t n0, uint32_t group,
+                                                float *part)
+{
+    typedef an_narrow<PRODUCT, N, VECTOR> narrow;
+    enum {
+        LINES = narrow::TURNED ? N : ROWS,
+        PIECES = (narrow::TURNED ? ROWS : N) / PIECE
+    };
+    /* C's rows and columns, whichever way round the tile is. */
+    uint32_t row0 = narrow::TURNED ? n0 : m0, column0 = narrow::TURNED ? m0 : n0;
+
+    for (int unit = (int)threadIdx.x; unit < LINES * PIECES; unit += THREADS) {
+        int line = unit / PIECES, piece = unit % PIECES * PIECE;
+        uint32_t m = row0 + line, n = column0 + piece, at;
+        const float *from = stage + line * narrow::Staged::PITCH + piece;
+        float v[PIECE];
+
+        if (m >= g.m || n >= g.n) continue;
+        at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
+#pragma unroll
+        for (int e = 0; e < PIECE; e++) {
+            v[e] = from[e];
+            if (PRODUCT != AN_WEIGHTS && part == NULL && n + e < g.n)
+                v[e] = finished<an_bf16>(g.finish, v[e], m,
+                                         group * columns_of<PRODUCT>(g) + n + e, at + e);
+        }
+        if (!VECTOR) {
+            for (int e = 0; e < PIECE && n + e < g.n; e++) {
+                if (part != NULL)
+                    part[(size_t)m * g.n + n + e] = v[e];
+                else if (PRODUCT == AN_WEIGHTS || g.wide)
+                    ((float *)g.c)[at + e] = v[e];
+                else
+                    put_number((an_bf16 *)g.c + at + e, v[e]);
+            }
+        } else if (part != NULL) {
+            put_numbers(part + (size_t)m * g.n + n, v);
+        } else if (PRODUCT == AN_WEIGHTS || g.wide) {
+            put_numbers((float *)g.c + at, v);
+        } else {
+            put_numbers((an_bf16 *)g.c + at, v);
+        }
+    }
+}
+
+/* Grid: tiles of m, tiles of n (of the tile's sides), groups x splits. Two blocks share a
+ * multiprocessor where their products wait in no registers: one's work hides another's ends. */
+template <an_product PRODUCT, int N, bool VECTOR,
+          template <class, class, int> class Products>
+static __global__ void __launch_bounds__(
+    THREADS, N <= 128 && Products<typename an_narrow<PRODUCT, N, VECTOR>::TileA,
+                                  typename an_narrow<PRODUCT, N, VECTOR>::TileB, N>::ASYNC
+                 ? 2
+                 : 1) narrow_kernel(an_gemm g)
+{
+    typedef an_narrow<PRODUCT, N, VECTOR> narrow;
+    typedef Products<typename narrow::TileA, typename narrow::TileB, N> Sums;
+    enum { STAGES = narrow::STAGES };
+#if !AN_HAS_WGMMA
+    if (Sums::ASYNC) return; /* it is not launched there */
+#endif
+    char *tiles = (char *)shared_memory();
+    uint32_t group = blockIdx.z / g.splits, split = blockIdx.z - group * g.splits;
+    uint32_t m0 = blockIdx.x * ROWS, n0 = blockIdx.y * N, k0 = split * g.split_k;
+    uint32_t k_end = k0 + g.split_k < g.k ? k0 + g.split_k : g.k;
+    int steps = k_end > k0 ? (int)((k_end - k0 + DEPTH - 1) / DEPTH) : 0;
+    const an_bf16 *a =
+        (const an_bf16 *)g.a + group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
+    const an_bf16 *b =
+        (const an_bf16 *)g.b +
+        group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
+    const an_bf16 *left = narrow::TURNED ? b : a, *right = narrow::TURNED ? a : b;
+    typename narrow::TileA tile_a;
+    typename narrow::TileB tile_b;
+    Sums products;
+
+    tile_a.begin(g, m0);
+    tile_b.begin(g, n0);
+    products.clear();
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        if (s < steps) {
+            char *tile = tiles + s * narrow::STAGE;
+
+            tile_a.load(tile, g, left, m0, k0 + s * DEPTH, k_end);
+            tile_b.load(tile + narrow::TileA::BYTES, g, right, n0, k0 + s * DEPTH, k_end);
+        }
+        cp_async_commit();
+    }
+    for (int s = 0; s < steps; s++) {
+        const char *tile = tiles + s % STAGES * narrow::STAGE;
+
+        cp_async_wait<STAGES - 2>();
+        if (Sums::ASYNC) fence_proxy_async();
+        __syncthreads(); /* step s has arrived for all */
+        products.begin(tile, tile + narrow::TileA::BYTES);
+        products.wait_before();
+        if (Sums::ASYNC) __syncthreads(); /* all have done with step s - 1, */
+        if (s + STAGES - 1 < steps) {     /* whose place the next load takes */
+            char *next = tiles + (s + STAGES - 1) % STAGES * narrow::STAGE;
+            uint32_t k = k0 + (uint32_t)(s + STAGES - 1) * DEPTH;
+
+            tile_a.load(next, g, left, m0, k, k_end);
+            tile_b.load(next + narrow::TileA::BYTES, g, right, n0, k, k_end);
+        }
+        cp_async_commit();
+    }
+    products.wait_all();
+    cp_async_wait<0>();
+    __syncthreads(); /* the tiles' place is the numbers' now */
+    products.template stage<typename narrow::Staged>((float *)tiles);
+    __syncthreads();
+    put_tile<PRODUCT, N, VECTOR>(
+        g, (const float *)tiles, m0, n0, group,
+        g.parts != NULL ? g.parts + (size_t)(split * g.groups + group) * g.m * g.n
+                        : NULL);
+}
+
+/* --- launching ------------------------------------------------------------------------------------ */
+
+template <an_product PRODUCT, int N, bool VECTOR,
+          template <class, class, int> class Products>
+static an_status narrow_launch(an_queue *q, const an_gemm *g)
+{
+    typedef an_narrow<PRODUCT, N, VECTOR> narrow;
+    void (*kernel)(an_gemm) = narrow_kernel<PRODUCT, N, VECTOR, Products>;
+    uint32_t rows = narrow::TURNED ? g->n : g->m, columns = narrow::TURNED ? g->m : g->n;
+    dim3 grid((rows + ROWS - 1) / ROWS, (columns + N - 1) / N, g->groups * g->splits);
+
+    AN_CUDA_TRY(an__cuda_check(
+        q->device,
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             (int)narrow::BYTES),
+        "a product's shared memory"));
+    return an__cuda_launch(q, kernel, grid, dim3(THREADS), narrow::BYTES, *g,
+                           "a product");
+}
+
+/* 16-byte copies: each lies within one tap, and begins at a multiple of 16 bytes. */
+static inline bool in_pieces(const an_gemm *g)
+{
+    return g->in_maps % PIECE == 0 && g->in_pitch % PIECE == 0 &&
+           g->w_pitch % PIECE == 0 && g->out_maps % PIECE == 0 &&
+           g->out_pitch % PIECE == 0;
+}
+
+template <an_product PRODUCT>
+static an_status narrow_product(an_queue *q, const an_gemm *g)
+{
+    uint32_t columns = an__cuda_tile_columns(PRODUCT == AN_WEIGHTS ? g->m : g->n);
+
+    if (!in_pieces(g)) return narrow_launch<PRODUCT, 64, false, an_products_mma>(q, g);
+    if (!q->device->wgmma)
+        return columns <= 64 ? narrow_launch<PRODUCT, 64, true, an_products_mma>(q, g)
+                             : narrow_launch<PRODUCT, 128, true, an_products_mma>(q, g);
+    switch (columns) {
+    case 48: return narrow_launch<PRODUCT, 48, true, an_products_wgmma>(q, g);
+    case 64: return narrow_launch<PRODUCT, 64, true, an_products_wgmma>(q, g);
+    case 96: return narrow_launch<PRODUCT, 96, true, an_products_wgmma>(q, g);
+    case 192: return narrow_launch<PRODUCT, 192, true, an_products_wgmma>(q, g);
+    default: return narrow_launch<PRODUCT, 128, true, an_products_wgmma>(q, g);
+    }
+}
+
+#endif

@@ -1,0 +1,10 @@
+/*
+ * narrow_forward.cu - narrow.cuh's kernels of one product, apart so that they compile beside the
+ * others'.
+ */
+#include "narrow.cuh"
+
+an_status an__cuda_narrow_forward(an_queue *q, const an_gemm *g)
+{
+    return narrow_product<AN_FORWARD>(q, g);
+}

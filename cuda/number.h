@@ -1,0 +1,84 @@
+/*
+ * number.h - the numbers that tensors consist of: float32 or, narrow, bfloat16; one at a time or
+ * eight, which a thread then moves by 16 bytes at once. All arithmetic is in float32.
+ */
+#ifndef AN_CUDA_NUMBER_H
+#define AN_CUDA_NUMBER_H
+
+#include "ptx.h"
+
+struct an_bf16 {
+    uint16_t bits;
+};
+
+static __device__ __forceinline__ float get_number(const float *p)
+{
+    return *p;
+}
+static __device__ __forceinline__ float get_number(const an_bf16 *p)
+{
+    return word_float((uint32_t)p->bits << 16);
+}
+static __device__ __forceinline__ void put_number(float *p, float x)
+{
+    *p = x;
+}
+static __device__ __forceinline__ void put_number(an_bf16 *p, float x)
+{
+    p->bits = (uint16_t)to_bf16x2(float_word(x), 0);
+}
+
+/* As it is when it has been written and read again. */
+template <class T> static __device__ __forceinline__ float rounded(float x)
+{
+    T number;
+
+    put_number(&number, x);
+    return get_number(&number);
+}
+
+/* Eight, at a multiple of 16 bytes; or, for what such pieces do not divide, one. */
+static __device__ __forceinline__ void get_numbers(const float *p, float (&v)[8])
+{
+    const float4 low = ((const float4 *)p)[0], high = ((const float4 *)p)[1];
+
+    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+}
+static __device__ __forceinline__ void get_numbers(const an_bf16 *p, float (&v)[8])
+{
+    const uint4 all = *(const uint4 *)p;
+    const uint32_t word[4] = {all.x, all.y, all.z, all.w};
+
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        v[2 * i] = word_float(word[i] << 16);
+        v[2 * i + 1] = word_float(word[i] & 0xffff0000u);
+    }
+}
+static __device__ __forceinline__ void put_numbers(float *p, const float (&v)[8])
+{
+    ((float4 *)p)[0] = {v[0], v[1], v[2], v[3]};
+    ((float4 *)p)[1] = {v[4], v[5], v[6], v[7]};
+}
+static __device__ __forceinline__ void put_numbers(an_bf16 *p, const float (&v)[8])
+{
+    uint32_t word[4];
+
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        word[i] = to_bf16x2(float_word(v[2 * i]), float_word(v[2 * i + 1]));
+    *(uint4 *)p = {word[0], word[1], word[2], word[3]};
+}
+template <class T>
+static __device__ __forceinline__ void get_numbers(const T *p, float (&v)[1])
+{
+    v[0] = get_number(p);
+}
+template <class T>
+static __device__ __forceinline__ void put_numbers(T *p, const float (&v)[1])
+{
+    put_number(p, v[0]);
+}
+
+#endif
