@@ -273,24 +273,17 @@ static void check_item(uint32_t item, uint32_t worker, void *arg)
     if (sum != 0) __atomic_store_n(&c->found, 1, __ATOMIC_RELAXED);
 }
 
-an_status an__cpu_all_finite(an_queue *q, uint32_t precision, size_t count,
-                             const float *x, float *faults)
-{
-    an_checking c = {x, count, 0};
-
-    (void)precision;
-    an__cpu_parallel(q, an__cpu_chunks(count), check_item, &c);
-    if (c.found) *faults = 1;
-    return AN_OK;
-}
-
-an_status an__cpu_gradients_finite(an_queue *q, const an_parameter_part *parts,
-                                   uint32_t count, float *faults)
+an_status an__cpu_all_finite(an_queue *q, const an_array *arrays, uint32_t count,
+                             float *faults)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++)
-        an__cpu_all_finite(q, AN_PRECISION_FP32, parts[i].count, parts[i].g, faults);
+    for (i = 0; i < count; i++) {
+        an_checking c = {arrays[i].p, arrays[i].count, 0};
+
+        an__cpu_parallel(q, an__cpu_chunks(c.count), check_item, &c);
+        if (c.found) *faults = 1;
+    }
     return AN_OK;
 }
 
@@ -336,6 +329,5 @@ const an_backend an__cpu_backend = {
     .softmax = an__cpu_softmax,
     .softmax_loss = an__cpu_softmax_loss,
     .update = an__cpu_update,
-    .gradients_finite = an__cpu_gradients_finite,
     .all_finite = an__cpu_all_finite,
 };

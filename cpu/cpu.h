@@ -67,10 +67,8 @@ an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
                            size_t count, uint32_t batch, uint32_t precision, int add);
 an_status an__cpu_scale(an_queue *q, uint32_t precision, size_t count, float factor,
                         float *x);
-an_status an__cpu_all_finite(an_queue *q, uint32_t precision, size_t count,
-                             const float *x, float *faults);
-an_status an__cpu_gradients_finite(an_queue *q, const an_parameter_part *parts,
-                                   uint32_t count, float *faults);
+an_status an__cpu_all_finite(an_queue *q, const an_array *arrays, uint32_t count,
+                             float *faults);
 /* Calls update(q, &parts[i]) of those that are to be changed. */
 an_status an__cpu_update_parts(an_queue *q, const an_parameter_part *parts,
                                uint32_t count, const float *faults,

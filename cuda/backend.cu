@@ -170,7 +170,8 @@ static an_backend table()
     b.abi = AN_BACKEND_ABI;
     b.size = sizeof b;
     b.name = "cuda";
-    b.fuses = AN_FUSES_RELU | AN_FUSES_DROPOUT | AN_FUSES_MASK | AN_FUSES_PACKS;
+    b.fuses = AN_FUSES_RELU | AN_FUSES_DROPOUT | AN_FUSES_MASK | AN_FUSES_PACKS |
+              AN_FUSES_UPDATE;
     b.narrow = 1;
     b.ways[0] = "implicit product";
     b.count = cuda_count;
@@ -218,7 +219,7 @@ static an_backend table()
     b.softmax = an__cuda_softmax;
     b.softmax_loss = an__cuda_softmax_loss;
     b.update = an__cuda_update;
-    b.gradients_finite = an__cuda_gradients_finite;
+    b.dense_update = an__cuda_dense_update;
     b.all_finite = an__cuda_all_finite;
     b.pictures = an__cuda_pictures;
     b.record = an__cuda_record;

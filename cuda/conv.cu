@@ -355,7 +355,7 @@ static __global__ void add_parts(adding a)
     }
 }
 
-#define BIAS_PARTS 64u /* of the pixels, at most */
+#define BIAS_PARTS 264u /* of the pixels, at most */
 
 size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
                              int training)
@@ -385,31 +385,42 @@ size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t
     return most * sizeof(float);
 }
 
-/* A block sums 32 maps of one part of the pixels. */
+/* A block sums V maps a thread, of rows of pixels of one part; then its rows. */
 struct bias_sums {
     const void *dy;
     float *parts; /* [part][maps] */
     uint32_t pixels, maps, part;
+    uint32_t pieces, rows; /* threads beside each other, and below */
 };
 
-template <class T> static __global__ void bias_kernel(bias_sums s)
+template <class T, int V> static __global__ void bias_kernel(bias_sums s)
 {
-    float *sums = (float *)shared_memory(); /* [8][32] */
-    uint32_t lane = threadIdx.x % 32, row = threadIdx.x / 32,
-             map = blockIdx.x * 32 + lane;
-    uint32_t first = blockIdx.y * s.part;
+    float *sums = (float *)shared_memory(); /* [rows][pieces * V] */
+    uint32_t piece = threadIdx.x % s.pieces, row = threadIdx.x / s.pieces;
+    uint32_t map = (blockIdx.x * s.pieces + piece) * V, first = blockIdx.y * s.part;
     uint32_t end = first + s.part < s.pixels ? first + s.part : s.pixels;
-    float sum = 0;
+    float sum[V];
 
-    if (map < s.maps)
-        for (uint32_t p = first + row; p < end; p += 8)
-            sum += get_number((const T *)s.dy + (size_t)p * s.maps + map);
-    sums[row * 32 + lane] = sum;
+#pragma unroll
+    for (int i = 0; i < V; i++) sum[i] = 0;
+    if (row < s.rows && map < s.maps)
+        for (uint32_t p = first + row; p < end; p += s.rows) {
+            float v[V];
+
+            get_numbers((const T *)s.dy + (size_t)p * s.maps + map, v);
+#pragma unroll
+            for (int i = 0; i < V; i++) sum[i] += v[i];
+        }
+    if (row < s.rows) put_numbers(sums + (row * s.pieces + piece) * V, sum);
     __syncthreads();
-    if (row > 0 || map >= s.maps) return;
-    sum = 0;
-    for (uint32_t i = 0; i < 8; i++) sum += sums[i * 32 + lane];
-    s.parts[(size_t)blockIdx.y * s.maps + map] = sum;
+    for (uint32_t i = threadIdx.x; i < s.pieces * V; i += blockDim.x) {
+        uint32_t at = blockIdx.x * s.pieces * V + i;
+        float all = 0;
+
+        if (at >= s.maps) break;
+        for (uint32_t r = 0; r < s.rows; r++) all += sums[r * s.pieces * V + i];
+        s.parts[(size_t)blockIdx.y * s.maps + at] = all;
+    }
 }
 
 static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t batch,
@@ -418,43 +429,90 @@ static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t bat
     uint32_t pixels = batch * s->out_height * s->out_width;
     uint32_t parts =
         (pixels + 255) / 256 < BIAS_PARTS ? (pixels + 255) / 256 : BIAS_PARTS;
-    bias_sums sums = {dy, (float *)q->scratch, pixels, s->out_maps,
-                      (pixels + parts - 1) / parts};
+    uint32_t wide = s->out_maps % 8 == 0 ? 8 : 1, all = s->out_maps / wide;
+    uint32_t pieces = all < 32 ? all : 32;
+    bias_sums sums = {dy,
+                      parts > 1 ? (float *)q->scratch : db,
+                      pixels,
+                      s->out_maps,
+                      (pixels + parts - 1) / parts,
+                      pieces,
+                      AN_CUDA_THREADS / pieces};
     adding add = {sums.parts, db, s->out_maps, s->out_maps, s->out_maps, parts, 0, 0, {}};
+    const char *what = "a bias's gradient";
 
-    AN_CUDA_TRY(an__cuda_launch(q, AN_CUDA_BY_NUMBER(s->precision, bias_kernel),
-                                dim3((s->out_maps + 31) / 32, parts), dim3(256),
-                                256 * sizeof(float), sums, "a bias's gradient"));
-    return an__cuda_each(q, add_parts, add.count, add, "a bias's gradient");
+    AN_CUDA_TRY(
+        an__cuda_launch(q,
+                        wide == 8 ? AN_CUDA_BY_NUMBER_OF(s->precision, bias_kernel, 8)
+                                  : AN_CUDA_BY_NUMBER_OF(s->precision, bias_kernel, 1),
+                        dim3((all + pieces - 1) / pieces, parts), dim3(AN_CUDA_THREADS),
+                        (size_t)sums.rows * pieces * wide * sizeof(float), sums, what));
+    return parts > 1 ? an__cuda_each(q, add_parts, add.count, add, what) : AN_OK;
 }
 
+/* Weights alone; to: null, or what they update. */
+static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                         const float *x, const float *dy, float *dw,
+                         const an_parameter_part *to, const float *faults)
+{
+    an_gemm g = gemm_of(s);
+    uint32_t slab;
+
+    g.m = g.out_maps;
+    g.n = g.kernel * g.kernel * g.in_maps;
+    g.k = batch * s->out_height * s->out_width;
+    g.a = dy;
+    if (to != NULL) {
+        g.split_k = (g.k + 63) / 64 * 64;
+        g.faults = faults;
+        g.step = q->step;
+    } else {
+        split(&g, narrow(s));
+        if (g.splits > 1 || s->form.side != 0) g.parts = (float *)q->scratch;
+    }
+    for (slab = 0; slab < s->slabs; slab++) {
+        size_t first = slab * w_slab(&g), all = (size_t)g.groups * g.m * g.n;
+
+        g.b = beyond(s, x, slab * x_slab(&g));
+        if (to != NULL) {
+            g.part = *to;
+            g.part.v += first;
+            g.part.w += first;
+            if (to->pack != NULL) g.part.pack = beyond(s, to->pack, first);
+        } else {
+            g.c = dw + first;
+        }
+        AN_CUDA_TRY(product(q, s->precision, AN_WEIGHTS, &g));
+        if (g.parts != NULL) {
+            adding add = {g.parts,  dw + first, all,      g.n,    g.w_pitch,
+                          g.splits, s->kernel,  g.kernel, s->form};
+
+            AN_CUDA_TRY(an__cuda_each(q, add_parts, all, add, "a weight's gradient"));
+        }
+    }
+    return AN_OK;
+}
+
+/* dw: null: the bias's alone. */
 an_status an__cuda_conv_backward_weights(an_queue *q, const an_conv_shape *s,
                                          uint32_t batch, const float *x, const float *dy,
                                          float *dw, float *db)
 {
     an_use use(q->device);
-    an_gemm g = gemm_of(s);
-    uint32_t slab;
 
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_settle(q));
-    g.m = g.out_maps;
-    g.n = g.kernel * g.kernel * g.in_maps;
-    g.k = batch * s->out_height * s->out_width;
-    g.a = dy;
-    split(&g, narrow(s));
-    if (g.splits > 1 || s->form.side != 0) g.parts = (float *)q->scratch;
-    for (slab = 0; slab < s->slabs; slab++) {
-        float *to = dw + slab * w_slab(&g);
-        size_t all = (size_t)g.groups * g.m * g.n;
-        adding add = {g.parts,  to,        all,      g.n,    g.w_pitch,
-                      g.splits, s->kernel, g.kernel, s->form};
-
-        g.b = beyond(s, x, slab * x_slab(&g));
-        g.c = to;
-        AN_CUDA_TRY(product(q, s->precision, AN_WEIGHTS, &g));
-        if (g.parts != NULL)
-            AN_CUDA_TRY(an__cuda_each(q, add_parts, all, add, "a weight's gradient"));
-    }
+    if (dw != NULL) AN_CUDA_TRY(weights(q, s, batch, x, dy, dw, NULL, NULL));
     return bias_gradient(q, s, batch, dy, db);
+}
+
+an_status an__cuda_weight_update(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                 const float *x, const float *dy,
+                                 const an_parameter_part *weight, const float *faults)
+{
+    an_use use(q->device);
+
+    AN_CUDA_TRY(batch_check(q, s, batch));
+    AN_CUDA_TRY(an__cuda_settle(q));
+    return weights(q, s, batch, x, dy, NULL, weight, faults);
 }

@@ -225,6 +225,9 @@ an_status an__cuda_dense_backward_data(an_queue *q, const an_dense_shape *s,
 an_status an__cuda_dense_backward_weights(an_queue *q, const an_dense_shape *s,
                                           uint32_t batch, const float *x, const float *dy,
                                           float *dw, float *db);
+an_status an__cuda_dense_update(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                const float *x, const float *dy,
+                                const an_parameter_part *weight, const float *faults);
 an_status an__cuda_activation_forward(an_queue *q, uint32_t kind, uint32_t precision,
                                       size_t count, float *y);
 an_status an__cuda_activation_backward(an_queue *q, uint32_t kind, uint32_t precision,
@@ -262,10 +265,8 @@ an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
                                 float *dx, float *p, double *loss);
 an_status an__cuda_update(an_queue *q, const an_parameter_part *part, uint32_t count,
                           const float *faults);
-an_status an__cuda_gradients_finite(an_queue *q, const an_parameter_part *part,
-                                    uint32_t count, float *faults);
-an_status an__cuda_all_finite(an_queue *q, uint32_t precision, size_t count,
-                              const float *x, float *faults);
+an_status an__cuda_all_finite(an_queue *q, const an_array *arrays, uint32_t count,
+                              float *faults);
 an_status an__cuda_pictures(an_queue *q, const an_picture_shape *s, uint32_t batch,
                             const uint8_t *bytes, const an_view *views, const float *mean,
                             float *x);

@@ -80,3 +80,12 @@ an_status an__cuda_dense_backward_weights(an_queue *q, const an_dense_shape *s,
 
     return an__cuda_conv_backward_weights(q, &c, batch, x, dy, dw, db);
 }
+
+an_status an__cuda_dense_update(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                                const float *x, const float *dy,
+                                const an_parameter_part *weight, const float *faults)
+{
+    an_conv_shape c = pixel(s);
+
+    return an__cuda_weight_update(q, &c, batch, x, dy, weight, faults);
+}

@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "number.h"
 #include "philox.h"
+#include "update.h"
 
 /* Columns of C of one group, and where a group's begin. */
 template <an_product PRODUCT>
@@ -34,6 +35,37 @@ finished(const an_finish &f, float value, uint32_t row, uint32_t column, uint32_
     if (f.factor != 0) value *= f.factor;
     if (f.x != NULL) value = get_number((const T *)f.x + at) > 0 ? value * f.mask : 0;
     return value;
+}
+
+/* Whether a product's numbers are to be updates, and are none: uniform over the grid. */
+static __device__ __forceinline__ bool stays(const an_gemm &g)
+{
+    return g.faults != NULL && (*g.faults != 0 || g.step->update[g.part.index].rate == 0);
+}
+
+/* What a gradient's number does to its parameter; one that is not finite, nothing. */
+static __device__ __forceinline__ void update_at(const an_gemm &g, const an_update &u,
+                                                 float value, uint32_t at)
+{
+    if (value * 0.0f != 0) return;
+    update_number(u, value, g.part.v + at, g.part.w + at);
+    if (g.part.pack != NULL) put_number((an_bf16 *)g.part.pack + at, g.part.w[at]);
+}
+
+/* The same of eight, moved together. */
+static __device__ __forceinline__ void update_eight(const an_gemm &g, const an_update &u,
+                                                    const float (&value)[8], uint32_t at)
+{
+    float v[8], w[8];
+
+    get_numbers((const float *)g.part.v + at, v);
+    get_numbers((const float *)g.part.w + at, w);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        if (value[i] * 0.0f == 0) update_number(u, value[i], &v[i], &w[i]);
+    put_numbers(g.part.v + at, v);
+    put_numbers(g.part.w + at, w);
+    if (g.part.pack != NULL) put_numbers((an_bf16 *)g.part.pack + at, w);
 }
 
 #endif

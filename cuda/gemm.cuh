@@ -277,6 +277,10 @@ template <an_product PRODUCT> struct an_store {
             return;
         }
         at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
+        if (PRODUCT == AN_WEIGHTS && g.faults != NULL) {
+            update_at(g, g.step->update[g.part.index], value, at);
+            return;
+        }
         ((float *)g.c)[at] =
             finished<float>(g.finish, value, m, group * columns_of<PRODUCT>(g) + n, at);
     }
@@ -303,6 +307,7 @@ static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
                      group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
     Products products;
 
+    if (PRODUCT == AN_WEIGHTS && stays(g)) return;
     products.clear();
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {

@@ -48,7 +48,11 @@ struct an_gemm {
     void *c;
     float *parts; /* null: C is finished; else sums by part of k: [split][group][m][n] */
     an_finish finish;
-    uint32_t wide; /* C is float32 though A and B are narrow */
+    /* WEIGHTS: not null: C is no gradient but what it updates, where *faults is 0. */
+    const float *faults;
+    const an_step *step;
+    an_parameter_part part; /* from C's first number on */
+    uint32_t wide;          /* C is float32 though A and B are narrow */
     uint32_t m, n, k;
     uint32_t groups, splits; /* splits: parts of k */
     uint32_t split_k;        /* of one part */
@@ -73,6 +77,11 @@ an_status an__cuda_narrow_weights(an_queue *q, const an_gemm *g);
 an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
                            const void *x, const void *w, const an_finish *to,
                            uint32_t wide, void *y);
+
+/* A weight's gradient to its update, nowhere else; of weights in no form. */
+an_status an__cuda_weight_update(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                                 const float *x, const float *dy,
+                                 const an_parameter_part *weight, const float *faults);
 
 /* Columns of a tile for `n` of them: what a choice of splits goes by. Rows are 128, or 32. */
 uint32_t an__cuda_tile_columns(uint32_t n);

@@ -3,22 +3,23 @@
  */
 #include "gemm.h"
 
-/* The tile that leaves least of itself empty; of those equally good the first, which has room
- * for two on a multiprocessor. */
+/* The tile that costs least: what it computes, empty columns with it, and what it reads of both
+ * factors for that, as much for a row as 64 columns take. Of those equally good the first. Two
+ * blocks of the widest have no room on a multiprocessor, which counts for a fifth. */
 uint32_t an__cuda_tile_columns(uint32_t n)
 {
     static const uint32_t width[] = {128, 192, 96, 64, 48};
-    uint32_t best = 0, least = UINT32_MAX;
+    uint64_t best = 0, least = UINT64_MAX;
 
-    for (uint32_t w : width) {
-        uint32_t padded = (n + w - 1) / w * w;
+    for (uint64_t w : width) {
+        uint64_t tiles = (n + w - 1) / w, cost = tiles * (w + 64) * (w == 192 ? 6 : 5);
 
-        if (padded < least) {
-            least = padded;
+        if (cost < least) {
+            least = cost;
             best = w;
         }
     }
-    return best;
+    return (uint32_t)best;
 }
 
 an_status an__cuda_gemm_bf16(an_queue *q, an_product product, const an_gemm *g)

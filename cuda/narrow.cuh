@@ -355,6 +355,8 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
             for (int e = 0; e < PIECE && n + e < g.n; e++) {
                 if (part != NULL)
                     part[(size_t)m * g.n + n + e] = v[e];
+                else if (PRODUCT == AN_WEIGHTS && g.faults != NULL)
+                    update_at(g, g.step->update[g.part.index], v[e], at + e);
                 else if (PRODUCT == AN_WEIGHTS || g.wide)
                     ((float *)g.c)[at + e] = v[e];
                 else
@@ -362,6 +364,8 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
             }
         } else if (part != NULL) {
             put_numbers(part + (size_t)m * g.n + n, v);
+        } else if (PRODUCT == AN_WEIGHTS && g.faults != NULL) {
+            update_eight(g, g.step->update[g.part.index], v, at);
         } else if (PRODUCT == AN_WEIGHTS || g.wide) {
             put_numbers((float *)g.c + at, v);
         } else {
@@ -401,6 +405,7 @@ static __global__ void __launch_bounds__(
     typename narrow::TileB tile_b;
     Sums products;
 
+    if (PRODUCT == AN_WEIGHTS && stays(g)) return;
     tile_a.begin(g, m0);
     tile_b.begin(g, n0);
     products.clear();

@@ -4,46 +4,69 @@
  */
 #include "number.h"
 
-#include "cuda.h"
+#include "update.h"
 
-/* Parameters as one row of pieces: a block takes piece after piece, a thread four numbers. */
+/* Rows of numbers as one row of pieces: a block takes piece after piece, a thread four numbers. */
 enum { PIECE = AN_CUDA_THREADS * 4 };
 
-struct parts {
-    an_parameter_part part[AN_MAX_UPDATES];
-    uint32_t end[AN_MAX_UPDATES]; /* pieces up to and with this part's */
+template <class Row, uint32_t MOST> struct an_pieces {
+    Row row[MOST];
+    uint32_t end[MOST]; /* pieces up to and with this row's */
     uint32_t count;
-    const an_step *step;
-    const float *given; /* update: faults */
-    float *faults;      /* look for them */
+
+    __host__ void make(const Row *rows, uint32_t n)
+    {
+        uint32_t pieces = 0;
+
+        for (count = 0; count < n; count++) {
+            row[count] = rows[count];
+            end[count] = pieces += (uint32_t)((rows[count].count + PIECE - 1) / PIECE);
+        }
+    }
+
+    __host__ __device__ __forceinline__ uint32_t all() const
+    {
+        return count > 0 ? end[count - 1] : 0;
+    }
+
+    /* Which row a piece is of; *first: this thread's first number there. */
+    __device__ __forceinline__ const Row &of(uint32_t piece, size_t *first) const
+    {
+        uint32_t i = 0;
+
+        while (piece >= end[i]) i++;
+        *first = (size_t)(piece - (i > 0 ? end[i - 1] : 0)) * PIECE + threadIdx.x * 4;
+        return row[i];
+    }
 };
 
-/* Which part a piece is of; *first: its first number there. */
-static __device__ __forceinline__ const an_parameter_part &
-part_of(const parts &p, uint32_t piece, size_t *first)
+template <class Params>
+static an_status on_pieces(an_queue *q, void (*kernel)(Params), const Params &p,
+                           const char *what)
 {
-    uint32_t i = 0;
+    an_use use(q->device);
+    uint32_t pieces = p.pieces.all();
 
-    while (piece >= p.end[i]) i++;
-    *first = (size_t)(piece - (i > 0 ? p.end[i - 1] : 0)) * PIECE + threadIdx.x * 4;
-    return p.part[i];
+    AN_CUDA_TRY(an__cuda_settle(q));
+    if (pieces == 0) return AN_OK;
+    return an__cuda_launch(q, kernel, dim3(pieces < 4096 ? pieces : 4096),
+                           dim3(AN_CUDA_THREADS), 0, p, what);
 }
 
-static __device__ __forceinline__ void update_number(const an_update &u, const float g,
-                                                     float *v, float *w)
-{
-    *v = u.momentum * *v - u.decay * u.rate * *w - u.rate * g;
-    *w += *v;
-}
+struct updating {
+    an_pieces<an_parameter_part, AN_MAX_UPDATES> pieces;
+    const an_step *step;
+    const float *faults;
+};
 
 /* Numbers are moved four at a time where there are so many. */
-static __global__ void update_kernel(parts p)
+static __global__ void update_kernel(updating d)
 {
-    if (*p.given != 0) return;
-    for (uint32_t piece = blockIdx.x; piece < p.end[p.count - 1]; piece += gridDim.x) {
-        size_t i, end;
-        const an_parameter_part &part = part_of(p, piece, &i);
-        const an_update u = p.step->update[part.index];
+    if (*d.faults != 0) return;
+    for (uint32_t piece = blockIdx.x; piece < d.pieces.all(); piece += gridDim.x) {
+        size_t i;
+        const an_parameter_part &part = d.pieces.of(piece, &i);
+        const an_update u = d.step->update[part.index];
 
         if (u.rate == 0) continue;
         if (i + 4 <= part.count) {
@@ -64,68 +87,64 @@ static __global__ void update_kernel(parts p)
             }
             continue;
         }
-        for (end = part.count; i < end; i++) {
+        for (; i < part.count; i++) {
             update_number(u, part.g[i], part.v + i, part.w + i);
             if (part.pack != NULL) put_number((an_bf16 *)part.pack + i, part.w[i]);
         }
     }
 }
 
-static __global__ void finite_parts_kernel(parts p)
+an_status an__cuda_update(an_queue *q, const an_parameter_part *parts, uint32_t count,
+                          const float *faults)
+{
+    updating d = {{}, q->step, faults};
+
+    d.pieces.make(parts, count);
+    return on_pieces(q, update_kernel, d, "an update");
+}
+
+struct looking {
+    an_pieces<an_array, AN_MAX_ARRAYS> pieces;
+    float *faults;
+};
+
+/* 0 for what is finite, else a NaN, which no sum loses. */
+template <class T>
+static __device__ __forceinline__ float zeros(const T *x, size_t i, size_t count)
 {
     float sum = 0;
 
-    /* 0 for what is finite, else a NaN, which no sum loses */
-    for (uint32_t piece = blockIdx.x; piece < p.end[p.count - 1]; piece += gridDim.x) {
+    if (i + 4 <= count) {
+#pragma unroll
+        for (int k = 0; k < 4; k++) sum += get_number(x + i + k) * 0.0f;
+    } else {
+        for (; i < count; i++) sum += get_number(x + i) * 0.0f;
+    }
+    return sum;
+}
+
+static __global__ void finite_kernel(looking l)
+{
+    float sum = 0;
+
+    for (uint32_t piece = blockIdx.x; piece < l.pieces.all(); piece += gridDim.x) {
         size_t i;
-        const an_parameter_part &part = part_of(p, piece, &i);
+        const an_array &a = l.pieces.of(piece, &i);
 
-        if (i + 4 <= part.count) {
-            const float4 g = *(const float4 *)(part.g + i);
-
-            sum += g.x * 0.0f + g.y * 0.0f + g.z * 0.0f + g.w * 0.0f;
-            continue;
-        }
-        for (; i < part.count; i++) sum += part.g[i] * 0.0f;
+        sum += a.precision == AN_PRECISION_BF16
+                   ? zeros((const an_bf16 *)(const void *)a.p, i, a.count)
+                   : zeros(a.p, i, a.count);
     }
-    if (!(sum == 0)) atomicExch(p.faults, 1.0f);
+    if (!(sum == 0)) atomicExch(l.faults, 1.0f);
 }
 
-/* One row of pieces for all parts. */
-static an_status on_parts(an_queue *q, void (*kernel)(parts), parts *p,
-                          const an_parameter_part *part, uint32_t count, const char *what)
+an_status an__cuda_all_finite(an_queue *q, const an_array *arrays, uint32_t count,
+                              float *faults)
 {
-    an_use use(q->device);
-    uint32_t i, pieces = 0;
+    looking l = {{}, faults};
 
-    AN_CUDA_TRY(an__cuda_settle(q));
-    for (i = 0; i < count; i++) {
-        p->part[i] = part[i];
-        p->end[i] = pieces += (uint32_t)((part[i].count + PIECE - 1) / PIECE);
-    }
-    p->count = count;
-    if (pieces == 0) return AN_OK;
-    return an__cuda_launch(q, kernel, dim3(pieces < 4096 ? pieces : 4096),
-                           dim3(AN_CUDA_THREADS), 0, *p, what);
-}
-
-an_status an__cuda_update(an_queue *q, const an_parameter_part *part, uint32_t count,
-                          const float *faults)
-{
-    parts p = {};
-
-    p.step = q->step;
-    p.given = faults;
-    return on_parts(q, update_kernel, &p, part, count, "an update");
-}
-
-an_status an__cuda_gradients_finite(an_queue *q, const an_parameter_part *part,
-                                    uint32_t count, float *faults)
-{
-    parts p = {};
-
-    p.faults = faults;
-    return on_parts(q, finite_parts_kernel, &p, part, count, "the look for infinities");
+    l.pieces.make(arrays, count);
+    return on_pieces(q, finite_kernel, l, "the look for infinities");
 }
 
 struct scaling {
@@ -148,27 +167,4 @@ an_status an__cuda_scale(an_queue *q, uint32_t precision, size_t count, float fa
 
     return an__cuda_each(q, AN_CUDA_BY_NUMBER(precision, scale_kernel), count, s,
                          "scaling");
-}
-
-struct looking {
-    size_t count;
-    const void *x;
-    float *faults;
-};
-
-template <class T> static __global__ void finite_kernel(looking l)
-{
-    float sum = 0;
-
-    for (AN_CUDA_EACH(i, l.count)) sum += get_number((const T *)l.x + i) * 0.0f;
-    if (!(sum == 0)) atomicExch(l.faults, 1.0f);
-}
-
-an_status an__cuda_all_finite(an_queue *q, uint32_t precision, size_t count,
-                              const float *x, float *faults)
-{
-    looking l = {count, x, faults};
-
-    return an__cuda_each(q, AN_CUDA_BY_NUMBER(precision, finite_kernel), count, l,
-                         "the look for infinities");
 }

@@ -132,8 +132,17 @@ typedef struct an_parameter_part {
     uint32_t index; /* of its update in the step */
     size_t count;
     float *g, *v, *w;
-    void *pack; /* null, or a dense layer's packed weights, to be kept the same */
+    void *pack; /* null, or packed weights in w's order, to be kept the same */
 } an_parameter_part;
+
+/* Numbers of a tensor, or of what else there is. */
+typedef struct an_array {
+    const float *p;
+    size_t count;
+    uint32_t precision;
+} an_array;
+
+#define AN_MAX_ARRAYS 32u /* in a call */
 
 /* What changes from step to step. */
 typedef struct an_step {
@@ -164,7 +173,9 @@ enum {
     AN_FUSES_DROPOUT = 2, /* dense ones the dropout behind that as well, */
     AN_FUSES_MASK = 4,    /* and backward_data their ways back */
     AN_FUSES_SLICES = 8,  /* gains by parts of a batch, done while they are near */
-    AN_FUSES_PACKS = 16   /* weights are packed again by the update that changes them */
+    AN_FUSES_PACKS = 16,  /* weights are packed again by the update that changes them */
+    AN_FUSES_UPDATE = 32  /* a dense layer's weights are updated where their gradient is
+                             computed, which then lies nowhere */
 };
 
 typedef struct an_backend {
@@ -237,7 +248,7 @@ typedef struct an_backend {
     an_status (*conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                     const float *w, const float *pack, const float *dy,
                                     const float *x, float *dx);
-    /* dw, db: sums over the batch, overwritten */
+    /* dw, db: sums over the batch, overwritten. A dense layer's dw may be null: db alone. */
     an_status (*conv_backward_weights)(an_queue *q, const an_conv_shape *s,
                                        uint32_t batch, const float *x, const float *dy,
                                        float *dw, float *db);
@@ -321,12 +332,14 @@ typedef struct an_backend {
      * update of its index says; nothing if *faults is not 0. At most AN_MAX_UPDATES parts. */
     an_status (*update)(an_queue *q, const an_parameter_part *parts, uint32_t count,
                         const float *faults);
-    /* *faults = 1 if some g is an infinity or a NaN, else it stays as it is. Device memory. */
-    an_status (*gradients_finite)(an_queue *q, const an_parameter_part *parts,
-                                  uint32_t count, float *faults);
-
-    /* The same of any numbers. */
-    an_status (*all_finite)(an_queue *q, uint32_t precision, size_t count, const float *x,
+    /* The same of a dense layer's weights, whose gradient it computes. weight: its g is not
+     * written. A number whose gradient is not finite stays as it is. */
+    an_status (*dense_update)(an_queue *q, const an_dense_shape *s, uint32_t batch,
+                              const float *x, const float *dy,
+                              const an_parameter_part *weight, const float *faults);
+    /* *faults = 1 if some number is an infinity or a NaN, else it stays as it is. Device
+     * memory. */
+    an_status (*all_finite)(an_queue *q, const an_array *arrays, uint32_t count,
                             float *faults);
 
     /* Null where the library prepares floats itself. Crops ([batch][size][size][3]) to

@@ -406,8 +406,9 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
         if (!first)
             AN_TRY(
                 b->dense_backward_data(q, &op->u.dense, batch, weight, pack, dy, x, dx));
-        return !learns ? AN_OK
-                       : b->dense_backward_weights(q, &op->u.dense, batch, x, dy, dw, db);
+        if (!learns) return AN_OK;
+        return b->dense_backward_weights(q, &op->u.dense, batch, x, dy,
+                                         exec->held ? NULL : dw, db);
     case AN_OP_ACTIVATION:
         return b->activation_backward(q, op->u.activation, exec->plan->precision,
                                       count * batch, y, dy);
@@ -421,6 +422,63 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
     case AN_OP_EXCHANGE: return exchange_backward(exec, op, batch, written);
     }
     return an__fail(AN_ERROR_INTERNAL, "operation %d", (int)op->kind);
+}
+
+/* --- dense weights whose gradients were held ---------------------------------------------- */
+
+static int is_held(const an_exec *exec, const an_op *op)
+{
+    return op->kind == AN_OP_DENSE && !exec->frozen[op->layer];
+}
+
+an_status an__exec_held_gradients(an_exec *exec, const an_weights *g, uint32_t batch)
+{
+    uint32_t i;
+
+    for (i = 0; i < exec->plan->op_count; i++) {
+        const an_op *op = &exec->plan->ops[i];
+
+        if (is_held(exec, op))
+            AN_TRY(exec->slots[op->tower].backend->dense_backward_weights(
+                exec->queue[op->tower], &op->u.dense, batch, value(exec, op->in),
+                gradient(exec, op->out), g->part[op->weight][op->tower],
+                g->part[op->bias][op->tower]));
+    }
+    return AN_OK;
+}
+
+an_status an__exec_held_update(an_exec *exec, uint32_t tower, uint32_t batch,
+                               const an_parameter_part *parts, uint32_t count,
+                               const float *faults)
+{
+    uint32_t i, part;
+
+    for (i = 0; i < exec->plan->op_count; i++) {
+        const an_op *op = &exec->plan->ops[i];
+
+        if (op->tower != tower || !is_held(exec, op)) continue;
+        for (part = 0; part < count && parts[part].index != op->weight;) part++;
+        AN_TRY(exec->slots[tower].backend->dense_update(
+            exec->queue[tower], &op->u.dense, batch, value(exec, op->in),
+            gradient(exec, op->out), &parts[part], faults));
+    }
+    return AN_OK;
+}
+
+uint32_t an__exec_held_arrays(const an_exec *exec, uint32_t tower, uint32_t batch,
+                              an_array *arrays)
+{
+    uint32_t i, count = 0;
+
+    for (i = 0; i < exec->plan->op_count; i++) {
+        const an_op *op = &exec->plan->ops[i];
+        an_array array = {gradient(exec, op->out),
+                          exec->plan->tensors[op->out].count * batch,
+                          exec->plan->precision};
+
+        if (op->tower == tower && is_held(exec, op)) arrays[count++] = array;
+    }
+    return count;
 }
 
 /* --- what a pass reads ----------------------------------------------------------------- */
@@ -701,16 +759,15 @@ an_status an__exec_outcome(an_exec *exec, uint32_t batch)
 
 /* --- fault finding -------------------------------------------------------------------- */
 
-an_status an__exec_finite(an_exec *exec, uint32_t tower, uint32_t precision, size_t count,
-                          const float *x, int *finite)
+an_status an__exec_finite(an_exec *exec, uint32_t tower, const an_array *array,
+                          int *finite)
 {
     const an_backend *backend = exec->slots[tower].backend;
     float faults = 0;
 
     AN_TRY(
         backend->upload(exec->queue[tower], exec->faults[tower], &faults, sizeof faults));
-    AN_TRY(backend->all_finite(exec->queue[tower], precision, count, x,
-                               exec->faults[tower]));
+    AN_TRY(backend->all_finite(exec->queue[tower], array, 1, exec->faults[tower]));
     AN_TRY(backend->download(exec->queue[tower], &faults, exec->faults[tower],
                              sizeof faults));
     AN_TRY(backend->sync(exec->queue[tower]));
@@ -722,9 +779,9 @@ static an_status tensor_finite(an_exec *exec, uint32_t tensor, uint32_t batch,
                                int *finite)
 {
     const an_tensor *t = &exec->plan->tensors[tensor];
+    const an_array array = {value(exec, tensor), t->numbers * batch, t->precision};
 
-    return an__exec_finite(exec, t->tower, t->precision, t->numbers * batch,
-                           value(exec, tensor), finite);
+    return an__exec_finite(exec, t->tower, &array, finite);
 }
 
 static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,

@@ -178,6 +178,7 @@ void an__plan_fit(an_plan *plan, const an_slot *slot)
 {
     uint32_t fuses = slot->backend->fuses, i;
 
+    plan->holds = (fuses & AN_FUSES_UPDATE) != 0;
     fit_tensors(plan, slot->backend);
     for (i = 0; i < plan->op_count; i++) {
         if (is_product(&plan->ops[i])) fuse_product(plan, i, fuses);

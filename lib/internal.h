@@ -253,6 +253,7 @@ typedef struct an_plan {
     uint32_t input[AN_MAX_TOWERS]; /* tensors */
     uint32_t output;               /* logits, on tower 0 */
     uint32_t precision;            /* of tensors but those */
+    int holds; /* dense layers' weights wait for their gradients until they are updated */
     an_layer_info layers[AN_MAX_LAYERS];
     uint64_t multiply_adds, units, parameter_count, exchange_floats;
 } an_plan;
@@ -384,6 +385,7 @@ typedef struct an_exec {
      * such a one. */
     unsigned char frozen[AN_MAX_LAYERS];
     uint32_t lowest;
+    int held; /* backward: dense weights' gradients are left to an__exec_update() */
 } an_exec;
 
 an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int training);
@@ -419,14 +421,22 @@ an_status an__exec_outcome(an_exec *exec, uint32_t batch);
  * Runs the pass again, layer by layer. */
 an_status an__exec_diverged(an_exec *exec, const an_weights *w, uint32_t batch,
                             const an_feed *feed, int training);
+/* Of a backward pass that held them: dense weights' gradients, with what else it gave `g`;
+ * their updates (parts[i]: of parameter i, its g null); and what they are computed from. */
+an_status an__exec_held_gradients(an_exec *exec, const an_weights *g, uint32_t batch);
+an_status an__exec_held_update(an_exec *exec, uint32_t tower, uint32_t batch,
+                               const an_parameter_part *parts, uint32_t count,
+                               const float *faults);
+uint32_t an__exec_held_arrays(const an_exec *exec, uint32_t tower, uint32_t batch,
+                              an_array *arrays);
 an_status an__exec_sync(an_exec *exec);
 /* After a failure: nothing that was asked for arrives later. */
 void an__exec_abandon(an_exec *exec);
 /* One image's numbers of a tensor in the host's order, there after the next sync. */
 an_status an__exec_get(an_exec *exec, uint32_t tensor, uint32_t image, float *to);
 /* Whether all of x, on the tower's device, are finite. Waits for it. */
-an_status an__exec_finite(an_exec *exec, uint32_t tower, uint32_t precision, size_t count,
-                          const float *x, int *finite);
+an_status an__exec_finite(an_exec *exec, uint32_t tower, const an_array *array,
+                          int *finite);
 /* Weights packed as a pass of so many images wants them, that its operations need not. */
 an_status an__exec_pack(an_exec *exec, uint32_t batch);
 
@@ -504,9 +514,10 @@ an_status an__model_reserve(an_model *model, uint32_t batch, int training);
  * them in; null where they serve as they lie. Any thread, while the weights do not change. */
 an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, int training,
                          an_queue *queue, const void **out);
-/* For backends that fuse packs. A dense layer's, or null; convolutions' made again, in order
- * with what else the queue is given; and all of them are those of the weights as they are. */
-void *an__model_dense_pack(const an_model *model, uint32_t param, uint32_t tower);
+/* For backends that fuse packs. A parameter's in its own order, or null; the others made
+ * again, in order with what else the queue is given; and all are those of the weights as they
+ * are. */
+void *an__model_plain_pack(const an_model *model, uint32_t param, uint32_t tower);
 an_status an__model_repack(an_model *model, uint32_t tower, an_queue *queue);
 void an__model_repacked(an_model *model);
 void an__model_retain(an_model *model);
@@ -557,7 +568,8 @@ struct an_trainer {
     an_weights piece; /* gradient of a micro-batch but the first; if there are several */
     an_progress at;
     int has_gradient;
-    float faults; /* of the step under way: 0 if all gradients are finite */
+    float faults;        /* of the step under way: 0 if all gradients are finite */
+    uint32_t held_count; /* images of the last step, if exec->held */
     an_recorded last;
     an_recording *recording; /* of steps like `last`; null: not yet */
 };

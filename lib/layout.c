@@ -91,6 +91,10 @@ static void lives(const an_plan *plan, int training, an_block *value, an_block *
         if (op->kind == AN_OP_EXCHANGE)
             live(&value[op->other], reader(plan, (uint32_t)i, 1 - op->tower));
         if (!training) continue;
+        if (op->kind == AN_OP_DENSE && plan->holds) { /* until the update */
+            live(&value[op->in], 2 * n);
+            live(&gradient[op->out], 2 * n);
+        }
         if (an__op_needs_input(op)) live(&value[op->in], back);
         if (an__op_needs_output(op)) live(&value[op->out], back);
         live(&gradient[op->out], back);

@@ -275,14 +275,21 @@ an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, int train
     return status;
 }
 
-void *an__model_dense_pack(const an_model *model, uint32_t param, uint32_t tower)
+/* Whether packed weights of an operation are in the order of those that lie. */
+static int is_plain(const an_op *op)
+{
+    return op->kind == AN_OP_DENSE ||
+           (op->kind == AN_OP_CONV && op->u.conv.form.side == 0);
+}
+
+void *an__model_plain_pack(const an_model *model, uint32_t param, uint32_t tower)
 {
     uint32_t i;
 
     for (i = 0; i < model->plan->op_count; i++) {
         const an_op *op = &model->plan->ops[i];
 
-        if (op->kind == AN_OP_DENSE && op->weight == param && op->tower == tower)
+        if (is_plain(op) && op->weight == param && op->tower == tower)
             return model->packs[i][0].memory;
     }
     return NULL;
@@ -294,10 +301,10 @@ an_status an__model_repack(an_model *model, uint32_t tower, an_queue *queue)
 
     for (i = 0; i < model->plan->op_count; i++) {
         const an_op *op = &model->plan->ops[i];
+        void *memory = model->packs[i][0].memory;
 
-        if (op->kind == AN_OP_CONV && op->tower == tower &&
-            model->packs[i][0].memory != NULL)
-            AN_TRY(make_pack(model, op, 0, model->packs[i][0].memory, queue));
+        if (memory != NULL && op->tower == tower && !is_plain(op))
+            AN_TRY(make_pack(model, op, 0, memory, queue));
     }
     return AN_OK;
 }

@@ -118,39 +118,57 @@ void an_trainer_destroy(an_trainer *trainer)
 
 /* --- what a step is made of -------------------------------------------------------------- */
 
-/* What a tower holds of the parameters that learn. */
-static uint32_t parts_of(const an_trainer *trainer, uint32_t tower,
+static int is_held(const an_trainer *trainer, const an_param *param)
+{
+    return trainer->exec->held && !param->is_bias && param->dims == 2;
+}
+
+/* What a tower has of the parameters that learn: of all but those whose gradients are held,
+ * or of those. */
+static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int held,
                          an_parameter_part parts[AN_MAX_UPDATES])
 {
     const an_model *model = trainer->model;
     uint32_t packs = model->slots[tower].backend->fuses & AN_FUSES_PACKS, i, count = 0;
 
     for (i = 0; i < model->plan->param_count; i++) {
+        const an_param *param = &model->plan->params[i];
         an_parameter_part part = {i,
-                                  model->plan->params[i].part[tower],
+                                  param->part[tower],
                                   trainer->gradient.part[i][tower],
                                   trainer->velocity.part[i][tower],
                                   model->weights.part[i][tower],
-                                  packs ? an__model_dense_pack(model, i, tower) : NULL};
+                                  packs ? an__model_plain_pack(model, i, tower) : NULL};
 
-        if (part.count > 0 && !trainer->exec->frozen[model->plan->params[i].layer])
+        if (part.count > 0 && !trainer->exec->frozen[param->layer] &&
+            is_held(trainer, param) == held)
             parts[count++] = part;
     }
     return count;
 }
 
-/* Sets the faults of a tower's gradients, and of both towers', where some are not finite. */
-static an_status check_gradients(const an_trainer *trainer)
+/* Sets the faults of a tower's gradients, and of both towers', where some are not finite. A
+ * held gradient is a sum of products of its layer's input, of which the loss has told, and its
+ * output's gradient, which is looked at instead. */
+static an_status check_gradients(const an_trainer *trainer, uint32_t count)
 {
     const an_plan *plan = trainer->model->plan;
     const an_exec *exec = trainer->exec;
     const an_backend *backend = exec->slots[0].backend;
     an_parameter_part parts[AN_MAX_UPDATES];
-    uint32_t i, t;
+    an_array arrays[AN_MAX_ARRAYS];
+    uint32_t i, t, n;
 
-    for (t = 0; t < plan->towers; t++)
-        AN_TRY(backend->gradients_finite(exec->queue[t], parts,
-                                         parts_of(trainer, t, parts), exec->faults[t]));
+    for (t = 0; t < plan->towers; t++) {
+        n = parts_of(trainer, t, 0, parts);
+        for (i = 0; i < n; i++) {
+            an_array array = {parts[i].g, parts[i].count, AN_PRECISION_FP32};
+
+            arrays[i] = array;
+        }
+        if (exec->held) n += an__exec_held_arrays(exec, t, count, arrays + n);
+        AN_TRY(backend->all_finite(exec->queue[t], arrays, n, exec->faults[t]));
+    }
     for (t = 0; t < plan->towers; t++)
         for (i = 0; i < plan->towers; i++)
             AN_TRY(backend->exchange(exec->queue[t], exec->faults[t] + 1, 1,
@@ -167,14 +185,18 @@ static an_status gradient_fault(const an_trainer *trainer)
     uint32_t i, t;
     int finite;
 
+    if (trainer->exec->held)
+        AN_TRY(an__exec_held_gradients(trainer->exec, &trainer->gradient,
+                                       trainer->held_count));
     for (i = plan->param_count; i-- > 0;)
         for (t = 0; t < plan->towers; t++) {
+            an_array array = {trainer->gradient.part[i][t], plan->params[i].part[t],
+                              AN_PRECISION_FP32};
+
             if (plan->params[i].part[t] == 0 ||
                 trainer->exec->frozen[plan->params[i].layer])
                 continue;
-            AN_TRY(an__exec_finite(trainer->exec, t, AN_PRECISION_FP32,
-                                   plan->params[i].part[t], trainer->gradient.part[i][t],
-                                   &finite));
+            AN_TRY(an__exec_finite(trainer->exec, t, &array, &finite));
             if (!finite)
                 return an__fail(
                     AN_ERROR_DIVERGED,
@@ -187,18 +209,23 @@ static an_status gradient_fault(const an_trainer *trainer)
 
 /* A rate of 0 leaves a parameter as it is, as in the original: no decay, and its velocity
  * waits. */
-static an_status update_all(const an_trainer *trainer)
+static an_status update_all(const an_trainer *trainer, uint32_t count)
 {
     const an_model *model = trainer->model;
-    const an_exec *exec = trainer->exec;
+    an_exec *exec = trainer->exec;
     an_parameter_part parts[AN_MAX_UPDATES];
-    uint32_t t;
+    uint32_t t, n;
 
     for (t = 0; t < model->plan->towers; t++) {
         const an_backend *backend = exec->slots[t].backend;
+        const float *faults = exec->faults[t] + 1;
 
-        AN_TRY(backend->update(exec->queue[t], parts, parts_of(trainer, t, parts),
-                               exec->faults[t] + 1));
+        n = parts_of(trainer, t, 0, parts);
+        AN_TRY(backend->update(exec->queue[t], parts, n, faults));
+        if (exec->held) {
+            n = parts_of(trainer, t, 1, parts);
+            AN_TRY(an__exec_held_update(exec, t, count, parts, n, faults));
+        }
         if (backend->fuses & AN_FUSES_PACKS)
             AN_TRY(an__model_repack(trainer->model, t, exec->queue[t]));
     }
@@ -320,14 +347,13 @@ static an_status do_piece(an_trainer *trainer, uint32_t first, uint32_t count,
     const an_backend *backend = exec->slots[0].backend;
     float *slope = an__exec_gradient(exec, model->plan->output);
     size_t numbers = (size_t)count * model->plan->config.classes;
+    const an_array arrays[2] = {
+        {slope, numbers, model->plan->precision},
+        {an__exec_value(exec, model->plan->output), numbers, AN_PRECISION_FP32}};
 
     AN_TRY(an__exec_forward(exec, &model->weights, count, 1));
     AN_TRY(an__exec_loss(exec, count));
-    AN_TRY(backend->all_finite(exec->queue[0], model->plan->precision, numbers, slope,
-                               exec->faults[0]));
-    AN_TRY(backend->all_finite(exec->queue[0], AN_PRECISION_FP32, numbers,
-                               an__exec_value(exec, model->plan->output),
-                               exec->faults[0]));
+    AN_TRY(backend->all_finite(exec->queue[0], arrays, 2, exec->faults[0]));
     if (count < of) /* the mean is over all pieces */
         AN_TRY(backend->scale(exec->queue[0], model->plan->precision, numbers,
                               (float)count / (float)of, slope));
@@ -339,8 +365,8 @@ static an_status do_piece(an_trainer *trainer, uint32_t first, uint32_t count,
 static an_status do_whole(an_trainer *trainer, uint32_t count)
 {
     AN_TRY(do_piece(trainer, 0, count, count));
-    AN_TRY(check_gradients(trainer));
-    return update_all(trainer);
+    AN_TRY(check_gradients(trainer, count));
+    return update_all(trainer, count);
 }
 
 static int is_last(const an_trainer *trainer, uint32_t count)
@@ -457,6 +483,8 @@ static an_status do_step(an_trainer *trainer, const an_given *given, an_step_sta
     uint32_t done, part;
 
     trainer->faults = 0;
+    exec->held = whole && exec->plan->holds;
+    trainer->held_count = given->count;
     if (!whole && backend->record != NULL) forget_recording(trainer);
     AN_TRY(faults_begin(trainer));
     for (done = 0; done < given->count; done += part) {
@@ -475,8 +503,8 @@ static an_status do_step(an_trainer *trainer, const an_given *given, an_step_sta
         AN_TRY(count_piece(trainer, given, &feed, done, part, stats));
     }
     if (!whole) {
-        AN_TRY(check_gradients(trainer));
-        AN_TRY(update_all(trainer));
+        AN_TRY(check_gradients(trainer, 0));
+        AN_TRY(update_all(trainer, 0));
         AN_TRY(backend->download(exec->queue[0], &trainer->faults, exec->faults[0] + 1,
                                  sizeof trainer->faults));
     }
@@ -623,6 +651,10 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
     if (trainer->exec->frozen[param->layer])
         return an__fail(AN_ERROR_STATE, "%s: its layer was frozen in the last step",
                         param->name);
+    if (is_held(trainer, param)) /* the step did without it */
+        AN_TRY(an__exec_held_gradients(trainer->exec, &trainer->gradient,
+                                       trainer->held_count));
+    AN_TRY(an__exec_sync(trainer->exec));
     return an__weights_get(&trainer->gradient, trainer->model, index, values);
 }
 

@@ -567,26 +567,15 @@ START_TEST(certain_classes_keep_their_slope)
 }
 END_TEST
 
-/* The same of a parameter's gradient, amid others. */
-static int gradients_finite(const rig *r, const both *a, const both *b)
-{
-    const an_parameter_part parts[2] = {{0, a->count, a->device, NULL, NULL, NULL},
-                                        {1, b->count, b->device, NULL, NULL, NULL}};
-    float faults = 0;
-    void *device = give(r, &faults, sizeof faults);
-
-    OK(r->b->gradients_finite(r->queue, parts, 2, device));
-    take(r, &faults, device, sizeof faults);
-    return faults == 0;
-}
-
 /* Nothing hides a NaN or an infinity. */
-static int all_finite(const rig *r, const both *a)
+static int finite(const rig *r, const both *a, const both *b)
 {
+    const an_array arrays[2] = {{a->device, a->count, a->order.precision},
+                                {b->device, b->count, b->order.precision}};
     float faults = 0;
     void *device = give(r, &faults, sizeof faults);
 
-    OK(r->b->all_finite(r->queue, a->order.precision, a->count, a->device, device));
+    OK(r->b->all_finite(r->queue, arrays, 2, device));
     take(r, &faults, device, sizeof faults);
     return faults == 0;
 }
@@ -607,16 +596,16 @@ static void nonfinite_case(rig *r, const void *arg)
         void *device_label = give(r, &label, sizeof label);
         void *device_loss = give(r, &loss, sizeof loss);
 
-        ck_assert(all_finite(r, &big));
+        ck_assert(finite(r, &big, &other));
         big.ref[99999 - 40000 * (size_t)e] = evil[e];
         put(r, &big);
-        ck_assert(!all_finite(r, &big));
+        ck_assert(!finite(r, &big, &other));
 
-        ck_assert(gradients_finite(r, &g, &other));
+        ck_assert(finite(r, &g, &other));
         g.ref[1030 - 7 * (size_t)e] = evil[e];
         put(r, &g);
-        ck_assert(!gradients_finite(r, &g, &other));
-        ck_assert(!gradients_finite(r, &other, &g));
+        ck_assert(!finite(r, &g, &other));
+        ck_assert(!finite(r, &other, &g));
 
         x.ref[4] = NAN;
         put(r, &x);

@@ -42,6 +42,8 @@ static const struct {
     {1, {96, 5, 6, 384, 5, 6, 3, 1, 1, 2, 1, 0, 0, 0}},  /* and of 192 */
     {1, {128, 14, 15, 256, 14, 15, 3, 1, 1, 1, 2, 1, 0, 0}},
     {2, {64, 9, 9, 200, 5, 5, 3, 2, 1, 1, 1, 0, 0, 0}},
+    {1, {128, 4, 5, 48, 4, 5, 3, 1, 1, 1, 1, 0, 0, 0}}, /* two blocks of 64, and three */
+    {1, {192, 3, 4, 64, 3, 4, 3, 1, 1, 1, 1, 0, 0, 0}},
     {6, {5, 9, 9, 150, 9, 9, 3, 1, 1, 1, 1, 0, 0, 0}}, /* more maps than meet at a time */
 };
 
@@ -205,9 +207,11 @@ END_TEST
 
 static const struct {
     uint32_t batch, inputs, outputs, slabs;
-} denses[] = {{1, 1, 1, 1},      {1, 7, 300, 1},  {3, 1000, 129, 1}, {9, 513, 10, 1},
-              {32, 100, 257, 1}, {2, 1300, 5, 1}, {37, 90, 33, 1},   {13, 2080, 150, 1},
-              {5, 600, 40, 2},   {20, 360, 41, 2}}; /* inputs: see pixels_of() */
+} denses[] = {
+    {1, 1, 1, 1},     {1, 7, 300, 1},     {3, 1000, 129, 1},
+    {9, 513, 10, 1},  {32, 100, 257, 1},  {2, 1300, 5, 1},
+    {37, 90, 33, 1},  {13, 2080, 150, 1}, {5, 600, 40, 2},
+    {20, 360, 41, 2}, {5, 264, 136, 1},   {40, 128, 72, 1}}; /* inputs: see pixels_of() */
 
 /* Some inputs are maps of several pixels. */
 static uint32_t pixels_of(uint32_t inputs)
@@ -302,6 +306,70 @@ static void dense_case(rig *r, const void *arg)
     drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
     drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
 }
+
+/* The update done with the gradient is that of the gradient; not where there are faults. */
+static void update_case(rig *r, const void *arg)
+{
+    int i = *(const int *)arg, twice;
+    const an_update u = {0.25f, 0.9f, 0.01f};
+    an_dense_shape s = dense_shape(i, r->precision);
+    uint32_t n = denses[i].batch, maps = s.inputs / s.pixels / s.slabs;
+    both x, dy, w, v, dw, db, pack;
+    float flags[2] = {0, 1};
+    an_parameter_part part;
+    an_step step;
+    double *unused;
+    void *faults;
+
+    if (!(r->b->fuses & AN_FUSES_UPDATE)) return;
+    x = make_slabs(r, n, s.slabs, maps, s.pixels, 1),
+    dy = make_maps(r, n, s.outputs, 1, 1);
+    pack = make_slabs(r, s.outputs, s.slabs, maps, s.pixels, 1);
+    w = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
+    v = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
+    dw = make_weights(r, s.outputs, s.slabs, maps, s.pixels), db = make(r, s.outputs, 9);
+    faults = give(r, flags, sizeof flags);
+    memset(&step, 0, sizeof step);
+    step.update[7] = u;
+    OK(r->b->begin_step(r->queue, &step));
+    part.index = 7;
+    part.count = w.count;
+    part.g = NULL;
+    part.v = v.device;
+    part.w = w.device;
+    part.pack = r->tensors ? pack.device : NULL;
+    OK(r->b->dense_update(r->queue, &s, n, x.device, dy.device, &part,
+                          (const float *)faults + 1));
+    for (twice = 0; twice < 2; twice++) { /* of what is done nothing of: rate 0 */
+        OK(r->b->dense_update(r->queue, &s, n, x.device, dy.device, &part, faults));
+        step.update[7].rate = 0;
+        OK(r->b->begin_step(r->queue, &step));
+    }
+    OK(r->b->dense_backward_weights(r->queue, &s, n, x.device, dy.device, NULL,
+                                    db.device));
+    unused = malloc(x.count * sizeof *unused);
+    ref_dense_backward(&s, n, x.ref, w.ref, dy.ref, unused, dw.ref, db.ref);
+    free(unused);
+    ref_update(&u, w.count, dw.ref, v.ref, w.ref);
+    same(r, "v", &v, r->bound);
+    same(r, "w", &w, r->bound);
+    same(r, "db alone", &db, r->bound);
+    if (part.pack != NULL) {
+        memcpy(pack.ref, w.ref, w.count * sizeof *w.ref);
+        same(r, "packed w", &pack, r->bound);
+    }
+    r->b->release(r->device, faults);
+    drop(r, &x), drop(r, &dy), drop(r, &w), drop(r, &v), drop(r, &dw), drop(r, &db);
+    drop(r, &pack);
+}
+
+START_TEST(dense_update)
+{
+    const an_dense_shape s = dense_shape(_i, 0);
+
+    on_all_of(3, update_case, NULL, &s, &_i);
+}
+END_TEST
 
 /* With weights in bfloat16: the reference has the same weights, so that the bound is that of
  * float32. */
@@ -412,6 +480,7 @@ void add_products(TCase *tc)
     tcase_add_loop_test(tc, first_convolution, 0, sizeof firsts / sizeof firsts[0]);
     tcase_add_loop_test(tc, dense_weights_in_bfloat16, 0,
                         sizeof denses / sizeof denses[0]);
+    tcase_add_loop_test(tc, dense_update, 0, sizeof denses / sizeof denses[0]);
     tcase_add_loop_test(tc, dense, 0, sizeof denses / sizeof denses[0]);
     tcase_add_test(tc, fused_relu_keeps_nan);
 }

@@ -51,6 +51,5 @@ const an_backend V(backend) = {
     .softmax = V(softmax),
     .softmax_loss = V(softmax_loss),
     .update = V(update),
-    .gradients_finite = an__cpu_gradients_finite,
     .all_finite = an__cpu_all_finite,
 };

@@ -202,6 +202,7 @@ cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
     bool leaves = from_device >= 0 && to_device >= 0 && to_device != from_device;
     give(stream, [=] {
         if (leaves) state.peer_bytes += width * height;
+        if (from_device == PINNED && to_device >= 0) state.up_bytes += width * height;
         for (size_t i = 0; i < height; i++)
             std::memmove((char *)to + i * to_pitch, (const char *)from + i * from_pitch,
                          width);
@@ -560,6 +561,7 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_byte
     if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
     std::string kept((const char *)params, params_bytes);
     give(stream, [=] {
+        state.launches++;
         for (unsigned z = 0; z < grid.z; z++)
             for (unsigned y = 0; y < grid.y; y++)
                 for (unsigned x = 0; x < grid.x; x++)
