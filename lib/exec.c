@@ -142,6 +142,7 @@ void an__exec_destroy(an_exec *exec)
     if (exec == NULL) return;
     for (t = 0; t < exec->plan->towers; t++)
         if (exec->queue[t] != NULL) exec->slots[t].backend->sync(exec->queue[t]);
+    an__repeat_forget(exec);
     for (t = 0; t < exec->plan->towers; t++) {
         const an_slot *slot = &exec->slots[t];
 

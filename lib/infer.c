@@ -83,18 +83,26 @@ typedef struct an_work {
     const an_spot *spot;
 } an_work;
 
+static an_status do_scores(void *arg, uint32_t count)
+{
+    an_exec *exec = arg;
+
+    AN_TRY(an__exec_forward(exec, &exec->model->weights, count, 0));
+    return exec->slots[0].backend->softmax(exec->queue[0], exec->plan->config.classes,
+                                           count,
+                                           an__exec_value(exec, exec->plan->output));
+}
+
 static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
                                const an_feed *feed, float *probabilities, int add)
 {
-    const an_backend *backend = exec->slots[0].backend;
     size_t numbers = (size_t)count * model->plan->config.classes, i;
-    float *logits = an__exec_value(exec, exec->plan->output);
 
     AN_TRY(an__exec_load(exec, count, feed));
-    AN_TRY(an__exec_forward(exec, &model->weights, count, 0));
-    AN_TRY(backend->softmax(exec->queue[0], model->plan->config.classes, count, logits));
-    AN_TRY(backend->download(exec->queue[0], exec->scores, logits,
-                             numbers * sizeof *exec->scores));
+    AN_TRY(an__repeat(exec, AN_REPEAT_CLASSIFY, count, do_scores, exec));
+    AN_TRY(exec->slots[0].backend->download(exec->queue[0], exec->scores,
+                                            an__exec_value(exec, exec->plan->output),
+                                            numbers * sizeof *exec->scores));
     AN_TRY(an__exec_sync(exec));
     for (i = 0; i < numbers; i++)
         if (!isfinite(exec->scores[i]))
@@ -102,6 +110,14 @@ static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
     for (i = 0; i < numbers; i++)
         probabilities[i] = add ? probabilities[i] + exec->scores[i] : exec->scores[i];
     return AN_OK;
+}
+
+static an_status do_losses(void *arg, uint32_t count)
+{
+    an_exec *exec = arg;
+
+    AN_TRY(an__exec_forward(exec, &exec->model->weights, count, 0));
+    return an__exec_loss(exec, count);
 }
 
 static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
@@ -112,8 +128,7 @@ static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
 
     AN_TRY(an__exec_load(exec, count, feed));
     AN_TRY(an__exec_labels(exec, count, labels));
-    AN_TRY(an__exec_forward(exec, &model->weights, count, 0));
-    AN_TRY(an__exec_loss(exec, count));
+    AN_TRY(an__repeat(exec, AN_REPEAT_EVALUATE, count, do_losses, exec));
     AN_TRY(an__exec_outcome(exec, count));
     for (i = 0; i < count; i++)
         if (!isfinite(exec->losses[i]))
@@ -137,6 +152,7 @@ static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count
            whole = part * spot->towers;
     uint32_t t, i;
 
+    an__repeat_forget(exec);
     AN_TRY(an__exec_load(exec, count, feed));
     AN_TRY(an__exec_forward_to(exec, &model->weights, count, spot->end));
     for (t = 0; t < spot->towers; t++)

@@ -348,6 +348,21 @@ typedef struct an_weights { /* parameters or something of their shape, on their 
     float *part[AN_MAX_PARAMS][AN_MAX_TOWERS];
 } an_weights;
 
+/* What is done again and again (repeat.c). */
+typedef enum an_repeat {
+    AN_REPEAT_CLASSIFY,
+    AN_REPEAT_EVALUATE,
+    AN_REPEAT_STEP,
+    AN_REPEATS
+} an_repeat;
+
+typedef struct an_repeated {
+    uint32_t count;          /* of images, the last time; 0: not yet */
+    an_recording *recording; /* of so many; null: none yet */
+    int refused;             /* it could not be recorded */
+    uint64_t exchanged;      /* numbers that it sends between towers */
+} an_repeated;
+
 typedef struct an_exec {
     struct an_exec *next; /* idle ones of a model */
     an_context *ctx;
@@ -385,8 +400,18 @@ typedef struct an_exec {
      * such a one. */
     unsigned char frozen[AN_MAX_LAYERS];
     uint32_t lowest;
-    int held; /* backward: dense weights' gradients are left to an__exec_update() */
+    an_repeated repeated[AN_REPEATS];
+    uint32_t most; /* images that any of them has had */
+    int held;      /* backward: dense weights' gradients are left to an__exec_update() */
 } an_exec;
+
+/* body(arg, count), with the kernels and copies that it gives the queues recorded where it comes
+ * often: it must give them the same each time. */
+typedef an_status an_body(void *arg, uint32_t count);
+an_status an__repeat(an_exec *exec, an_repeat what, uint32_t count, an_body *body,
+                     void *arg);
+/* It would give others from now on, or a queue other work that may need larger buffers. */
+void an__repeat_forget(an_exec *exec);
 
 an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int training);
 void an__exec_destroy(an_exec *exec);
@@ -552,13 +577,6 @@ typedef struct an_progress {
     an_rate_change changes[AN_MAX_CHANGES];
 } an_progress;
 
-typedef struct an_recorded { /* what must be the same for a step to be repeated */
-    uint32_t count;
-    unsigned char frozen[AN_MAX_LAYERS];
-    int refused;        /* it could not be recorded */
-    uint64_t exchanged; /* numbers that it sends between towers */
-} an_recorded;
-
 struct an_trainer {
     an_model *model;
     an_trainer_config config; /* resolved; its rates are those in force */
@@ -570,8 +588,7 @@ struct an_trainer {
     int has_gradient;
     float faults;        /* of the step under way: 0 if all gradients are finite */
     uint32_t held_count; /* images of the last step, if exec->held */
-    an_recorded last;
-    an_recording *recording; /* of steps like `last`; null: not yet */
+    unsigned char frozen[AN_MAX_LAYERS]; /* in the step that may be repeated */
 };
 
 an_status an__trainer_check(const an_trainer *trainer); /* null, fork */

@@ -11,19 +11,10 @@
 
 /* --- life ----------------------------------------------------------------------------- */
 
-static void forget_recording(an_trainer *trainer)
-{
-    if (trainer->recording != NULL)
-        trainer->exec->slots[0].backend->recording_free(trainer->recording);
-    trainer->recording = NULL;
-    memset(&trainer->last, 0, sizeof trainer->last);
-}
-
 static void trainer_free(an_trainer *trainer)
 {
     an_model *model = trainer->model;
 
-    if (trainer->recording != NULL) forget_recording(trainer);
     an__exec_destroy(trainer->exec);
     an__weights_free(&trainer->velocity, model);
     an__weights_free(&trainer->gradient, model);
@@ -362,64 +353,24 @@ static an_status do_piece(an_trainer *trainer, uint32_t first, uint32_t count,
     return first == 0 ? AN_OK : add_piece(trainer);
 }
 
-static an_status do_whole(an_trainer *trainer, uint32_t count)
+static an_status do_whole(void *arg, uint32_t count)
 {
+    an_trainer *trainer = arg;
+
     AN_TRY(do_piece(trainer, 0, count, count));
     AN_TRY(check_gradients(trainer, count));
     return update_all(trainer, count);
 }
 
-static int is_last(const an_trainer *trainer, uint32_t count)
-{
-    const an_recorded *last = &trainer->last;
-
-    return last->count == count &&
-           memcmp(last->frozen, trainer->exec->frozen, sizeof last->frozen) == 0;
-}
-
-/* Nothing is done meanwhile: what is counted as sent is so at each replay. */
-static an_status record(an_trainer *trainer, uint32_t count)
-{
-    const an_exec *exec = trainer->exec;
-    const an_backend *backend = exec->slots[0].backend;
-    uint32_t towers = trainer->model->plan->towers;
-    uint64_t before = *exec->exchanged;
-    an_status status, ended;
-
-    AN_TRY(backend->record(exec->queue, towers));
-    status = do_whole(trainer, count);
-    ended = backend->recorded(exec->queue, towers, &trainer->recording);
-    trainer->last.exchanged = *exec->exchanged - before;
-    __atomic_fetch_sub(exec->exchanged, trainer->last.exchanged, __ATOMIC_RELAXED);
-    return status != AN_OK ? status : ended;
-}
-
-/* A whole step is recorded when it comes a second time: the first one may have had memory
- * to make. One that cannot be recorded is done as it comes. */
+/* A whole step, which is repeated as long as the same layers learn. */
 static an_status run_whole(an_trainer *trainer, uint32_t count)
 {
-    const an_exec *exec = trainer->exec;
-    const an_backend *backend = exec->slots[0].backend;
-    an_recorded *last = &trainer->last;
+    an_exec *exec = trainer->exec;
 
-    if (backend->record == NULL) return do_whole(trainer, count);
-    AN_TRY(an__exec_pack(trainer->exec, count)); /* not within a recording */
-    if (!is_last(trainer, count)) {
-        forget_recording(trainer);
-        AN_TRY(do_whole(trainer, count));
-        last->count = count;
-        memcpy(last->frozen, exec->frozen, sizeof last->frozen);
-        return AN_OK;
-    }
-    if (trainer->recording == NULL && !last->refused && record(trainer, count) != AN_OK) {
-        if (trainer->recording != NULL) backend->recording_free(trainer->recording);
-        trainer->recording = NULL;
-        last->refused = 1;
-    }
-    if (trainer->recording == NULL) return do_whole(trainer, count);
-    AN_TRY(backend->replay(trainer->recording));
-    __atomic_fetch_add(exec->exchanged, last->exchanged, __ATOMIC_RELAXED);
-    return AN_OK;
+    if (memcmp(trainer->frozen, exec->frozen, sizeof trainer->frozen) != 0)
+        an__repeat_forget(exec);
+    memcpy(trainer->frozen, exec->frozen, sizeof trainer->frozen);
+    return an__repeat(exec, AN_REPEAT_STEP, count, do_whole, trainer);
 }
 
 static void note_frozen(an_trainer *trainer)
@@ -485,7 +436,7 @@ static an_status do_step(an_trainer *trainer, const an_given *given, an_step_sta
     trainer->faults = 0;
     exec->held = whole && exec->plan->holds;
     trainer->held_count = given->count;
-    if (!whole && backend->record != NULL) forget_recording(trainer);
+    if (!whole) an__repeat_forget(exec);
     AN_TRY(faults_begin(trainer));
     for (done = 0; done < given->count; done += part) {
         an_feed feed;

@@ -17,6 +17,7 @@ int main(void)
     srunner_add_suite(runner, images_suite());
     srunner_add_suite(runner, ops_suite());
     srunner_add_suite(runner, cuda_suite());
+    srunner_add_suite(runner, steps_suite());
     srunner_add_suite(runner, plugin_suite());
     srunner_add_suite(runner, infer_suite());
     srunner_add_suite(runner, train_suite());

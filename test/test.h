@@ -21,6 +21,7 @@ Suite *ops_suite(void);
 Suite *pack_suite(void);
 Suite *plugin_suite(void);
 Suite *recipes_suite(void);
+Suite *steps_suite(void);
 Suite *train_suite(void);
 
 /* Cases of ops_suite(): test_products.c */

@@ -1,0 +1,64 @@
+/*
+ * repeat.c - what a pass or step does again and again: recorded, where the backend can, when it
+ * comes a second time. (The first may have memory to make.)
+ */
+#include <string.h>
+
+#include "internal.h"
+
+static void forget(an_exec *exec, an_repeated *r)
+{
+    if (r->recording != NULL) exec->slots[0].backend->recording_free(r->recording);
+    memset(r, 0, sizeof *r);
+}
+
+void an__repeat_forget(an_exec *exec)
+{
+    int i;
+
+    for (i = 0; i < AN_REPEATS; i++) forget(exec, &exec->repeated[i]);
+}
+
+/* Nothing is done meanwhile: what is counted as sent is so at each replay. */
+static an_status record(an_exec *exec, an_repeated *r, an_body *body, void *arg)
+{
+    const an_backend *backend = exec->slots[0].backend;
+    uint32_t towers = exec->plan->towers;
+    uint64_t before = *exec->exchanged;
+    an_status status, ended;
+
+    AN_TRY(backend->record(exec->queue, towers));
+    status = body(arg, r->count);
+    ended = backend->recorded(exec->queue, towers, &r->recording);
+    r->exchanged = *exec->exchanged - before;
+    __atomic_fetch_sub(exec->exchanged, r->exchanged, __ATOMIC_RELAXED);
+    return status != AN_OK ? status : ended;
+}
+
+an_status an__repeat(an_exec *exec, an_repeat what, uint32_t count, an_body *body,
+                     void *arg)
+{
+    const an_backend *backend = exec->slots[0].backend;
+    an_repeated *r = &exec->repeated[what];
+
+    if (backend->record == NULL) return body(arg, count);
+    AN_TRY(an__exec_pack(exec, count)); /* not within a recording */
+    if (r->count != count) {
+        /* More images than before may have a queue make its buffers anew. */
+        if (count > exec->most) an__repeat_forget(exec);
+        if (count > exec->most) exec->most = count;
+        forget(exec, r);
+        AN_TRY(body(arg, count));
+        r->count = count;
+        return AN_OK;
+    }
+    if (r->recording == NULL && !r->refused && record(exec, r, body, arg) != AN_OK) {
+        if (r->recording != NULL) backend->recording_free(r->recording);
+        r->recording = NULL;
+        r->refused = 1; /* it is done as it comes */
+    }
+    if (r->recording == NULL) return body(arg, count);
+    AN_TRY(backend->replay(r->recording));
+    __atomic_fetch_add(exec->exchanged, r->exchanged, __ATOMIC_RELAXED);
+    return AN_OK;
+}

@@ -1,0 +1,233 @@
+/*
+ * test_steps.c - what a step and a pass on the CUDA backend's host run consist of: gradients that
+ * are nowhere until asked for, launches, repetitions.
+ */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host_run.h"
+#include "nets.h"
+#include "test.h"
+
+static an_trainer *trainer_of(an_model *model)
+{
+    an_trainer_config training;
+    an_trainer *trainer;
+
+    an_trainer_config_init(&training, sizeof training);
+    training.batch = BATCH;
+    training.rate = 0.05f;
+    ck_assert_int_eq(an_trainer_create(&trainer, model, &training), AN_OK);
+    return trainer;
+}
+
+/* Two steps, and all gradients of the second: those of dense weights are nowhere until they
+ * are asked for. */
+static outcome gradients(const char *plugin, const char *devices)
+{
+    an_model_config config = net_small(AN_ARCH_PAPER, devices != NULL ? 2 : 1, devices);
+    an_context *ctx = plugin_context(plugin, 2);
+    an_trainer *trainer;
+    an_model *model;
+    float *images, *to;
+    outcome o;
+    uint32_t i;
+
+    memset(&o, 0, sizeof o);
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    trainer = trainer_of(model);
+    images = net_images(model);
+    for (i = 0; i < 2; i++)
+        ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL), AN_OK);
+    o.count = net_parameters(model);
+    to = o.values = malloc(o.count * sizeof *o.values);
+    for (i = 0; i < model->plan->param_count; i++) {
+        size_t count = model->plan->params[i].count;
+
+        ck_assert_int_eq(an_trainer_get_gradient(trainer, i, to, count), AN_OK);
+        to += count;
+    }
+    free(images);
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    return o;
+}
+
+START_TEST(gradients_can_be_asked_for)
+{
+    outcome cpu = gradients(NULL, NULL);
+    outcome cuda = gradients(host_run_path(), _i ? "cuda:0,cuda:1" : "cuda:0,cuda:0");
+
+    net_same(&cpu, &cuda, 2e-5);
+    net_drop(&cpu), net_drop(&cuda);
+}
+END_TEST
+
+static uint32_t param(const an_model *model, const char *name)
+{
+    uint32_t index;
+
+    ck_assert_int_eq(an_parameter_find(model, name, &index), AN_OK);
+    return index;
+}
+
+/* The first half of its numbers become `value`, the others 0. */
+static void fill_param(an_model *model, const char *name, float value)
+{
+    uint32_t index = param(model, name);
+    size_t count = model->plan->params[index].count, i;
+    float *w = malloc(count * sizeof *w);
+
+    for (i = 0; i < count; i++) w[i] = i < count / 2 ? value : 0;
+    ck_assert_int_eq(an_parameter_set(model, index, w, count), AN_OK);
+    free(w);
+}
+
+/* fc8's and fc7's weights send infinities down to fc6, which gives zeros, so that the loss is
+ * finite: the layer is named, and no parameter is another than before. In each precision, as it comes and
+ * recorded. */
+START_TEST(a_gradient_that_overflows_changes_nothing)
+{
+    an_model_config config = net_small(AN_ARCH_PAPER, 1, "cuda:0");
+    an_context *ctx = plugin_context(host_run_path(), 2);
+    an_trainer *trainer;
+    an_model *model;
+    float *images, *before, *after;
+    size_t count;
+    int step;
+
+    config.precision = (uint32_t)_i;
+    config.activation = AN_ACTIVATION_TANH;
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    trainer = trainer_of(model);
+    images = net_images(model);
+    for (step = 0; step < 3; step++)
+        ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL), AN_OK);
+    fill_param(model, "fc6.weight", 0);
+    fill_param(model, "fc6.bias", 0);
+    fill_param(model, "fc7.bias", 0);
+    fill_param(model, "fc7.weight", 1e30f);
+    fill_param(model, "fc8.weight", 1e30f);
+    count = net_parameters(model);
+    before = malloc(count * sizeof *before), after = malloc(count * sizeof *after);
+    ck_assert_int_eq(net_get(model, before), AN_OK);
+    ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL),
+                     AN_ERROR_DIVERGED);
+    ck_assert_msg(strstr(an_error_message(), "fc6") != NULL &&
+                      strstr(an_error_message(), "gradient") != NULL,
+                  "%s", an_error_message());
+    ck_assert_int_eq(net_get(model, after), AN_OK);
+    ck_assert_mem_eq(before, after, count * sizeof *before);
+    fill_param(model, "fc8.weight", 0.01f); /* and it goes on */
+    ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL), AN_OK);
+    free(images), free(before), free(after);
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* Kernels of a repeated step. What it has to do is this: forward 5 convolutions, 2 poolings of
+ * normalised maps, 1 pooling, 3 dense layers, the loss; back 3 gradients of dense inputs and 3
+ * of their biases, 1 pooling, 4 gradients of convolutions' inputs, 5 of weights and of biases, 2
+ * of pooled, normalised maps; 2 looks for infinities, their exchange, 1 update of what is small,
+ * 3 of dense weights, conv1's packed weights. At a size that leaves products with few tiles more
+ * of them are sums in parts, finished by a kernel of their own: 6 forward and 6 back, and
+ * conv1's weights and bias. */
+START_TEST(launches_of_a_step_are_as_planned)
+{
+    an_model_config config = net_small(AN_ARCH_PAPER, 1, "cuda:0");
+    an_context *ctx = plugin_context(host_run_path(), 2);
+    const uint64_t least =
+        5 + 2 + 1 + 3 + 1 + 3 + 3 + 1 + 4 + 5 + 5 + 2 + 2 + 1 + 1 + 3 + 1;
+    const uint64_t sums = 6 + 6 + 2;
+    uint64_t before, graphs, launches;
+    an_trainer *trainer;
+    an_model *model;
+    float *images;
+    int step;
+
+    config.precision = AN_PRECISION_BF16;
+    config.width = 0.5f;
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    trainer = trainer_of(model);
+    images = net_images(model);
+    for (step = 0; step < 3; step++)
+        ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL), AN_OK);
+    before = hr()->launches, graphs = hr()->graph_launches;
+    ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL), AN_OK);
+    launches = hr()->launches - before;
+    ck_assert_uint_eq(hr()->graph_launches - graphs, 1);
+    ck_assert_uint_eq(launches, least + sums + 1); /* and the images to their form */
+    free(images);
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* --- passes ------------------------------------------------------------------------------------ */
+
+/* Numbers of images in turn, on one set of buffers: classified, evaluated, asked for a layer. */
+START_TEST(repeated_passes_give_the_same)
+{
+    static const uint32_t counts[] = {2, 2, 2, 5, 5, 1, 2, 2, 5, 5, 5};
+    enum { MOST = 5 };
+    an_model_config config =
+        net_small(AN_ARCH_PAPER, 2, _i ? "cuda:0,cuda:1" : "cuda:0,cuda:0");
+    an_context *ctx = plugin_context(host_run_path(), 2);
+    static const int32_t labels[MOST] = {3, 7, 0, 1, 9};
+    float first[MOST * CLASSES], p[MOST * CLASSES], *images, *layer;
+    an_evaluation e, want[MOST + 1];
+    size_t numbers, count;
+    uint64_t graphs;
+    an_model *model;
+    uint32_t i;
+
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    numbers = model->plan->tensors[model->plan->input[0]].count;
+    images = malloc(MOST * numbers * sizeof *images);
+    net_fill(images, MOST * numbers, 9, 1);
+    ck_assert_int_eq(an_infer(model, images, MOST, first), AN_OK);
+    for (i = 1; i <= MOST; i++) {
+        an_evaluation_init(&want[i], sizeof want[i]);
+        ck_assert_int_eq(an_evaluate(model, images, labels, i, &want[i]), AN_OK);
+    }
+    ck_assert_int_eq(an_activation_count(model, "conv3", AN_POINT_OUTPUT, &count, NULL),
+                     AN_OK);
+    layer = malloc(MOST * count * sizeof *layer);
+    graphs = hr()->graph_launches;
+    for (i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        uint32_t n = counts[i];
+
+        ck_assert_int_eq(an_infer(model, images, n, p), AN_OK);
+        ck_assert_mem_eq(p, first, n * CLASSES * sizeof *p);
+        an_evaluation_init(&e, sizeof e);
+        ck_assert_int_eq(an_evaluate(model, images, labels, n, &e), AN_OK);
+        ck_assert_double_eq(e.loss, want[n].loss);
+        if (i == 7)
+            ck_assert_int_eq(
+                an_infer_layer(model, images, n, "conv3", AN_POINT_OUTPUT, layer), AN_OK);
+    }
+    ck_assert_uint_ge(hr()->graph_launches - graphs, 8);
+    free(images), free(layer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+Suite *steps_suite(void)
+{
+    Suite *suite = suite_create("steps");
+    TCase *tc = tcase_create("host run");
+
+    tcase_set_timeout(tc, 300);
+    tcase_add_loop_test(tc, gradients_can_be_asked_for, 0, 2);
+    tcase_add_loop_test(tc, a_gradient_that_overflows_changes_nothing, 0, 3);
+    tcase_add_test(tc, launches_of_a_step_are_as_planned);
+    tcase_add_loop_test(tc, repeated_passes_give_the_same, 0, 2);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
