@@ -51,6 +51,7 @@ an_status an__cuda_activation_forward(an_queue *q, uint32_t kind, uint32_t preci
 {
     activating a = {kind, count, NULL, y};
 
+    an__cuda_cost(q, 0, precision, 2 * (double)count, 0);
     return an__cuda_each(q, AN_CUDA_BY_NUMBER(precision, forward_kernel), count, a,
                          "an activation");
 }
@@ -60,6 +61,7 @@ an_status an__cuda_activation_backward(an_queue *q, uint32_t kind, uint32_t prec
 {
     activating a = {kind, count, y, dy};
 
+    an__cuda_cost(q, 0, precision, 3 * (double)count, 0);
     return an__cuda_each(q, AN_CUDA_BY_NUMBER(precision, backward_kernel), count, a,
                          "an activation's gradient");
 }

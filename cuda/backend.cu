@@ -62,6 +62,27 @@ static an_status cuda_count(const an_host *host, uint32_t *count)
     return AN_OK;
 }
 
+/* Operations a clock of a multiprocessor, by an_precision: NVIDIA's whitepapers on A100 and
+ * H100, dense, summed in float32. */
+static const struct {
+    int major, minor;
+    double rate[3];
+} rates[] = {{8, 0, {128, 1024, 2048}}, {9, 0, {256, 2048, 4096}}};
+
+static void describe_limits(an_device_info *info, int device, int major, int minor)
+{
+    int clock = 0, memory_clock = 0, width = 0; /* kHz, kHz, bits */
+
+    cudaDeviceGetAttribute(&clock, cudaDevAttrClockRate, device);
+    cudaDeviceGetAttribute(&memory_clock, cudaDevAttrMemoryClockRate, device);
+    cudaDeviceGetAttribute(&width, cudaDevAttrGlobalMemoryBusWidth, device);
+    cudaGetLastError();
+    info->memory_rate = 2e3 * memory_clock * (width / 8.0); /* two a clock */
+    for (const auto &r : rates)
+        for (int p = 0; p < 3 && r.major == major && r.minor == minor; p++)
+            info->flops[p] = 1e3 * clock * info->units * r.rate[p];
+}
+
 static an_status cuda_describe(const an_host *host, uint32_t index, an_device_info *info)
 {
     cudaDeviceProp properties;
@@ -77,6 +98,7 @@ static an_status cuda_describe(const an_host *host, uint32_t index, an_device_in
     snprintf(info->name, sizeof info->name, "%.80s", properties.name);
     info->memory = properties.totalGlobalMem;
     info->units = (uint32_t)properties.multiProcessorCount;
+    describe_limits(info, (int)index, properties.major, properties.minor);
     return AN_OK;
 }
 
@@ -226,6 +248,8 @@ static an_backend table()
     b.recorded = an__cuda_recorded;
     b.replay = an__cuda_replay;
     b.recording_free = an__cuda_recording_free;
+    b.trace = an__cuda_trace;
+    b.traced = an__cuda_traced;
     return b;
 }
 

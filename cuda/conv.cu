@@ -99,6 +99,25 @@ static size_t w_slab(const an_gemm *g)
 static an_status product(an_queue *q, uint32_t precision, an_product kind,
                          const an_gemm *g)
 {
+    /* One slab's images, x and y; weights, a gradient's or an update's in float32. */
+    double pixels = kind == AN_WEIGHTS ? g->k : g->m;
+    double images = pixels / (kind == AN_DATA ? (double)g->in_height * g->in_width
+                                              : (double)g->out_height * g->out_width);
+    double x = images * g->in_height * g->in_width * g->in_pitch;
+    double y = images * g->out_height * g->out_width * g->out_pitch;
+    double w = (double)g->groups * g->out_maps * g->kernel * g->kernel * g->in_maps;
+    double parts = g->parts == NULL ? 0 : 4.0 * g->groups * g->splits * g->m * g->n;
+
+    if (g->parts != NULL && kind == AN_FORWARD) y = 0; /* are the parts */
+    if (g->parts != NULL && kind == AN_DATA) x = 0;
+    if (kind != AN_WEIGHTS)
+        an__cuda_cost(q, 2.0 * g->groups * g->m * g->n * g->k, precision,
+                      x + y + w + (g->finish.x != NULL ? x : 0), parts);
+    else
+        an__cuda_cost(q, 2.0 * g->groups * g->m * g->n * g->k, precision, x + y,
+                      g->parts != NULL    ? parts
+                      : g->faults == NULL ? 4 * w
+                                          : (g->part.pack != NULL ? 18 : 16) * w);
     if (precision == AN_PRECISION_BF16) return an__cuda_gemm_bf16(q, kind, g);
     if (precision == AN_PRECISION_TF32) return an__cuda_gemm_tf32(q, kind, g);
     return an__cuda_gemm_fp32(q, kind, g);
@@ -172,6 +191,7 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
     packing p = {w, pack, (size_t)s->out_maps * g.w_pitch, s->kernel, g.kernel, s->form};
 
     (void)way;
+    an__cuda_cost(q, 0, s->precision, (double)p.count, 4.0 * (double)p.count);
     return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, pack_kernel), p.count, p,
                          "packed weights");
 }
@@ -244,7 +264,10 @@ static an_status finish(an_queue *q, const an_conv_shape *s, const an_gemm *g,
                         uint32_t parts)
 {
     finishing f = {*g, parts};
+    double all = (double)g->groups * g->m * g->n;
 
+    an__cuda_cost(q, 0, s->precision, all * (g->finish.x != NULL ? 2 : 1),
+                  4 * all * parts);
     return an__cuda_each(q, AN_CUDA_BY_NUMBER_OF(s->precision, finish_kernel, PRODUCT),
                          (size_t)g->groups * g->m * g->n, f, "a product's sums");
 }
@@ -441,6 +464,7 @@ static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t bat
     adding add = {sums.parts, db, s->out_maps, s->out_maps, s->out_maps, parts, 0, 0, {}};
     const char *what = "a bias's gradient";
 
+    an__cuda_cost(q, 0, s->precision, (double)pixels * s->out_maps, 0);
     AN_CUDA_TRY(
         an__cuda_launch(q,
                         wide == 8 ? AN_CUDA_BY_NUMBER_OF(s->precision, bias_kernel, 8)
@@ -487,6 +511,7 @@ static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
             adding add = {g.parts,  dw + first, all,      g.n,    g.w_pitch,
                           g.splits, s->kernel,  g.kernel, s->form};
 
+            an__cuda_cost(q, 0, AN_PRECISION_FP32, (double)all * (g.splits + 1), 0);
             AN_CUDA_TRY(an__cuda_each(q, add_parts, all, add, "a weight's gradient"));
         }
     }

@@ -52,8 +52,12 @@ struct an_fetch {
 
 #define AN_CUDA_FETCHES 64
 
+struct an_trace; /* trace.cu */
+
 struct an_queue {
     an_device *device;
+    an_trace *trace;     /* null: none */
+    double flops, bytes; /* of the next launch, for it */
     cudaStream_t stream, copy;
     void *scratch;
     an_step *step; /* on the device */
@@ -128,6 +132,20 @@ an_status an__cuda_settle(an_queue *q);
 /* Others may wait for `from`, as far as it has been given, before later work. */
 an_status an__cuda_early(an_queue *q, const void *from);
 
+an_status an__cuda_trace_begin(an_queue *q, const char *what);
+an_status an__cuda_trace_end(an_queue *q);
+void an__cuda_trace_free(an_queue *q);
+an_status an__cuda_trace(an_queue *q, const char *label);
+an_status an__cuda_traced(an_queue *q, an_traced *rows, uint32_t most, uint32_t *count);
+
+/* What the next launch does and moves at least: numbers of a tensor, and bytes beside them. */
+static inline void an__cuda_cost(an_queue *q, double flops, uint32_t precision,
+                                 double numbers, double bytes)
+{
+    q->flops = flops;
+    q->bytes = numbers * (precision == AN_PRECISION_BF16 ? 2 : 4) + bytes;
+}
+
 /* A kernel, or another template, for tensors of a precision. */
 #define AN_CUDA_BY_NUMBER(precision, name)                                               \
     ((precision) == AN_PRECISION_BF16 ? name<an_bf16> : name<float>)
@@ -146,9 +164,11 @@ an_status an__cuda_launch(an_queue *q, void (*kernel)(Params), dim3 grid, dim3 b
 {
     void *args[] = {const_cast<Params *>(&params)};
 
-    return an__cuda_check(
+    if (q->trace != NULL) AN_CUDA_TRY(an__cuda_trace_begin(q, what));
+    AN_CUDA_TRY(an__cuda_check(
         q->device, cudaLaunchKernel(kernel, grid, block, args, shared_bytes, q->stream),
-        what);
+        what));
+    return q->trace != NULL ? an__cuda_trace_end(q) : AN_OK;
 }
 
 /* The usual operation: settled, on its device, `count` independent numbers. */

@@ -33,6 +33,7 @@ an_status an__cuda_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batc
 {
     dropping d = {*s, s->units / s->pixels, batch, q->step, x};
 
+    an__cuda_cost(q, 0, s->precision, 2.0 * batch * s->units, 0);
     return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, dropout_kernel),
                          (size_t)batch * s->units, d, "dropout");
 }

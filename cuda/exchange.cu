@@ -37,6 +37,7 @@ static an_status move(an_queue *q, const moving &m)
     size_t count = m.batch * m.count,
            blocks = (count + AN_CUDA_THREADS - 1) / AN_CUDA_THREADS;
 
+    an__cuda_cost(q, 0, m.precision, (m.add ? 3.0 : 2.0) * (double)count, 0);
     return an__cuda_launch(q, AN_CUDA_BY_NUMBER(m.precision, move_kernel),
                            dim3((unsigned)(blocks < 4096 ? blocks : 4096)),
                            dim3(AN_CUDA_THREADS), 0, m, "an exchange");

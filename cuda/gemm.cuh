@@ -376,7 +376,8 @@ static an_status gemm_launch(an_queue *q, const an_gemm *g)
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              (int)bytes),
         "a product's shared memory"));
-    return an__cuda_launch(q, kernel, grid, dim3(THREADS), bytes, *g, "a product");
+    return an__cuda_launch(q, kernel, grid, dim3(THREADS), bytes, *g,
+                           product_name(PRODUCT));
 }
 
 template <an_product PRODUCT, template <int, int, int> class Products>

@@ -42,6 +42,14 @@ struct an_finish {
     float mask;
 };
 
+/* What a launch of it is called. */
+static inline const char *product_name(an_product product)
+{
+    return product == AN_FORWARD ? "a product"
+           : product == AN_DATA  ? "a product for the data"
+                                 : "a product for the weights";
+}
+
 /* Sizes are those of one group and one slab; pitches and images those of the whole tensor. */
 struct an_gemm {
     const void *a, *b;

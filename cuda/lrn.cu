@@ -300,7 +300,10 @@ an_status an__cuda_lrn_pool_forward(an_queue *q, const an_lrn_shape *n,
     normal_pooling p = {*n, *s, x, NULL, NULL, (uint16_t *)marks, y, 0, 0, 1};
     void (*kernel)(normal_pooling) = AN_CUDA_BY_NUMBER(n->precision, normal_pool_kernel);
     const char *what = "pooling of normalised maps";
+    double in = (double)batch * s->in_height * s->in_width * s->maps;
+    double out = (double)batch * s->out_height * s->out_width * s->maps;
 
+    an__cuda_cost(q, 0, n->precision, in + out, marks != NULL ? 2 * out : 0);
     AN_CUDA_TRY(an__cuda_settle(q));
     while (p.tile < s->out_width && tile_bytes(s, p.tile + 1) <= POOL_SHARED) p.tile++;
     AN_CUDA_TRY(an__cuda_check(
@@ -320,7 +323,10 @@ an_status an__cuda_lrn_pool_backward(an_queue *q, const an_lrn_shape *n,
 {
     normal_pooling p = {*n, *s, x, dy, (const uint16_t *)marks, NULL, dx, 0, 0, 0};
     const char *what = "gradient of pooled, normalised maps";
+    double in = (double)batch * s->in_height * s->in_width * s->maps;
+    double out = (double)batch * s->out_height * s->out_width * s->maps;
 
+    an__cuda_cost(q, 0, n->precision, 2 * in + out, 2 * out);
     return n->precision == AN_PRECISION_BF16
                ? pieces_backward<an_bf16, true>(q, p, batch, what)
                : pieces_backward<float, true>(q, p, batch, what);
@@ -336,6 +342,7 @@ static an_status across(an_queue *q, const an_lrn_shape *s, uint32_t batch,
     normalising n = {*s, x, dy, out, batch * s->height * s->width, 0};
     size_t bytes;
 
+    an__cuda_cost(q, 0, s->precision, (dy != NULL ? 3.0 : 2.0) * n.pixels * s->maps, 0);
     if (in_pieces(s) && dy != NULL) {
         normal_pooling p = {*s, {}, x, dy, NULL, NULL, out, 0, 0, 0};
 
@@ -478,6 +485,8 @@ static an_status within(an_queue *q, const an_lrn_shape *s, uint32_t batch,
     dim3 grid((s->height + SIDE - 1) / SIDE * ((s->width + SIDE - 1) / SIDE),
               (s->maps + MAPS - 1) / MAPS, batch);
 
+    an__cuda_cost(q, 0, s->precision,
+                  (dy != NULL ? 3.0 : 2.0) * batch * s->height * s->width * s->maps, 0);
     AN_CUDA_TRY(an__cuda_settle(q));
     return an__cuda_launch(q,
                            dy != NULL ? within_kernel<T, true> : within_kernel<T, false>,

@@ -465,7 +465,7 @@ static an_status narrow_launch(an_queue *q, const an_gemm *g)
                              (int)narrow::BYTES),
         "a product's shared memory"));
     return an__cuda_launch(q, kernel, grid, dim3(THREADS), narrow::BYTES, *g,
-                           "a product");
+                           product_name(PRODUCT));
 }
 
 /* 16-byte copies: each lies within one tap, and begins at a multiple of 16 bytes. */

@@ -84,7 +84,11 @@ an_status an__cuda_pictures(an_queue *q, const an_picture_shape *s, uint32_t bat
                             float *x)
 {
     preparing p = {*s, batch, bytes, views, mean, x};
+    double numbers = 3.0 * batch * s->size * s->size;
 
+    an__cuda_cost(q, 0, s->precision,
+                  s->form.side != 0 ? (double)(batch * form_numbers(s->form)) : numbers,
+                  numbers);
     if (s->form.side != 0)
         return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, squares_kernel),
                              batch * form_numbers(s->form) / 8, p, "the pictures");

@@ -112,6 +112,9 @@ an_status an__cuda_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t ba
     pooling p = {*s, batch, x, NULL, NULL, (uint16_t *)marks, y};
     size_t count = (size_t)batch * s->out_height * s->out_width * s->maps;
 
+    an__cuda_cost(q, 0, s->precision,
+                  (double)count + (double)batch * s->in_height * s->in_width * s->maps,
+                  marks != NULL ? 2 * (double)count : 0);
     if (s->maps % 8 == 0)
         return an__cuda_each(q, AN_CUDA_BY_NUMBER_OF(s->precision, forward_kernel, 8),
                              count / 8, p, "pooling");
@@ -125,8 +128,11 @@ an_status an__cuda_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t b
 {
     pooling p = {*s, batch, x, dy, (const uint16_t *)marks, NULL, dx};
     size_t count = (size_t)batch * s->in_height * s->in_width * s->maps;
+    double out = (double)batch * s->out_height * s->out_width * s->maps;
     const char *what = "pooling's gradient";
 
+    an__cuda_cost(q, 0, s->precision, out + (marks != NULL ? 1 : 2) * (double)count,
+                  marks != NULL ? 2 * out : 0);
     if (marks == NULL)
         return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, search_kernel), count, p,
                              what);

@@ -45,6 +45,7 @@ void an__cuda_queue_close(an_queue *q)
         cudaFreeHost(q->bounce);
         cudaGetLastError(); /* of a device that is lost */
     }
+    an__cuda_trace_free(q);
     host->release(q, host->user);
 }
 

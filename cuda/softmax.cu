@@ -72,6 +72,8 @@ static an_status run(an_queue *q, uint32_t precision, const scoring &s)
 {
     an_use use(q->device);
 
+    an__cuda_cost(q, 0, precision, s.dx != NULL ? (double)s.batch * s.classes : 0,
+                  8.0 * s.batch * s.classes);
     AN_CUDA_TRY(an__cuda_settle(q));
     return an__cuda_launch(q, AN_CUDA_BY_NUMBER(precision, softmax_kernel), dim3(s.batch),
                            dim3(THREADS), THREADS * sizeof(double), s, "softmax");

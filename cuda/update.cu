@@ -29,6 +29,14 @@ template <class Row, uint32_t MOST> struct an_pieces {
         return count > 0 ? end[count - 1] : 0;
     }
 
+    double numbers() const
+    {
+        double sum = 0;
+
+        for (uint32_t i = 0; i < count; i++) sum += (double)row[i].count;
+        return sum;
+    }
+
     /* Which row a piece is of; *first: this thread's first number there. */
     __device__ __forceinline__ const Row &of(uint32_t piece, size_t *first) const
     {
@@ -100,6 +108,7 @@ an_status an__cuda_update(an_queue *q, const an_parameter_part *parts, uint32_t 
     updating d = {{}, q->step, faults};
 
     d.pieces.make(parts, count);
+    an__cuda_cost(q, 0, AN_PRECISION_FP32, 0, 20 * d.pieces.numbers());
     return on_pieces(q, update_kernel, d, "an update");
 }
 
@@ -144,6 +153,7 @@ an_status an__cuda_all_finite(an_queue *q, const an_array *arrays, uint32_t coun
     looking l = {{}, faults};
 
     l.pieces.make(arrays, count);
+    an__cuda_cost(q, 0, AN_PRECISION_FP32, l.pieces.numbers(), 0);
     return on_pieces(q, finite_kernel, l, "the look for infinities");
 }
 

@@ -35,7 +35,7 @@ static option table[] = {
     {"--forward", OPTION_FLAG, &forward_only, 0, 0, "forward passes alone", 0},
     {"--loader", OPTION_TEXT, &loader_pack, 0, 0,
      "how fast one worker crops, mirrors and colours this pack's pictures", 0},
-    {"--layers", OPTION_FLAG, &layers, 0, 0, "layer by layer", 0},
+    {"--layers", OPTION_FLAG, &layers, 0, 0, "layer by layer, or a device's kernels", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
 static an_model *model;
@@ -230,6 +230,56 @@ static void bench_layers(uint32_t batch)
     free(rows);
 }
 
+/* A kernel's share of what limits it: its products' operations or its bytes. */
+static void print_limit(const an_kernel_time *row, const an_device_info *device,
+                        uint32_t precision)
+{
+    double flops = device->flops[precision] * row->seconds;
+    double bytes = device->memory_rate * row->seconds;
+    double by_flops = flops > 0 ? row->flops / flops : 0;
+    double by_bytes = bytes > 0 ? row->bytes / bytes : 0;
+
+    if (flops <= 0 || bytes <= 0)
+        printf("        -\n");
+    else if (by_flops > by_bytes)
+        printf(" %5.0f %% of %s\n", 100 * by_flops,
+               precision == AN_PRECISION_FP32 ? "FP32 cores" : "tensor cores");
+    else
+        printf(" %5.0f %% of memory\n", 100 * by_bytes);
+}
+
+/* On a device: kernel by kernel. */
+static void bench_kernels(uint32_t batch, const an_device_info *device,
+                          uint32_t precision)
+{
+    enum { MOST = 256 };
+    an_kernel_time *rows = allocate(MOST * sizeof *rows), sum;
+    uint32_t count, i;
+
+    for (i = 0; i < MOST; i++) an_kernel_time_init(&rows[i], sizeof rows[i]);
+    an_kernel_time_init(&sum, sizeof sum);
+    if (an_model_profile_kernels(model, batch, !forward_only, rows, MOST, &count) !=
+        AN_OK)
+        fail("profile");
+    printf("\nbatch %-41u %6s %8s %19s %9s   limit\n", batch, "times", "us", "TFLOP/s",
+           "GB/s");
+    for (i = 0; i < count; i++) {
+        const an_kernel_time *row = &rows[i];
+
+        printf("%-47s %6u %8.1f %19.1f %9.0f  ", row->name, row->launches,
+               1e6 * row->seconds, 1e-12 * row->flops / row->seconds,
+               1e-9 * row->bytes / row->seconds);
+        print_limit(row, device, precision);
+        sum.launches += row->launches;
+        sum.seconds += row->seconds;
+        sum.flops += row->flops;
+        sum.bytes += row->bytes;
+    }
+    printf("%-47s %6u %8.1f %19.1f %9.0f\n", "all", sum.launches, 1e6 * sum.seconds,
+           1e-12 * sum.flops / sum.seconds, 1e-9 * sum.bytes / sum.seconds);
+    free(rows);
+}
+
 /* Images a second of one worker while nothing else runs: the median of some runs. */
 static void bench_loader(an_context *ctx)
 {
@@ -366,7 +416,8 @@ int main(int argc, char **argv)
                         batches);
         if (!train_only) bench_forward((uint32_t)batch);
         if (!forward_only) bench_train((uint32_t)batch);
-        if (layers) bench_layers((uint32_t)batch);
+        if (layers && on_cpu) bench_layers((uint32_t)batch);
+        if (layers && !on_cpu) bench_kernels((uint32_t)batch, &device, config.precision);
     }
     report_exchange();
     an_model_destroy(model);

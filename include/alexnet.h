@@ -203,6 +203,9 @@ typedef struct an_device_info {
     uint64_t memory;   /* bytes in all; 0 if unknown */
     uint32_t units;    /* threads that compute (cpu), multiprocessors (cuda) */
     uint32_t cpu_path; /* an_cpu_path in use; 0 for others than the CPU. Since 1.1 */
+    /* A CUDA device's limits, 0 if unknown: floating-point operations a second, by
+     * an_precision, and bytes a second of its memory. Since 1.1 */
+    double flops[3], memory_rate;
 } an_device_info;
 
 AN_API void an_device_info_init(an_device_info *info, size_t size);
@@ -406,6 +409,26 @@ AN_API void an_layer_time_init(an_layer_time *time, size_t size);
  * Statuses: ARGUMENT, MEMORY, VERSION. */
 AN_API an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
                                   an_layer_time *rows, uint32_t count);
+
+/* What a device's kernels take: a row for each kind of kernel of each layer. Since 1.1 */
+typedef struct an_kernel_time {
+    size_t size;
+    char name[64]; /* "conv2 forward: a product" */
+    uint32_t launches;
+    double seconds; /* of all launches together */
+    double flops;   /* of products: floating-point operations; 0 of others */
+    double bytes;   /* that must be moved at least: each number read or written once */
+} an_kernel_time;
+
+AN_API void an_kernel_time_init(an_kernel_time *time, size_t size);
+
+/* an_model_profile_kernels() does what an_model_profile() does, and times every kernel on the
+ * device. rows[0 .. capacity - 1] are prepared by their init; *count of them are filled, in the
+ * order of the first launch of each kind: none on the CPU, which has no such account.
+ * Statuses: ARGUMENT (also where capacity is too small), MEMORY, VERSION, DEVICE. */
+AN_API an_status an_model_profile_kernels(an_model *model, uint32_t batch,
+                                          uint32_t training, an_kernel_time *rows,
+                                          uint32_t capacity, uint32_t *count);
 
 /* Class names, for people and for the checkpoint: up to 255 bytes of UTF-8, copied. Null
  * where none was given. The pointer stays valid until the name is set again.

@@ -178,6 +178,13 @@ enum {
                              computed, which then lies nowhere */
 };
 
+/* A launch that a trace has seen. flops, bytes: what it does and moves at least. */
+typedef struct an_traced {
+    char label[32];
+    const char *what;
+    double seconds, flops, bytes;
+} an_traced;
+
 typedef struct an_backend {
     uint32_t abi, size;
     const char *name;
@@ -356,6 +363,11 @@ typedef struct an_backend {
     an_status (*recorded)(an_queue *const *queues, uint32_t count, an_recording **out);
     an_status (*replay)(an_recording *recording);
     void (*recording_free)(an_recording *recording);
+
+    /* Null where kernels are not timed. From now on those that the queue is given are, under
+     * this label; null: no longer. traced() waits for them and tells of the first `most`. */
+    an_status (*trace)(an_queue *queue, const char *label);
+    an_status (*traced)(an_queue *queue, an_traced *rows, uint32_t most, uint32_t *count);
 } an_backend;
 
 extern const an_backend an__cpu_backend; /* the reference */

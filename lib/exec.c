@@ -337,6 +337,16 @@ static an_status lrn_forward(an_exec *exec, const an_op *op, uint32_t batch, uin
                                value(exec, pool->out), marks(exec, pool));
 }
 
+/* What the operation's kernels are timed under, if they are. */
+static an_status label(const an_exec *exec, const an_op *op, const char *way)
+{
+    char text[32];
+
+    if (!exec->traced) return AN_OK;
+    snprintf(text, sizeof text, "%s %s", exec->plan->layers[op->layer].name, way);
+    return exec->slots[op->tower].backend->trace(exec->queue[op->tower], text);
+}
+
 /* end: the operations below it alone are run. */
 static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
                             uint32_t batch, int training, uint32_t end)
@@ -348,6 +358,7 @@ static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
     size_t count = exec->plan->tensors[op->out].count;
 
     if (op->folded & AN_FOLDED_FORWARD) return AN_OK;
+    AN_TRY(label(exec, op, "forward"));
     switch (op->kind) {
     case AN_OP_CONV: return conv_forward(exec, op, w, batch, end);
     case AN_OP_DENSE: return dense_forward(exec, op, w, batch, training, end);
@@ -394,6 +405,7 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
     const void *pack;
 
     if (op->folded & AN_FOLDED_BACKWARD) return AN_OK;
+    AN_TRY(label(exec, op, "backward"));
     switch (op->kind) {
     case AN_OP_CONV:
         /* dx before dw, so that what the other tower waits for is on its way early */
@@ -459,6 +471,7 @@ an_status an__exec_held_update(an_exec *exec, uint32_t tower, uint32_t batch,
 
         if (op->tower != tower || !is_held(exec, op)) continue;
         for (part = 0; part < count && parts[part].index != op->weight;) part++;
+        AN_TRY(label(exec, op, "update"));
         AN_TRY(exec->slots[tower].backend->dense_update(
             exec->queue[tower], &op->u.dense, batch, value(exec, op->in),
             gradient(exec, op->out), &parts[part], faults));

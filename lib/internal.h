@@ -400,6 +400,7 @@ typedef struct an_exec {
      * such a one. */
     unsigned char frozen[AN_MAX_LAYERS];
     uint32_t lowest;
+    int traced; /* kernels are timed, under their layers' names */
     an_repeated repeated[AN_REPEATS];
     uint32_t most; /* images that any of them has had */
     int held;      /* backward: dense weights' gradients are left to an__exec_update() */

@@ -115,7 +115,8 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
     const an_plan *plan = model->plan;
     an_feed feed;
 
-    memset(p->exec->seconds, 0, 2 * plan->op_count * sizeof(double));
+    if (p->exec->seconds != NULL)
+        memset(p->exec->seconds, 0, 2 * plan->op_count * sizeof(double));
     memset(p->times, 0, plan->row.layers * sizeof *p->times);
     memset(&feed, 0, sizeof feed);
     feed.floats = p->images;
@@ -126,7 +127,7 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
     if (!training) return AN_OK;
     AN_TRY(an__exec_loss(p->exec, batch));
     AN_TRY(an__exec_backward(p->exec, &model->weights, &p->gradient, batch));
-    return profile_update(p, model);
+    return AN_OK;
 }
 
 /* sizeof in 1.0 */
@@ -186,9 +187,140 @@ an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
     memset(&profile, 0, sizeof profile);
     status = profile_make(&profile, model, batch, (int)training);
     /* The first pass touches the buffers, the second counts. */
-    for (pass = 0; pass < 2 && status == AN_OK; pass++)
+    for (pass = 0; pass < 2 && status == AN_OK; pass++) {
         status = profile_pass(&profile, model, batch, (int)training);
+        if (status == AN_OK && training) status = profile_update(&profile, model);
+    }
     if (status == AN_OK) status = profile_rows(&profile, model, batch, rows);
     profile_free(&profile, model);
+    return status;
+}
+
+/* --- kernel by kernel --------------------------------------------------------------------- */
+
+#define MOST_LAUNCHES 512u
+
+static an_status trace_all(an_exec *exec, const char *label)
+{
+    uint32_t t;
+
+    exec->traced = label != NULL;
+    for (t = 0; t < exec->plan->towers; t++)
+        AN_TRY(exec->slots[t].backend->trace(exec->queue[t], label));
+    return AN_OK;
+}
+
+/* All parameters as a step updates them, but dense weights that wait for their gradients. */
+static an_status trace_update(an_profile *p, const an_model *model, uint32_t batch)
+{
+    const an_plan *plan = model->plan;
+    an_exec *exec = p->exec;
+    an_parameter_part small[AN_MAX_UPDATES], held[AN_MAX_UPDATES];
+    uint32_t i, t;
+
+    AN_TRY(trace_all(exec, "update"));
+    for (t = 0; t < plan->towers; t++) {
+        uint32_t n = 0, waiting = 0;
+
+        for (i = 0; i < plan->param_count; i++) {
+            const an_param *param = &plan->params[i];
+            an_parameter_part part = {i,
+                                      param->part[t],
+                                      p->gradient.part[i][t],
+                                      p->velocity.part[i][t],
+                                      p->weights.part[i][t],
+                                      NULL};
+
+            if (part.count == 0) continue;
+            if (exec->held && !param->is_bias && param->dims == 2)
+                held[waiting++] = part;
+            else
+                small[n++] = part;
+        }
+        AN_TRY(exec->slots[t].backend->update(exec->queue[t], small, n, exec->faults[t]));
+        AN_TRY(an__exec_held_update(exec, t, batch, held, waiting, exec->faults[t]));
+    }
+    return AN_OK;
+}
+
+static an_status add_launch(const an_traced *launch, an_kernel_time *all,
+                            uint32_t capacity, uint32_t *count)
+{
+    char name[sizeof all->name];
+    uint32_t i;
+
+    snprintf(name, sizeof name, "%.24s: %.36s", launch->label, launch->what);
+    for (i = 0; i < *count && strcmp(all[i].name, name) != 0;) i++;
+    AN_CHECK(i < capacity, "capacity is %u: there are more kinds of kernels", capacity);
+    if (i == *count) {
+        memcpy(all[i].name, name, sizeof name);
+        (*count)++;
+    }
+    all[i].launches++;
+    all[i].seconds += launch->seconds;
+    all[i].flops += launch->flops;
+    all[i].bytes += launch->bytes;
+    return AN_OK;
+}
+
+/* all: [capacity], zeroed. */
+static an_status trace_pass(an_profile *p, an_model *model, uint32_t batch, int training,
+                            an_kernel_time *all, uint32_t capacity, uint32_t *count)
+{
+    an_exec *exec = p->exec;
+    an_traced *launches = an__alloc(model->ctx, MOST_LAUNCHES * sizeof *launches);
+    an_status status = launches != NULL ? AN_OK : AN_ERROR_MEMORY;
+    uint32_t t, i, n;
+
+    if (status == AN_OK) status = trace_all(exec, "loss");
+    if (status == AN_OK) status = profile_pass(p, model, batch, training);
+    if (status == AN_OK && training) status = trace_update(p, model, batch);
+    for (t = 0; t < exec->plan->towers && status == AN_OK; t++) {
+        status =
+            exec->slots[t].backend->traced(exec->queue[t], launches, MOST_LAUNCHES, &n);
+        for (i = 0; i < n && status == AN_OK; i++)
+            status = add_launch(&launches[i], all, capacity, count);
+    }
+    an__free(model->ctx, launches);
+    return status;
+}
+
+an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t training,
+                                   an_kernel_time *rows, uint32_t capacity,
+                                   uint32_t *count)
+{
+    an_kernel_time *all;
+    an_profile profile;
+    an_status status;
+    uint32_t kinds = 0, i;
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(batch >= 1 && batch <= 8192, "batch is %u: must be 1 to 8192", batch);
+    AN_CHECK(training <= 1, "training is %u: must be 0 or 1", training);
+    AN_CHECK(rows != NULL, "rows is null");
+    AN_CHECK(capacity >= 1 && capacity <= 4096, "capacity is %u: must be 1 to 4096",
+             capacity);
+    AN_CHECK(count != NULL, "count is null");
+    *count = 0;
+    if (model->slots[0].backend->trace == NULL) return AN_OK;
+    all = an__alloc_zero(model->ctx, capacity * sizeof *all);
+    if (all == NULL) return AN_ERROR_MEMORY;
+    memset(&profile, 0, sizeof profile);
+    status = profile_make(&profile, model, batch, (int)training);
+    if (status == AN_OK) {
+        an__free(model->ctx, profile.exec->seconds); /* no clock but the kernels' */
+        profile.exec->seconds = NULL;
+        profile.exec->held = training && model->plan->holds;
+        status =
+            profile_pass(&profile, model, batch, (int)training); /* the first touch */
+    }
+    if (status == AN_OK)
+        status = trace_pass(&profile, model, batch, (int)training, all, capacity, &kinds);
+    profile_free(&profile, model);
+    for (i = 0; i < kinds && status == AN_OK; i++)
+        status = an__struct_write((char *)rows + i * rows->size, &all[i], sizeof *rows,
+                                  sizeof *rows, "rows");
+    an__free(model->ctx, all);
+    if (status == AN_OK) *count = kinds;
     return status;
 }

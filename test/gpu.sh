@@ -61,12 +61,13 @@ else
 fi
 for precision in fp32 tf32 bf16; do
     part "benchmark, $precision" 40 "$build/examples/bench" --device cuda:0 \
-        --precision $precision --batch 1,32,128,512 --layers
+        --precision $precision --batch 1,32,128,512,1024 --layers
 done
 part "benchmark, two towers on one card" 30 "$build/examples/bench" --device cuda:0,cuda:0 \
     --precision bf16 --batch 128
 if python3 -c 'import torch' 2>/dev/null; then
-    part "beside PyTorch" 150 python3 test/bench_card.py "$build" 3 cuda:0
+    part "beside PyTorch" 260 python3 test/bench_card.py "$build" --rounds 3 --device cuda:0 \
+        --seconds 240
 else
     say "== beside PyTorch: left out, it is not here"
 fi

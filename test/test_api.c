@@ -87,8 +87,10 @@ START_TEST(null_is_refused_by_name)
     an_context *c = NULL;
     an_model *m = NULL;
     an_trainer *t = NULL;
+    an_kernel_time kernel;
     an_image image;
 
+    an_kernel_time_init(&kernel, sizeof kernel);
     an_image_init(&image, sizeof image);
     image.pixels = pixel;
     image.width = image.height = 1;
@@ -107,6 +109,9 @@ START_TEST(null_is_refused_by_name)
     REFUSED(an_layer_describe(model, 0, NULL));
     REFUSED(an_model_profile(NULL, 1, 0, NULL, 4));
     REFUSED(an_model_profile(model, 1, 0, NULL, 4));
+    REFUSED(an_model_profile_kernels(NULL, 1, 0, &kernel, 1, &n));
+    REFUSED(an_model_profile_kernels(model, 1, 0, NULL, 1, &n));
+    REFUSED(an_model_profile_kernels(model, 1, 0, &kernel, 1, NULL));
     REFUSED(an_model_set_class_name(NULL, 0, "a"));
     REFUSED(an_model_set_class_name(model, 0, NULL));
     REFUSED(an_parameter_describe(NULL, 0, NULL));

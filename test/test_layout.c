@@ -35,6 +35,8 @@ FROZEN(an_device_info, name, 48);
 FROZEN(an_device_info, memory, 144);
 FROZEN(an_device_info, units, 152);
 FROZEN(an_device_info, cpu_path, 156);
+FROZEN(an_device_info, flops, 160);
+FROZEN(an_device_info, memory_rate, 184);
 LEAST(an_device_info, 160);
 
 FROZEN(an_model_config, size, 0);
@@ -104,6 +106,14 @@ FROZEN(an_layer_time, backward, 32);
 FROZEN(an_layer_time, update, 40);
 FROZEN(an_layer_time, way, 48);
 LEAST(an_layer_time, 48);
+
+FROZEN(an_kernel_time, size, 0);
+FROZEN(an_kernel_time, name, 8);
+FROZEN(an_kernel_time, launches, 72);
+FROZEN(an_kernel_time, seconds, 80);
+FROZEN(an_kernel_time, flops, 88);
+FROZEN(an_kernel_time, bytes, 96);
+LEAST(an_kernel_time, 104);
 
 FROZEN(an_parameter_info, size, 0);
 FROZEN(an_parameter_info, name, 8);

@@ -168,6 +168,60 @@ START_TEST(launches_of_a_step_are_as_planned)
 }
 END_TEST
 
+/* Every launch of a step is in the account, with its layer; what products do is three times the
+ * network's multiply-adds but for conv1, whose taps in squares are more and whose input wants no
+ * gradient; no parameter changes. */
+START_TEST(kernels_are_accounted_for)
+{
+    an_model_config config = net_small(AN_ARCH_PAPER, 1 + (uint32_t)_i, "cuda:0");
+    an_context *ctx = plugin_context(host_run_path(), 2);
+    enum { MOST = 200 };
+    static an_kernel_time rows[MOST];
+    const double batch = BATCH;
+    double flops = 0, conv1 = 0, least = 0;
+    uint32_t count, i, launches = 0;
+    float *before, *after;
+    an_model *model;
+    size_t numbers;
+
+    config.precision = AN_PRECISION_BF16;
+    config.width = 0.5f;
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    numbers = net_parameters(model);
+    before = malloc(numbers * sizeof *before), after = malloc(numbers * sizeof *after);
+    ck_assert_int_eq(net_get(model, before), AN_OK);
+    for (i = 0; i < MOST; i++) an_kernel_time_init(&rows[i], sizeof rows[i]);
+    ck_assert_msg(an_model_profile_kernels(model, BATCH, 1, rows, MOST, &count) == AN_OK,
+                  "%s", an_error_message());
+    for (i = 0; i < count; i++) {
+        ck_assert_ptr_nonnull(strchr(rows[i].name, ':'));
+        ck_assert_uint_ge(rows[i].launches, 1);
+        ck_assert(rows[i].seconds > 0 && rows[i].bytes > 0);
+        launches += rows[i].launches;
+        if (strncmp(rows[i].name, "conv1", 5) == 0)
+            conv1 += rows[i].flops;
+        else
+            flops += rows[i].flops;
+    }
+    for (i = 1; i < model->plan->row.layers; i++)
+        least += 3 * 2 * batch * (double)model->plan->layers[i].multiply_adds;
+    ck_assert_double_eq_tol(flops, least, 1e-9 * least);
+    ck_assert_double_eq_tol(
+        conv1, 2 * 2 * batch * 432. / 363 * (double)model->plan->layers[0].multiply_adds,
+        1e-9 * conv1);
+    ck_assert_uint_ge(launches, 43);
+    ck_assert_int_eq(net_get(model, after), AN_OK);
+    ck_assert_mem_eq(before, after, numbers * sizeof *before);
+    ck_assert_int_eq(an_model_profile_kernels(model, BATCH, 0, rows, 3, &count),
+                     AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_model_profile_kernels(model, 0, 0, rows, MOST, &count),
+                     AN_ERROR_ARGUMENT);
+    free(before), free(after);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
 /* --- passes ------------------------------------------------------------------------------------ */
 
 /* Numbers of images in turn, on one set of buffers: classified, evaluated, asked for a layer. */
@@ -227,6 +281,7 @@ Suite *steps_suite(void)
     tcase_add_loop_test(tc, gradients_can_be_asked_for, 0, 2);
     tcase_add_loop_test(tc, a_gradient_that_overflows_changes_nothing, 0, 3);
     tcase_add_test(tc, launches_of_a_step_are_as_planned);
+    tcase_add_loop_test(tc, kernels_are_accounted_for, 0, 2);
     tcase_add_loop_test(tc, repeated_passes_give_the_same, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;

@@ -553,7 +553,9 @@ END_TEST
 START_TEST(profile_leaves_the_model_alone)
 {
     an_model_config config = small(AN_ARCH_PAPER);
+    an_kernel_time kernel;
     an_layer_time rows[8];
+    uint32_t kinds;
     bench a, b;
     int i;
 
@@ -570,6 +572,10 @@ START_TEST(profile_leaves_the_model_alone)
     ck_assert(rows[0].forward > 0 && rows[0].backward == 0 && rows[0].update == 0);
     ck_assert_int_eq(an_model_profile(a.model, 2, 0, rows, 7), AN_ERROR_ARGUMENT);
     ck_assert_int_eq(an_model_profile(a.model, 0, 0, rows, 8), AN_ERROR_ARGUMENT);
+    kinds = 1; /* the CPU has no account of kernels */
+    an_kernel_time_init(&kernel, sizeof kernel);
+    ck_assert_int_eq(an_model_profile_kernels(a.model, 2, 1, &kernel, 1, &kinds), AN_OK);
+    ck_assert_uint_eq(kinds, 0);
     close_bench(&a);
     close_bench(&b);
 }

@@ -36,8 +36,8 @@ typedef struct host_run_state {
     unsigned lost;    /* a bit for each device */
 
     uint64_t graph_launches;
-    uint64_t launches; /* kernels that have run */
-    uint64_t up_bytes; /* copied from pinned memory to a device's */
+    uint64_t launches;   /* kernels that have run */
+    uint64_t up_bytes;   /* copied from pinned memory to a device's */
     uint64_t peer_bytes; /* copied from one device's memory to another's, directly */
     uint64_t allocated;  /* bytes of device and pinned memory now held */
     uint64_t streams, events, graphs; /* now held */

@@ -8,6 +8,7 @@
 #include "cuda_runtime.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -79,6 +80,8 @@ struct host_run_event {
     size_t position = 0;
     Capture *capture = nullptr;
     Clock clock;
+    bool timed = false;
+    std::chrono::steady_clock::time_point when; /* timed: it was reached */
 };
 
 namespace
@@ -396,12 +399,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
     Guard guard(lock);
 
     if (must_fail(0)) return result(cudaErrorMemoryAllocation);
     *out = new host_run_event;
+    (*out)->timed = !(flags & cudaEventDisableTiming);
     state.events++;
     return cudaSuccess;
 }
@@ -419,6 +423,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     Guard guard(lock);
 
+    if (event->timed)
+        give(stream, [event] { event->when = std::chrono::steady_clock::now(); });
     event->stream = stream;
     event->position = stream->given;
     event->capture = stream->capture;
@@ -443,6 +449,28 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from,
     Guard guard(lock);
 
     return result(copy(to, to_pitch, from, from_pitch, width, height, stream));
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end)
+{
+    Guard guard(lock);
+
+    if (must_fail(0) || !begin->timed || !end->timed || begin->stream == nullptr ||
+        end->stream == nullptr || begin->stream->done < begin->position ||
+        end->stream->done < end->position)
+        return result(cudaErrorInvalidValue);
+    *milliseconds =
+        std::chrono::duration<float, std::milli>(end->when - begin->when).count();
+    return cudaSuccess;
+}
+
+/* Of a clock of 1 GHz, memory of 2 on a bus of 1024 bits. */
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
+{
+    *value = attribute == cudaDevAttrClockRate         ? 1000000
+             : attribute == cudaDevAttrMemoryClockRate ? 2000000
+                                                       : 1024;
+    return result(check_device(device));
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
