@@ -113,10 +113,12 @@ an_status an__cpu_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t ba
                                 float *dx);
 an_status an__cpu_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
                           float *x);
+/* Of the label among x's classes. */
+an_rank an__cpu_rank(const float *x, uint32_t classes, uint32_t label);
 an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x);
 an_status an__cpu_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
                                const float *x, const int32_t *labels, uint32_t precision,
-                               float *dx, float *p, double *loss);
+                               float *dx, an_rank *ranks, double *loss);
 an_status an__cpu_update(an_queue *q, const an_parameter_part *parts, uint32_t count,
                          const float *faults);
 

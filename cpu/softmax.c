@@ -11,8 +11,21 @@ typedef struct an_softmax_work {
     const float *x;
     const int32_t *labels;
     float *dx, *p;
+    an_rank *ranks;
     double *loss;
 } an_softmax_work;
+
+an_rank an__cpu_rank(const float *x, uint32_t classes, uint32_t label)
+{
+    an_rank rank = {0, 0};
+    uint32_t i;
+
+    for (i = 0; i < classes; i++) {
+        rank.greater += x[i] > x[label];
+        rank.equal += x[i] == x[label];
+    }
+    return rank;
+}
 
 /* ln of the sum of e^x, in double. A NaN or an infinity anywhere makes it one. */
 static double log_sum_exp(const float *x, uint32_t classes)
@@ -40,7 +53,7 @@ static void softmax_item(uint32_t image, uint32_t worker, void *arg)
 
 an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x)
 {
-    an_softmax_work s = {classes, batch, x, NULL, NULL, x, NULL};
+    an_softmax_work s = {classes, batch, x, NULL, NULL, x, NULL, NULL};
 
     an__cpu_parallel(q, batch, softmax_item, &s);
     return AN_OK;
@@ -55,19 +68,19 @@ static void loss_item(uint32_t image, uint32_t worker, void *arg)
 
     (void)worker;
     s->loss[image] = total - (double)s->x[row + label];
-    for (i = 0; i < s->classes; i++) { /* x is read before dx or p may take its place */
+    s->ranks[image] = an__cpu_rank(s->x + row, s->classes, label);
+    for (i = 0; i < s->classes; i++) { /* x is read before dx may take its place */
         double p = exp((double)s->x[row + i] - total);
 
         s->dx[row + i] = (float)((p - (i == label)) / s->batch);
-        if (s->p != NULL) s->p[row + i] = (float)p;
     }
 }
 
 an_status an__cpu_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
                                const float *x, const int32_t *labels, uint32_t precision,
-                               float *dx, float *p, double *loss)
+                               float *dx, an_rank *ranks, double *loss)
 {
-    an_softmax_work s = {classes, batch, x, labels, dx, p, loss};
+    an_softmax_work s = {classes, batch, x, labels, dx, NULL, ranks, loss};
 
     (void)precision;
     an__cpu_parallel(q, batch, loss_item, &s);

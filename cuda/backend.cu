@@ -207,6 +207,11 @@ static an_backend table()
     b.sync = an__cuda_sync;
     b.upload = an__cuda_upload;
     b.download = an__cuda_download;
+    b.upload_beside = an__cuda_upload_beside;
+    b.mark = an__cuda_mark;
+    b.wait_for = an__cuda_wait_for;
+    b.host_alloc = an__cuda_host_alloc;
+    b.host_release = an__cuda_host_release;
     b.put = an__cuda_put;
     b.get = an__cuda_get;
     b.exchange = an__cuda_exchange;

@@ -48,6 +48,7 @@ struct an_arrival {
 struct an_fetch {
     void *to;
     size_t at, bytes; /* in the pinned buffer */
+    uint32_t mark;    /* before which it is there; AN_MARKS: not yet marked */
 };
 
 #define AN_CUDA_FETCHES 64
@@ -59,6 +60,7 @@ struct an_queue {
     an_trace *trace;     /* null: none */
     double flops, bytes; /* of the next launch, for it */
     cudaStream_t stream, copy;
+    cudaStream_t beside; /* null until something goes on beside the queue */
     void *scratch;
     an_step *step; /* on the device */
 
@@ -67,10 +69,12 @@ struct an_queue {
     size_t upload_used;
     int upload_turn;
     cudaEvent_t uploaded[2];
+    char *passing; /* for what goes beside the queue */
     char *download;
     size_t download_used;
     an_fetch fetch[AN_CUDA_FETCHES];
     uint32_t fetches;
+    cudaEvent_t marked[AN_MARKS];
     float *stage; /* on the device: what is to be put in order, or has been */
 
     /* Exchanges. */
@@ -195,6 +199,12 @@ an_status an__cuda_each(an_queue *q, void (*kernel)(Params), size_t count,
 
 /* --- operations, each in the file of its name ---------------------------------------------- */
 
+an_status an__cuda_upload_beside(an_queue *queue, void *to, const void *from,
+                                 size_t bytes);
+an_status an__cuda_mark(an_queue *queue, uint32_t mark);
+an_status an__cuda_wait_for(an_queue *queue, uint32_t mark);
+an_status an__cuda_host_alloc(an_device *device, size_t bytes, void **out);
+void an__cuda_host_release(an_device *device, void *memory);
 an_status an__cuda_put(an_queue *queue, const an_order *order, float *to, size_t first,
                        const float *from, size_t count);
 an_status an__cuda_get(an_queue *queue, const an_order *order, float *to,
@@ -282,7 +292,7 @@ an_status an__cuda_scale(an_queue *q, uint32_t precision, size_t count, float fa
 an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x);
 an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
                                 const float *x, const int32_t *labels, uint32_t precision,
-                                float *dx, float *p, double *loss);
+                                float *dx, an_rank *ranks, double *loss);
 an_status an__cuda_update(an_queue *q, const an_parameter_part *part, uint32_t count,
                           const float *faults);
 an_status an__cuda_all_finite(an_queue *q, const an_array *arrays, uint32_t count,

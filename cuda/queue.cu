@@ -21,6 +21,9 @@ static void close_streams(an_queue *q)
 
     if (q->stream != NULL) cudaStreamSynchronize(q->stream);
     if (q->copy != NULL) cudaStreamSynchronize(q->copy);
+    if (q->beside != NULL) cudaStreamDestroy(q->beside);
+    for (cudaEvent_t event : q->marked)
+        if (event != NULL) cudaEventDestroy(event);
     for (cudaEvent_t event : events)
         if (event != NULL) cudaEventDestroy(event);
     if (q->copy != NULL) cudaStreamDestroy(q->copy);
@@ -42,6 +45,7 @@ void an__cuda_queue_close(an_queue *q)
         cudaFreeHost(q->upload[0]);
         cudaFreeHost(q->upload[1]);
         cudaFreeHost(q->download);
+        cudaFreeHost(q->passing);
         cudaFreeHost(q->bounce);
         cudaGetLastError(); /* of a device that is lost */
     }
@@ -163,17 +167,28 @@ an_status an__cuda_upload(an_queue *q, void *to, const void *from, size_t bytes)
     return AN_OK;
 }
 
-/* What has been fetched to where it was asked for. */
+/* What has been fetched to where it was asked for: of one mark, or all. */
+static void hand_over(an_queue *q, bool all, uint32_t mark)
+{
+    uint32_t i, left = 0;
+
+    for (i = 0; i < q->fetches; i++) {
+        const an_fetch &f = q->fetch[i];
+
+        if (all || f.mark == mark)
+            memcpy(f.to, q->download + f.at, f.bytes);
+        else
+            q->fetch[left++] = f;
+    }
+    q->fetches = left;
+    if (left == 0) q->download_used = 0;
+}
+
 static an_status deliver(an_queue *q)
 {
-    uint32_t i;
-
     AN_CUDA_TRY(
         an__cuda_check(q->device, cudaStreamSynchronize(q->stream), "the device"));
-    for (i = 0; i < q->fetches; i++)
-        memcpy(q->fetch[i].to, q->download + q->fetch[i].at, q->fetch[i].bytes);
-    q->fetches = 0;
-    q->download_used = 0;
+    hand_over(q, true, 0);
     return AN_OK;
 }
 
@@ -188,6 +203,7 @@ static an_status download_piece(an_queue *q, void *to, const void *from, size_t 
     fetch->to = to;
     fetch->at = q->download_used;
     fetch->bytes = bytes;
+    fetch->mark = AN_MARKS;
     AN_CUDA_TRY(an__cuda_check(q->device,
                                cudaMemcpyAsync(q->download + fetch->at, from, bytes,
                                                cudaMemcpyDeviceToHost, q->stream),
@@ -225,6 +241,82 @@ an_status an__cuda_sync(an_queue *q)
         q->arrival.pending = q->lending = false;
     }
     return status;
+}
+
+/* --- steps under way ----------------------------------------------------------------------------- */
+
+an_status an__cuda_mark(an_queue *q, uint32_t mark)
+{
+    an_use use(q->device);
+    uint32_t i;
+
+    AN_CUDA_TRY(an__cuda_settle(q));
+    if (q->marked[mark] == NULL)
+        AN_CUDA_TRY(an__cuda_check(
+            q->device, cudaEventCreateWithFlags(&q->marked[mark], cudaEventDisableTiming),
+            "an event"));
+    for (i = 0; i < q->fetches; i++)
+        if (q->fetch[i].mark == AN_MARKS) q->fetch[i].mark = mark;
+    return an__cuda_check(q->device, cudaEventRecord(q->marked[mark], q->stream),
+                          "an event");
+}
+
+an_status an__cuda_wait_for(an_queue *q, uint32_t mark)
+{
+    an_use use(q->device);
+
+    AN_CUDA_TRY(an__cuda_alive(q->device));
+    AN_CUDA_TRY(
+        an__cuda_check(q->device, cudaEventSynchronize(q->marked[mark]), "the device"));
+    hand_over(q, false, mark);
+    return AN_OK;
+}
+
+/* From pinned memory at once, from other memory by way of it. */
+an_status an__cuda_upload_beside(an_queue *q, void *to, const void *from, size_t bytes)
+{
+    an_use use(q->device);
+    cudaPointerAttributes where;
+    size_t done, part;
+    bool is_pinned;
+
+    AN_CUDA_TRY(an__cuda_alive(q->device));
+    if (q->beside == NULL)
+        AN_CUDA_TRY(an__cuda_check(
+            q->device, cudaStreamCreateWithFlags(&q->beside, cudaStreamNonBlocking),
+            "a stream"));
+    is_pinned = cudaPointerGetAttributes(&where, from) == cudaSuccess &&
+                where.type == cudaMemoryTypeHost;
+    cudaGetLastError();
+    if (!is_pinned) AN_CUDA_TRY(pinned(q, &q->passing));
+    for (done = 0; done < bytes; done += part) {
+        const char *source = (const char *)from + done;
+
+        part = is_pinned || bytes - done < STAGE ? bytes - done : STAGE;
+        if (!is_pinned) source = (char *)memcpy(q->passing, source, part);
+        AN_CUDA_TRY(an__cuda_check(q->device,
+                                   cudaMemcpyAsync((char *)to + done, source, part,
+                                                   cudaMemcpyHostToDevice, q->beside),
+                                   "an upload"));
+        AN_CUDA_TRY(
+            an__cuda_check(q->device, cudaStreamSynchronize(q->beside), "an upload"));
+    }
+    return AN_OK;
+}
+
+an_status an__cuda_host_alloc(an_device *device, size_t bytes, void **out)
+{
+    an_use use(device);
+
+    AN_CUDA_TRY(an__cuda_alive(device));
+    return an__cuda_check(device, cudaMallocHost(out, bytes), "pinned memory");
+}
+
+void an__cuda_host_release(an_device *device, void *memory)
+{
+    an_use use(device);
+
+    if (an__cuda_ours(device) && cudaFreeHost(memory) != cudaSuccess) cudaGetLastError();
 }
 
 an_status an__cuda_begin_step(an_queue *q, const an_step *step)

@@ -11,7 +11,8 @@ struct scoring {
     const float *x;
     const int32_t *labels; /* null: probabilities alone */
     void *dx;              /* null: none */
-    float *p;
+    float *p;              /* null: none */
+    an_rank *ranks;
     double *loss;
 };
 
@@ -55,16 +56,29 @@ template <class T> static __global__ void softmax_kernel(scoring s)
     for (i = threadIdx.x; i < s.classes; i += THREADS) sum += exp((double)x[i] - max);
     total = max + log(reduce<true>(shared, sum));
     if (s.labels != NULL) {
+        double greater = 0, equal = 0;
+
         label = (uint32_t)s.labels[blockIdx.x];
-        if (threadIdx.x == 0) s.loss[blockIdx.x] = total - (double)x[label];
-        __syncthreads(); /* x[label] is read before dx may take its place */
+        for (i = threadIdx.x; i < s.classes; i += THREADS) {
+            greater += x[i] > x[label];
+            equal += x[i] == x[label];
+        }
+        greater = reduce<true>(shared, greater); /* x is read before dx takes its place */
+        equal = reduce<true>(shared, equal);
+        if (threadIdx.x == 0) {
+            an_rank rank = {(uint32_t)greater, (uint32_t)equal};
+
+            s.ranks[blockIdx.x] = rank;
+            s.loss[blockIdx.x] = total - (double)x[label];
+        }
+        __syncthreads();
     }
     for (i = threadIdx.x; i < s.classes; i += THREADS) {
         double p = exp((double)x[i] - total);
 
         if (s.dx != NULL)
             put_number((T *)s.dx + row + i, (float)((p - (i == label)) / s.batch));
-        s.p[row + i] = (float)p;
+        if (s.p != NULL) s.p[row + i] = (float)p;
     }
 }
 
@@ -81,16 +95,16 @@ static an_status run(an_queue *q, uint32_t precision, const scoring &s)
 
 an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x)
 {
-    scoring s = {classes, batch, x, NULL, NULL, x, NULL};
+    scoring s = {classes, batch, x, NULL, NULL, x, NULL, NULL};
 
     return run(q, AN_PRECISION_FP32, s);
 }
 
 an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
                                 const float *x, const int32_t *labels, uint32_t precision,
-                                float *dx, float *p, double *loss)
+                                float *dx, an_rank *ranks, double *loss)
 {
-    scoring s = {classes, batch, x, labels, dx, p, loss};
+    scoring s = {classes, batch, x, labels, dx, NULL, ranks, loss};
 
     return run(q, precision, s);
 }

@@ -107,13 +107,6 @@ static an_status infer(const float *floats, const an_image *pictures, uint32_t b
                   : an_infer_images(model, pictures, batch, p);
 }
 
-static an_status step(an_trainer *trainer, const float *floats, const an_image *pictures,
-                      const int32_t *labels, uint32_t batch)
-{
-    return on_cpu ? an_train_step(trainer, floats, labels, batch, NULL)
-                  : an_train_step_images(trainer, pictures, labels, batch, NULL);
-}
-
 static void bench_forward(uint32_t batch)
 {
     an_image *pictures = noise_pictures(batch);
@@ -135,37 +128,74 @@ static void bench_forward(uint32_t batch)
     free(seconds);
 }
 
+/* A source of noise: one picture, of every class in turn. */
+static int noise_fetch(uint64_t index, an_sample *sample, void *user)
+{
+    const an_image *image = user;
+
+    sample->pixels = image->pixels;
+    sample->width = sample->height = image->width;
+    sample->label = (int32_t)(index * 7919u % info.classes);
+    return 0;
+}
+
+/* One batch as a loader gives it: floats, or bytes where a device wants them. */
+static an_loader *noise_loader(an_image *noise_picture, uint32_t batch, an_batch *out)
+{
+    an_loader_config config;
+    an_loader *loader;
+    an_source source;
+
+    an_source_init(&source, sizeof source);
+    source.count = batch;
+    source.fetch = noise_fetch;
+    source.user = noise_picture;
+    an_loader_config_init(&config, sizeof config);
+    config.batch = batch;
+    config.for_step = 1;
+    an_batch_init(out, sizeof *out);
+    if (an_loader_create(&loader, model, &source, &config) != AN_OK ||
+        an_loader_next(loader, out) != AN_OK)
+        fail("loader");
+    return loader;
+}
+
+/* The same batch again and again: each time a device is sent its bytes, while the step before is
+ * under way. A run is what lies between the ends of two steps. */
 static void bench_train(uint32_t batch)
 {
-    an_image *pictures = noise_pictures(batch);
-    float *images = noise(batch);
-    int32_t *labels = allocate(batch * sizeof *labels);
-    double *seconds = allocate(runs * sizeof *seconds);
+    an_image *pictures = noise_pictures(1);
+    double *seconds = allocate(runs * sizeof *seconds), ended;
+    unsigned long warm = 3, run; /* a device may record the second */
     an_trainer_config config;
     an_trainer *trainer;
-    unsigned long run;
-    uint32_t i;
+    an_loader *loader;
+    an_batch given;
 
     an_trainer_config_init(&config, sizeof config);
     config.batch = batch;
     config.rate = 1e-6f; /* noise teaches nothing; no risk of divergence */
     if (an_trainer_create(&trainer, model, &config) != AN_OK) fail("trainer");
-    for (i = 0; i < batch; i++) labels[i] = (int32_t)(i * 7919u % info.classes);
-    for (i = 0; i < 2; i++) /* a device may record the second */
-        if (step(trainer, images, pictures, labels, batch) != AN_OK) fail("training");
-    for (run = 0; run < runs; run++) {
-        double started = seconds_now();
+    loader = noise_loader(pictures, batch, &given);
+    if (an_train_step_begin(trainer, &given) != AN_OK) fail("training");
+    ended = seconds_now();
+    for (run = 0; run < warm + runs; run++) {
+        double now;
 
-        if (step(trainer, images, pictures, labels, batch) != AN_OK) fail("training");
-        seconds[run] = seconds_now() - started;
+        if (!on_cpu && an_train_step_begin(trainer, &given) != AN_OK) fail("training");
+        if (an_train_step_end(trainer, NULL) != AN_OK) fail("training");
+        now = seconds_now();
+        if (run >= warm) seconds[run - warm] = now - ended;
+        ended = now;
+        if (on_cpu && an_train_step_begin(trainer, &given) != AN_OK) fail("training");
     }
+    if (an_train_step_end(trainer, NULL) != AN_OK) fail("training");
     /* Backward is twice forward, but nobody asks for the images' gradient. */
     report("training", batch, seconds,
            6.0 * (double)info.multiply_adds - 2 * first_layer_adds);
+    an_loader_destroy(loader);
     an_trainer_destroy(trainer);
     free_pictures(pictures);
-    free(images);
-    free(labels);
     free(seconds);
 }
 

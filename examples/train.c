@@ -55,29 +55,11 @@ static void say_flat(const an_step_stats *stats)
             (unsigned long long)stats->iteration, stats->loss);
 }
 
-static void train_step(run *r)
+static void check_step(an_status status)
 {
-    double started = seconds_now(), ready;
-    an_step_stats stats;
-    an_status status;
-    an_batch batch;
-
-    an_step_stats_init(&stats, sizeof stats);
-    an_batch_init(&batch, sizeof batch);
-    if (an_loader_next(r->loader, &batch) != AN_OK) fail(r->folder);
-    ready = seconds_now();
-    status = an_train_step_batch(r->trainer, &batch, &stats);
     if (status == AN_ERROR_DIVERGED)
         fail("training diverged (a lower --lr may help; the last checkpoint stands)");
     if (status != AN_OK) fail("training");
-    r->step++;
-    r->at.loss += stats.loss * batch.count;
-    r->at.top1 += stats.top1;
-    r->at.waited += (float)(ready - started);
-    r->at.seconds += (float)(seconds_now() - started);
-    r->progress.done += batch.count;
-    r->done = run_has_steps(r);
-    say_flat(&stats);
 }
 
 static uint64_t seen(const run *r)
@@ -85,6 +67,52 @@ static uint64_t seen(const run *r)
     uint64_t images = (uint64_t)r->step * r->at.batch;
 
     return images < r->info.count ? images : r->info.count;
+}
+
+/* A device may be given the next step while it does one, if it is given bytes. */
+static void begin_step(run *r)
+{
+    double started = seconds_now();
+    an_batch batch;
+
+    an_batch_init(&batch, sizeof batch);
+    if (an_loader_next(r->loader, &batch) != AN_OK) fail(r->folder);
+    r->at.waited += (float)(seconds_now() - started);
+    r->ahead = batch.images == NULL && r->setup.micro_batch == 0 ? 2 : 1;
+    check_step(an_train_step_begin(r->trainer, &batch));
+    r->begun++;
+}
+
+static void end_step(run *r)
+{
+    uint64_t before = seen(r);
+    an_step_stats stats;
+
+    an_step_stats_init(&stats, sizeof stats);
+    check_step(an_train_step_end(r->trainer, &stats));
+    r->step++;
+    r->at.loss += stats.loss * (double)(seen(r) - before);
+    r->at.top1 += stats.top1;
+    r->progress.done += (double)(seen(r) - before);
+    r->done = run_has_steps(r, 0);
+    say_flat(&stats);
+}
+
+/* One step ends, after those have begun that may be under way beside it. */
+static void train_step(run *r)
+{
+    double started = seconds_now();
+
+    while (r->begun < r->steps && r->begun < r->step + r->ahead &&
+           !run_has_steps(r, r->begun - r->step))
+        begin_step(r);
+    end_step(r);
+    r->at.seconds += (float)(seconds_now() - started);
+}
+
+static void end_all(run *r)
+{
+    while (r->begun > r->step) end_step(r);
 }
 
 static void show_progress(run *r)
@@ -103,8 +131,11 @@ static void train_epoch(run *r)
     while (r->step < r->steps && !r->done) {
         train_step(r);
         show_progress(r);
-        if (interrupted) stop_here(r);
-        if (seconds_now() - r->saved > (double)r->setup.save_every) run_save(r);
+        if (interrupted || seconds_now() - r->saved > (double)r->setup.save_every) {
+            end_all(r);
+            if (interrupted) stop_here(r);
+            run_save(r);
+        }
     }
 }
 
@@ -158,7 +189,7 @@ static void end_epoch(run *r)
     if (an_trainer_end_epoch(r->trainer, evaluate(r, &row), &info) != AN_OK)
         fail("epoch");
     row.epoch = r->epoch = info.epoch;
-    r->step = 0;
+    r->step = r->begun = 0;
     r->at.loss = r->at.top1 = 0;
     r->at.seconds = r->at.waited = 0;
     history_add(&r->past, &row);
@@ -201,7 +232,9 @@ int main(int argc, char **argv)
     interrupt_catch(on_interrupt);
     r.progress = progress_start();
     r.saved = r.progress.started;
-    r.done = run_has_steps(&r);
+    r.done = run_has_steps(&r, 0);
+    r.begun = r.step;
+    r.ahead = 1;
     while (r.epoch < r.at.epochs && !r.done) {
         train_epoch(&r);
         if (r.step < r.steps) break;

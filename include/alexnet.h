@@ -1092,6 +1092,18 @@ AN_API an_status an_loader_next(an_loader *loader, an_batch *batch);
 AN_API an_status an_train_step_batch(an_trainer *trainer, const an_batch *batch,
                                      an_step_stats *stats);
 
+/* A step in two halves, so that a device need not wait for the host. an_train_step_begin()
+ * sends a batch on its way, gives the device its step and returns without waiting for it; the
+ * batch may then go (an_loader_next()), but not its loader. an_train_step_end() waits for the
+ * oldest step that has not ended, and says what an_train_step_batch() would have. Two may be
+ * under way; meanwhile nothing else may be asked of trainer and model (STATE), but
+ * an_trainer_iteration(), which counts what has ended. Rates are those at the beginning. If a
+ * step diverges, the one begun after it changes nothing either, and its end says STATE. Where
+ * there is no device, or a batch of floats or one larger than micro_batch, begin does all.
+ * Statuses: as there; STATE (a third step; none is under way). */
+AN_API an_status an_train_step_begin(an_trainer *trainer, const an_batch *batch);
+AN_API an_status an_train_step_end(an_trainer *trainer, an_step_stats *stats);
+
 /* The next batch will be `step` of `epoch`, both from 0; step: below an_loader_info.steps
  * (ARGUMENT). Not beside an_loader_next(). */
 AN_API an_status an_loader_seek(an_loader *loader, uint32_t epoch, uint32_t step);

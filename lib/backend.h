@@ -142,6 +142,7 @@ typedef struct an_array {
     uint32_t precision;
 } an_array;
 
+#define AN_MARKS 2u       /* of a queue */
 #define AN_MAX_ARRAYS 32u /* in a call */
 
 /* What changes from step to step. */
@@ -164,6 +165,10 @@ typedef struct an_view { /* of the fitted picture */
     uint32_t x, y, mirror;
     float colour[3], divisor; /* (pixel - mean + colour) / divisor */
 } an_view;
+
+typedef struct an_rank { /* of an image's label among its classes */
+    uint32_t greater, equal;
+} an_rank;
 
 #define AN_CONV_WAYS 2u
 
@@ -212,6 +217,16 @@ typedef struct an_backend {
     an_status (*sync)(an_queue *queue);
     an_status (*upload)(an_queue *queue, void *to, const void *from, size_t bytes);
     an_status (*download)(an_queue *queue, void *to, const void *from, size_t bytes);
+    /* Null where queues do what they are given at once. upload_beside() goes on beside the
+     * queue's work, whose next operation finds it done: it returns when it is, and is no
+     * operation of the queue. mark(): of what has been given so far, downloads included;
+     * wait_for() waits for that alone. mark: below AN_MARKS. */
+    an_status (*upload_beside)(an_queue *queue, void *to, const void *from, size_t bytes);
+    an_status (*mark)(an_queue *queue, uint32_t mark);
+    an_status (*wait_for)(an_queue *queue, uint32_t mark);
+    /* The host's memory from which upload_beside() is fastest. Null: any is as good. */
+    an_status (*host_alloc)(an_device *device, size_t bytes, void **out);
+    void (*host_release)(an_device *device, void *memory);
     /* Numbers first .. first + count - 1, in the host's order, of the tensor at `to` or
      * `from`. */
     an_status (*put)(an_queue *queue, const an_order *order, float *to, size_t first,
@@ -329,11 +344,11 @@ typedef struct an_backend {
     /* x: [batch][classes], becomes probabilities in place. */
     an_status (*softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x);
     /* loss[i] = -ln p[i][label[i]] from the logits x, in double; dx = (p - onehot) / batch,
-     * a tensor of that precision, may be x if both are float32; p = probabilities. All are
-     * device memory. */
+     * a tensor of that precision, may be x if both are float32; ranks[i]: how many logits are
+     * greater than the label's, and how many equal it, with it. All are device memory. */
     an_status (*softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch,
                               const float *x, const int32_t *labels, uint32_t precision,
-                              float *dx, float *p, double *loss);
+                              float *dx, an_rank *ranks, double *loss);
 
     /* v = momentum * v - decay * rate * w - rate * g; w = w + v, of each part as the step's
      * update of its index says; nothing if *faults is not 0. At most AN_MAX_UPDATES parts. */

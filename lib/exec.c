@@ -67,22 +67,24 @@ static size_t scratch_bytes(const an_plan *plan, uint32_t tower, const an_slot *
     return most;
 }
 
-/* Losses, scores and labels are one block. */
+/* Losses, ranks and labels are one block. */
 static an_status allocate_outcome(an_exec *exec)
 {
     const an_slot *slot = &exec->slots[0];
-    size_t row = exec->plan->config.classes * sizeof(float), bytes;
+    const size_t image = sizeof(double) + sizeof(an_rank) + sizeof(int32_t);
+    size_t numbers = (size_t)exec->batch * AN_MARKS;
 
-    if (!an__multiply(row + sizeof(double) + sizeof(int32_t), exec->batch, &bytes))
-        return an__fail(AN_ERROR_ARGUMENT, "a batch of %u is too large to address",
-                        exec->batch);
-    AN_TRY(slot->backend->alloc(slot->device, bytes, &exec->outcome));
+    AN_TRY(slot->backend->alloc(slot->device, exec->batch * image, &exec->outcome));
     exec->device_losses = exec->outcome;
-    exec->device_scores = (float *)(void *)(exec->device_losses + exec->batch);
-    exec->labels = (int32_t *)(void *)((char *)exec->device_scores + exec->batch * row);
-    exec->scores = an__alloc(exec->ctx, exec->batch * row);
-    exec->losses = an__alloc(exec->ctx, exec->batch * sizeof *exec->losses);
-    return exec->scores != NULL && exec->losses != NULL ? AN_OK : AN_ERROR_MEMORY;
+    exec->device_ranks = (an_rank *)(void *)(exec->device_losses + exec->batch);
+    exec->labels = (int32_t *)(void *)(exec->device_ranks + exec->batch);
+    exec->scores =
+        an__alloc(exec->ctx, exec->batch * exec->plan->config.classes * sizeof(float));
+    exec->losses = an__alloc(exec->ctx, numbers * sizeof *exec->losses);
+    exec->ranks = an__alloc(exec->ctx, numbers * sizeof *exec->ranks);
+    return exec->scores != NULL && exec->losses != NULL && exec->ranks != NULL
+               ? AN_OK
+               : AN_ERROR_MEMORY;
 }
 
 static an_status allocate(an_exec *exec)
@@ -137,7 +139,7 @@ static void release(const an_slot *slot, void *memory)
 
 void an__exec_destroy(an_exec *exec)
 {
-    uint32_t t;
+    uint32_t t, i;
 
     if (exec == NULL) return;
     for (t = 0; t < exec->plan->towers; t++)
@@ -149,15 +151,18 @@ void an__exec_destroy(an_exec *exec)
         if (exec->queue[t] != NULL) slot->backend->queue_close(exec->queue[t]);
         release(slot, exec->arena[t]);
         release(slot, exec->faults[t]);
-        release(slot, exec->device_crops[t]);
-        release(slot, exec->device_views[t]);
+        for (i = 0; i < AN_MARKS; i++) {
+            release(slot, exec->device_crops[t][i]);
+            release(slot, exec->device_views[t][i]);
+        }
         release(slot, exec->device_mean[t]);
     }
     release(&exec->slots[0], exec->outcome);
     an__free(exec->ctx, exec->staging);
-    an__free(exec->ctx, exec->crops);
+    an__host_free(exec->ctx, &exec->slots[0], exec->crops);
     an__free(exec->ctx, exec->scores);
     an__free(exec->ctx, exec->losses);
+    an__free(exec->ctx, exec->ranks);
     an__free(exec->ctx, exec);
 }
 
@@ -338,7 +343,7 @@ static an_status lrn_forward(an_exec *exec, const an_op *op, uint32_t batch, uin
 }
 
 /* What the operation's kernels are timed under, if they are. */
-static an_status label(const an_exec *exec, const an_op *op, const char *way)
+an_status an__exec_label(const an_exec *exec, const an_op *op, const char *way)
 {
     char text[32];
 
@@ -358,7 +363,7 @@ static an_status op_forward(an_exec *exec, const an_op *op, const an_weights *w,
     size_t count = exec->plan->tensors[op->out].count;
 
     if (op->folded & AN_FOLDED_FORWARD) return AN_OK;
-    AN_TRY(label(exec, op, "forward"));
+    AN_TRY(an__exec_label(exec, op, "forward"));
     switch (op->kind) {
     case AN_OP_CONV: return conv_forward(exec, op, w, batch, end);
     case AN_OP_DENSE: return dense_forward(exec, op, w, batch, training, end);
@@ -405,7 +410,7 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
     const void *pack;
 
     if (op->folded & AN_FOLDED_BACKWARD) return AN_OK;
-    AN_TRY(label(exec, op, "backward"));
+    AN_TRY(an__exec_label(exec, op, "backward"));
     switch (op->kind) {
     case AN_OP_CONV:
         /* dx before dw, so that what the other tower waits for is on its way early */
@@ -437,67 +442,9 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
     return an__fail(AN_ERROR_INTERNAL, "operation %d", (int)op->kind);
 }
 
-/* --- dense weights whose gradients were held ---------------------------------------------- */
+/* --- tensors, for the host -------------------------------------------------------------- */
 
-static int is_held(const an_exec *exec, const an_op *op)
-{
-    return op->kind == AN_OP_DENSE && !exec->frozen[op->layer];
-}
-
-an_status an__exec_held_gradients(an_exec *exec, const an_weights *g, uint32_t batch)
-{
-    uint32_t i;
-
-    for (i = 0; i < exec->plan->op_count; i++) {
-        const an_op *op = &exec->plan->ops[i];
-
-        if (is_held(exec, op))
-            AN_TRY(exec->slots[op->tower].backend->dense_backward_weights(
-                exec->queue[op->tower], &op->u.dense, batch, value(exec, op->in),
-                gradient(exec, op->out), g->part[op->weight][op->tower],
-                g->part[op->bias][op->tower]));
-    }
-    return AN_OK;
-}
-
-an_status an__exec_held_update(an_exec *exec, uint32_t tower, uint32_t batch,
-                               const an_parameter_part *parts, uint32_t count,
-                               const float *faults)
-{
-    uint32_t i, part;
-
-    for (i = 0; i < exec->plan->op_count; i++) {
-        const an_op *op = &exec->plan->ops[i];
-
-        if (op->tower != tower || !is_held(exec, op)) continue;
-        for (part = 0; part < count && parts[part].index != op->weight;) part++;
-        AN_TRY(label(exec, op, "update"));
-        AN_TRY(exec->slots[tower].backend->dense_update(
-            exec->queue[tower], &op->u.dense, batch, value(exec, op->in),
-            gradient(exec, op->out), &parts[part], faults));
-    }
-    return AN_OK;
-}
-
-uint32_t an__exec_held_arrays(const an_exec *exec, uint32_t tower, uint32_t batch,
-                              an_array *arrays)
-{
-    uint32_t i, count = 0;
-
-    for (i = 0; i < exec->plan->op_count; i++) {
-        const an_op *op = &exec->plan->ops[i];
-        an_array array = {gradient(exec, op->out),
-                          exec->plan->tensors[op->out].count * batch,
-                          exec->plan->precision};
-
-        if (op->tower == tower && is_held(exec, op)) arrays[count++] = array;
-    }
-    return count;
-}
-
-/* --- what a pass reads ----------------------------------------------------------------- */
-
-static an_order order_of(const an_tensor *tensor, uint32_t batch)
+an_order an__tensor_order(const an_tensor *tensor, uint32_t batch)
 {
     an_order order = {batch,
                       tensor->slabs,
@@ -514,116 +461,11 @@ static an_order order_of(const an_tensor *tensor, uint32_t batch)
 an_status an__exec_get(an_exec *exec, uint32_t tensor, uint32_t image, float *to)
 {
     const an_tensor *from = &exec->plan->tensors[tensor];
-    an_order order = order_of(from, exec->batch);
+    an_order order = an__tensor_order(from, exec->batch);
 
     return exec->slots[from->tower].backend->get(exec->queue[from->tower], &order, to,
                                                  value(exec, tensor), image * from->count,
                                                  from->count);
-}
-
-static an_status load_crops(an_exec *exec, uint32_t tower, uint32_t batch,
-                            const an_feed *feed)
-{
-    const an_backend *backend = exec->slots[tower].backend;
-    an_queue *queue = exec->queue[tower];
-    const an_tensor *input = &exec->plan->tensors[exec->plan->input[tower]];
-    an_picture_shape s = an__picture_shape(feed->input);
-    const float *mean = feed->input->mean_image;
-
-    s.precision = input->precision;
-    s.form = input->form;
-    AN_TRY(backend->upload(queue, exec->device_crops[tower], feed->crops,
-                           (size_t)batch * 3 * s.size * s.size));
-    AN_TRY(backend->upload(queue, exec->device_views[tower], feed->views,
-                           batch * sizeof *feed->views));
-    if (mean != NULL && exec->mean_version != feed->input->mean_version)
-        AN_TRY(backend->upload(queue, exec->device_mean[tower], mean,
-                               an__mean_count(feed->input) * sizeof *mean));
-    return backend->pictures(queue, &s, batch, exec->device_crops[tower],
-                             exec->device_views[tower],
-                             mean != NULL ? exec->device_mean[tower] : NULL,
-                             value(exec, exec->plan->input[tower]));
-}
-
-an_status an__exec_load(an_exec *exec, uint32_t batch, const an_feed *feed)
-{
-    uint32_t t;
-
-    for (t = 0; t < exec->plan->towers; t++) {
-        const an_tensor *input = &exec->plan->tensors[exec->plan->input[t]];
-        an_order order = order_of(input, batch);
-
-        if (feed->floats == NULL)
-            AN_TRY(load_crops(exec, t, batch, feed));
-        else
-            AN_TRY(exec->slots[t].backend->put(exec->queue[t], &order,
-                                               value(exec, exec->plan->input[t]), 0,
-                                               feed->floats, input->count * batch));
-    }
-    if (feed->floats == NULL) exec->mean_version = feed->input->mean_version;
-    return AN_OK;
-}
-
-static an_status device_staging(an_exec *exec, uint32_t tower, const an_input *input)
-{
-    const an_slot *slot = &exec->slots[tower];
-    const size_t bytes[3] = {(size_t)exec->batch * 3 * input->size * input->size,
-                             exec->batch * sizeof(an_view),
-                             an__mean_count(input) * sizeof(float)};
-    void *memory[3] = {NULL, NULL, NULL};
-    an_status status = AN_OK;
-    int i;
-
-    for (i = 0; i < 3 && status == AN_OK; i++)
-        status = slot->backend->alloc(slot->device, bytes[i], &memory[i]);
-    if (status != AN_OK) {
-        for (i = 0; i < 3; i++) release(slot, memory[i]);
-        return status;
-    }
-    release(slot, exec->device_crops[tower]);
-    release(slot, exec->device_views[tower]);
-    release(slot, exec->device_mean[tower]);
-    exec->device_crops[tower] = memory[0];
-    exec->device_views[tower] = memory[1];
-    exec->device_mean[tower] = memory[2];
-    return AN_OK;
-}
-
-an_status an__exec_staging(an_exec *exec, const an_input *input)
-{
-    size_t numbers = exec->plan->tensors[exec->plan->input[0]].count * exec->batch;
-    uint32_t t;
-
-    if (exec->slots[0].backend->pictures == NULL) {
-        if (exec->staging == NULL)
-            exec->staging = an__alloc(exec->ctx, numbers * sizeof *exec->staging);
-        return exec->staging != NULL ? AN_OK : AN_ERROR_MEMORY;
-    }
-    if (exec->crops == NULL) exec->crops = an__alloc(exec->ctx, numbers);
-    if (exec->crops == NULL) return AN_ERROR_MEMORY;
-    if (exec->staged_side == input->p.side) return AN_OK;
-    exec->staged_side = 0; /* if one tower's fails the others' are of no use */
-    for (t = 0; t < exec->plan->towers; t++) AN_TRY(device_staging(exec, t, input));
-    exec->staged_side = input->p.side;
-    exec->mean_version = 0;
-    return AN_OK;
-}
-
-an_status an__exec_stage(an_exec *exec, const an_input *input, const an_image *pictures,
-                         uint32_t count, const an_view *views, an_feed *feed)
-{
-    AN_TRY(an__exec_staging(exec, input));
-    memset(feed, 0, sizeof *feed);
-    feed->views = views;
-    feed->input = input;
-    if (exec->staging != NULL) {
-        an__images_prepare(exec->ctx, input, pictures, count, views, exec->staging);
-        feed->floats = exec->staging;
-    } else {
-        an__images_crop(exec->ctx, input, pictures, count, views, exec->crops);
-        feed->crops = exec->crops;
-    }
-    return AN_OK;
 }
 
 /* --- passes, continued ------------------------------------------------------------------ */
@@ -741,12 +583,6 @@ an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights
 
 /* --- loss ------------------------------------------------------------------------------ */
 
-an_status an__exec_labels(an_exec *exec, uint32_t batch, const int32_t *labels)
-{
-    return exec->slots[0].backend->upload(exec->queue[0], exec->labels, labels,
-                                          batch * sizeof *labels);
-}
-
 an_status an__exec_loss(an_exec *exec, uint32_t batch)
 {
     float *logits = value(exec, exec->plan->output);
@@ -755,20 +591,7 @@ an_status an__exec_loss(an_exec *exec, uint32_t batch)
 
     return exec->slots[0].backend->softmax_loss(
         exec->queue[0], exec->plan->config.classes, batch, logits, exec->labels,
-        precision, slope, exec->device_scores, exec->device_losses);
-}
-
-an_status an__exec_outcome(an_exec *exec, uint32_t batch)
-{
-    const an_backend *backend = exec->slots[0].backend;
-    an_queue *queue = exec->queue[0];
-
-    AN_TRY(backend->download(queue, exec->losses, exec->device_losses,
-                             batch * sizeof *exec->losses));
-    AN_TRY(backend->download(queue, exec->scores, exec->device_scores,
-                             (size_t)batch * exec->plan->config.classes *
-                                 sizeof *exec->scores));
-    return an__exec_sync(exec);
+        precision, slope, exec->device_ranks, exec->device_losses);
 }
 
 /* --- fault finding -------------------------------------------------------------------- */

@@ -10,16 +10,11 @@
 
 /* --- scores --------------------------------------------------------------------------- */
 
-double an__top(const float *row, uint32_t classes, int32_t label, uint32_t k)
+double an__top(const an_rank *rank, uint32_t k)
 {
-    uint32_t i, greater = 0, equal = 0;
-
-    for (i = 0; i < classes; i++) {
-        greater += row[i] > row[label];
-        equal += row[i] == row[label];
-    }
-    if (greater >= k) return 0;
-    return equal <= k - greater ? 1 : (double)(k - greater) / equal;
+    if (rank->greater >= k) return 0;
+    return rank->equal <= k - rank->greater ? 1
+                                            : (double)(k - rank->greater) / rank->equal;
 }
 
 an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t classes)
@@ -124,7 +119,7 @@ static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
                                const an_feed *feed, const int32_t *labels,
                                an_evaluation *sum)
 {
-    uint32_t classes = model->plan->config.classes, i;
+    uint32_t i;
 
     AN_TRY(an__exec_load(exec, count, feed));
     AN_TRY(an__exec_labels(exec, count, labels));
@@ -134,10 +129,8 @@ static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
         if (!isfinite(exec->losses[i]))
             return an__exec_diverged(exec, &model->weights, count, feed, 0);
     for (i = 0; i < count; i++) {
-        const float *row = exec->scores + (size_t)i * classes;
-
-        sum->top1 += an__top(row, classes, labels[i], 1);
-        sum->top5 += an__top(row, classes, labels[i], 5);
+        sum->top1 += an__top(&exec->ranks[i], 1);
+        sum->top5 += an__top(&exec->ranks[i], 5);
         sum->loss += exec->losses[i];
     }
     sum->count += count;
@@ -326,13 +319,17 @@ an_status an_score(const float *probabilities, uint32_t classes, const int32_t *
     for (i = 0; i < count; i++) {
         const float *row = probabilities + (size_t)i * classes;
         float p = row[labels[i]];
+        an_rank rank = {0, 0};
         uint32_t c;
 
-        for (c = 0; c < classes; c++)
+        for (c = 0; c < classes; c++) {
             AN_CHECK(row[c] >= 0 && row[c] <= 1.001f,
                      "probabilities[%u][%u] is %g: must be 0 to 1", i, c, (double)row[c]);
-        sum.top1 += an__top(row, classes, labels[i], 1);
-        sum.top5 += an__top(row, classes, labels[i], 5);
+            rank.greater += row[c] > p;
+            rank.equal += row[c] == p;
+        }
+        sum.top1 += an__top(&rank, 1);
+        sum.top5 += an__top(&rank, 5);
         sum.loss -= log(p > FLT_MIN ? (double)p : (double)FLT_MIN);
     }
     sum.count += count;

@@ -379,7 +379,7 @@ typedef struct an_exec {
     /* On tower 0's device: what a loss is computed from and gives. */
     void *outcome;
     double *device_losses; /* [batch] */
-    float *device_scores;  /* [batch][classes] */
+    an_rank *device_ranks; /* [batch] */
     int32_t *labels;       /* [batch] */
     /* [2] on each tower's device: 1 if a gradient of this tower, or of any, is not finite */
     float *faults[AN_MAX_TOWERS];
@@ -387,13 +387,14 @@ typedef struct an_exec {
      * pictures there and on each tower's device, with their views and the mean image. */
     float *staging;
     uint8_t *crops;
-    uint8_t *device_crops[AN_MAX_TOWERS];
-    an_view *device_views[AN_MAX_TOWERS];
+    uint8_t *device_crops[AN_MAX_TOWERS][AN_MARKS];
+    an_view *device_views[AN_MAX_TOWERS][AN_MARKS];
     float *device_mean[AN_MAX_TOWERS];
     uint64_t mean_version; /* of device_mean */
     uint32_t staged_side;  /* for whose mean image there is room */
     float *scores;         /* [batch][classes], host */
-    double *losses;        /* [batch], host */
+    double *losses;        /* [AN_MARKS][batch], host */
+    an_rank *ranks;        /* likewise */
     double *seconds;       /* profiling: [2][op_count], forward and backward; null else */
     uint64_t *exchanged;   /* the model's count of numbers sent between towers */
     /* Backward: layers whose weights' gradients are not wanted, and the first that is not
@@ -424,13 +425,22 @@ typedef struct an_feed {
     const uint8_t *crops;
     const an_view *views;
     const an_input *input; /* of the crops */
+    uint32_t place;        /* of the crops and views on a device: below AN_MARKS */
+    int is_there;          /* they are there already */
 } an_feed;
 
+/* Of the host, from which the device copies fastest. */
+void *an__host_alloc(an_context *ctx, const an_slot *slot, size_t bytes);
+void an__host_free(an_context *ctx, const an_slot *slot, void *memory); /* null allowed */
+/* Crops and views to their place on the device, beside what it is doing. */
+an_status an__exec_send(an_exec *exec, uint32_t batch, an_feed *feed);
 /* To where a pass begins. */
 an_status an__exec_load(an_exec *exec, uint32_t batch, const an_feed *feed);
 /* From what is loaded: leaves the logits in plan->output. training: with dropout. */
 an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
                            int training);
+/* What an operation's kernels are timed under, if they are. */
+an_status an__exec_label(const an_exec *exec, const an_op *op, const char *way);
 /* The operations below `end` alone, testing: their values are where they left them. */
 an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch,
                               uint32_t end);
@@ -438,10 +448,12 @@ an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch
 an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
                             uint32_t batch);
 float *an__exec_gradient(const an_exec *exec, uint32_t tensor);
-/* Losses and scores, and the gradient of plan->output if exec is for training. */
+/* Losses and ranks, and the gradient of plan->output if exec is for training. */
 an_status an__exec_labels(an_exec *exec, uint32_t batch, const int32_t *labels);
 an_status an__exec_loss(an_exec *exec, uint32_t batch);
-/* Waits for all that was given to the queues; exec->scores and exec->losses are filled. */
+/* Fetches losses and ranks to a place in exec->losses and exec->ranks; the second, to the first
+ * one, and waits for all that was given to the queues. */
+an_status an__exec_outcome_begin(an_exec *exec, uint32_t batch, uint32_t place);
 an_status an__exec_outcome(an_exec *exec, uint32_t batch);
 /* DIVERGED, naming the first layer whose output is not finite ("input", "conv1", ...).
  * Runs the pass again, layer by layer. */
@@ -458,6 +470,8 @@ uint32_t an__exec_held_arrays(const an_exec *exec, uint32_t tower, uint32_t batc
 an_status an__exec_sync(an_exec *exec);
 /* After a failure: nothing that was asked for arrives later. */
 void an__exec_abandon(an_exec *exec);
+/* The order of a tensor's numbers. */
+an_order an__tensor_order(const an_tensor *tensor, uint32_t batch);
 /* One image's numbers of a tensor in the host's order, there after the next sync. */
 an_status an__exec_get(an_exec *exec, uint32_t tensor, uint32_t image, float *to);
 /* Whether all of x, on the tower's device, are finite. Waits for it. */
@@ -517,13 +531,15 @@ struct an_model {
     an_input input;
     char **class_names; /* [classes]; null where none */
     an_trainer *trainer;
+    uint32_t under_way;   /* atomic: steps that have begun and not ended */
     uint64_t exchanged;   /* atomic: numbers that towers have sent each other */
     pthread_mutex_t lock; /* guards refs, idle and trainer */
     uint32_t refs;
     an_exec *idle;
 };
 
-an_status an__model_check(const an_model *model); /* null, fork */
+an_status an__model_check(const an_model *model); /* null, fork, steps under way */
+an_status an__model_check_under_way(const an_model *model); /* null, fork */
 /* A model without values in its parameters: allocated and zero if map is null, else
  * pointing to where map[param] says, in host memory that the model then owns as
  * `mapping`. */
@@ -553,7 +569,7 @@ void an__model_release(an_model *model);
 
 /* 1 if the label is among the first `k` of a row; where others share its value at the
  * edge, the share of that place which falls to it. */
-double an__top(const float *row, uint32_t classes, int32_t label, uint32_t k);
+double an__top(const an_rank *rank, uint32_t k);
 an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t classes);
 /* --- loader (loader.c) ---------------------------------------------------------------- */
 
@@ -578,6 +594,14 @@ typedef struct an_progress {
     an_rate_change changes[AN_MAX_CHANGES];
 } an_progress;
 
+typedef struct an_under_way { /* a step that has begun */
+    uint32_t count;
+    an_feed feed;        /* where its crops are */
+    float faults;        /* 0: all gradients are finite */
+    int ahead, given_up; /* on a device; the one before it diverged */
+    an_step_stats stats; /* of one that was done when it began */
+} an_under_way;
+
 struct an_trainer {
     an_model *model;
     an_trainer_config config; /* resolved; its rates are those in force */
@@ -589,10 +613,27 @@ struct an_trainer {
     int has_gradient;
     float faults;        /* of the step under way: 0 if all gradients are finite */
     uint32_t held_count; /* images of the last step, if exec->held */
+    an_under_way way[AN_MARKS];
+    uint32_t oldest, under_way;          /* of them: the first, and how many */
     unsigned char frozen[AN_MAX_LAYERS]; /* in the step that may be repeated */
 };
 
-an_status an__trainer_check(const an_trainer *trainer); /* null, fork */
+an_status an__trainer_check(const an_trainer *trainer); /* null, fork, steps under way */
+an_status an__trainer_check_under_way(const an_trainer *trainer); /* null, fork */
+
+/* --- gradients (gradients.c) ----------------------------------------------------------- */
+
+/* Whether the last step left a parameter's gradient nowhere. */
+int an__is_held(const an_trainer *trainer, const an_param *param);
+/* What the queues have to know of a step, of its images from `first` on; ahead: how many steps
+ * before it have not ended. */
+an_status an__step_begin(const an_trainer *trainer, uint32_t first, uint32_t ahead);
+/* Of a step of `count` images: sets the faults of both towers where a gradient is not finite;
+ * updates what learns, where there are none; and says which it was. */
+an_status an__gradients_check(const an_trainer *trainer, uint32_t count);
+an_status an__update_all(const an_trainer *trainer, uint32_t count);
+an_status an__gradient_fault(const an_trainer *trainer);
+
 float an__trainer_rate(const an_trainer *trainer, uint32_t layer, uint32_t is_bias);
 int an__trainer_frozen(const an_trainer *trainer, uint32_t layer);
 /* Also makes every negative rate -1. */

@@ -279,7 +279,7 @@ static void loader_free(an_loader *l)
 
     for (i = 0; l->slots != NULL && i < l->slot_count; i++) {
         an__free(ctx, l->slots[i].images);
-        an__free(ctx, l->slots[i].crops);
+        an__host_free(ctx, &l->model->slots[0], l->slots[i].crops);
         an__free(ctx, l->slots[i].views);
         an__free(ctx, l->slots[i].labels);
         an__free(ctx, l->slots[i].indices);
@@ -381,7 +381,7 @@ static an_status slots_make(an_loader *l)
         slot *s = &l->slots[i];
 
         if (bytes) {
-            s->crops = an__alloc(l->ctx, batch * numbers);
+            s->crops = an__host_alloc(l->ctx, &l->model->slots[0], batch * numbers);
             s->views = an__alloc(l->ctx, batch * sizeof *s->views);
         } else {
             s->images = an__alloc(l->ctx, batch * numbers * sizeof *s->images);

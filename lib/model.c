@@ -10,10 +10,19 @@
 
 /* --- life ----------------------------------------------------------------------------- */
 
-an_status an__model_check(const an_model *model)
+an_status an__model_check_under_way(const an_model *model)
 {
     AN_CHECK(model != NULL, "model is null");
     return an__context_check(model->ctx);
+}
+
+an_status an__model_check(const an_model *model)
+{
+    AN_TRY(an__model_check_under_way(model));
+    if (__atomic_load_n(&model->under_way, __ATOMIC_ACQUIRE) > 0)
+        return an__fail(AN_ERROR_STATE, "a step of the model's trainer is under way: end "
+                                        "it first");
+    return AN_OK;
 }
 
 void an__model_retain(an_model *model)

@@ -102,152 +102,13 @@ void an_trainer_destroy(an_trainer *trainer)
 
     if (trainer == NULL) return;
     model = trainer->model;
+    __atomic_store_n(&model->under_way, 0, __ATOMIC_RELEASE);
     trainer_free(trainer);
     model->trainer = NULL;
     an__model_release(model);
 }
 
-/* --- what a step is made of -------------------------------------------------------------- */
-
-static int is_held(const an_trainer *trainer, const an_param *param)
-{
-    return trainer->exec->held && !param->is_bias && param->dims == 2;
-}
-
-/* What a tower has of the parameters that learn: of all but those whose gradients are held,
- * or of those. */
-static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int held,
-                         an_parameter_part parts[AN_MAX_UPDATES])
-{
-    const an_model *model = trainer->model;
-    uint32_t packs = model->slots[tower].backend->fuses & AN_FUSES_PACKS, i, count = 0;
-
-    for (i = 0; i < model->plan->param_count; i++) {
-        const an_param *param = &model->plan->params[i];
-        an_parameter_part part = {i,
-                                  param->part[tower],
-                                  trainer->gradient.part[i][tower],
-                                  trainer->velocity.part[i][tower],
-                                  model->weights.part[i][tower],
-                                  packs ? an__model_plain_pack(model, i, tower) : NULL};
-
-        if (part.count > 0 && !trainer->exec->frozen[param->layer] &&
-            is_held(trainer, param) == held)
-            parts[count++] = part;
-    }
-    return count;
-}
-
-/* Sets the faults of a tower's gradients, and of both towers', where some are not finite. A
- * held gradient is a sum of products of its layer's input, of which the loss has told, and its
- * output's gradient, which is looked at instead. */
-static an_status check_gradients(const an_trainer *trainer, uint32_t count)
-{
-    const an_plan *plan = trainer->model->plan;
-    const an_exec *exec = trainer->exec;
-    const an_backend *backend = exec->slots[0].backend;
-    an_parameter_part parts[AN_MAX_UPDATES];
-    an_array arrays[AN_MAX_ARRAYS];
-    uint32_t i, t, n;
-
-    for (t = 0; t < plan->towers; t++) {
-        n = parts_of(trainer, t, 0, parts);
-        for (i = 0; i < n; i++) {
-            an_array array = {parts[i].g, parts[i].count, AN_PRECISION_FP32};
-
-            arrays[i] = array;
-        }
-        if (exec->held) n += an__exec_held_arrays(exec, t, count, arrays + n);
-        AN_TRY(backend->all_finite(exec->queue[t], arrays, n, exec->faults[t]));
-    }
-    for (t = 0; t < plan->towers; t++)
-        for (i = 0; i < plan->towers; i++)
-            AN_TRY(backend->exchange(exec->queue[t], exec->faults[t] + 1, 1,
-                                     exec->queue[i], exec->faults[i], 1, 1, 1,
-                                     AN_PRECISION_FP32, i > 0));
-    return AN_OK;
-}
-
-/* Which gradient it was: from the loss down, as they were computed, the first is where it
- * began. */
-static an_status gradient_fault(const an_trainer *trainer)
-{
-    const an_plan *plan = trainer->model->plan;
-    uint32_t i, t;
-    int finite;
-
-    if (trainer->exec->held)
-        AN_TRY(an__exec_held_gradients(trainer->exec, &trainer->gradient,
-                                       trainer->held_count));
-    for (i = plan->param_count; i-- > 0;)
-        for (t = 0; t < plan->towers; t++) {
-            an_array array = {trainer->gradient.part[i][t], plan->params[i].part[t],
-                              AN_PRECISION_FP32};
-
-            if (plan->params[i].part[t] == 0 ||
-                trainer->exec->frozen[plan->params[i].layer])
-                continue;
-            AN_TRY(an__exec_finite(trainer->exec, t, &array, &finite));
-            if (!finite)
-                return an__fail(
-                    AN_ERROR_DIVERGED,
-                    "%s is the first layer, from the loss down, whose gradient "
-                    "(%s) is not finite",
-                    plan->layers[plan->params[i].layer].name, plan->params[i].name);
-        }
-    return an__fail(AN_ERROR_DIVERGED, "the loss's gradient is not finite");
-}
-
-/* A rate of 0 leaves a parameter as it is, as in the original: no decay, and its velocity
- * waits. */
-static an_status update_all(const an_trainer *trainer, uint32_t count)
-{
-    const an_model *model = trainer->model;
-    an_exec *exec = trainer->exec;
-    an_parameter_part parts[AN_MAX_UPDATES];
-    uint32_t t, n;
-
-    for (t = 0; t < model->plan->towers; t++) {
-        const an_backend *backend = exec->slots[t].backend;
-        const float *faults = exec->faults[t] + 1;
-
-        n = parts_of(trainer, t, 0, parts);
-        AN_TRY(backend->update(exec->queue[t], parts, n, faults));
-        if (exec->held) {
-            n = parts_of(trainer, t, 1, parts);
-            AN_TRY(an__exec_held_update(exec, t, count, parts, n, faults));
-        }
-        if (backend->fuses & AN_FUSES_PACKS)
-            AN_TRY(an__model_repack(trainer->model, t, exec->queue[t]));
-    }
-    return AN_OK;
-}
-
-/* What the queues have to know of a step, of its images from `first` on. */
-static an_status begin(const an_trainer *trainer, uint32_t first)
-{
-    const an_trainer_config *c = &trainer->config;
-    const an_plan *plan = trainer->model->plan;
-    an_exec *exec = trainer->exec;
-    an_step step;
-    uint32_t i, t;
-
-    memset(&step, 0, sizeof step);
-    step.seed = c->seed;
-    step.iteration = trainer->at.iteration;
-    step.first = first;
-    for (i = 0; i < plan->param_count; i++) {
-        an_update *u = &step.update[i];
-
-        u->rate =
-            an__trainer_rate(trainer, plan->params[i].layer, plan->params[i].is_bias);
-        u->decay = plan->params[i].is_bias ? c->bias_decay : c->weight_decay;
-        u->momentum = c->momentum;
-    }
-    for (t = 0; t < plan->towers; t++)
-        AN_TRY(exec->slots[t].backend->begin_step(exec->queue[t], &step));
-    return AN_OK;
-}
+/* --- a step ----------------------------------------------------------------------------- */
 
 #define FLAT_STEPS 100    /* before which nothing is said */
 #define FLAT_SHARE 0.98   /* of ln(classes), what guessing costs */
@@ -358,8 +219,8 @@ static an_status do_whole(void *arg, uint32_t count)
     an_trainer *trainer = arg;
 
     AN_TRY(do_piece(trainer, 0, count, count));
-    AN_TRY(check_gradients(trainer, count));
-    return update_all(trainer, count);
+    AN_TRY(an__gradients_check(trainer, count));
+    return an__update_all(trainer, count);
 }
 
 /* A whole step, which is repeated as long as the same layers learn. */
@@ -385,24 +246,22 @@ static void note_frozen(an_trainer *trainer)
     }
 }
 
-/* Losses and ranks of a piece, which has been done when this returns. */
-static an_status count_piece(an_trainer *trainer, const an_given *given,
-                             const an_feed *feed, uint32_t first, uint32_t count,
-                             an_step_stats *stats)
+/* Losses and ranks of `count` images of a step of `of`, which have come to their place. */
+static an_status count_piece(an_trainer *trainer, const an_feed *feed, uint32_t count,
+                             uint32_t of, an_step_stats *stats)
 {
     an_exec *exec = trainer->exec;
-    uint32_t classes = exec->plan->config.classes, i;
+    const double *losses = exec->losses + (size_t)feed->place * exec->batch;
+    const an_rank *ranks = exec->ranks + (size_t)feed->place * exec->batch;
+    uint32_t i;
 
-    AN_TRY(an__exec_outcome(exec, count));
     for (i = 0; i < count; i++)
-        if (!isfinite(exec->losses[i]))
+        if (!isfinite(losses[i]))
             return an__exec_diverged(exec, &trainer->model->weights, count, feed, 1);
     for (i = 0; i < count; i++) {
-        const float *row = exec->scores + (size_t)i * classes;
-
-        stats->loss += exec->losses[i] / given->count;
-        stats->top1 += an__top(row, classes, given->labels[first + i], 1);
-        stats->top5 += an__top(row, classes, given->labels[first + i], 5);
+        stats->loss += losses[i] / of;
+        stats->top1 += an__top(&ranks[i], 1);
+        stats->top5 += an__top(&ranks[i], 5);
     }
     return AN_OK;
 }
@@ -423,7 +282,7 @@ static an_status faults_begin(an_trainer *trainer)
 static an_status faults_end(an_trainer *trainer)
 {
     AN_TRY(an__exec_sync(trainer->exec));
-    return trainer->faults == 0 ? AN_OK : gradient_fault(trainer);
+    return trainer->faults == 0 ? AN_OK : an__gradient_fault(trainer);
 }
 
 static an_status do_step(an_trainer *trainer, const an_given *given, an_step_stats *stats)
@@ -445,21 +304,51 @@ static an_status do_step(an_trainer *trainer, const an_given *given, an_step_sta
         AN_TRY(stage(trainer, given, done, part, &feed));
         AN_TRY(an__exec_load(exec, part, &feed));
         AN_TRY(an__exec_labels(exec, part, given->labels + done));
-        AN_TRY(begin(trainer, done));
+        AN_TRY(an__step_begin(trainer, done, 0));
         AN_TRY(whole ? run_whole(trainer, part)
                      : do_piece(trainer, done, part, given->count));
         if (whole)
             AN_TRY(backend->download(exec->queue[0], &trainer->faults,
                                      exec->faults[0] + 1, sizeof trainer->faults));
-        AN_TRY(count_piece(trainer, given, &feed, done, part, stats));
+        AN_TRY(an__exec_outcome(exec, part));
+        AN_TRY(count_piece(trainer, &feed, part, given->count, stats));
     }
     if (!whole) {
-        AN_TRY(check_gradients(trainer, 0));
-        AN_TRY(update_all(trainer, 0));
+        AN_TRY(an__gradients_check(trainer, 0));
+        AN_TRY(an__update_all(trainer, 0));
         AN_TRY(backend->download(exec->queue[0], &trainer->faults, exec->faults[0] + 1,
                                  sizeof trainer->faults));
     }
     return faults_end(trainer);
+}
+
+/* A step that went well: counted, and told. */
+static an_status succeed(an_trainer *trainer, an_step_stats *stats, an_step_stats *out)
+{
+    trainer->at.iteration++;
+    trainer->at.epoch_steps++;
+    stats->iteration = trainer->at.iteration;
+    stats->flat = note_loss(trainer, stats->loss);
+    if (out != NULL)
+        return an__struct_write(out, stats, sizeof *stats, sizeof *stats, "stats");
+    return AN_OK;
+}
+
+/* The model's weights are others; packs that a step writes are theirs. */
+static void weights_changed(an_trainer *trainer, int well)
+{
+    an__model_changed(trainer->model);
+    if (well && trainer->exec->slots[0].backend->fuses & AN_FUSES_PACKS)
+        an__model_repacked(trainer->model);
+}
+
+static an_status read_stats(an_step_stats *stats, const an_step_stats *out)
+{
+    an_step_stats_init(stats, sizeof *stats);
+    if (out != NULL)
+        AN_TRY(an__struct_read(stats, out, sizeof *stats, sizeof *stats, "stats"));
+    stats->loss = stats->top1 = stats->top5 = 0;
+    return AN_OK;
 }
 
 static an_status step(an_trainer *trainer, const an_given *given, an_step_stats *out)
@@ -467,33 +356,21 @@ static an_status step(an_trainer *trainer, const an_given *given, an_step_stats 
     an_step_stats stats;
     an_status status;
 
-    an_step_stats_init(&stats, sizeof stats);
-    if (out != NULL)
-        AN_TRY(an__struct_read(&stats, out, sizeof stats, sizeof stats, "stats"));
-    stats.loss = stats.top1 = stats.top5 = 0;
+    AN_TRY(read_stats(&stats, out));
     note_frozen(trainer);
     trainer->has_gradient = 0;
     status = do_step(trainer, given, &stats);
-    an__model_changed(trainer->model);
-    if (status == AN_OK && trainer->exec->slots[0].backend->fuses & AN_FUSES_PACKS)
-        an__model_repacked(trainer->model);
+    weights_changed(trainer, status == AN_OK);
     if (status != AN_OK) {
         an__exec_abandon(trainer->exec);
         return status;
     }
     trainer->has_gradient = 1;
-    trainer->at.iteration++;
-    trainer->at.epoch_steps++;
-    stats.iteration = trainer->at.iteration;
-    stats.flat = note_loss(trainer, stats.loss);
-    if (out != NULL)
-        return an__struct_write(out, &stats, sizeof stats, sizeof stats, "stats");
-    return AN_OK;
+    return succeed(trainer, &stats, out);
 }
 
 static an_status given_check(const an_trainer *trainer, const an_given *given)
 {
-    AN_TRY(an__trainer_check(trainer));
     AN_CHECK(given->feed.floats != NULL || given->feed.crops != NULL ||
                  given->pictures != NULL,
              "images is null");
@@ -507,8 +384,9 @@ static an_status given_check(const an_trainer *trainer, const an_given *given)
 an_status an_train_step(an_trainer *trainer, const float *images, const int32_t *labels,
                         uint32_t count, an_step_stats *stats)
 {
-    an_given given = {{images, NULL, NULL, NULL}, NULL, labels, count};
+    an_given given = {{images, NULL, NULL, NULL, 0, 0}, NULL, labels, count};
 
+    AN_TRY(an__trainer_check(trainer));
     AN_TRY(given_check(trainer, &given));
     return step(trainer, &given, stats);
 }
@@ -517,42 +395,164 @@ an_status an_train_step_images(an_trainer *trainer, const an_image *images,
                                const int32_t *labels, uint32_t count,
                                an_step_stats *stats)
 {
-    an_given given = {{NULL, NULL, NULL, NULL}, images, labels, count};
+    an_given given = {{NULL, NULL, NULL, NULL, 0, 0}, images, labels, count};
 
+    AN_TRY(an__trainer_check(trainer));
     AN_TRY(given_check(trainer, &given));
     AN_TRY(an__images_check(images, count));
     return step(trainer, &given, stats);
 }
 
-an_status an_train_step_batch(an_trainer *trainer, const an_batch *given,
-                              an_step_stats *stats)
+static an_status batch_given(an_trainer *trainer, const an_batch *given_batch,
+                             an_given *given)
 {
-    an_given step_given;
     an_batch batch;
 
-    AN_TRY(an__trainer_check(trainer));
-    AN_CHECK(given != NULL, "batch is null");
+    AN_CHECK(given_batch != NULL, "batch is null");
     an_batch_init(&batch, sizeof batch);
-    AN_TRY(an__struct_read(&batch, given, sizeof batch, sizeof batch, "batch"));
-    memset(&step_given, 0, sizeof step_given);
+    AN_TRY(an__struct_read(&batch, given_batch, sizeof batch, sizeof batch, "batch"));
+    memset(given, 0, sizeof *given);
     AN_CHECK(batch.loader != NULL, "batch has no loader: did one fill it?");
-    step_given.feed.input = an__loader_input(batch.loader, trainer->model);
-    AN_CHECK(step_given.feed.input != NULL, "batch is that of another model's loader");
-    step_given.feed.floats = batch.images;
-    step_given.labels = batch.labels;
-    step_given.count = batch.count;
+    given->feed.input = an__loader_input(batch.loader, trainer->model);
+    AN_CHECK(given->feed.input != NULL, "batch is that of another model's loader");
+    given->feed.floats = batch.images;
+    given->labels = batch.labels;
+    given->count = batch.count;
     if (batch.images == NULL) {
-        AN_CHECK(batch.loader != NULL && batch.crops != NULL && batch.views != NULL,
+        AN_CHECK(batch.crops != NULL && batch.views != NULL,
                  "batch has no images: did a loader fill it?");
-        step_given.feed.input = an__loader_input(batch.loader, trainer->model);
-        AN_CHECK(step_given.feed.input != NULL,
-                 "batch is that of another model's loader");
-        step_given.feed.crops = batch.crops;
-        step_given.feed.views = batch.views;
-        AN_TRY(an__exec_staging(trainer->exec, step_given.feed.input));
+        given->feed.crops = batch.crops;
+        given->feed.views = batch.views;
+        AN_TRY(an__exec_staging(trainer->exec, given->feed.input));
     }
-    AN_TRY(given_check(trainer, &step_given));
-    return step(trainer, &step_given, stats);
+    return given_check(trainer, given);
+}
+
+an_status an_train_step_batch(an_trainer *trainer, const an_batch *batch,
+                              an_step_stats *stats)
+{
+    an_given given;
+
+    AN_TRY(an__trainer_check(trainer));
+    AN_TRY(batch_given(trainer, batch, &given));
+    return step(trainer, &given, stats);
+}
+
+/* --- steps under way -------------------------------------------------------------------------- */
+
+/* Whether the device can be given a step beside another. */
+static int can_be_ahead(const an_trainer *trainer, const an_given *given)
+{
+    return trainer->exec->slots[0].backend->mark != NULL && given->feed.crops != NULL &&
+           given->count <= trainer->exec->batch;
+}
+
+static an_status begin_ahead(an_trainer *trainer, an_given *given, an_under_way *u)
+{
+    an_exec *exec = trainer->exec;
+    const an_backend *backend = exec->slots[0].backend;
+
+    note_frozen(trainer);
+    exec->held = exec->plan->holds;
+    trainer->held_count = given->count;
+    /* Of a step that diverges before its end is seen the faults stay, for those behind it. */
+    if (trainer->under_way == 0) AN_TRY(faults_begin(trainer));
+    AN_TRY(an__exec_send(exec, given->count, &given->feed));
+    AN_TRY(an__exec_load(exec, given->count, &given->feed));
+    AN_TRY(an__exec_labels(exec, given->count, given->labels));
+    AN_TRY(an__step_begin(trainer, 0, trainer->under_way));
+    AN_TRY(run_whole(trainer, given->count));
+    AN_TRY(backend->download(exec->queue[0], &u->faults, exec->faults[0] + 1,
+                             sizeof u->faults));
+    AN_TRY(an__exec_outcome_begin(exec, given->count, given->feed.place));
+    return backend->mark(exec->queue[0], given->feed.place);
+}
+
+/* As it comes: with those before it ended. */
+static an_status begin_alone(an_trainer *trainer, an_given *given, an_under_way *u)
+{
+    if (trainer->under_way > 0)
+        return an__fail(AN_ERROR_STATE, "a batch of floats, or a large one, is no step "
+                                        "beside another: end that first");
+    given->feed.place = 0;
+    AN_TRY(read_stats(&u->stats, NULL));
+    return step(trainer, given, &u->stats);
+}
+
+an_status an_train_step_begin(an_trainer *trainer, const an_batch *batch)
+{
+    an_under_way *u;
+    an_given given;
+    an_status status;
+
+    AN_TRY(an__trainer_check_under_way(trainer));
+    if (trainer->under_way == AN_MARKS)
+        return an__fail(AN_ERROR_STATE, "%u steps are under way: end one first",
+                        AN_MARKS);
+    AN_TRY(batch_given(trainer, batch, &given));
+    given.feed.place = (trainer->oldest + trainer->under_way) % AN_MARKS;
+    u = &trainer->way[given.feed.place];
+    memset(u, 0, sizeof *u);
+    u->ahead = can_be_ahead(trainer, &given);
+    u->count = given.count;
+    trainer->has_gradient = 0;
+    if (u->ahead) {
+        status = begin_ahead(trainer, &given, u);
+        weights_changed(trainer, status == AN_OK);
+        if (status != AN_OK) an__exec_abandon(trainer->exec);
+    } else {
+        status = begin_alone(trainer, &given, u);
+    }
+    AN_TRY(status);
+    u->feed = given.feed;
+    u->feed.crops = NULL; /* the host's may go: they are on the device */
+    u->feed.views = NULL;
+    trainer->under_way++;
+    __atomic_store_n(&trainer->model->under_way, trainer->under_way, __ATOMIC_RELEASE);
+    return AN_OK;
+}
+
+static an_status end_ahead(an_trainer *trainer, const an_under_way *u,
+                           an_step_stats *stats)
+{
+    an_exec *exec = trainer->exec;
+
+    AN_TRY(exec->slots[0].backend->wait_for(exec->queue[0], u->feed.place));
+    if (u->given_up)
+        return an__fail(AN_ERROR_STATE,
+                        "the step was given up: the one before it diverged");
+    AN_TRY(count_piece(trainer, &u->feed, u->count, u->count, stats));
+    if (u->faults == 0) return AN_OK;
+    if (trainer->under_way == 0) return an__gradient_fault(trainer);
+    return an__fail(AN_ERROR_DIVERGED, "a gradient is not finite (which one, can be told "
+                                       "of a step that none has begun behind)");
+}
+
+an_status an_train_step_end(an_trainer *trainer, an_step_stats *out)
+{
+    an_step_stats stats;
+    an_under_way *u;
+    an_status status;
+
+    AN_TRY(an__trainer_check_under_way(trainer));
+    if (trainer->under_way == 0) return an__fail(AN_ERROR_STATE, "no step is under way");
+    AN_TRY(read_stats(&stats, out));
+    u = &trainer->way[trainer->oldest];
+    trainer->oldest = (trainer->oldest + 1) % AN_MARKS;
+    trainer->under_way--;
+    __atomic_store_n(&trainer->model->under_way, trainer->under_way, __ATOMIC_RELEASE);
+    if (!u->ahead && out == NULL) return AN_OK;
+    if (!u->ahead)
+        return an__struct_write(out, &u->stats, sizeof u->stats, sizeof u->stats,
+                                "stats");
+    status = end_ahead(trainer, u, &stats);
+    if (status != AN_OK) {
+        if (trainer->under_way > 0) trainer->way[trainer->oldest].given_up = 1;
+        an__exec_abandon(trainer->exec);
+        return status;
+    }
+    trainer->has_gradient = trainer->under_way == 0;
+    return succeed(trainer, &stats, out);
 }
 
 /* --- state ---------------------------------------------------------------------------- */
@@ -602,7 +602,7 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
     if (trainer->exec->frozen[param->layer])
         return an__fail(AN_ERROR_STATE, "%s: its layer was frozen in the last step",
                         param->name);
-    if (is_held(trainer, param)) /* the step did without it */
+    if (an__is_held(trainer, param)) /* the step did without it */
         AN_TRY(an__exec_held_gradients(trainer->exec, &trainer->gradient,
                                        trainer->held_count));
     AN_TRY(an__exec_sync(trainer->exec));

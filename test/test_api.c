@@ -109,6 +109,9 @@ START_TEST(null_is_refused_by_name)
     REFUSED(an_layer_describe(model, 0, NULL));
     REFUSED(an_model_profile(NULL, 1, 0, NULL, 4));
     REFUSED(an_model_profile(model, 1, 0, NULL, 4));
+    REFUSED(an_train_step_begin(NULL, NULL));
+    REFUSED(an_train_step_begin(trainer, NULL));
+    REFUSED(an_train_step_end(NULL, NULL));
     REFUSED(an_model_profile_kernels(NULL, 1, 0, &kernel, 1, &n));
     REFUSED(an_model_profile_kernels(model, 1, 0, NULL, 1, &n));
     REFUSED(an_model_profile_kernels(model, 1, 0, &kernel, 1, NULL));

@@ -222,6 +222,228 @@ START_TEST(kernels_are_accounted_for)
 }
 END_TEST
 
+/* --- steps under way ----------------------------------------------------------------------------- */
+
+enum { PICTURES = 6, SIDE = 40, PIXELS = 3 * SIDE * SIDE };
+
+/* A model, its trainer, and a loader of noise that gives bytes to a device. */
+typedef struct fed {
+    uint8_t pixels[PICTURES * PIXELS];
+    an_context *ctx;
+    an_model *model;
+    an_trainer *trainer;
+    an_loader *loader;
+    an_batch batch;
+} fed;
+
+static int fetch(uint64_t index, an_sample *sample, void *user)
+{
+    fed *f = user;
+
+    sample->pixels = f->pixels + index * PIXELS;
+    sample->width = sample->height = SIDE;
+    sample->label = (int32_t)(index % CLASSES);
+    return 0;
+}
+
+static fed *open_fed(uint32_t arch, uint32_t towers, const char *devices)
+{
+    an_model_config config = net_small(arch, towers, devices);
+    fed *f = calloc(1, sizeof *f);
+    an_loader_config loading;
+    an_source source;
+    size_t i;
+
+    for (i = 0; i < sizeof f->pixels; i++)
+        f->pixels[i] = (uint8_t)(i * 2654435761u >> 22);
+    if (arch == AN_ARCH_CIFAR10) config.image_size = 33; /* of pictures of 40 */
+    config.precision = devices != NULL ? AN_PRECISION_BF16 : AN_PRECISION_FP32;
+    f->ctx = plugin_context(devices != NULL ? host_run_path() : NULL, 2);
+    ck_assert_msg(an_model_create(&f->model, f->ctx, &config) == AN_OK, "%s",
+                  an_error_message());
+    f->trainer = trainer_of(f->model);
+    an_source_init(&source, sizeof source);
+    source.count = PICTURES;
+    source.fetch = fetch;
+    source.user = f;
+    an_loader_config_init(&loading, sizeof loading);
+    loading.batch = BATCH;
+    loading.for_step = 1;
+    ck_assert_msg(an_loader_create(&f->loader, f->model, &source, &loading) == AN_OK,
+                  "%s", an_error_message());
+    an_batch_init(&f->batch, sizeof f->batch);
+    return f;
+}
+
+static void close_fed(fed *f)
+{
+    an_loader_destroy(f->loader);
+    an_trainer_destroy(f->trainer);
+    an_model_destroy(f->model);
+    an_context_destroy(f->ctx);
+    free(f);
+}
+
+static void begin_step(fed *f)
+{
+    ck_assert_int_eq(an_loader_next(f->loader, &f->batch), AN_OK);
+    ck_assert_msg(an_train_step_begin(f->trainer, &f->batch) == AN_OK, "%s",
+                  an_error_message());
+}
+
+static an_step_stats end_step(fed *f)
+{
+    an_step_stats stats;
+
+    an_step_stats_init(&stats, sizeof stats);
+    ck_assert_msg(an_train_step_end(f->trainer, &stats) == AN_OK, "%s",
+                  an_error_message());
+    return stats;
+}
+
+static float *parameters(const fed *f, size_t *count)
+{
+    float *values;
+
+    *count = net_parameters(f->model);
+    values = malloc(*count * sizeof *values);
+    ck_assert_int_eq(net_get(f->model, values), AN_OK);
+    return values;
+}
+
+static const struct {
+    uint32_t arch, towers;
+    const char *devices;
+} feds[] = {{AN_ARCH_CIFAR10, 1, "cuda:0"},
+            {AN_ARCH_PAPER, 2, "cuda:0,cuda:1"},
+            {AN_ARCH_CIFAR10, 1, NULL}};
+
+/* Always two of them, on a device: losses, ranks and parameters are the same to the bit. */
+START_TEST(steps_under_way_are_the_steps)
+{
+    enum { MANY = 7 };
+    fed *one = open_fed(feds[_i].arch, feds[_i].towers, feds[_i].devices);
+    fed *two = open_fed(feds[_i].arch, feds[_i].towers, feds[_i].devices);
+    uint32_t ahead = feds[_i].devices != NULL ? 2 : 1, done = 0, begun = 0;
+    an_step_stats want[MANY];
+    size_t count;
+    float *a, *b;
+
+    for (; done < MANY; done++) {
+        an_step_stats_init(&want[done], sizeof want[done]);
+        ck_assert_int_eq(an_loader_next(one->loader, &one->batch), AN_OK);
+        ck_assert_int_eq(an_train_step_batch(one->trainer, &one->batch, &want[done]),
+                         AN_OK);
+    }
+    for (done = 0; done < MANY; done++) {
+        an_step_stats got;
+
+        for (; begun < MANY && begun < done + ahead; begun++) begin_step(two);
+        got = end_step(two);
+        ck_assert_double_eq(got.loss, want[done].loss);
+        ck_assert_double_eq(got.top1, want[done].top1);
+        ck_assert_double_eq(got.top5, want[done].top5);
+        ck_assert_uint_eq(got.iteration, done + 1);
+        ck_assert_uint_eq(an_trainer_iteration(two->trainer), done + 1);
+    }
+    a = parameters(one, &count), b = parameters(two, &count);
+    ck_assert_mem_eq(a, b, count * sizeof *a);
+    free(a), free(b);
+    close_fed(one);
+    close_fed(two);
+}
+END_TEST
+
+/* The bytes of the next batch cross while the step before has not begun to compute (the double
+ * does nothing that nobody waits for), and are all that crosses but labels and the step's
+ * numbers. */
+START_TEST(the_next_batch_comes_beside_the_step)
+{
+    fed *f = open_fed(AN_ARCH_CIFAR10, 1, "cuda:0");
+    const uint64_t crops = (uint64_t)BATCH * 3 * 33 * 33;
+    uint64_t launches, up;
+    int i;
+
+    for (i = 0; i < 3; i++) begin_step(f), end_step(f);
+    launches = hr()->launches, up = hr()->up_bytes;
+    begin_step(f);
+    ck_assert_uint_eq(hr()->launches, launches);
+    ck_assert_uint_ge(hr()->up_bytes - up, crops);
+    up = hr()->up_bytes;
+    begin_step(f);
+    ck_assert_uint_eq(hr()->launches, launches);
+    ck_assert_uint_ge(hr()->up_bytes - up, crops);
+    end_step(f);
+    ck_assert_uint_gt(hr()->launches, launches);
+    launches = hr()->launches;
+    up = hr()->up_bytes;
+    begin_step(f); /* into the place of the one that has ended */
+    ck_assert_uint_eq(hr()->launches, launches);
+    ck_assert_uint_ge(hr()->up_bytes - up, crops);
+    end_step(f), end_step(f);
+    ck_assert_uint_le(hr()->up_bytes - up, crops + 2 * 4096);
+    close_fed(f);
+}
+END_TEST
+
+/* Meanwhile model and trainer are the steps'. */
+START_TEST(nothing_else_is_asked_meanwhile)
+{
+    fed *f = open_fed(AN_ARCH_CIFAR10, 1, "cuda:0");
+    float x = 0, p[CLASSES];
+    float *images = net_images(f->model);
+
+    ck_assert_int_eq(an_train_step_end(f->trainer, NULL), AN_ERROR_STATE);
+    begin_step(f);
+    ck_assert_int_eq(an_infer(f->model, images, 1, p), AN_ERROR_STATE);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "under way"));
+    ck_assert_int_eq(an_parameter_get(f->model, 1, &x, 1), AN_ERROR_STATE);
+    ck_assert_int_eq(an_train_step_batch(f->trainer, &f->batch, NULL), AN_ERROR_STATE);
+    ck_assert_int_eq(an_train_step(f->trainer, images, net_labels, BATCH, NULL),
+                     AN_ERROR_STATE);
+    ck_assert_int_eq(an_trainer_get_gradient(f->trainer, 1, &x, 1), AN_ERROR_STATE);
+    ck_assert_int_eq(an_trainer_set_rates(f->trainer, 0.1f, -1), AN_ERROR_STATE);
+    ck_assert_uint_eq(an_trainer_iteration(f->trainer), 0);
+    begin_step(f);
+    ck_assert_int_eq(an_train_step_begin(f->trainer, &f->batch), AN_ERROR_STATE);
+    ck_assert_int_eq(an_train_step_begin(f->trainer, NULL), AN_ERROR_STATE);
+    end_step(f), end_step(f);
+    ck_assert_int_eq(an_train_step_begin(f->trainer, NULL), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_infer(f->model, images, 1, p), AN_OK);
+    begin_step(f); /* and a trainer may go with one under way */
+    free(images);
+    close_fed(f);
+}
+END_TEST
+
+/* One diverges, by its loss or a gradient; the one behind it changes nothing either. */
+START_TEST(what_is_begun_behind_a_divergence_is_given_up)
+{
+    fed *f = open_fed(AN_ARCH_CIFAR10, 1, "cuda:0");
+    size_t count;
+    float *before, *after;
+
+    begin_step(f), end_step(f);
+    begin_step(f), end_step(f);
+    fill_param(f->model, "conv3.weight", 3e38f);
+    before = parameters(f, &count);
+    begin_step(f);
+    begin_step(f);
+    ck_assert_int_eq(an_train_step_end(f->trainer, NULL), AN_ERROR_DIVERGED);
+    ck_assert_msg(strstr(an_error_message(), "conv3") != NULL, "%s", an_error_message());
+    ck_assert_int_eq(an_train_step_end(f->trainer, NULL), AN_ERROR_STATE);
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "given up"));
+    ck_assert_uint_eq(an_trainer_iteration(f->trainer), 2);
+    after = parameters(f, &count);
+    ck_assert_mem_eq(before, after, count * sizeof *before);
+    fill_param(f->model, "conv3.weight", 0.01f);
+    begin_step(f), end_step(f);
+    ck_assert_uint_eq(an_trainer_iteration(f->trainer), 3);
+    free(before), free(after);
+    close_fed(f);
+}
+END_TEST
+
 /* --- passes ------------------------------------------------------------------------------------ */
 
 /* Numbers of images in turn, on one set of buffers: classified, evaluated, asked for a layer. */
@@ -282,6 +504,11 @@ Suite *steps_suite(void)
     tcase_add_loop_test(tc, a_gradient_that_overflows_changes_nothing, 0, 3);
     tcase_add_test(tc, launches_of_a_step_are_as_planned);
     tcase_add_loop_test(tc, kernels_are_accounted_for, 0, 2);
+    tcase_add_loop_test(tc, steps_under_way_are_the_steps, 0,
+                        sizeof feds / sizeof feds[0]);
+    tcase_add_test(tc, the_next_batch_comes_beside_the_step);
+    tcase_add_test(tc, nothing_else_is_asked_meanwhile);
+    tcase_add_test(tc, what_is_begun_behind_a_divergence_is_given_up);
     tcase_add_loop_test(tc, repeated_passes_give_the_same, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;

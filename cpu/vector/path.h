@@ -61,8 +61,8 @@ an_status V(pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
 an_status V(dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch, float *x);
 an_status V(softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x);
 an_status V(softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch, const float *x,
-                          const int32_t *labels, uint32_t precision, float *dx, float *p,
-                          double *loss);
+                          const int32_t *labels, uint32_t precision, float *dx,
+                          an_rank *ranks, double *loss);
 an_status V(update)(an_queue *q, const an_parameter_part *parts, uint32_t count,
                     const float *faults);
 

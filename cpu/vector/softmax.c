@@ -9,6 +9,7 @@ typedef struct an_softmax_work {
     const float *x;
     const int32_t *labels;
     float *dx, *p;
+    an_rank *ranks;
     double *loss;
 } an_softmax_work;
 
@@ -59,7 +60,7 @@ static void softmax_item(uint32_t image, uint32_t worker, void *arg)
 
 an_status V(softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x)
 {
-    an_softmax_work s = {classes, batch, NULL, NULL, NULL, x, NULL};
+    an_softmax_work s = {classes, batch, NULL, NULL, NULL, x, NULL, NULL};
 
     an__cpu_parallel(q, batch, softmax_item, &s);
     return AN_OK;
@@ -72,25 +73,24 @@ static void loss_item(uint32_t image, uint32_t worker, void *arg)
     const an_softmax_work *s = arg;
     size_t row = (size_t)image * s->classes;
     const float *x = s->x + row;
-    float *dx = s->dx + row, most = largest(x, s->classes), p_factor, dx_factor;
+    float *dx = s->dx + row, most = largest(x, s->classes), dx_factor;
     uint32_t label = (uint32_t)s->labels[image], i;
     double below = (double)x[label] - (double)most, sum;
 
     (void)worker;
+    s->ranks[image] = an__cpu_rank(x, s->classes, label);
     sum = exponentials(x, s->classes, most, dx);
     s->loss[image] = log(sum) - below;
-    p_factor = (float)(1 / sum);
     dx_factor = (float)(1 / (sum * s->batch));
-    for (i = 0; s->p != NULL && i < s->classes; i++) s->p[row + i] = dx[i] * p_factor;
     for (i = 0; i < s->classes; i++) dx[i] *= dx_factor;
     dx[label] = (float)((exp_below_0(below) / sum - 1) / s->batch);
 }
 
 an_status V(softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch, const float *x,
-                          const int32_t *labels, uint32_t precision, float *dx, float *p,
-                          double *loss)
+                          const int32_t *labels, uint32_t precision, float *dx,
+                          an_rank *ranks, double *loss)
 {
-    an_softmax_work s = {classes, batch, x, labels, dx, p, loss};
+    an_softmax_work s = {classes, batch, x, labels, dx, NULL, ranks, loss};
 
     (void)precision;
     an__cpu_parallel(q, batch, loss_item, &s);

@@ -135,9 +135,10 @@ static void open_loader(run *r)
         fail("loader"); /* a save may stand between an epoch's last step and its end */
 }
 
-int run_has_steps(const run *r)
+int run_has_steps(const run *r, uint32_t more)
 {
-    return r->setup.steps > 0 && an_trainer_iteration(r->trainer) >= r->setup.steps;
+    return r->setup.steps > 0 &&
+           an_trainer_iteration(r->trainer) + more >= r->setup.steps;
 }
 
 /* --- saving ------------------------------------------------------------------------------ */

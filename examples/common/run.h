@@ -37,15 +37,16 @@ typedef struct run {
     progress progress;
     note at;
     uint32_t epoch, step, steps; /* epochs done, steps of the next; steps of an epoch */
-    double saved;                /* when */
+    uint32_t begun, ahead; /* steps of it that have begun; how many may be under way */
+    double saved;          /* when */
     int done;
 } run;
 
 /* Parses the command line and opens everything; exits where that fails. */
 void run_open(run *r, int argc, char **argv);
 void run_save(run *r);
-/* Whether as many steps are done as --steps wants. */
-int run_has_steps(const run *r);
+/* Whether as many steps are done as --steps wants, and `more` after them. */
+int run_has_steps(const run *r, uint32_t more);
 void run_close(run *r);
 /* A path that was named, or the checkpoint's with `suffix`. */
 const char *run_path(const run *r, const char *named, const char *suffix);

@@ -328,6 +328,17 @@ cudaError_t cudaMallocHost(void **out, size_t bytes)
     return allocate(out, bytes, PINNED);
 }
 
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *p)
+{
+    Guard guard(lock);
+    int device = device_of(p, 1);
+
+    attributes->type = device == PINNED     ? cudaMemoryTypeHost
+                       : device == PAGEABLE ? cudaMemoryTypeUnregistered
+                                            : cudaMemoryTypeDevice;
+    return cudaSuccess;
+}
+
 cudaError_t cudaFree(void *memory)
 {
     Guard guard(lock);
