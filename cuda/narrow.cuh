@@ -387,8 +387,11 @@ static __global__ void __launch_bounds__(
     typedef an_narrow<PRODUCT, N, VECTOR> narrow;
     typedef Products<typename narrow::TileA, typename narrow::TileB, N> Sums;
     enum { STAGES = narrow::STAGES };
+    /* Not launched there, so not compiled either. */
 #if !AN_HAS_WGMMA
-    if (Sums::ASYNC) return; /* it is not launched there */
+    if (Sums::ASYNC) return;
+#elif defined(__CUDACC__)
+    if (!Sums::ASYNC && VECTOR) return;
 #endif
     char *tiles = (char *)shared_memory();
     uint32_t group = blockIdx.z / g.splits, split = blockIdx.z - group * g.splits;

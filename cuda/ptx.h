@@ -338,8 +338,9 @@ template <int PENDING> static __device__ __forceinline__ void wgmma_wait()
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]),          \
         "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define AN_WGMMA(n, registers, a_at, b_at, a_turn, b_turn, ...)                          \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers   \
-                 "}, " a_at ", " b_at ", 1, 1, 1, " a_turn ", " b_turn ";\n"             \
+    asm volatile("{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"                          \
+                 "wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers   \
+                 "}, " a_at ", " b_at ", add, 1, 1, " a_turn ", " b_turn ";\n}\n"        \
                  : __VA_ARGS__                                                           \
                  : "l"(a), "l"(b), "n"(A_ACROSS), "n"(B_ACROSS))
 #define AN_R16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
