@@ -64,7 +64,7 @@ plant "a narrow stage refilled before all have read it" narrow.cuh \
 case $sanitizers in
 *thread*)
     plant "a barrier before a bias's partial sums are added missing" conv.cu \
-        '/sums\[row \* 32 + lane\] = sum;/,/__syncthreads/{/__syncthreads/d}' ops conv
+        '/put_numbers(sums +/,/__syncthreads/{/__syncthreads/d}' ops conv
     plant "a stage refilled while it is read" gemm.cuh \
         's/tiles + (s + STAGES - 1) % STAGES \* STAGE/tiles + s % STAGES * STAGE/' ops gemm_fp32
     ;;
@@ -83,7 +83,7 @@ case $sanitizers in
     plant "one group too few waited for" gemm.cuh \
         's/cp_async_wait<STAGES - 2>/cp_async_wait<STAGES - 1>/' ops gemm_fp32
     plant "a barrier before a bias's partial sums are added missing" conv.cu \
-        '/sums\[row \* 32 + lane\] = sum;/,/__syncthreads/{/__syncthreads/d}' ops conv
+        '/put_numbers(sums +/,/__syncthreads/{/__syncthreads/d}' ops conv
     plant "a barrier within normalisation missing" lrn.cu \
         '/x\[i\] = get_number(from + base + i);/,/__syncthreads/{/__syncthreads/d}' ops lrn
     plant "a barrier between normalised maps and their pooling missing" lrn.cu \
@@ -97,6 +97,8 @@ case $sanitizers in
         's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' ops narrow_forward
     plant "turned blocks of mma.sync in another order" narrow.cuh \
         's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' ops narrow_data
+    plant "an update in spite of faults" narrow.cuh \
+        's/if (PRODUCT == AN_WEIGHTS && stays(g)) return;//' ops narrow_weights
     plant "the mask of another number" finish.h 's/f.x + at) > 0/f.x + at + 1) > 0/' ops narrow_data
     plant "a form's pixels in each other's places" form.h 's/in_y \* f.side + in_x/in_x * f.side + in_y/' ops queue
     plant "fragments of A in another order" gemm.cuh \
