@@ -203,18 +203,20 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
 #define BLOCKS 264u
 #define DEEP 512u /* of k: the least that a part is worth its writing */
 
-static size_t tiles_of(const an_gemm *g, bool narrow)
+static size_t tiles_of(an_product kind, const an_gemm *g, bool narrow)
 {
-    size_t rows = narrow ? 128 : g->m <= 64 || g->n <= 64 ? 64 : 128;
-    size_t columns = narrow ? an__cuda_tile_columns(g->n) : rows;
+    bool turned = narrow && kind == AN_WEIGHTS; /* see narrow.cuh */
+    size_t m = turned ? g->n : g->m, n = turned ? g->m : g->n;
+    size_t rows = narrow ? 128 : m <= 64 || n <= 64 ? 64 : 128;
+    size_t columns = narrow ? an__cuda_tile_columns((uint32_t)n) : rows;
 
-    return (g->m + rows - 1) / rows * ((g->n + columns - 1) / columns) * g->groups;
+    return (m + rows - 1) / rows * ((n + columns - 1) / columns) * g->groups;
 }
 
 /* Sets the parts of k: few tiles would leave the device idle. */
-static void split(an_gemm *g, bool narrow)
+static void split(an_product kind, an_gemm *g, bool narrow)
 {
-    size_t tiles = tiles_of(g, narrow);
+    size_t tiles = tiles_of(kind, g, narrow);
     uint32_t most = tiles >= BLOCKS ? 1 : (uint32_t)(BLOCKS / tiles);
     uint32_t deep = (g->k + DEEP - 1) / DEEP;
 
@@ -292,7 +294,7 @@ an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
     g.c = y;
     g.finish = *to;
     g.wide = wide;
-    split(&g, narrow(s));
+    split(AN_FORWARD, &g, narrow(s));
     if (s->slabs == 1) AN_CUDA_TRY(an__cuda_settle(q));
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? s->own : 1 - s->own;
@@ -338,7 +340,7 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
     g.a = dy;
     g.by_width = an__cuda_divisor(s->in_width);
     g.by_pixels = an__cuda_divisor(s->in_height * s->in_width);
-    split(&g, narrow(s));
+    split(AN_DATA, &g, narrow(s));
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? 1 - s->own : s->own;
 
@@ -491,7 +493,7 @@ static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
         g.faults = faults;
         g.step = q->step;
     } else {
-        split(&g, narrow(s));
+        split(AN_WEIGHTS, &g, narrow(s));
         if (g.splits > 1 || s->form.side != 0) g.parts = (float *)q->scratch;
     }
     for (slab = 0; slab < s->slabs; slab++) {

@@ -59,12 +59,15 @@ an_status an__cuda_settle(an_queue *q)
 {
     AN_CUDA_TRY(an__cuda_alive(q->device));
     if (q->arrival.pending) {
+        const double flops = q->flops, bytes = q->bytes; /* of what comes behind it */
         const an_arrival &a = q->arrival;
         moving m = {a.to,    q->landing, a.pitch,     a.count,
                     a.count, a.batch,    a.precision, a.add};
 
         AN_CUDA_TRY(wait(q, q->stream, q->arrived));
         AN_CUDA_TRY(move(q, m));
+        q->flops = flops;
+        q->bytes = bytes;
         AN_CUDA_TRY(record(q, q->landed, q->stream));
         q->arrival.pending = false;
     }

@@ -28,15 +28,6 @@ static __device__ __forceinline__ void put_number(an_bf16 *p, float x)
     p->bits = (uint16_t)to_bf16x2(float_word(x), 0);
 }
 
-/* As it is when it has been written and read again. */
-template <class T> static __device__ __forceinline__ float rounded(float x)
-{
-    T number;
-
-    put_number(&number, x);
-    return get_number(&number);
-}
-
 /* Eight, at a multiple of 16 bytes; or, for what such pieces do not divide, one. */
 static __device__ __forceinline__ void get_numbers(const float *p, float (&v)[8])
 {

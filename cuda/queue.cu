@@ -394,6 +394,7 @@ an_status an__cuda_put(an_queue *q, const an_order *order, float *to, size_t fir
 
         part = o.count = count - done < most ? count - done : most;
         AN_CUDA_TRY(upload_piece(q, q->stage, from + done, part * sizeof *from));
+        an__cuda_cost(q, 0, order->precision, (double)part, 4 * (double)part);
         AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_NUMBER(order->precision, order_kernel),
                                   part, o, "an upload"));
     }
@@ -415,6 +416,7 @@ an_status an__cuda_get(an_queue *q, const an_order *order, float *to, const floa
                       false};
 
         part = o.count = count - done < most ? count - done : most;
+        an__cuda_cost(q, 0, order->precision, (double)part, 4 * (double)part);
         AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_NUMBER(order->precision, order_kernel),
                                   part, o, "a download"));
         AN_CUDA_TRY(download_piece(q, to + done, q->stage, part * sizeof *to));

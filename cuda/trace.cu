@@ -80,6 +80,7 @@ an_status an__cuda_trace(an_queue *q, const char *label)
         if (q->trace == NULL) return AN_ERROR_MEMORY;
         memset(q->trace, 0, sizeof *q->trace);
     }
+    q->flops = q->bytes = 0; /* of what was not traced */
     snprintf(q->trace->label, sizeof q->trace->label, "%s", label != NULL ? label : "");
     return AN_OK;
 }

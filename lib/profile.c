@@ -238,7 +238,8 @@ static an_status trace_update(an_profile *p, const an_model *model, uint32_t bat
                 small[n++] = part;
         }
         AN_TRY(exec->slots[t].backend->update(exec->queue[t], small, n, exec->faults[t]));
-        AN_TRY(an__exec_held_update(exec, t, batch, held, waiting, exec->faults[t]));
+        if (exec->held)
+            AN_TRY(an__exec_held_update(exec, t, batch, held, waiting, exec->faults[t]));
     }
     return AN_OK;
 }

@@ -518,6 +518,8 @@ static an_status end_ahead(an_trainer *trainer, const an_under_way *u,
     an_exec *exec = trainer->exec;
 
     AN_TRY(exec->slots[0].backend->wait_for(exec->queue[0], u->feed.place));
+    /* The other tower may be at its update yet, and the host may ask for weights now. */
+    if (trainer->under_way == 0) AN_TRY(an__exec_sync(exec));
     if (u->given_up)
         return an__fail(AN_ERROR_STATE,
                         "the step was given up: the one before it diverged");

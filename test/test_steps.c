@@ -354,6 +354,25 @@ START_TEST(steps_under_way_are_the_steps)
 }
 END_TEST
 
+/* One, as it comes: the towers' weights are there when it has ended, on whichever device. */
+START_TEST(an_ended_step_has_updated_both_towers)
+{
+    fed *one = open_fed(AN_ARCH_PAPER, 2, "cuda:0,cuda:1");
+    fed *two = open_fed(AN_ARCH_PAPER, 2, "cuda:0,cuda:1");
+    size_t count;
+    float *a, *b;
+
+    ck_assert_int_eq(an_loader_next(one->loader, &one->batch), AN_OK);
+    ck_assert_int_eq(an_train_step_batch(one->trainer, &one->batch, NULL), AN_OK);
+    begin_step(two), end_step(two);
+    a = parameters(one, &count), b = parameters(two, &count);
+    ck_assert_mem_eq(a, b, count * sizeof *a);
+    free(a), free(b);
+    close_fed(one);
+    close_fed(two);
+}
+END_TEST
+
 /* The bytes of the next batch cross while the step before has not begun to compute (the double
  * does nothing that nobody waits for), and are all that crosses but labels and the step's
  * numbers. */
@@ -506,6 +525,7 @@ Suite *steps_suite(void)
     tcase_add_loop_test(tc, kernels_are_accounted_for, 0, 2);
     tcase_add_loop_test(tc, steps_under_way_are_the_steps, 0,
                         sizeof feds / sizeof feds[0]);
+    tcase_add_test(tc, an_ended_step_has_updated_both_towers);
     tcase_add_test(tc, the_next_batch_comes_beside_the_step);
     tcase_add_test(tc, nothing_else_is_asked_meanwhile);
     tcase_add_test(tc, what_is_begun_behind_a_divergence_is_given_up);
