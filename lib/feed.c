@@ -7,13 +7,17 @@
 
 /* --- memory that a device copies from fastest --------------------------------------------- */
 
-void *an__host_alloc(an_context *ctx, const an_slot *slot, size_t bytes)
+an_status an__host_alloc(an_context *ctx, const an_slot *slot, size_t bytes,
+                         uint8_t **out)
 {
-    void *memory;
+    void *memory = NULL;
 
-    if (slot->backend->host_alloc == NULL) return an__alloc(ctx, bytes);
-    return slot->backend->host_alloc(slot->device, bytes, &memory) == AN_OK ? memory
-                                                                            : NULL;
+    if (slot->backend->host_alloc != NULL)
+        AN_TRY(slot->backend->host_alloc(slot->device, bytes, &memory));
+    else
+        memory = an__alloc(ctx, bytes);
+    *out = memory;
+    return memory != NULL ? AN_OK : AN_ERROR_MEMORY;
 }
 
 void an__host_free(an_context *ctx, const an_slot *slot, void *memory)
@@ -133,8 +137,7 @@ an_status an__exec_staging(an_exec *exec, const an_input *input)
         return exec->staging != NULL ? AN_OK : AN_ERROR_MEMORY;
     }
     if (exec->crops == NULL)
-        exec->crops = an__host_alloc(exec->ctx, &exec->slots[0], numbers);
-    if (exec->crops == NULL) return AN_ERROR_MEMORY;
+        AN_TRY(an__host_alloc(exec->ctx, &exec->slots[0], numbers, &exec->crops));
     if (exec->staged_side == input->p.side) return AN_OK;
     exec->staged_side = 0; /* if one tower's fails the others' are of no use */
     for (t = 0; t < exec->plan->towers; t++) AN_TRY(device_staging(exec, t, input));

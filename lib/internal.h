@@ -430,7 +430,8 @@ typedef struct an_feed {
 } an_feed;
 
 /* Of the host, from which the device copies fastest. */
-void *an__host_alloc(an_context *ctx, const an_slot *slot, size_t bytes);
+an_status an__host_alloc(an_context *ctx, const an_slot *slot, size_t bytes,
+                         uint8_t **out);
 void an__host_free(an_context *ctx, const an_slot *slot, void *memory); /* null allowed */
 /* Crops and views to their place on the device, beside what it is doing. */
 an_status an__exec_send(an_exec *exec, uint32_t batch, an_feed *feed);

@@ -381,7 +381,8 @@ static an_status slots_make(an_loader *l)
         slot *s = &l->slots[i];
 
         if (bytes) {
-            s->crops = an__host_alloc(l->ctx, &l->model->slots[0], batch * numbers);
+            AN_TRY(
+                an__host_alloc(l->ctx, &l->model->slots[0], batch * numbers, &s->crops));
             s->views = an__alloc(l->ctx, batch * sizeof *s->views);
         } else {
             s->images = an__alloc(l->ctx, batch * numbers * sizeof *s->images);
