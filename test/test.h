@@ -24,7 +24,8 @@ Suite *recipes_suite(void);
 Suite *steps_suite(void);
 Suite *train_suite(void);
 
-/* Cases of ops_suite(): test_products.c */
+/* Cases of ops_suite(): test_products.c, test_numbers.c */
 void add_products(TCase *tc);
+void add_numbers(TCase *tc);
 
 #endif
