@@ -66,8 +66,9 @@ static an_status cuda_count(const an_host *host, uint32_t *count)
  * H100, dense, summed in float32. */
 static const struct {
     int major, minor;
-    double rate[3];
-} rates[] = {{8, 0, {128, 1024, 2048}}, {9, 0, {256, 2048, 4096}}};
+    double rate[4];
+} rates[] = {{8, 0, {128, 1024, 2048, 1024 / 3.0}},
+             {9, 0, {256, 2048, 4096, 2048 / 3.0}}};
 
 static void describe_limits(an_device_info *info, int device, int major, int minor)
 {
@@ -79,7 +80,7 @@ static void describe_limits(an_device_info *info, int device, int major, int min
     cudaGetLastError();
     info->memory_rate = 2e3 * memory_clock * (width / 8.0); /* two a clock */
     for (const auto &r : rates)
-        for (int p = 0; p < 3 && r.major == major && r.minor == minor; p++)
+        for (int p = 0; p < 4 && r.major == major && r.minor == minor; p++)
             info->flops[p] = 1e3 * clock * info->units * r.rate[p];
 }
 
@@ -146,7 +147,9 @@ static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
                          index, properties.major, properties.minor);
     }
     device->shared_bytes = properties.sharedMemPerBlockOptin;
-    device->wgmma = properties.major == 9 && properties.minor == 0;
+    /* Whose tiles are made for the 227 KiB that a block can have there. */
+    device->wgmma = properties.major == 9 && properties.minor == 0 &&
+                    device->shared_bytes >= 227 * 1024;
     *out = device;
     return AN_OK;
 }

@@ -74,11 +74,6 @@ static an_gemm gemm_of(const an_conv_shape *s)
     return g;
 }
 
-static bool narrow(const an_conv_shape *s)
-{
-    return s->precision == AN_PRECISION_BF16;
-}
-
 /* `numbers` further, in a tensor. */
 static void *beyond(const an_conv_shape *s, const void *p, size_t numbers)
 {
@@ -96,8 +91,8 @@ static size_t w_slab(const an_gemm *g)
     return (size_t)g->kernel * g->kernel * g->in_maps;
 }
 
-static an_status product(an_queue *q, uint32_t precision, an_product kind,
-                         const an_gemm *g)
+static an_status product(an_queue *q, uint32_t precision, an_product kind, an_gemm *g,
+                         const char *what)
 {
     /* One slab's images, x and y; weights, a gradient's or an update's in float32. */
     double pixels = kind == AN_WEIGHTS ? g->k : g->m;
@@ -108,19 +103,19 @@ static an_status product(an_queue *q, uint32_t precision, an_product kind,
     double w = (double)g->groups * g->out_maps * g->kernel * g->kernel * g->in_maps;
     double parts = g->parts == NULL ? 0 : 4.0 * g->groups * g->splits * g->m * g->n;
 
-    if (g->parts != NULL && kind == AN_FORWARD) y = 0; /* are the parts */
-    if (g->parts != NULL && kind == AN_DATA) x = 0;
+    double *c = kind == AN_FORWARD ? &y : &x;
+
+    g->what = what;
+    if (kind != AN_WEIGHTS) *c *= g->parts != NULL ? 0 : g->finish.x != NULL ? 2 : 1;
     if (kind != AN_WEIGHTS)
-        an__cuda_cost(q, 2.0 * g->groups * g->m * g->n * g->k, precision,
-                      x + y + w + (g->finish.x != NULL ? x : 0), parts);
+        an__cuda_cost(q, 2.0 * g->groups * g->m * g->n * g->k, precision, x + y + w,
+                      parts);
     else
         an__cuda_cost(q, 2.0 * g->groups * g->m * g->n * g->k, precision, x + y,
                       g->parts != NULL    ? parts
                       : g->faults == NULL ? 4 * w
                                           : (g->part.pack != NULL ? 18 : 16) * w);
-    if (precision == AN_PRECISION_BF16) return an__cuda_gemm_bf16(q, kind, g);
-    if (precision == AN_PRECISION_TF32) return an__cuda_gemm_tf32(q, kind, g);
-    return an__cuda_gemm_fp32(q, kind, g);
+    return an__cuda_gemm(q, precision, kind, g);
 }
 
 /* Places are counted in 32 bits, rows below 2^31, as divide() wants them. */
@@ -137,8 +132,9 @@ static an_status batch_check(an_queue *q, const an_conv_shape *s, uint32_t batch
 
 /* --- packed weights --------------------------------------------------------------------------- */
 
-/* Weights lie [output map][slab][row][column][map]; packed they have the number's type, and the
- * form's rows, columns and maps. */
+/* Weights lie [output map][slab][row][column][map]. Packed for products forward they have the
+ * type that those want, and the form's rows, columns and maps; in TF32, packed once more behind
+ * that for the data's gradient where it is a product forward too (is_turned()). */
 struct packing {
     const float *w;
     void *pack;
@@ -171,6 +167,38 @@ template <class T> static __global__ void pack_kernel(packing p)
     }
 }
 
+/* To [slab][group][map][row][column][output map], rows and columns from the last to the first. */
+struct turning {
+    const float *w;
+    an_tf32 *pack;
+    size_t count;
+    uint32_t slabs, groups, maps, taps,
+        out_maps; /* of a group; taps: of a kernel's square */
+};
+
+static __global__ void turn_kernel(turning t)
+{
+    for (AN_CUDA_EACH(i, t.count)) {
+        size_t output = i % t.out_maps, rest = i / t.out_maps;
+        size_t tap = t.taps - 1 - rest % t.taps, map = rest / t.taps % t.maps;
+        size_t group = rest / t.taps / t.maps % t.groups;
+        size_t slab = rest / t.taps / t.maps / t.groups;
+
+        output += group * t.out_maps;
+        put_number(t.pack + i,
+                   t.w[((output * t.slabs + slab) * t.taps + tap) * t.maps + map]);
+    }
+}
+
+/* Whether the data's gradient is done as a product forward: a convolution, with its kernel turned
+ * by half a turn, of the output's gradient, which lies along k then, and so do weights, as
+ * tensor cores want TF32. */
+static bool is_turned(const an_conv_shape *s)
+{
+    return s->precision == AN_PRECISION_TF32 && s->kernel > 1 && s->form.side == 0 &&
+           s->stride == 1 && s->pad < s->kernel;
+}
+
 uint32_t an__cuda_conv_way(an_device *device, const an_conv_shape *s, uint32_t batch,
                            size_t *bytes)
 {
@@ -178,8 +206,10 @@ uint32_t an__cuda_conv_way(an_device *device, const an_conv_shape *s, uint32_t b
 
     (void)device;
     (void)batch;
-    *bytes = narrow(s) || s->form.side != 0
-                 ? (size_t)s->out_maps * g.w_pitch * an__cuda_number_bytes(s->precision)
+    *bytes = s->precision == AN_PRECISION_BF16 || s->precision == AN_PRECISION_TF32 ||
+                     s->form.side != 0
+                 ? (is_turned(s) ? 2 : 1) * (size_t)s->out_maps * g.w_pitch *
+                       an__cuda_number_bytes(s->precision)
                  : 0;
     return 0;
 }
@@ -189,11 +219,24 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
 {
     an_gemm g = gemm_of(s);
     packing p = {w, pack, (size_t)s->out_maps * g.w_pitch, s->kernel, g.kernel, s->form};
+    turning t = {w,
+                 (an_tf32 *)(void *)(pack + p.count),
+                 p.count,
+                 s->slabs,
+                 s->groups,
+                 g.in_maps,
+                 g.kernel * g.kernel,
+                 g.out_maps};
+    void (*kernel)(packing) = s->precision == AN_PRECISION_BF16   ? pack_kernel<an_bf16>
+                              : s->precision == AN_PRECISION_TF32 ? pack_kernel<an_tf32>
+                                                                  : pack_kernel<float>;
 
     (void)way;
     an__cuda_cost(q, 0, s->precision, (double)p.count, 4.0 * (double)p.count);
-    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, pack_kernel), p.count, p,
-                         "packed weights");
+    AN_CUDA_TRY(an__cuda_each(q, kernel, p.count, p, "packed weights"));
+    if (!is_turned(s)) return AN_OK;
+    an__cuda_cost(q, 0, s->precision, (double)p.count, 4.0 * (double)p.count);
+    return an__cuda_each(q, turn_kernel, t.count, t, "packed weights");
 }
 
 /* --- sums in parts ------------------------------------------------------------------------------ */
@@ -203,20 +246,12 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
 #define BLOCKS 264u
 #define DEEP 512u /* of k: the least that a part is worth its writing */
 
-static size_t tiles_of(an_product kind, const an_gemm *g, bool narrow)
-{
-    bool turned = narrow && kind == AN_WEIGHTS; /* see narrow.cuh */
-    size_t m = turned ? g->n : g->m, n = turned ? g->m : g->n;
-    size_t rows = narrow ? 128 : m <= 64 || n <= 64 ? 64 : 128;
-    size_t columns = narrow ? an__cuda_tile_columns((uint32_t)n) : rows;
-
-    return (m + rows - 1) / rows * ((n + columns - 1) / columns) * g->groups;
-}
-
 /* Sets the parts of k: few tiles would leave the device idle. */
-static void split(an_product kind, an_gemm *g, bool narrow)
+static void split(uint32_t precision, an_product kind, an_gemm *g)
 {
-    size_t tiles = tiles_of(kind, g, narrow);
+    an_tile_size t = an__cuda_tile(precision, kind, g);
+    size_t tiles =
+        (size_t)((g->m + t.m - 1) / t.m) * ((g->n + t.n - 1) / t.n) * g->groups;
     uint32_t most = tiles >= BLOCKS ? 1 : (uint32_t)(BLOCKS / tiles);
     uint32_t deep = (g->k + DEEP - 1) / DEEP;
 
@@ -278,8 +313,8 @@ static an_status finish(an_queue *q, const an_conv_shape *s, const an_gemm *g,
 
 /* Convolutions and dense layers. */
 an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                           const void *x, const void *w, const an_finish *to,
-                           uint32_t wide, void *y)
+                           const void *x, const void *w, const void *pack,
+                           const an_finish *to, uint32_t wide, void *y)
 {
     an_use use(q->device);
     an_gemm g = gemm_of(s);
@@ -294,17 +329,18 @@ an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
     g.c = y;
     g.finish = *to;
     g.wide = wide;
-    split(AN_FORWARD, &g, narrow(s));
+    g.rounded = s->precision == AN_PRECISION_TF32 && pack != NULL;
+    split(s->precision, AN_FORWARD, &g);
     if (s->slabs == 1) AN_CUDA_TRY(an__cuda_settle(q));
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? s->own : 1 - s->own;
 
         if (i == 1) AN_CUDA_TRY(an__cuda_settle(q));
         g.a = beyond(s, x, slab * x_slab(&g));
-        g.b = beyond(s, w, slab * w_slab(&g));
+        g.b = beyond(s, pack != NULL ? pack : w, slab * w_slab(&g));
         if (g.splits * s->slabs > 1)
             g.parts = scratch + (size_t)slab * g.splits * g.groups * g.m * g.n;
-        AN_CUDA_TRY(product(q, s->precision, AN_FORWARD, &g));
+        AN_CUDA_TRY(product(q, s->precision, AN_FORWARD, &g, "a product"));
     }
     if (g.parts == NULL) return AN_OK;
     g.parts = scratch;
@@ -319,38 +355,66 @@ an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t ba
 
     to.bias = b;
     to.relu = s->relu;
-    return an__cuda_forward(q, s, batch, x, pack != NULL ? pack : w, &to, 0, y);
+    return an__cuda_forward(q, s, batch, x, w, pack, &to, 0, y);
 }
 
 /* --- back to the data ------------------------------------------------------------------------ */
+
+/* The product of is_turned(): from dy to dx, which change places. */
+static an_gemm turned_gemm(const an_conv_shape *s)
+{
+    an_gemm g = gemm_of(s), t = g;
+
+    t.in_height = g.out_height;
+    t.in_width = g.out_width;
+    t.in_maps = g.out_maps;
+    t.in_pitch = g.out_pitch;
+    t.in_image = g.out_image;
+    t.by_in_maps = g.by_out_maps;
+    t.out_height = g.in_height;
+    t.out_width = g.in_width;
+    t.out_maps = g.in_maps;
+    t.out_pitch = g.in_pitch;
+    t.out_image = g.in_image;
+    t.by_out_maps = g.by_in_maps;
+    t.pad = g.kernel - 1 - g.pad;
+    t.w_pitch = g.kernel * g.kernel * g.out_maps;
+    t.rounded = 1;
+    return t;
+}
 
 an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                       const float *w, const float *pack, const float *dy,
                                       const float *x, float *dx)
 {
     an_use use(q->device);
-    an_gemm g = gemm_of(s);
+    bool turned = is_turned(s);
+    an_product kind = turned ? AN_FORWARD : AN_DATA;
+    an_gemm lying = gemm_of(s), g = turned ? turned_gemm(s) : lying;
     uint32_t i;
 
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_settle(q));
     g.m = batch * s->in_height * s->in_width;
-    g.n = g.in_maps;
-    g.k = g.kernel * g.kernel * g.out_maps;
+    g.n = lying.in_maps;
+    g.k = g.kernel * g.kernel * lying.out_maps;
     g.a = dy;
     g.by_width = an__cuda_divisor(s->in_width);
     g.by_pixels = an__cuda_divisor(s->in_height * s->in_width);
-    split(AN_DATA, &g, narrow(s));
+    split(s->precision, kind, &g);
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? 1 - s->own : s->own;
 
-        g.b = beyond(s, pack != NULL ? pack : w, slab * w_slab(&g));
-        g.c = beyond(s, dx, slab * x_slab(&g));
-        if (s->mask != 0) g.finish.x = beyond(s, x, slab * x_slab(&g));
+        g.b = turned ? pack + (s->slabs + slab) * (size_t)s->out_maps * w_slab(&lying)
+                     : beyond(s, pack != NULL ? pack : w, slab * w_slab(&lying));
+        g.c = beyond(s, dx, slab * x_slab(&lying));
+        if (s->mask != 0) g.finish.x = beyond(s, x, slab * x_slab(&lying));
         g.finish.mask = s->mask;
         if (g.splits > 1) g.parts = (float *)q->scratch;
-        AN_CUDA_TRY(product(q, s->precision, AN_DATA, &g));
-        if (g.splits > 1) AN_CUDA_TRY(finish<AN_DATA>(q, s, &g, g.splits));
+        AN_CUDA_TRY(product(q, s->precision, kind, &g, "a product for the data"));
+        if (g.splits > 1)
+            AN_CUDA_TRY(turned ? finish<AN_FORWARD>(q, s, &g, g.splits)
+                               : finish<AN_DATA>(q, s, &g, g.splits));
         if (s->slabs == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));
     }
     return AN_OK;
@@ -493,7 +557,7 @@ static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
         g.faults = faults;
         g.step = q->step;
     } else {
-        split(AN_WEIGHTS, &g, narrow(s));
+        split(s->precision, AN_WEIGHTS, &g);
         if (g.splits > 1 || s->form.side != 0) g.parts = (float *)q->scratch;
     }
     for (slab = 0; slab < s->slabs; slab++) {
@@ -508,7 +572,8 @@ static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
         } else {
             g.c = dw + first;
         }
-        AN_CUDA_TRY(product(q, s->precision, AN_WEIGHTS, &g));
+        AN_CUDA_TRY(
+            product(q, s->precision, AN_WEIGHTS, &g, "a product for the weights"));
         if (g.parts != NULL) {
             adding add = {g.parts,  dw + first, all,      g.n,    g.w_pitch,
                           g.splits, s->kernel,  g.kernel, s->form};

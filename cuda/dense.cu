@@ -60,7 +60,7 @@ an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t 
         to.drop = *drop;
         to.step = q->step;
     }
-    return an__cuda_forward(q, &c, batch, x, pack != NULL ? pack : w, &to, s->wide, y);
+    return an__cuda_forward(q, &c, batch, x, w, pack, &to, s->wide, y);
 }
 
 an_status an__cuda_dense_backward_data(an_queue *q, const an_dense_shape *s,

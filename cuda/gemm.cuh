@@ -20,7 +20,7 @@ enum { DEPTH = 32, STAGES = 3 };
 /* ALONG_K: [ROWS][DEPTH], whose 16-byte pieces change places by row, so that eight rows at
  * one k lie in different banks; else [DEPTH][ROWS + 8], for the same reason. */
 template <int ROWS, int ALONG_K> struct an_tile {
-    enum { NUMBERS = ALONG_K ? ROWS * DEPTH : DEPTH * (ROWS + 8) };
+    enum { NUMBERS = ALONG_K ? ROWS * DEPTH : DEPTH * (ROWS + 8), IS_ALONG_K = ALONG_K };
 
     static __device__ __forceinline__ int at(int row, int k)
     {
@@ -62,14 +62,10 @@ template <int ROWS, int ALONG_K> struct an_tile {
         }
     }
 
-    /* Four numbers of a row, from k on; k % 4 = 0. */
+    /* Four numbers: of a row from k on, or of one k from a row on. Both % 4 = 0. */
     static __device__ __forceinline__ float4 four(const float *tile, int row, int k)
     {
-        if (ALONG_K) return *(const float4 *)(tile + at(row, k));
-        float4 f = {tile[at(row, k)], tile[at(row, k + 1)], tile[at(row, k + 2)],
-                    tile[at(row, k + 3)]};
-
-        return f;
+        return *(const float4 *)(tile + at(row, k));
     }
 
     static __device__ __forceinline__ uint32_t word(const float *tile, int row, int k)
@@ -114,20 +110,53 @@ template <int ROWS, int ALONG_K> struct an_tile {
 
 /* --- products of a step ---------------------------------------------------------------------- */
 
-/* Thread (y, x) of 16 x 16, or of 8 x 16, has rows y, y + Y, ... and columns x, x + 16, ...:
- * float32 throughout. */
-template <int TM, int TN, int THREADS> struct an_products_fp32 {
-    enum { X = 16, Y = THREADS / X, RM = TM / Y, RN = TN / X };
-    float sum[RM][RN];
+static __device__ __forceinline__ float part_of(const float4 &f, int i)
+{
+    return i == 0 ? f.x : i == 1 ? f.y : i == 2 ? f.z : f.w;
+}
 
-    static __device__ __forceinline__ int row(int i)
+/* Which of a tile's ROWS one of WAYS threads has, and their numbers, which it reads by 16 bytes:
+ * along k every WAYS-th row, at four k; across, rows by fours, at one k. */
+template <class Tile, int ROWS, int WAYS> struct an_share {
+    enum { COUNT = ROWS / WAYS, ALONG_K = Tile::IS_ALONG_K };
+    float4 of[ALONG_K ? COUNT : COUNT / 4];
+
+    static __device__ __forceinline__ int row(int thread, int i)
     {
-        return (int)threadIdx.x / X + i * Y;
+        return ALONG_K ? thread + i * WAYS : thread * 4 + i / 4 * (WAYS * 4) + i % 4;
     }
-    static __device__ __forceinline__ int column(int j)
+
+    /* The first k of four; then each of them. */
+    __device__ __forceinline__ void four(const float *tile, int thread, int k)
     {
-        return (int)threadIdx.x % X + j * X;
+        if (ALONG_K) {
+#pragma unroll
+            for (int i = 0; i < COUNT; i++) of[i] = Tile::four(tile, row(thread, i), k);
+        }
     }
+    __device__ __forceinline__ void one(const float *tile, int thread, int k)
+    {
+        if (!ALONG_K) {
+#pragma unroll
+            for (int i = 0; i < COUNT; i += 4)
+                of[i / 4] = Tile::four(tile, row(thread, i), k);
+        }
+    }
+
+    /* Of its row i, at the e-th of four k. */
+    __device__ __forceinline__ float number(int i, int e) const
+    {
+        return ALONG_K ? part_of(of[i], e) : part_of(of[i / 4], i % 4);
+    }
+};
+
+/* Thread (y, x) of 16 x 16, or of 8 x 16, has share y of the rows and x of the columns: float32
+ * throughout. */
+template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_products_fp32 {
+    enum { X = 16, Y = THREADS / X, RM = TM / Y, RN = TN / X };
+    typedef an_share<TileA, TM, Y> rows;
+    typedef an_share<TileB, TN, X> columns;
+    float sum[RM][RN];
 
     __device__ __forceinline__ void clear()
     {
@@ -137,42 +166,60 @@ template <int TM, int TN, int THREADS> struct an_products_fp32 {
             for (int j = 0; j < RN; j++) sum[i][j] = 0;
     }
 
-    template <class TileA, class TileB>
+    /* Every sum's products are added in the order of k. Of two factors along k, one column's
+     * numbers are held at a time: registers would not do for all. */
     __device__ __forceinline__ void add(const float *a, const float *b, int depth)
     {
+        int y = (int)threadIdx.x / X, x = (int)threadIdx.x % X;
+        rows left;
+
         for (int k = 0; k < depth; k += 4) {
-            float4 left[RM];
+            left.four(a, y, k);
+            if (columns::ALONG_K) {
+#pragma unroll
+                for (int j = 0; j < RN; j++) {
+                    const float4 right = TileB::four(b, columns::row(x, j), k);
 
 #pragma unroll
-            for (int i = 0; i < RM; i++) left[i] = TileA::four(a, row(i), k);
+                    for (int e = 0; e < 4; e++)
 #pragma unroll
-            for (int j = 0; j < RN; j++) {
-                float4 right = TileB::four(b, column(j), k);
-
-#pragma unroll
-                for (int i = 0; i < RM; i++) {
-                    float s = sum[i][j];
-
-                    s += left[i].x * right.x; /* contracted: fma */
-                    s += left[i].y * right.y;
-                    s += left[i].z * right.z;
-                    sum[i][j] = s + left[i].w * right.w;
+                        for (int i = 0; i < RM; i++)
+                            sum[i][j] += left.number(i, e) * part_of(right, e);
                 }
+                continue;
+            }
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                columns right;
+
+                left.one(a, y, k + e);
+                right.one(b, x, k + e);
+#pragma unroll
+                for (int i = 0; i < RM; i++)
+#pragma unroll
+                    for (int j = 0; j < RN; j++)
+                        sum[i][j] += left.number(i, e) * right.number(j, e);
             }
         }
     }
 
     template <class Store> __device__ __forceinline__ void store(const Store &to) const
     {
+        int y = (int)threadIdx.x / X, x = (int)threadIdx.x % X;
+
 #pragma unroll
         for (int i = 0; i < RM; i++)
 #pragma unroll
-            for (int j = 0; j < RN; j++) to(row(i), column(j), sum[i][j]);
+            for (int j = 0; j < RN; j++)
+                to(rows::row(y, i), columns::row(x, j), sum[i][j]);
     }
 };
 
-/* Tensor cores, factors rounded to TF32. A warp has WM x WN numbers. */
-template <int TM, int TN, int THREADS> struct an_products_tf32 {
+/* Tensor cores, factors rounded to TF32, a warp has WM x WN numbers. TWICE: what rounding takes
+ * from a factor is a second one, and three products come to float32's precision but for the
+ * least, of what was taken from both. */
+template <int TM, int TN, int THREADS, class TileA, class TileB, bool TWICE>
+struct an_products_mma {
     enum {
         WARPS = THREADS / 32,
         WARPS_M = 2,
@@ -202,44 +249,41 @@ template <int TM, int TN, int THREADS> struct an_products_tf32 {
         return (int)threadIdx.x / 32 / WARPS_M * WN;
     }
 
-    template <class TileA, class TileB>
-    __device__ __forceinline__ void add(const float *a, const float *b, int depth)
+    /* word: a factor; becomes it rounded, and `rest`, if it is wanted, what that takes. */
+    static __device__ __forceinline__ void round(uint32_t &word, uint32_t &rest)
     {
-        for (int k = 0; k < depth; k += 16) {
-            uint32_t right[J / 2][2][4];
+        uint32_t rounded = to_tf32(word);
 
-#pragma unroll
-            for (int j = 0; j < J / 2; j++)
-#pragma unroll
-                for (int h = 0; h < 2; h++)
-                    TileB::b_parts(b, first_column() + j * 16, k + h * 8, right[j][h]);
-#pragma unroll
-            for (int i = 0; i < I; i++) {
-                uint32_t left[2][4];
-
-#pragma unroll
-                for (int h = 0; h < 2; h++)
-                    TileA::a_part(a, first_row() + i * 16, k + h * 8, left[h]);
-                multiply(i, left, right);
-            }
-        }
+        if (TWICE) rest = to_tf32(float_word(word_float(word) - word_float(rounded)));
+        word = rounded;
     }
 
-    __device__ __forceinline__ void multiply(int i, uint32_t left[2][4],
-                                             const uint32_t right[J / 2][2][4])
+    __device__ __forceinline__ void add(const float *a, const float *b, int depth)
     {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-#pragma unroll
-            for (int e = 0; e < 4; e++) left[h][e] = to_tf32(left[h][e]);
-#pragma unroll
-            for (int j = 0; j < J; j++) {
-                uint32_t other[2];
+        for (int k = 0; k < depth; k += 8) {
+            uint32_t right[J / 2][4], right_rest[J / 2][4];
 
 #pragma unroll
-                for (int e = 0; e < 2; e++)
-                    other[e] = to_tf32(right[j / 2][h][j % 2 * 2 + e]);
-                mma_tf32(sum[i][j], left[h], other);
+            for (int j = 0; j < J / 2; j++) {
+                TileB::b_parts(b, first_column() + j * 16, k, right[j]);
+#pragma unroll
+                for (int e = 0; e < 4; e++) round(right[j][e], right_rest[j][e]);
+            }
+#pragma unroll
+            for (int i = 0; i < I; i++) {
+                uint32_t left[4], left_rest[4];
+
+                TileA::a_part(a, first_row() + i * 16, k, left);
+#pragma unroll
+                for (int e = 0; e < 4; e++) round(left[e], left_rest[e]);
+#pragma unroll
+                for (int j = 0; j < J; j++) {
+                    if (TWICE) {
+                        mma_tf32(sum[i][j], left_rest, &right[j / 2][j % 2 * 2]);
+                        mma_tf32(sum[i][j], left, &right_rest[j / 2][j % 2 * 2]);
+                    }
+                    mma_tf32(sum[i][j], left, &right[j / 2][j % 2 * 2]);
+                }
             }
         }
     }
@@ -286,16 +330,28 @@ template <an_product PRODUCT> struct an_store {
     }
 };
 
+/* A block's tiles. */
+template <an_product PRODUCT, int TM, int TN> struct an_tiles {
+    typedef an_tile<TM, an_map<PRODUCT>::A_ALONG_K> A;
+    typedef an_tile<TN, an_map<PRODUCT>::B_ALONG_K> B;
+    enum {
+        THREADS = TM * TN >= 128 * 64 ? 256 : 128,
+        STAGE = A::NUMBERS + B::NUMBERS,
+        BYTES = STAGES * STAGE * (int)sizeof(float)
+    };
+};
+
 /* Grid: tiles of m, tiles of n, groups x splits. Two blocks share a multiprocessor, but those
  * that copy number by number need more registers. */
-template <an_product PRODUCT, int TM, int TN, int THREADS, int VECTOR, class Products>
-static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
-    gemm_kernel(an_gemm g)
+template <an_product PRODUCT, int TM, int TN, int VECTOR,
+          template <int, int, int, class, class> class Products>
+static __global__ void __launch_bounds__(an_tiles<PRODUCT, TM, TN>::THREADS,
+                                         VECTOR == 4 ? 2 : 1) gemm_kernel(an_gemm g)
 {
-    typedef an_map<PRODUCT> map;
-    typedef an_tile<TM, map::A_ALONG_K> tile_a;
-    typedef an_tile<TN, map::B_ALONG_K> tile_b;
-    enum { STAGE = tile_a::NUMBERS + tile_b::NUMBERS };
+    typedef an_tiles<PRODUCT, TM, TN> tiles_of;
+    typedef typename tiles_of::A tile_a;
+    typedef typename tiles_of::B tile_b;
+    enum { THREADS = tiles_of::THREADS, STAGE = tiles_of::STAGE };
     float *tiles = (float *)shared_memory();
     uint32_t group = blockIdx.z / g.splits, split = blockIdx.z - group * g.splits;
     uint32_t m0 = blockIdx.x * TM, n0 = blockIdx.y * TN, k0 = split * g.split_k;
@@ -305,7 +361,7 @@ static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
         (const float *)g.a + group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
     const float *b = (const float *)g.b +
                      group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
-    Products products;
+    Products<TM, TN, THREADS, tile_a, tile_b> products;
 
     if (PRODUCT == AN_WEIGHTS && stays(g)) return;
     products.clear();
@@ -339,9 +395,8 @@ static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
                                                                    g, b, n0, k, k_end);
         }
         cp_async_commit();
-        products.template add<tile_a, tile_b>(tile, tile + tile_a::NUMBERS,
-                                              left < DEPTH ? (int)((left + 15) / 16 * 16)
-                                                           : (int)DEPTH);
+        products.add(tile, tile + tile_a::NUMBERS,
+                     left < DEPTH ? (int)((left + 15) / 16 * 16) : (int)DEPTH);
     }
 
     an_store<PRODUCT> store = {g, m0, n0, group, NULL};
@@ -353,51 +408,42 @@ static __global__ void __launch_bounds__(THREADS, VECTOR == 4 ? 2 : 1)
 
 /* --- launching ---------------------------------------------------------------------------------- */
 
-template <an_product PRODUCT, int TM, int TN> static size_t shared_bytes()
-{
-    typedef an_map<PRODUCT> map;
-
-    return STAGES *
-           (an_tile<TM, map::A_ALONG_K>::NUMBERS + an_tile<TN, map::B_ALONG_K>::NUMBERS) *
-           sizeof(float);
-}
-
-/* Large tiles where there is much to do, small ones where a side is short (a dense layer's
- * batch), or a block cannot have the memory. Both have Products<TM, TN, THREADS>. */
-template <an_product PRODUCT, int TM, int TN, int THREADS, int VECTOR, class Products>
+template <an_product PRODUCT, int TM, int TN, int VECTOR,
+          template <int, int, int, class, class> class Products>
 static an_status gemm_launch(an_queue *q, const an_gemm *g)
 {
-    const size_t bytes = shared_bytes<PRODUCT, TM, TN>();
-    void (*kernel)(an_gemm) = gemm_kernel<PRODUCT, TM, TN, THREADS, VECTOR, Products>;
+    typedef an_tiles<PRODUCT, TM, TN> tiles;
+    void (*kernel)(an_gemm) = gemm_kernel<PRODUCT, TM, TN, VECTOR, Products>;
     dim3 grid((g->m + TM - 1) / TM, (g->n + TN - 1) / TN, g->groups * g->splits);
 
     AN_CUDA_TRY(an__cuda_check(
         q->device,
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             (int)bytes),
+                             (int)tiles::BYTES),
         "a product's shared memory"));
-    return an__cuda_launch(q, kernel, grid, dim3(THREADS), bytes, *g,
-                           product_name(PRODUCT));
+    return an__cuda_launch(q, kernel, grid, dim3(tiles::THREADS), tiles::BYTES, *g,
+                           g->what);
 }
 
-template <an_product PRODUCT, template <int, int, int> class Products>
+/* The tile of tiles.cu; a small one where a block cannot have its memory, or where sizes are not
+ * for 16-byte copies (a product's own numbers are written one by one). */
+template <an_product PRODUCT, template <int, int, int, class, class> class Products>
 static an_status gemm_tiles(an_queue *q, const an_gemm *g)
 {
-    /* 16-byte copies: each lies within one tap, and begins at a multiple of 16 bytes. */
-    bool in = g->in_maps % 4 == 0 && g->in_pitch % 4 == 0 && g->w_pitch % 4 == 0 &&
-              g->in_image % 4 == 0;
-    bool out = g->out_maps % 4 == 0 && g->out_pitch % 4 == 0 && g->out_image % 4 == 0;
-    bool vector = in && (PRODUCT == AN_FORWARD || out);
+    an_tile_size t = an__cuda_float_tile(PRODUCT, g);
+    bool in = (g->in_maps | g->in_pitch | g->w_pitch) % 4 == 0;
+    bool out = (g->out_maps | g->out_pitch) % 4 == 0;
 
-    if (g->m <= 64 || g->n <= 64 ||
-        shared_bytes<PRODUCT, 128, 128>() > q->device->shared_bytes)
-        return vector ? gemm_launch<PRODUCT, 32, 64, 128, 4, Products<32, 64, 128>>(q, g)
-                      : gemm_launch<PRODUCT, 32, 64, 128, 1, Products<32, 64, 128>>(q, g);
-    return vector ? gemm_launch<PRODUCT, 128, 128, 256, 4, Products<128, 128, 256>>(q, g)
-                  : gemm_launch<PRODUCT, 128, 128, 256, 1, Products<128, 128, 256>>(q, g);
+    if (!in || (PRODUCT != AN_FORWARD && !out))
+        return gemm_launch<PRODUCT, 32, 64, 1, Products>(q, g);
+    if (t.m == 32 || an_tiles<PRODUCT, 128, 128>::BYTES > q->device->shared_bytes)
+        return gemm_launch<PRODUCT, 32, 64, 4, Products>(q, g);
+    if (t.m == t.n) return gemm_launch<PRODUCT, 128, 128, 4, Products>(q, g);
+    return PRODUCT == AN_WEIGHTS ? gemm_launch<PRODUCT, 64, 128, 4, Products>(q, g)
+                                 : gemm_launch<PRODUCT, 128, 64, 4, Products>(q, g);
 }
 
-template <template <int, int, int> class Products>
+template <template <int, int, int, class, class> class Products>
 static an_status gemm_product(an_queue *q, an_product product, const an_gemm *g)
 {
     switch (product) {

@@ -42,16 +42,9 @@ struct an_finish {
     float mask;
 };
 
-/* What a launch of it is called. */
-static inline const char *product_name(an_product product)
-{
-    return product == AN_FORWARD ? "a product"
-           : product == AN_DATA  ? "a product for the data"
-                                 : "a product for the weights";
-}
-
 /* Sizes are those of one group and one slab; pitches and images those of the whole tensor. */
 struct an_gemm {
+    const char *what; /* a launch of it is called */
     const void *a, *b;
     void *c;
     float *parts; /* null: C is finished; else sums by part of k: [split][group][m][n] */
@@ -61,6 +54,7 @@ struct an_gemm {
     const an_step *step;
     an_parameter_part part; /* from C's first number on */
     uint32_t wide;          /* C is float32 though A and B are narrow */
+    uint32_t rounded;       /* B is float32 numbers rounded to TF32 */
     uint32_t m, n, k;
     uint32_t groups, splits; /* splits: parts of k */
     uint32_t split_k;        /* of one part */
@@ -72,26 +66,42 @@ struct an_gemm {
     an_divisor by_in_maps, by_out_maps, by_kernel, by_width, by_pixels, by_stride;
 };
 
-/* Launches it with the tiles that fit: see gemm_*.cu, one for each precision. */
+/* Launches it (tiles.cu): by gemm.cuh's kernel, or by wgmma.cuh's. */
+an_status an__cuda_gemm(an_queue *q, uint32_t precision, an_product product,
+                        const an_gemm *g);
+
 an_status an__cuda_gemm_fp32(an_queue *q, an_product product, const an_gemm *g);
 an_status an__cuda_gemm_tf32(an_queue *q, an_product product, const an_gemm *g);
-an_status an__cuda_gemm_bf16(an_queue *q, an_product product, const an_gemm *g);
+an_status an__cuda_gemm_tf32x3(an_queue *q, an_product product, const an_gemm *g);
+an_status an__cuda_wgmma_forward(an_queue *q, const an_gemm *g);
+an_status an__cuda_wgmma_data(an_queue *q, const an_gemm *g);
+an_status an__cuda_wgmma_weights(an_queue *q, const an_gemm *g);
+an_status an__cuda_wgmma_tf32(an_queue *q, const an_gemm *g); /* FORWARD, rounded */
 
-an_status an__cuda_narrow_forward(an_queue *q, const an_gemm *g);
-an_status an__cuda_narrow_data(an_queue *q, const an_gemm *g);
-an_status an__cuda_narrow_weights(an_queue *q, const an_gemm *g);
+/* The part of C that a block computes. A choice of splits goes by it, so that it is the same
+ * for every device. */
+struct an_tile_size {
+    uint32_t m, n;
+};
 
-/* y = w * x, finished (conv.cu); wide: y is float32. */
+an_tile_size an__cuda_tile(uint32_t precision, an_product product, const an_gemm *g);
+an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g); /* gemm.cuh's */
+an_tile_size an__cuda_wgmma_tile(an_product product, const an_gemm *g);
+
+/* Whether wgmma.cuh can move everything by eight numbers: each eight lie within one tap. */
+static inline bool by_eight(const an_gemm *g)
+{
+    return (g->in_maps | g->in_pitch | g->w_pitch | g->out_maps | g->out_pitch) % 8 == 0;
+}
+
+/* y = w * x, finished (conv.cu); pack: null, or w packed; wide: y is float32. */
 an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                           const void *x, const void *w, const an_finish *to,
-                           uint32_t wide, void *y);
+                           const void *x, const void *w, const void *pack,
+                           const an_finish *to, uint32_t wide, void *y);
 
 /* A weight's gradient to its update, nowhere else; of weights in no form. */
 an_status an__cuda_weight_update(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                  const float *x, const float *dy,
                                  const an_parameter_part *weight, const float *faults);
-
-/* Columns of a tile for `n` of them: what a choice of splits goes by. Rows are 128, or 32. */
-uint32_t an__cuda_tile_columns(uint32_t n);
 
 #endif

@@ -11,6 +11,11 @@ struct an_bf16 {
     uint16_t bits;
 };
 
+/* A float32 number of 10 bits behind the point. */
+struct an_tf32 {
+    uint32_t bits;
+};
+
 static __device__ __forceinline__ float get_number(const float *p)
 {
     return *p;
@@ -22,6 +27,10 @@ static __device__ __forceinline__ float get_number(const an_bf16 *p)
 static __device__ __forceinline__ void put_number(float *p, float x)
 {
     *p = x;
+}
+static __device__ __forceinline__ void put_number(an_tf32 *p, float x)
+{
+    p->bits = to_tf32(float_word(x));
 }
 static __device__ __forceinline__ void put_number(an_bf16 *p, float x)
 {

@@ -331,18 +331,14 @@ template <int PENDING> static __device__ __forceinline__ void wgmma_wait()
 #endif
 }
 
-/* d += a * b of 64 x N x 16 bf16 numbers. Register i of a thread has row 16 * warp + lane / 4 +
- * 8 * (i / 2 % 2) and column i / 4 * 8 + lane % 4 * 2 + i % 2. A_ACROSS, B_ACROSS: see above. */
+/* The instruction of 64 x N numbers: the operands that are registers of d, and the numbers of
+ * those behind them. */
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define AN_D8(i)                                                                         \
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]),          \
         "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
-#define AN_WGMMA(n, registers, a_at, b_at, a_turn, b_turn, ...)                          \
-    asm volatile("{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"                          \
-                 "wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers   \
-                 "}, " a_at ", " b_at ", add, 1, 1, " a_turn ", " b_turn ";\n}\n"        \
-                 : __VA_ARGS__                                                           \
-                 : "l"(a), "l"(b), "n"(A_ACROSS), "n"(B_ACROSS))
+#define AN_D16(i) AN_D8(i), AN_D8(i + 8)
+#define AN_D32(i) AN_D16(i), AN_D16(i + 16)
 #define AN_R16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define AN_R24 AN_R16 ",%16,%17,%18,%19,%20,%21,%22,%23"
 #define AN_R32 AN_R24 ",%24,%25,%26,%27,%28,%29,%30,%31"
@@ -351,32 +347,57 @@ template <int PENDING> static __device__ __forceinline__ void wgmma_wait()
 #define AN_R96                                                                           \
     AN_R64 ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,"   \
            "%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"
+#define AN_WGMMA_OF(N, WGMMA)                                                            \
+    if (N == 32)                                                                         \
+        WGMMA("32", AN_R16, "%16", "%17", "%18", "%19", "%20", AN_D16(0));               \
+    else if (N == 48)                                                                    \
+        WGMMA("48", AN_R24, "%24", "%25", "%26", "%27", "%28", AN_D16(0), AN_D8(16));    \
+    else if (N == 64)                                                                    \
+        WGMMA("64", AN_R32, "%32", "%33", "%34", "%35", "%36", AN_D32(0));               \
+    else if (N == 96)                                                                    \
+        WGMMA("96", AN_R48, "%48", "%49", "%50", "%51", "%52", AN_D32(0), AN_D16(32));   \
+    else if (N == 128)                                                                   \
+        WGMMA("128", AN_R64, "%64", "%65", "%66", "%67", "%68", AN_D32(0), AN_D32(32));  \
+    else                                                                                 \
+        WGMMA("192", AN_R96, "%96", "%97", "%98", "%99", "%100", AN_D32(0), AN_D32(32),  \
+              AN_D32(64))
+#define AN_WGMMA_BF16(n, registers, p, q, r, s, t, ...)                                  \
+    asm volatile("{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"                          \
+                 "wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" registers   \
+                 "}, " p ", " q ", add, 1, 1, " r ", " s ";\n}\n"                        \
+                 : __VA_ARGS__                                                           \
+                 : "l"(a), "l"(b), "n"(A_ACROSS), "n"(B_ACROSS))
+#define AN_WGMMA_TF32(n, registers, p, q, r, s, t, ...)                                  \
+    asm volatile("{\n.reg .pred add;\nsetp.eq.b32 add, 0, 0;\n"                          \
+                 "wgmma.mma_async.sync.aligned.m64n" n "k8.f32.tf32.tf32 {" registers    \
+                 "}, {" p ", " q ", " r ", " s "}, " t ", add, 1, 1;\n}\n"               \
+                 : __VA_ARGS__                                                           \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 #endif
 
+/* d += a * b of 64 x N x 16 bf16 numbers. Register i of a thread has row 16 * warp + lane / 4 +
+ * 8 * (i / 2 % 2) and column i / 4 * 8 + lane % 4 * 2 + i % 2. A_ACROSS, B_ACROSS: see above. */
 template <int N, int A_ACROSS, int B_ACROSS>
 static __device__ __forceinline__ void wgmma_bf16(float *d, uint64_t a, uint64_t b)
 {
     static_assert(N == 32 || N == 48 || N == 64 || N == 96 || N == 128 || N == 192, "");
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-    if (N == 32)
-        AN_WGMMA("32", AN_R16, "%16", "%17", "%18", "%19", AN_D8(0), AN_D8(8));
-    else if (N == 48)
-        AN_WGMMA("48", AN_R24, "%24", "%25", "%26", "%27", AN_D8(0), AN_D8(8), AN_D8(16));
-    else if (N == 64)
-        AN_WGMMA("64", AN_R32, "%32", "%33", "%34", "%35", AN_D8(0), AN_D8(8), AN_D8(16),
-                 AN_D8(24));
-    else if (N == 96)
-        AN_WGMMA("96", AN_R48, "%48", "%49", "%50", "%51", AN_D8(0), AN_D8(8), AN_D8(16),
-                 AN_D8(24), AN_D8(32), AN_D8(40));
-    else if (N == 128)
-        AN_WGMMA("128", AN_R64, "%64", "%65", "%66", "%67", AN_D8(0), AN_D8(8), AN_D8(16),
-                 AN_D8(24), AN_D8(32), AN_D8(40), AN_D8(48), AN_D8(56));
-    else
-        AN_WGMMA("192", AN_R96, "%96", "%97", "%98", "%99", AN_D8(0), AN_D8(8), AN_D8(16),
-                 AN_D8(24), AN_D8(32), AN_D8(40), AN_D8(48), AN_D8(56), AN_D8(64),
-                 AN_D8(72), AN_D8(80), AN_D8(88));
+    AN_WGMMA_OF(N, AN_WGMMA_BF16);
 #elif !defined(__CUDACC__)
     host_run::wgmma_begin(d, N, a, b, A_ACROSS, B_ACROSS);
+#endif
+}
+
+/* The same of 64 x N x 8 TF32 numbers, b along k; of a, a warp has its 16 rows in registers as
+ * mma_tf32() wants them, which stay as they are until the product has been waited for. */
+template <int N>
+static __device__ __forceinline__ void wgmma_tf32(float *d, const uint32_t *a, uint64_t b)
+{
+    static_assert(N == 48 || N == 64 || N == 96 || N == 128 || N == 192, "");
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+    AN_WGMMA_OF(N, AN_WGMMA_TF32);
+#elif !defined(__CUDACC__)
+    host_run::wgmma_begin_tf32(d, N, a, b);
 #endif
 }
 

@@ -205,7 +205,7 @@ typedef struct an_device_info {
     uint32_t cpu_path; /* an_cpu_path in use; 0 for others than the CPU. Since 1.1 */
     /* A CUDA device's limits, 0 if unknown: floating-point operations a second, by
      * an_precision, and bytes a second of its memory. Since 1.1 */
-    double flops[3], memory_rate;
+    double flops[4], memory_rate;
 } an_device_info;
 
 AN_API void an_device_info_init(an_device_info *info, size_t size);
@@ -272,14 +272,18 @@ typedef enum an_initialisation {
 } an_initialisation;
 
 /* What the factors of a convolution's or dense layer's products may be rounded to. Sums are
- * float32 always, as are the parameters and what lies between layers. The CPU computes in
- * float32 whatever is allowed; BF16 lets it read a copy in bfloat16 of the dense layers' weights
+ * float32 always, as are the parameters and, but with BF16 on a device, what lies between layers.
+ * The CPU computes in float32 whatever is allowed; BF16 lets it read a copy in bfloat16 of the dense layers' weights
  * (half their bytes more memory) when it infers for fewer than 16 images at a time, where
  * reading them is what takes the time; not on the reference path. */
 typedef enum an_precision {
     AN_PRECISION_FP32 = 0, /* not at all */
     AN_PRECISION_TF32 = 1, /* 10 bits behind the point, to nearest */
     AN_PRECISION_BF16 = 2, /* 7 bits, to nearest even */
+    AN_PRECISION_TF32X3 =
+        3, /* 21 bits: what rounding to TF32 takes is a factor of its own,
+                                and the products are three; on a device's tensor cores, where
+                                float32 itself is not */
     AN_PRECISION_MAX_ = 0x7fffffff
 } an_precision;
 

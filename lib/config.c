@@ -183,7 +183,7 @@ an_status an__model_config_check(an_model_config *c)
     AN_CHECK(c->initialisation <= AN_INIT_HE,
              "config.initialisation is %u: not one of an_initialisation",
              c->initialisation);
-    AN_CHECK(c->precision <= AN_PRECISION_BF16,
+    AN_CHECK(c->precision <= AN_PRECISION_TF32X3,
              "config.precision is %u: not one of an_precision", c->precision);
     return AN_OK;
 }

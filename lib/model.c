@@ -284,11 +284,13 @@ an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, int train
     return status;
 }
 
-/* Whether packed weights of an operation are in the order of those that lie. */
-static int is_plain(const an_op *op)
+/* Whether packed weights of an operation are bfloat16 in the order of those that lie, which an
+ * update can keep the same. */
+static int is_plain(const an_model *model, const an_op *op)
 {
-    return op->kind == AN_OP_DENSE ||
-           (op->kind == AN_OP_CONV && op->u.conv.form.side == 0);
+    return model->plan->precision == AN_PRECISION_BF16 &&
+           (op->kind == AN_OP_DENSE ||
+            (op->kind == AN_OP_CONV && op->u.conv.form.side == 0));
 }
 
 void *an__model_plain_pack(const an_model *model, uint32_t param, uint32_t tower)
@@ -298,7 +300,7 @@ void *an__model_plain_pack(const an_model *model, uint32_t param, uint32_t tower
     for (i = 0; i < model->plan->op_count; i++) {
         const an_op *op = &model->plan->ops[i];
 
-        if (is_plain(op) && op->weight == param && op->tower == tower)
+        if (is_plain(model, op) && op->weight == param && op->tower == tower)
             return model->packs[i][0].memory;
     }
     return NULL;
@@ -312,7 +314,7 @@ an_status an__model_repack(an_model *model, uint32_t tower, an_queue *queue)
         const an_op *op = &model->plan->ops[i];
         void *memory = model->packs[i][0].memory;
 
-        if (memory != NULL && op->tower == tower && !is_plain(op))
+        if (memory != NULL && op->tower == tower && !is_plain(model, op))
             AN_TRY(make_pack(model, op, 0, memory, queue));
     }
     return AN_OK;

@@ -40,6 +40,7 @@ WORKS = {
     "forward:torchvision:1:bf16": (2.0, 0.03),
     "forward:torchvision:128:bf16": (1.3, 0.27),
 }
+PRECISIONS = "fp32", "tf32", "bf16", "tf32x3"  # the last beside PyTorch's first
 WARM = 5     # steps before any that are timed: compilers and recorders have several first ones
 SPAN = 0.5   # seconds that one series of timed steps takes, if that is neither ...
 LEAST, MOST = 10, 1000  # ... fewer nor more steps than these; examples/bench knows no more
@@ -53,7 +54,7 @@ def works_of(text):
     works = []
     for one in text.split(","):
         kind, arch, batch, precision = one.split(":")
-        if kind not in ("train", "forward") or arch not in NETS or precision not in ("fp32", "tf32", "bf16"):
+        if kind not in ("train", "forward") or arch not in NETS or precision not in PRECISIONS:
             raise ValueError(one)
         works.append(Work(one, kind, arch, int(batch), precision))
     return works

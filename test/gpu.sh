@@ -58,7 +58,7 @@ part "every operation against the reference" 90 env CK_RUN_SUITE=ops AN_TEST_CAR
     "$build/test/check"
 part "whole networks, training, two towers on one card" 120 env CK_RUN_CASE=card "$build/test/check"
 part "the example programs" 60 sh test/cuda_examples.sh "$build" "$plugin" cuda:0,cuda:0
-for precision in bf16 tf32 fp32; do
+for precision in bf16 tf32 fp32 tf32x3; do
     part "benchmark, $precision" 40 "$build/examples/bench" --device cuda:0 \
         --precision $precision --batch 1,32,128,512,1024 --layers
 done

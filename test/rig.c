@@ -9,8 +9,8 @@
 #include <string.h>
 
 /* Of a number of 8 or 11 significant bits, half a unit of the last is 2^-9 or 2^-12: twice that
- * for a product of two. */
-static const double bound_of[] = {BOUND, 5e-4, 4e-3}; /* by an_precision */
+ * for a product of two; of two such numbers for one, 2^-23. */
+static const double bound_of[] = {BOUND, 5e-4, 4e-3, BOUND}; /* by an_precision */
 
 double to_bfloat16(double x)
 {
@@ -321,7 +321,7 @@ void on_all_of(uint32_t precisions, case_fn *body, const an_conv_shape *conv,
                const an_dense_shape *dense, const void *arg)
 {
     static const uint32_t all[] = {AN_PRECISION_FP32, AN_PRECISION_TF32,
-                                   AN_PRECISION_BF16};
+                                   AN_PRECISION_BF16, AN_PRECISION_TF32X3};
 
     run_all(all, precisions, body, conv, dense, arg);
 }

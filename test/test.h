@@ -25,7 +25,7 @@ Suite *steps_suite(void);
 Suite *train_suite(void);
 
 /* Cases of ops_suite(): test_products.c, test_numbers.c */
-void add_products(TCase *tc);
+void add_products(Suite *suite);
 void add_numbers(TCase *tc);
 
 #endif

@@ -352,7 +352,7 @@ START_TEST(model_config_limits)
     FIELD(remove_conv, 2, 1);
     FIELD(extra_conv, 1, 2);
     FIELD(initialisation, AN_INIT_HE, AN_INIT_HE + 1);
-    FIELD(precision, AN_PRECISION_BF16, 3);
+    FIELD(precision, AN_PRECISION_TF32X3, 4);
     FIELD(devices, "cpu", "cpu,cpu");
     FIELD(devices, "cpu:0", "cpu:");
     FIELD(devices, "cpu", "cpu:x");

@@ -36,7 +36,7 @@ FROZEN(an_device_info, memory, 144);
 FROZEN(an_device_info, units, 152);
 FROZEN(an_device_info, cpu_path, 156);
 FROZEN(an_device_info, flops, 160);
-FROZEN(an_device_info, memory_rate, 184);
+FROZEN(an_device_info, memory_rate, 192);
 LEAST(an_device_info, 160);
 
 FROZEN(an_model_config, size, 0);

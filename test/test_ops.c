@@ -444,10 +444,10 @@ END_TEST
 Suite *ops_suite(void)
 {
     Suite *suite = suite_create("ops");
-    TCase *tc = tcase_create("against the reference");
+    TCase *tc = tcase_create("others");
 
+    add_products(suite);
     tcase_set_timeout(tc, 120);
-    add_products(tc);
     add_numbers(tc);
     tcase_add_loop_test(tc, activation, AN_ACTIVATION_RELU, AN_ACTIVATION_SIGMOID + 1);
     tcase_add_test(tc, activations_at_extremes);

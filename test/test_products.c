@@ -140,7 +140,7 @@ static void conv_case(rig *r, const void *arg)
 
 START_TEST(convolution)
 {
-    on_all_of(3, conv_case, &convs[_i].s, NULL, &_i);
+    on_all_of(4, conv_case, &convs[_i].s, NULL, &_i);
 }
 END_TEST
 
@@ -199,7 +199,7 @@ static void first_case(rig *r, const void *arg)
 
 START_TEST(first_convolution)
 {
-    on_all_of(3, first_case, &firsts[_i].s, NULL, &_i);
+    on_all_of(4, first_case, &firsts[_i].s, NULL, &_i);
 }
 END_TEST
 
@@ -367,7 +367,7 @@ START_TEST(dense_update)
 {
     const an_dense_shape s = dense_shape(_i, 0);
 
-    on_all_of(3, update_case, NULL, &s, &_i);
+    on_all_of(4, update_case, NULL, &s, &_i);
 }
 END_TEST
 
@@ -410,7 +410,7 @@ START_TEST(dense)
 {
     const an_dense_shape s = dense_shape(_i, 0);
 
-    on_all_of(3, dense_case, NULL, &s, &_i);
+    on_all_of(4, dense_case, NULL, &s, &_i);
 }
 END_TEST
 
@@ -474,13 +474,19 @@ START_TEST(fused_relu_keeps_nan)
 }
 END_TEST
 
-void add_products(TCase *tc)
+void add_products(Suite *suite)
 {
-    tcase_add_loop_test(tc, convolution, 0, sizeof convs / sizeof convs[0]);
-    tcase_add_loop_test(tc, first_convolution, 0, sizeof firsts / sizeof firsts[0]);
-    tcase_add_loop_test(tc, dense_weights_in_bfloat16, 0,
+    TCase *conv = tcase_create("convolutions"), *layers = tcase_create("dense");
+
+    tcase_set_timeout(conv, 120);
+    tcase_add_loop_test(conv, first_convolution, 0, sizeof firsts / sizeof firsts[0]);
+    tcase_add_loop_test(conv, convolution, 0, sizeof convs / sizeof convs[0]);
+    tcase_add_test(conv, fused_relu_keeps_nan);
+    suite_add_tcase(suite, conv);
+    tcase_set_timeout(layers, 120);
+    tcase_add_loop_test(layers, dense_weights_in_bfloat16, 0,
                         sizeof denses / sizeof denses[0]);
-    tcase_add_loop_test(tc, dense_update, 0, sizeof denses / sizeof denses[0]);
-    tcase_add_loop_test(tc, dense, 0, sizeof denses / sizeof denses[0]);
-    tcase_add_test(tc, fused_relu_keeps_nan);
+    tcase_add_loop_test(layers, dense_update, 0, sizeof denses / sizeof denses[0]);
+    tcase_add_loop_test(layers, dense, 0, sizeof denses / sizeof denses[0]);
+    suite_add_tcase(suite, layers);
 }

@@ -7,13 +7,14 @@
 
 static uint32_t precision(const device_choice *d)
 {
-    static const char *const names[] = {"fp32", "tf32", "bf16"}; /* by an_precision */
+    static const char *const names[] = {"fp32", "tf32", "bf16",
+                                        "tf32x3"}; /* by an_precision */
     uint32_t i;
 
     if (d->precision == NULL) return AN_PRECISION_FP32;
     for (i = 0; i < 3; i++)
         if (strcmp(d->precision, names[i]) == 0) return i;
-    usage_error("--precision %s: must be fp32, tf32 or bf16", d->precision);
+    usage_error("--precision %s: must be fp32, tf32, bf16 or tf32x3", d->precision);
     return 0;
 }
 

@@ -26,7 +26,7 @@ typedef struct device_choice {
          &(choice).precision,                                                            \
          0,                                                                              \
          0,                                                                              \
-         "fp32, tf32 or bf16: what its products may round to (fp32)",                    \
+         "fp32, tf32, bf16 or tf32x3: what its products may round to (fp32)",            \
          0},                                                                             \
     {                                                                                    \
         "--cpu-path", OPTION_TEXT, &(choice).path, 0, 0,                                 \

@@ -74,6 +74,7 @@ void copy_wait(unsigned pending_groups);
  * itself. proxy_fence: what this thread has copied may be read by them. */
 void proxy_fence();
 void wgmma_begin(float *d, int n, uint64_t a, uint64_t b, bool a_across, bool b_across);
+void wgmma_begin_tf32(float *d, int n, const uint32_t *a, uint64_t b); /* a: registers */
 void wgmma_commit();
 void wgmma_wait(unsigned pending_groups);
 

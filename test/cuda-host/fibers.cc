@@ -44,6 +44,7 @@ struct Product {
     int n;
     uint64_t a, b;
     bool a_across, b_across;
+    const uint32_t *a_registers; /* not null: TF32, with a from these */
 };
 
 struct Fiber {
@@ -344,14 +345,29 @@ HOST_RUN_QUIET void proxy_fence()
     running->unfenced = false;
 }
 
-HOST_RUN_QUIET void wgmma_begin(float *d, int n, uint64_t a, uint64_t b, bool a_across,
-                                bool b_across)
+namespace
+{
+
+HOST_RUN_QUIET void begin(const Product &p)
 {
     for (unsigned i = 0; i < threads; i++)
         if (fibers[i].unfenced) fault("products of what no proxy fence has followed");
-    if (a >> 62 != 1 || b >> 62 != 1 || (a >> 49 & 7) != 0 || (b >> 49 & 7) != 0)
+    if (p.a >> 62 != 1 || p.b >> 62 != 1 || (p.a >> 49 & 7) != 0 || (p.b >> 49 & 7) != 0)
         fault("a descriptor of another swizzle or with a base offset");
-    running->products.push_back({d, n, a, b, a_across, b_across});
+    running->products.push_back(p);
+}
+
+} // namespace
+
+HOST_RUN_QUIET void wgmma_begin(float *d, int n, uint64_t a, uint64_t b, bool a_across,
+                                bool b_across)
+{
+    begin({d, n, a, b, a_across, b_across, nullptr});
+}
+
+HOST_RUN_QUIET void wgmma_begin_tf32(float *d, int n, const uint32_t *a, uint64_t b)
+{
+    begin({d, n, b, b, false, false, a});
 }
 
 HOST_RUN_QUIET void wgmma_commit()
@@ -402,20 +418,68 @@ void sixteen(uint64_t f, bool across, unsigned row, float (&v)[16])
     }
 }
 
+float tf32(uint32_t word)
+{
+    float value;
+
+    if ((word & 0x1fff) != 0 && (word & 0x7fffffff) < 0x7f800000)
+        fault("a factor with bits that TF32 lacks, which the product drops");
+    std::memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* 8 k of two rows of a, from the registers of the warp's lanes: see mma_tf32() in ptx.h. */
+HOST_RUN_QUIET void rows_of_registers(const uint32_t *registers, float (&a)[2][16])
+{
+    Lanes &l = lanes();
+
+    std::memcpy(l.in[lane()], registers, 4 * sizeof *registers);
+    converge([](Lanes &) HOST_RUN_QUIET {});
+    for (unsigned h = 0; h < 2; h++)
+        for (unsigned k = 0; k < 8; k++)
+            a[h][k] = tf32(l.in[lane() / 4 * 4 + k % 4][h + k / 4 * 2]);
+    converge([](Lanes &) HOST_RUN_QUIET {});
+}
+
+/* 8 k of a row of b, along k. */
+HOST_RUN_QUIET void eight(uint64_t f, unsigned row, float (&v)[16])
+{
+    size_t at = ((f & 0x3fff) << 4) + row / 8 * ((f >> 32 & 0x3fff) << 4) + row % 8 * 128;
+
+    if (at / 128 * 128 + 128 > shared_size)
+        fault("a descriptor of what is not shared memory");
+    for (unsigned k = 0; k < 8; k++) {
+        size_t number = at + k * 4;
+        uint32_t word;
+
+        number ^= (number >> 7 & 7) << 4;
+        seen(shared_memory + number);
+        std::memcpy(&word, shared_memory + number, sizeof word);
+        v[k] = tf32(word);
+    }
+}
+
 void multiply(const Product &p)
 {
     unsigned warp = current / 32 % 4, lane = current % 32;
+    unsigned depth = p.a_registers != nullptr ? 8 : 16;
     float a[2][16], b[16];
 
-    for (unsigned h = 0; h < 2; h++)
-        sixteen(p.a, p.a_across, warp * 16 + lane / 4 + h * 8, a[h]);
+    if (p.a_registers != nullptr)
+        rows_of_registers(p.a_registers, a);
+    else
+        for (unsigned h = 0; h < 2; h++)
+            sixteen(p.a, p.a_across, warp * 16 + lane / 4 + h * 8, a[h]);
     for (unsigned j = 0; j < (unsigned)p.n / 8; j++)
         for (unsigned e = 0; e < 2; e++) {
-            sixteen(p.b, p.b_across, j * 8 + lane % 4 * 2 + e, b);
+            if (p.a_registers != nullptr)
+                eight(p.b, j * 8 + lane % 4 * 2 + e, b);
+            else
+                sixteen(p.b, p.b_across, j * 8 + lane % 4 * 2 + e, b);
             for (unsigned h = 0; h < 2; h++) {
                 float sum = 0;
 
-                for (unsigned k = 0; k < 16; k++) sum += a[h][k] * b[k];
+                for (unsigned k = 0; k < depth; k++) sum += a[h][k] * b[k];
                 p.d[j * 4 + h * 2 + e] += sum;
             }
         }

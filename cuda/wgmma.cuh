@@ -1,27 +1,32 @@
 /*
- * narrow.cuh - the kernel behind gemm.h for bfloat16 tensors: tiles of 128 rows, 64 of k at a
- * time, through shared memory into wgmma or mma.sync.
+ * wgmma.cuh - the kernel behind gemm.h for tensors of bfloat16 numbers, by wgmma or mma.sync, and
+ * for products forward of TF32 numbers by wgmma: tiles of 128 rows, 128 bytes of k at a time,
+ * through shared memory.
  *
- * Both factors lie in shared memory as rows of 128 bytes, whose 16-byte pieces change places
- * by row (ptx.h, wgmma_factor()), along k or across it, as they are contiguous in memory; so
- * they are copied 16 bytes at a time (VECTOR), or, where sizes do not allow it, gathered
+ * Both factors lie there as rows of 128 bytes, whose 16-byte pieces change places by row
+ * (ptx.h, wgmma_factor()), along k or, bfloat16, across it, as they are contiguous in memory;
+ * so they are copied 16 bytes at a time (VECTOR), or, where sizes do not allow it, gathered
  * number by number. Loads of the next two steps are under way while a step is multiplied.
  *
  * A weight's gradient is computed with the sides changed over, C^T: its long side, taps and
  * maps, is then the one of 128 rows, and the other's tiles fit the number of output maps.
+ *
+ * TF32 comes in both factors along k only, and wgmma drops what bits are beyond it: so A goes
+ * through registers, where it is rounded, and B has been rounded when it was packed.
  */
-#ifndef AN_CUDA_NARROW_CUH
-#define AN_CUDA_NARROW_CUH
+#ifndef AN_CUDA_WGMMA_CUH
+#define AN_CUDA_WGMMA_CUH
 
 #include "finish.h"
 #include "map.h"
 
-enum { ROWS = 128, DEPTH = 64, THREADS = 256, ROW_BYTES = 128, PIECE = 8 };
+enum { ROWS = 128, THREADS = 256, ROW_BYTES = 128, EIGHT = 8 };
 
 /* --- factors ------------------------------------------------------------------------------- */
 
 /* A factor's rows and k, from its map's A or B. */
-template <an_product PRODUCT, bool IS_A> struct an_factor {
+template <class T, an_product PRODUCT, bool IS_A> struct an_factor {
+    typedef T number;
     typedef an_map<PRODUCT> map;
     enum { ALONG_K = IS_A ? map::A_ALONG_K : map::B_ALONG_K };
 
@@ -34,16 +39,19 @@ template <an_product PRODUCT, bool IS_A> struct an_factor {
     {
         return IS_A ? map::a_k(g, k, k < k_end) : map::b_k(g, k, k < k_end);
     }
-    static __device__ __forceinline__ const an_bf16 *
-    at(const an_gemm &g, const an_bf16 *p, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ const T *at(const an_gemm &g, const T *p,
+                                                  const an_place &row, const an_place &k)
     {
         return IS_A ? map::a_at(g, p, row, k) : map::b_at(g, p, row, k);
     }
 };
 
 /* Its tile. N: rows of the factor. */
-template <class Factor, int N, bool VECTOR> struct an_narrow_tile {
+template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
+    typedef typename Factor::number number;
     enum {
+        PIECE = 16 / sizeof(number),
+        DEPTH = ROW_BYTES / sizeof(number),
         ALONG_K = Factor::ALONG_K,
         BLOCK = DEPTH * ROW_BYTES, /* across: of 64 rows of the factor */
         BYTES = ALONG_K ? N * ROW_BYTES : (N + 63) / 64 * BLOCK,
@@ -75,9 +83,8 @@ template <class Factor, int N, bool VECTOR> struct an_narrow_tile {
         }
     }
 
-    __device__ __forceinline__ void load(char *tile, const an_gemm &g,
-                                         const an_bf16 *from, uint32_t row0, uint32_t k0,
-                                         uint32_t k_end) const
+    __device__ __forceinline__ void load(char *tile, const an_gemm &g, const number *from,
+                                         uint32_t row0, uint32_t k0, uint32_t k_end) const
     {
         if constexpr (!VECTOR) {
             gather(tile, g, from, row0, k0, k_end);
@@ -106,14 +113,14 @@ template <class Factor, int N, bool VECTOR> struct an_narrow_tile {
         }
     }
 
-    static __device__ __forceinline__ void copy(char *to, const an_bf16 *any,
-                                                const an_bf16 *from)
+    static __device__ __forceinline__ void copy(char *to, const number *any,
+                                                const number *from)
     {
         cp_async<16>(to, from != NULL ? from : any, from != NULL);
     }
 
     static __device__ __forceinline__ void gather(char *tile, const an_gemm &g,
-                                                  const an_bf16 *from, uint32_t row0,
+                                                  const number *from, uint32_t row0,
                                                   uint32_t k0, uint32_t k_end)
     {
         for (int unit = (int)threadIdx.x; unit < PIECES * LINES; unit += THREADS) {
@@ -123,7 +130,7 @@ template <class Factor, int N, bool VECTOR> struct an_narrow_tile {
             for (int e = 0; e < PIECE; e++) {
                 uint32_t r = row0 + (ALONG_K ? line : mine * PIECE + e);
                 uint32_t k = k0 + (ALONG_K ? mine * PIECE + e : line);
-                const an_bf16 *p =
+                const number *p =
                     Factor::at(g, from, Factor::row(g, r), Factor::k(g, k, k_end));
 
                 if (p != NULL) word[e / 2] |= (uint32_t)p->bits << e % 2 * 16;
@@ -156,15 +163,8 @@ template <int N, bool TURNED> struct an_staged {
 };
 
 /* By wgmma: a warpgroup has 64 rows. */
-template <class TileA, class TileB, int N> struct an_products_wgmma {
-    enum {
-        ASYNC = 1,
-        A_ACROSS = !TileA::ALONG_K,
-        B_ACROSS = !TileB::ALONG_K,
-        /* From blocks of 64, whole ones are read. */
-        WHOLE = B_ACROSS && N > 64 ? N / 64 * 64 : N,
-        REST = N - WHOLE
-    };
+template <int N> struct an_warpgroup_sums {
+    enum { ASYNC = 1 };
     float sum[N / 2];
 
     __device__ __forceinline__ void clear()
@@ -173,32 +173,6 @@ template <class TileA, class TileB, int N> struct an_products_wgmma {
         for (int i = 0; i < N / 2; i++) sum[i] = 0;
     }
 
-    __device__ __forceinline__ void begin(const char *a, const char *b)
-    {
-        int group = (int)threadIdx.x / 128;
-
-        a += group * (A_ACROSS ? TileA::BLOCK : 64 * ROW_BYTES);
-        wgmma_fence();
-#pragma unroll
-        for (int k = 0; k < DEPTH / 16; k++) {
-            uint64_t left = wgmma_factor(a + k * (A_ACROSS ? 16 * ROW_BYTES : 32),
-                                         A_ACROSS ? TileA::BLOCK : 16);
-            const char *right = b + k * (B_ACROSS ? 16 * ROW_BYTES : 32);
-
-            wgmma_bf16<WHOLE, A_ACROSS, B_ACROSS>(
-                sum, left, wgmma_factor(right, B_ACROSS ? TileB::BLOCK : 16));
-            if constexpr (REST > 0)
-                wgmma_bf16<REST, A_ACROSS, B_ACROSS>(
-                    sum + WHOLE / 2, left,
-                    wgmma_factor(right + WHOLE / 64 * TileB::BLOCK, TileB::BLOCK));
-        }
-        wgmma_commit();
-    }
-
-    __device__ __forceinline__ void wait_before() const
-    {
-        wgmma_wait<1>();
-    }
     __device__ __forceinline__ void wait_all() const
     {
         wgmma_wait<0>();
@@ -215,6 +189,84 @@ template <class TileA, class TileB, int N> struct an_products_wgmma {
             for (int h = 0; h < 2; h++)
                 Staged::put(to, row + h * 8, j * 8 + column, sum[j * 4 + h * 2],
                             sum[j * 4 + h * 2 + 1]);
+    }
+};
+
+/* Of bfloat16 numbers, both factors from shared memory. */
+template <class TileA, class TileB, int N>
+struct an_products_wgmma : an_warpgroup_sums<N> {
+    enum {
+        A_ACROSS = !TileA::ALONG_K,
+        B_ACROSS = !TileB::ALONG_K,
+        /* From blocks of 64, whole ones are read. */
+        WHOLE = B_ACROSS && N > 64 ? N / 64 * 64 : N,
+        REST = N - WHOLE
+    };
+
+    __device__ __forceinline__ void begin(const char *a, const char *b)
+    {
+        float *sum = this->sum;
+
+        a += (int)threadIdx.x / 128 * (A_ACROSS ? (int)TileA::BLOCK : 64 * ROW_BYTES);
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < TileA::DEPTH / 16; k++) {
+            uint64_t left = wgmma_factor(a + k * (A_ACROSS ? 16 * ROW_BYTES : 32),
+                                         A_ACROSS ? TileA::BLOCK : 16);
+            const char *right = b + k * (B_ACROSS ? 16 * ROW_BYTES : 32);
+
+            wgmma_bf16<WHOLE, A_ACROSS, B_ACROSS>(
+                sum, left, wgmma_factor(right, B_ACROSS ? TileB::BLOCK : 16));
+            if constexpr (REST > 0)
+                wgmma_bf16<REST, A_ACROSS, B_ACROSS>(
+                    sum + WHOLE / 2, left,
+                    wgmma_factor(right + WHOLE / 64 * TileB::BLOCK, TileB::BLOCK));
+        }
+        wgmma_commit();
+    }
+
+    /* For the step before; and, once the next loads are under way, for this one. */
+    __device__ __forceinline__ void wait_before() const
+    {
+        wgmma_wait<1>();
+    }
+    __device__ __forceinline__ void wait_own() const
+    {
+    }
+};
+
+/* Of TF32 numbers, A from registers, which are in use until the products are done: other
+ * warpgroups' keep the multiprocessor busy while this one waits and fills them again. */
+template <class TileA, class TileB, int N>
+struct an_products_wgmma_tf32 : an_warpgroup_sums<N> {
+    enum { PARTS = TileA::DEPTH / 8 };
+    static_assert(TileA::ALONG_K && TileB::ALONG_K, "");
+    uint32_t left[PARTS][4];
+
+    __device__ __forceinline__ void begin(const char *a, const char *b)
+    {
+        int lane = (int)threadIdx.x % 32, row = (int)threadIdx.x / 32 * 16 + lane % 16;
+
+#pragma unroll
+        for (int k = 0; k < PARTS; k++) {
+            ldmatrix4<false>(left[k],
+                             TileA::piece(const_cast<char *>(a), row, k * 2 + lane / 16));
+#pragma unroll
+            for (int e = 0; e < 4; e++) left[k][e] = to_tf32(left[k][e]);
+        }
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < PARTS; k++)
+            wgmma_tf32<N>(this->sum, left[k], wgmma_factor(b + k * 32, 16));
+        wgmma_commit();
+    }
+
+    __device__ __forceinline__ void wait_before() const
+    {
+    }
+    __device__ __forceinline__ void wait_own() const
+    {
+        wgmma_wait<0>();
     }
 };
 
@@ -254,15 +306,15 @@ template <class TileA, class TileB, int N> struct an_products_mma {
         row += other_row * 8;
         k += other_k * 8;
         if (Tile::ALONG_K)
-            ldmatrix4<false>(r, Tile::piece(at, row + lane % 8, k / PIECE));
+            ldmatrix4<false>(r, Tile::piece(at, row + lane % 8, k / Tile::PIECE));
         else
-            ldmatrix4<true>(r, Tile::piece(at, k + lane % 8, row / PIECE));
+            ldmatrix4<true>(r, Tile::piece(at, k + lane % 8, row / Tile::PIECE));
     }
 
     __device__ __forceinline__ void begin(const char *a, const char *b)
     {
 #pragma unroll
-        for (int k = 0; k < DEPTH; k += 16) {
+        for (int k = 0; k < TileA::DEPTH; k += 16) {
             uint32_t right[J / 2][4];
 
 #pragma unroll
@@ -281,6 +333,9 @@ template <class TileA, class TileB, int N> struct an_products_mma {
     }
 
     __device__ __forceinline__ void wait_before() const
+    {
+    }
+    __device__ __forceinline__ void wait_own() const
     {
     }
     __device__ __forceinline__ void wait_all() const
@@ -306,14 +361,14 @@ template <class TileA, class TileB, int N> struct an_products_mma {
 /* --- the kernel --------------------------------------------------------------------------------- */
 
 /* Of a product with tiles of N columns. */
-template <an_product PRODUCT, int N, bool VECTOR> struct an_narrow {
+template <class T, an_product PRODUCT, int N, bool VECTOR> struct an_wgmma {
     enum {
         TURNED = PRODUCT == AN_WEIGHTS,
         /* As many as leave room for two blocks on a multiprocessor; one has room for more. */
         STAGES = N > 64 && N <= 128 ? 3 : 4
     };
-    typedef an_narrow_tile<an_factor<PRODUCT, !TURNED>, ROWS, VECTOR> TileA;
-    typedef an_narrow_tile<an_factor<PRODUCT, TURNED>, N, VECTOR> TileB;
+    typedef an_wgmma_tile<an_factor<T, PRODUCT, !TURNED>, ROWS, VECTOR> TileA;
+    typedef an_wgmma_tile<an_factor<T, PRODUCT, TURNED>, N, VECTOR> TileB;
     typedef an_staged<N, TURNED> Staged;
     enum {
         STAGE = TileA::BYTES + TileB::BYTES,
@@ -323,36 +378,36 @@ template <an_product PRODUCT, int N, bool VECTOR> struct an_narrow {
 };
 
 /* Staged numbers to where they belong: eight of a row, or of a column, at a time. */
-template <an_product PRODUCT, int N, bool VECTOR>
+template <class T, an_product PRODUCT, int N, bool VECTOR>
 static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *stage,
                                                 uint32_t m0, uint32_t n0, uint32_t group,
                                                 float *part)
 {
-    typedef an_narrow<PRODUCT, N, VECTOR> narrow;
+    typedef an_wgmma<T, PRODUCT, N, VECTOR> tiles_of;
     enum {
-        LINES = narrow::TURNED ? N : ROWS,
-        PIECES = (narrow::TURNED ? ROWS : N) / PIECE
+        LINES = tiles_of::TURNED ? N : ROWS,
+        PIECES = (tiles_of::TURNED ? ROWS : N) / EIGHT
     };
     /* C's rows and columns, whichever way round the tile is. */
-    uint32_t row0 = narrow::TURNED ? n0 : m0, column0 = narrow::TURNED ? m0 : n0;
+    uint32_t row0 = tiles_of::TURNED ? n0 : m0, column0 = tiles_of::TURNED ? m0 : n0;
 
     for (int unit = (int)threadIdx.x; unit < LINES * PIECES; unit += THREADS) {
-        int line = unit / PIECES, piece = unit % PIECES * PIECE;
+        int line = unit / PIECES, piece = unit % PIECES * EIGHT;
         uint32_t m = row0 + line, n = column0 + piece, at;
-        const float *from = stage + line * narrow::Staged::PITCH + piece;
-        float v[PIECE];
+        const float *from = stage + line * tiles_of::Staged::PITCH + piece;
+        float v[EIGHT];
 
         if (m >= g.m || n >= g.n) continue;
         at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
 #pragma unroll
-        for (int e = 0; e < PIECE; e++) {
+        for (int e = 0; e < EIGHT; e++) {
             v[e] = from[e];
             if (PRODUCT != AN_WEIGHTS && part == NULL && n + e < g.n)
-                v[e] = finished<an_bf16>(g.finish, v[e], m,
-                                         group * columns_of<PRODUCT>(g) + n + e, at + e);
+                v[e] = finished<T>(g.finish, v[e], m,
+                                   group * columns_of<PRODUCT>(g) + n + e, at + e);
         }
         if (!VECTOR) {
-            for (int e = 0; e < PIECE && n + e < g.n; e++) {
+            for (int e = 0; e < EIGHT && n + e < g.n; e++) {
                 if (part != NULL)
                     part[(size_t)m * g.n + n + e] = v[e];
                 else if (PRODUCT == AN_WEIGHTS && g.faults != NULL)
@@ -360,7 +415,7 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
                 else if (PRODUCT == AN_WEIGHTS || g.wide)
                     ((float *)g.c)[at + e] = v[e];
                 else
-                    put_number((an_bf16 *)g.c + at + e, v[e]);
+                    put_number((T *)g.c + at + e, v[e]);
             }
         } else if (part != NULL) {
             put_numbers(part + (size_t)m * g.n + n, v);
@@ -369,24 +424,25 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
         } else if (PRODUCT == AN_WEIGHTS || g.wide) {
             put_numbers((float *)g.c + at, v);
         } else {
-            put_numbers((an_bf16 *)g.c + at, v);
+            put_numbers((T *)g.c + at, v);
         }
     }
 }
 
 /* Grid: tiles of m, tiles of n (of the tile's sides), groups x splits. Two blocks share a
  * multiprocessor where their products wait in no registers: one's work hides another's ends. */
-template <an_product PRODUCT, int N, bool VECTOR,
+template <class T, an_product PRODUCT, int N, bool VECTOR,
           template <class, class, int> class Products>
 static __global__ void __launch_bounds__(
-    THREADS, N <= 128 && Products<typename an_narrow<PRODUCT, N, VECTOR>::TileA,
-                                  typename an_narrow<PRODUCT, N, VECTOR>::TileB, N>::ASYNC
-                 ? 2
-                 : 1) narrow_kernel(an_gemm g)
+    THREADS,
+    N <= 128 && Products<typename an_wgmma<T, PRODUCT, N, VECTOR>::TileA,
+                         typename an_wgmma<T, PRODUCT, N, VECTOR>::TileB, N>::ASYNC
+        ? 2
+        : 1) wgmma_kernel(an_gemm g)
 {
-    typedef an_narrow<PRODUCT, N, VECTOR> narrow;
-    typedef Products<typename narrow::TileA, typename narrow::TileB, N> Sums;
-    enum { STAGES = narrow::STAGES };
+    typedef an_wgmma<T, PRODUCT, N, VECTOR> tiles_of;
+    typedef Products<typename tiles_of::TileA, typename tiles_of::TileB, N> Sums;
+    enum { STAGES = tiles_of::STAGES, DEPTH = tiles_of::TileA::DEPTH };
     /* Not launched there, so not compiled either. */
 #if !AN_HAS_WGMMA
     if (Sums::ASYNC) return;
@@ -398,14 +454,13 @@ static __global__ void __launch_bounds__(
     uint32_t m0 = blockIdx.x * ROWS, n0 = blockIdx.y * N, k0 = split * g.split_k;
     uint32_t k_end = k0 + g.split_k < g.k ? k0 + g.split_k : g.k;
     int steps = k_end > k0 ? (int)((k_end - k0 + DEPTH - 1) / DEPTH) : 0;
-    const an_bf16 *a =
-        (const an_bf16 *)g.a + group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
-    const an_bf16 *b =
-        (const an_bf16 *)g.b +
-        group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
-    const an_bf16 *left = narrow::TURNED ? b : a, *right = narrow::TURNED ? a : b;
-    typename narrow::TileA tile_a;
-    typename narrow::TileB tile_b;
+    const T *a =
+        (const T *)g.a + group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
+    const T *b = (const T *)g.b +
+                 group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
+    const T *left = tiles_of::TURNED ? b : a, *right = tiles_of::TURNED ? a : b;
+    typename tiles_of::TileA tile_a;
+    typename tiles_of::TileB tile_b;
     Sums products;
 
     if (PRODUCT == AN_WEIGHTS && stays(g)) return;
@@ -415,37 +470,39 @@ static __global__ void __launch_bounds__(
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
         if (s < steps) {
-            char *tile = tiles + s * narrow::STAGE;
+            char *tile = tiles + s * tiles_of::STAGE;
 
             tile_a.load(tile, g, left, m0, k0 + s * DEPTH, k_end);
-            tile_b.load(tile + narrow::TileA::BYTES, g, right, n0, k0 + s * DEPTH, k_end);
+            tile_b.load(tile + tiles_of::TileA::BYTES, g, right, n0, k0 + s * DEPTH,
+                        k_end);
         }
         cp_async_commit();
     }
     for (int s = 0; s < steps; s++) {
-        const char *tile = tiles + s % STAGES * narrow::STAGE;
+        const char *tile = tiles + s % STAGES * tiles_of::STAGE;
 
         cp_async_wait<STAGES - 2>();
         if (Sums::ASYNC) fence_proxy_async();
         __syncthreads(); /* step s has arrived for all */
-        products.begin(tile, tile + narrow::TileA::BYTES);
+        products.begin(tile, tile + tiles_of::TileA::BYTES);
         products.wait_before();
         if (Sums::ASYNC) __syncthreads(); /* all have done with step s - 1, */
         if (s + STAGES - 1 < steps) {     /* whose place the next load takes */
-            char *next = tiles + (s + STAGES - 1) % STAGES * narrow::STAGE;
+            char *next = tiles + (s + STAGES - 1) % STAGES * tiles_of::STAGE;
             uint32_t k = k0 + (uint32_t)(s + STAGES - 1) * DEPTH;
 
             tile_a.load(next, g, left, m0, k, k_end);
-            tile_b.load(next + narrow::TileA::BYTES, g, right, n0, k, k_end);
+            tile_b.load(next + tiles_of::TileA::BYTES, g, right, n0, k, k_end);
         }
         cp_async_commit();
+        products.wait_own();
     }
     products.wait_all();
     cp_async_wait<0>();
     __syncthreads(); /* the tiles' place is the numbers' now */
-    products.template stage<typename narrow::Staged>((float *)tiles);
+    products.template stage<typename tiles_of::Staged>((float *)tiles);
     __syncthreads();
-    put_tile<PRODUCT, N, VECTOR>(
+    put_tile<T, PRODUCT, N, VECTOR>(
         g, (const float *)tiles, m0, n0, group,
         g.parts != NULL ? g.parts + (size_t)(split * g.groups + group) * g.m * g.n
                         : NULL);
@@ -453,48 +510,48 @@ static __global__ void __launch_bounds__(
 
 /* --- launching ------------------------------------------------------------------------------------ */
 
-template <an_product PRODUCT, int N, bool VECTOR,
+template <class T, an_product PRODUCT, int N, bool VECTOR,
           template <class, class, int> class Products>
-static an_status narrow_launch(an_queue *q, const an_gemm *g)
+static an_status wgmma_launch(an_queue *q, const an_gemm *g)
 {
-    typedef an_narrow<PRODUCT, N, VECTOR> narrow;
-    void (*kernel)(an_gemm) = narrow_kernel<PRODUCT, N, VECTOR, Products>;
-    uint32_t rows = narrow::TURNED ? g->n : g->m, columns = narrow::TURNED ? g->m : g->n;
+    typedef an_wgmma<T, PRODUCT, N, VECTOR> tiles_of;
+    void (*kernel)(an_gemm) = wgmma_kernel<T, PRODUCT, N, VECTOR, Products>;
+    bool turned = tiles_of::TURNED;
+    uint32_t rows = turned ? g->n : g->m, columns = turned ? g->m : g->n;
     dim3 grid((rows + ROWS - 1) / ROWS, (columns + N - 1) / N, g->groups * g->splits);
 
     AN_CUDA_TRY(an__cuda_check(
         q->device,
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             (int)narrow::BYTES),
+                             (int)tiles_of::BYTES),
         "a product's shared memory"));
-    return an__cuda_launch(q, kernel, grid, dim3(THREADS), narrow::BYTES, *g,
-                           product_name(PRODUCT));
+    return an__cuda_launch(q, kernel, grid, dim3(THREADS), tiles_of::BYTES, *g, g->what);
 }
 
-/* 16-byte copies: each lies within one tap, and begins at a multiple of 16 bytes. */
-static inline bool in_pieces(const an_gemm *g)
+/* By wgmma, by eight numbers. */
+template <class T, an_product PRODUCT, template <class, class, int> class Products>
+static an_status wgmma_product(an_queue *q, const an_gemm *g, uint32_t columns)
 {
-    return g->in_maps % PIECE == 0 && g->in_pitch % PIECE == 0 &&
-           g->w_pitch % PIECE == 0 && g->out_maps % PIECE == 0 &&
-           g->out_pitch % PIECE == 0;
-}
-
-template <an_product PRODUCT>
-static an_status narrow_product(an_queue *q, const an_gemm *g)
-{
-    uint32_t columns = an__cuda_tile_columns(PRODUCT == AN_WEIGHTS ? g->m : g->n);
-
-    if (!in_pieces(g)) return narrow_launch<PRODUCT, 64, false, an_products_mma>(q, g);
-    if (!q->device->wgmma)
-        return columns <= 64 ? narrow_launch<PRODUCT, 64, true, an_products_mma>(q, g)
-                             : narrow_launch<PRODUCT, 128, true, an_products_mma>(q, g);
     switch (columns) {
-    case 48: return narrow_launch<PRODUCT, 48, true, an_products_wgmma>(q, g);
-    case 64: return narrow_launch<PRODUCT, 64, true, an_products_wgmma>(q, g);
-    case 96: return narrow_launch<PRODUCT, 96, true, an_products_wgmma>(q, g);
-    case 192: return narrow_launch<PRODUCT, 192, true, an_products_wgmma>(q, g);
-    default: return narrow_launch<PRODUCT, 128, true, an_products_wgmma>(q, g);
+    case 48: return wgmma_launch<T, PRODUCT, 48, true, Products>(q, g);
+    case 64: return wgmma_launch<T, PRODUCT, 64, true, Products>(q, g);
+    case 96: return wgmma_launch<T, PRODUCT, 96, true, Products>(q, g);
+    case 192: return wgmma_launch<T, PRODUCT, 192, true, Products>(q, g);
+    default: return wgmma_launch<T, PRODUCT, 128, true, Products>(q, g);
     }
+}
+
+template <an_product PRODUCT> static an_status bf16_product(an_queue *q, const an_gemm *g)
+{
+    an_tile_size t = an__cuda_wgmma_tile(PRODUCT, g);
+    uint32_t columns = PRODUCT == AN_WEIGHTS ? t.m : t.n;
+    typedef an_bf16 T;
+
+    if (!by_eight(g)) return wgmma_launch<T, PRODUCT, 64, false, an_products_mma>(q, g);
+    if (!q->device->wgmma)
+        return columns <= 64 ? wgmma_launch<T, PRODUCT, 64, true, an_products_mma>(q, g)
+                             : wgmma_launch<T, PRODUCT, 128, true, an_products_mma>(q, g);
+    return wgmma_product<T, PRODUCT, an_products_wgmma>(q, g, columns);
 }
 
 #endif
