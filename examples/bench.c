@@ -305,8 +305,9 @@ static void bench_kernels(uint32_t batch, const an_device_info *device,
         sum.flops += row->flops;
         sum.bytes += row->bytes;
     }
-    printf("%-47s %6u %8.1f %19.1f %9.0f\n", "all", sum.launches, 1e6 * sum.seconds,
-           1e-12 * sum.flops / sum.seconds, 1e-9 * sum.bytes / sum.seconds);
+    printf("%-47s %6u %8.1f %19.1f %9.0f   %.3f TFLOP, %.3f GB\n", "all", sum.launches,
+           1e6 * sum.seconds, 1e-12 * sum.flops / sum.seconds,
+           1e-9 * sum.bytes / sum.seconds, 1e-12 * sum.flops, 1e-9 * sum.bytes);
     free(rows);
 }
 

@@ -273,7 +273,7 @@ static an_status trace_pass(an_profile *p, an_model *model, uint32_t batch, int 
     an_status status = launches != NULL ? AN_OK : AN_ERROR_MEMORY;
     uint32_t t, i, n;
 
-    if (status == AN_OK) status = trace_all(exec, "loss");
+    if (status == AN_OK) status = trace_all(exec, "input");
     if (status == AN_OK) status = profile_pass(p, model, batch, training);
     if (status == AN_OK && training) status = trace_update(p, model, batch);
     for (t = 0; t < exec->plan->towers && status == AN_OK; t++) {

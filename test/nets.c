@@ -2,7 +2,6 @@
  * nets.c - small networks, trained for a few steps: what suites of devices compare.
  */
 #include "nets.h"
-#include "host_run.h"
 
 #include <check.h>
 #include <math.h>

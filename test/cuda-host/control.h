@@ -30,6 +30,9 @@ typedef struct host_run_state {
     /* 1: whenever a stream is waited for, all the others run ahead of it as far as they may;
      * 0: they do no more than is asked for. */
     int hurry;
+    /* 1, set before there is memory: the clock of events tells no time but how many bytes of
+     * devices' memory kernels have read and written so far, each page once in each. */
+    int count_touched;
     int fail_kind;    /* the call of this kind that fails: */
     unsigned fail_in; /* the 1st, 2nd, ... from now on; 0: none */
     int failed;       /* 1 if it has */
@@ -37,6 +40,7 @@ typedef struct host_run_state {
 
     uint64_t graph_launches;
     uint64_t launches;   /* kernels that have run */
+    uint64_t touched;    /* bytes: see count_touched */
     uint64_t up_bytes;   /* copied from pinned memory to a device's */
     uint64_t peer_bytes; /* copied from one device's memory to another's, directly */
     uint64_t allocated;  /* bytes of device and pinned memory now held */

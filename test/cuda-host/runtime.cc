@@ -6,6 +6,7 @@
  */
 #include "control.h"
 #include "cuda_runtime.h"
+#include "touch.h"
 
 #include <algorithm>
 #include <chrono>
@@ -27,6 +28,10 @@ namespace
 {
 
 host_run_state &state = host_run_now;
+
+/* Kernels are launched, but do nothing: for the account of a network whose size would take hours.
+ * See README.md. */
+const bool counted_alone = getenv("HOST_RUN_COUNT") != nullptr;
 
 struct Operation {
     std::function<void()> run;
@@ -81,7 +86,8 @@ struct host_run_event {
     Capture *capture = nullptr;
     Clock clock;
     bool timed = false;
-    std::chrono::steady_clock::time_point when; /* timed: it was reached */
+    std::chrono::steady_clock::time_point when; /* timed: it was reached, */
+    uint64_t touched;                           /* with so many bytes before it */
 };
 
 namespace
@@ -213,12 +219,24 @@ cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
     return cudaSuccess;
 }
 
+std::vector<host_run::Range> device_memory()
+{
+    std::vector<host_run::Range> all;
+
+    for (const auto &block : blocks)
+        if (block.second.device >= 0)
+            all.push_back({block.first, (block.second.bytes + host_run::PAGE - 1) /
+                                            host_run::PAGE * host_run::PAGE});
+    return all;
+}
+
 void *get_block(size_t bytes, int device)
 {
-    char *memory = (char *)aligned_alloc(256, (bytes + 255) / 256 * 256);
+    size_t unit = state.count_touched ? host_run::PAGE : 256;
+    char *memory = (char *)aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
 
     if (memory == nullptr) return nullptr;
-    std::memset(memory, 0xff, bytes); /* NaNs */
+    std::memset(memory, counted_alone ? 0 : 0xff, bytes); /* NaNs */
     blocks[memory] = {bytes, device};
     state.allocated += bytes;
     if (device >= 0) used[device] += bytes;
@@ -435,7 +453,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     Guard guard(lock);
 
     if (event->timed)
-        give(stream, [event] { event->when = std::chrono::steady_clock::now(); });
+        give(stream, [event] {
+            event->when = std::chrono::steady_clock::now();
+            event->touched = state.touched;
+        });
     event->stream = stream;
     event->position = stream->given;
     event->capture = stream->capture;
@@ -471,7 +492,9 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
         end->stream->done < end->position)
         return result(cudaErrorInvalidValue);
     *milliseconds =
-        std::chrono::duration<float, std::milli>(end->when - begin->when).count();
+        state.count_touched
+            ? (float)(end->touched - begin->touched)
+            : std::chrono::duration<float, std::milli>(end->when - begin->when).count();
     return cudaSuccess;
 }
 
@@ -599,13 +622,20 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_byte
         return result(cudaErrorInvalidValue);
     if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
     std::string kept((const char *)params, params_bytes);
-    give(stream, [=] {
-        state.launches++;
+    std::function<void()> blocks_of = [=] {
+        if (counted_alone) return;
         for (unsigned z = 0; z < grid.z; z++)
             for (unsigned y = 0; y < grid.y; y++)
                 for (unsigned x = 0; x < grid.x; x++)
                     run_block(grid, dim3(x, y, z), block, shared_bytes, run, kernel,
                               kept.data());
+    };
+    give(stream, [=] {
+        state.launches++;
+        if (state.count_touched)
+            state.touched += bytes_touched(device_memory(), blocks_of);
+        else
+            blocks_of();
     });
     return cudaSuccess;
 }
