@@ -196,7 +196,7 @@ static an_backend table()
     b.size = sizeof b;
     b.name = "cuda";
     b.fuses = AN_FUSES_RELU | AN_FUSES_DROPOUT | AN_FUSES_MASK | AN_FUSES_PACKS |
-              AN_FUSES_UPDATE;
+              AN_FUSES_UPDATE | AN_FUSES_TOWERS;
     b.narrow = 1;
     b.ways[0] = "implicit product";
     b.count = cuda_count;

@@ -310,7 +310,9 @@ typedef struct an_model_config {
                                  read those of their own half (paper, figure 2) */
     uint32_t towers;      /* 1: computed whole; 2: split in two halves that exchange
                                  maps only where a layer reads both. 0 means 1. The two
-                                 compute the same function with the same parameters. */
+                                 compute the same function with the same parameters; on
+                                 one CUDA device, named once, 2 is 1: each kernel does
+                                 both halves. */
     uint32_t remove_conv; /* 2 to 5: without that layer's convolution, activation and
                                  norm (its pooling stays); 0: none */
     uint32_t extra_conv;  /* 1: a sixth convolution over the last pooling, 3x3, as many

@@ -179,8 +179,9 @@ enum {
     AN_FUSES_MASK = 4,    /* and backward_data their ways back */
     AN_FUSES_SLICES = 8,  /* gains by parts of a batch, done while they are near */
     AN_FUSES_PACKS = 16,  /* weights are packed again by the update that changes them */
-    AN_FUSES_UPDATE = 32  /* a dense layer's weights are updated where their gradient is
+    AN_FUSES_UPDATE = 32, /* a dense layer's weights are updated where their gradient is
                              computed, which then lies nowhere */
+    AN_FUSES_TOWERS = 64  /* both towers' halves of a layer are groups of one */
 };
 
 /* A launch that a trace has seen. flops, bytes: what it does and moves at least. */

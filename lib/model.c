@@ -128,6 +128,15 @@ static void map_weights(an_model *model, float *const *map)
                 model->weights.part[i][t] = map[i] + plan->params[i].first[t];
 }
 
+/* Whether two towers were asked for on one device, named once, whose products take both halves
+ * as groups in one: then it is computed whole. Named twice, they are two there. */
+static int is_whole(const an_plan *plan, const an_model_config *config,
+                    const an_slot *slot)
+{
+    return plan->towers == 2 && slot->backend->fuses & AN_FUSES_TOWERS &&
+           strchr(config->devices, ',') == NULL;
+}
+
 static an_status model_fill(an_model *model, const an_model_config *config,
                             float *const *map)
 {
@@ -138,6 +147,12 @@ static an_status model_fill(an_model *model, const an_model_config *config,
     if (plan == NULL) return AN_ERROR_MEMORY;
     AN_TRY(an__plan_make(plan, config));
     AN_TRY(an__context_devices(ctx, config->devices, plan->towers, model->slots));
+    if (is_whole(plan, config, &model->slots[0])) {
+        an_model_config whole = *config;
+
+        whole.towers = 1;
+        AN_TRY(an__plan_make(plan, &whole));
+    }
     an__plan_fit(plan, &model->slots[0]);
     for (t = 0; t < plan->towers; t++)
         AN_TRY(model->slots[t].backend->queue_open(&model->queue[t],

@@ -19,19 +19,20 @@ void an__repeat_forget(an_exec *exec)
     for (i = 0; i < AN_REPEATS; i++) forget(exec, &exec->repeated[i]);
 }
 
-/* Nothing is done meanwhile: what is counted as sent is so at each replay. */
+/* Nothing is done meanwhile: what would be counted as sent is so at each replay. */
 static an_status record(an_exec *exec, an_repeated *r, an_body *body, void *arg)
 {
     const an_backend *backend = exec->slots[0].backend;
     uint32_t towers = exec->plan->towers;
-    uint64_t before = *exec->exchanged;
+    uint64_t *exchanged = exec->exchanged;
     an_status status, ended;
 
     AN_TRY(backend->record(exec->queue, towers));
+    r->exchanged = 0;
+    exec->exchanged = &r->exchanged;
     status = body(arg, r->count);
+    exec->exchanged = exchanged;
     ended = backend->recorded(exec->queue, towers, &r->recording);
-    r->exchanged = *exec->exchanged - before;
-    __atomic_fetch_sub(exec->exchanged, r->exchanged, __ATOMIC_RELAXED);
     return status != AN_OK ? status : ended;
 }
 

@@ -3,10 +3,13 @@
  * and two, what they exchange. On a card, where $AN_TEST_CARD names a plugin, the cases that
  * need no control over the device.
  */
+#define _POSIX_C_SOURCE 200809L /* mkstemp */
+
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host_run.h"
 #include "nets.h"
@@ -36,7 +39,8 @@ static const struct {
 
 static void against_cpu(const char *plugin, int i, uint32_t precision, double bound)
 {
-    an_model_config here = net_small(nets[i].arch, nets[i].towers, "cuda:0");
+    const char *devices = nets[i].towers == 2 ? "cuda:0,cuda:0" : "cuda:0";
+    an_model_config here = net_small(nets[i].arch, nets[i].towers, devices);
     an_model_config there = net_small(nets[i].arch, 1, NULL);
     outcome cpu, cuda;
 
@@ -481,6 +485,51 @@ START_TEST(one_device_and_two_give_the_same_bits)
 }
 END_TEST
 
+/* On a device that is named once, both towers' halves are groups of one launch, in training and of
+ * a file that is loaded. */
+START_TEST(two_towers_on_one_device_are_one)
+{
+    an_model_config asked = net_small(AN_ARCH_PAPER, 2, "cuda:0");
+    an_model_config whole = net_small(AN_ARCH_PAPER, 1, "cuda:0");
+    char path[] = "/tmp/an_test_towers_XXXXXX";
+    int file = mkstemp(path);
+    an_context *ctx = plugin_context(host_run_path(), 2);
+    uint64_t before = hr()->launches, launches;
+    an_load_config load;
+    outcome a, b;
+    an_model *model, *back;
+    float *x, *y;
+    size_t count;
+
+    a = net_trained(host_run_path(), &asked, STEPS, 0);
+    launches = hr()->launches - before;
+    b = net_trained(host_run_path(), &whole, STEPS, 0);
+    net_same(&a, &b, 0);
+    ck_assert_uint_eq(hr()->launches - before, 2 * launches);
+    ck_assert_uint_eq(a.exchanged, 0);
+    net_drop(&a), net_drop(&b);
+
+    ck_assert_int_eq(an_model_create(&model, ctx, &asked), AN_OK);
+    ck_assert_int_eq(an_model_save(model, path), AN_OK);
+    an_load_config_init(&load, sizeof load);
+    load.towers = 2;
+    load.devices = "cuda:0";
+    ck_assert_msg(an_model_load(&back, ctx, path, &load) == AN_OK, "%s",
+                  an_error_message());
+    ck_assert_uint_eq(back->plan->towers, 1);
+    count = net_parameters(model);
+    x = malloc(count * sizeof *x), y = malloc(count * sizeof *y);
+    ck_assert_int_eq(net_get(model, x), AN_OK);
+    ck_assert_int_eq(net_get(back, y), AN_OK);
+    ck_assert_mem_eq(x, y, count * sizeof *x);
+    free(x), free(y);
+    an_model_destroy(model), an_model_destroy(back);
+    an_context_destroy(ctx);
+    close(file);
+    unlink(path);
+}
+END_TEST
+
 /* The paper's network as it is, three steps of two images: a minute. */
 START_TEST(the_whole_network)
 {
@@ -599,6 +648,7 @@ Suite *cuda_suite(void)
     tcase_add_loop_test(tc, a_loaders_bytes_train_as_its_floats, 0, 2);
     tcase_add_loop_test(tc, one_device_and_two_give_the_same_bits, AN_PRECISION_FP32,
                         AN_PRECISION_BF16 + 1);
+    tcase_add_test(tc, two_towers_on_one_device_are_one);
     tcase_add_test(tc, towers_send_what_the_plan_says);
     tcase_add_test(tc, the_papers_network_sends_what_figure_2_does);
     tcase_add_test(tc, a_towers_weights_live_on_its_device);

@@ -187,7 +187,8 @@ static void touched_as_planned(const an_kernel_time *row, int towers)
  * gradient; all that is moved is moved once; no parameter changes. */
 START_TEST(kernels_are_accounted_for)
 {
-    an_model_config config = net_small(AN_ARCH_PAPER, 1 + (uint32_t)_i, "cuda:0");
+    an_model_config config =
+        net_small(AN_ARCH_PAPER, 1 + (uint32_t)_i, _i == 0 ? "cuda:0" : "cuda:0,cuda:0");
     an_context *ctx = plugin_context(host_run_path(), 2);
     enum { MOST = 200 };
     static an_kernel_time rows[MOST];
