@@ -172,8 +172,8 @@ struct turning {
     const float *w;
     an_tf32 *pack;
     size_t count;
-    uint32_t slabs, groups, maps, taps,
-        out_maps; /* of a group; taps: of a kernel's square */
+    uint32_t slabs, groups, taps; /* taps: all of a kernel */
+    uint32_t maps, out_maps;      /* of a group */
 };
 
 static __global__ void turn_kernel(turning t)
@@ -219,14 +219,10 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
 {
     an_gemm g = gemm_of(s);
     packing p = {w, pack, (size_t)s->out_maps * g.w_pitch, s->kernel, g.kernel, s->form};
-    turning t = {w,
-                 (an_tf32 *)(void *)(pack + p.count),
-                 p.count,
-                 s->slabs,
-                 s->groups,
-                 g.in_maps,
-                 g.kernel * g.kernel,
-                 g.out_maps};
+    turning t = {w,         (an_tf32 *)(void *)(pack + p.count),
+                 p.count,   s->slabs,
+                 s->groups, g.kernel * g.kernel,
+                 g.in_maps, g.out_maps};
     void (*kernel)(packing) = s->precision == AN_PRECISION_BF16   ? pack_kernel<an_bf16>
                               : s->precision == AN_PRECISION_TF32 ? pack_kernel<an_tf32>
                                                                   : pack_kernel<float>;

@@ -170,6 +170,7 @@ template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_produ
      * numbers are held at a time: registers would not do for all. */
     __device__ __forceinline__ void add(const float *a, const float *b, int depth)
     {
+        static_assert(rows::ALONG_K || !columns::ALONG_K, "no product has these");
         int y = (int)threadIdx.x / X, x = (int)threadIdx.x % X;
         rows left;
 
@@ -219,7 +220,7 @@ template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_produ
  * from a factor is a second one, and three products come to float32's precision but for the
  * least, of what was taken from both. */
 template <int TM, int TN, int THREADS, class TileA, class TileB, bool TWICE>
-struct an_products_mma {
+struct an_products_mma_tf32 {
     enum {
         WARPS = THREADS / 32,
         WARPS_M = 2,
@@ -249,13 +250,29 @@ struct an_products_mma {
         return (int)threadIdx.x / 32 / WARPS_M * WN;
     }
 
-    /* word: a factor; becomes it rounded, and `rest`, if it is wanted, what that takes. */
+    /* word: a factor, which becomes it rounded; rest, if it is wanted: what that takes, whose own
+     * last bits the product drops. (By hand: a NaN may be lost in the one, but not in the other.) */
     static __device__ __forceinline__ void round(uint32_t &word, uint32_t &rest)
     {
-        uint32_t rounded = to_tf32(word);
+        uint32_t rounded = TWICE ? (word + 0x1000u) & 0xffffe000u : to_tf32(word);
 
-        if (TWICE) rest = to_tf32(float_word(word_float(word) - word_float(rounded)));
+        if (TWICE) rest = float_word(word_float(word) - word_float(rounded));
         word = rounded;
+    }
+
+    /* Tensor cores round their sums towards zero: so of eight products each, which ordinary
+     * cores add up. */
+    static __device__ __forceinline__ void
+    add_twice(float (&sum)[4], const uint32_t *left, const uint32_t *left_rest,
+              const uint32_t *right, const uint32_t *right_rest)
+    {
+        float part[4] = {0, 0, 0, 0};
+
+        mma_tf32(part, left_rest, right);
+        mma_tf32(part, left, right_rest);
+        mma_tf32(part, left, right);
+#pragma unroll
+        for (int e = 0; e < 4; e++) sum[e] += part[e];
     }
 
     __device__ __forceinline__ void add(const float *a, const float *b, int depth)
@@ -278,11 +295,11 @@ struct an_products_mma {
                 for (int e = 0; e < 4; e++) round(left[e], left_rest[e]);
 #pragma unroll
                 for (int j = 0; j < J; j++) {
-                    if (TWICE) {
-                        mma_tf32(sum[i][j], left_rest, &right[j / 2][j % 2 * 2]);
-                        mma_tf32(sum[i][j], left, &right_rest[j / 2][j % 2 * 2]);
-                    }
-                    mma_tf32(sum[i][j], left, &right[j / 2][j % 2 * 2]);
+                    if (TWICE)
+                        add_twice(sum[i][j], left, left_rest, &right[j / 2][j % 2 * 2],
+                                  &right_rest[j / 2][j % 2 * 2]);
+                    else
+                        mma_tf32(sum[i][j], left, &right[j / 2][j % 2 * 2]);
                 }
             }
         }
@@ -426,8 +443,10 @@ static an_status gemm_launch(an_queue *q, const an_gemm *g)
 }
 
 /* The tile of tiles.cu; a small one where a block cannot have its memory, or where sizes are not
- * for 16-byte copies (a product's own numbers are written one by one). */
-template <an_product PRODUCT, template <int, int, int, class, class> class Products>
+ * for 16-byte copies (a product's own numbers are written one by one). LARGE: two blocks with
+ * tiles of 128 x 128 have registers enough. */
+template <an_product PRODUCT, bool LARGE,
+          template <int, int, int, class, class> class Products>
 static an_status gemm_tiles(an_queue *q, const an_gemm *g)
 {
     an_tile_size t = an__cuda_float_tile(PRODUCT, g);
@@ -438,18 +457,20 @@ static an_status gemm_tiles(an_queue *q, const an_gemm *g)
         return gemm_launch<PRODUCT, 32, 64, 1, Products>(q, g);
     if (t.m == 32 || an_tiles<PRODUCT, 128, 128>::BYTES > q->device->shared_bytes)
         return gemm_launch<PRODUCT, 32, 64, 4, Products>(q, g);
-    if (t.m == t.n) return gemm_launch<PRODUCT, 128, 128, 4, Products>(q, g);
+    if constexpr (LARGE)
+        if (t.m == t.n) return gemm_launch<PRODUCT, 128, 128, 4, Products>(q, g);
     return PRODUCT == AN_WEIGHTS ? gemm_launch<PRODUCT, 64, 128, 4, Products>(q, g)
                                  : gemm_launch<PRODUCT, 128, 64, 4, Products>(q, g);
 }
 
-template <template <int, int, int, class, class> class Products>
+template <template <int, int, int, class, class> class Products,
+          bool LARGE_WEIGHTS = true>
 static an_status gemm_product(an_queue *q, an_product product, const an_gemm *g)
 {
     switch (product) {
-    case AN_FORWARD: return gemm_tiles<AN_FORWARD, Products>(q, g);
-    case AN_DATA: return gemm_tiles<AN_DATA, Products>(q, g);
-    default: return gemm_tiles<AN_WEIGHTS, Products>(q, g);
+    case AN_FORWARD: return gemm_tiles<AN_FORWARD, true, Products>(q, g);
+    case AN_DATA: return gemm_tiles<AN_DATA, true, Products>(q, g);
+    default: return gemm_tiles<AN_WEIGHTS, LARGE_WEIGHTS, Products>(q, g);
     }
 }
 

@@ -73,9 +73,9 @@ an_status an__cuda_gemm(an_queue *q, uint32_t precision, an_product product,
 an_status an__cuda_gemm_fp32(an_queue *q, an_product product, const an_gemm *g);
 an_status an__cuda_gemm_tf32(an_queue *q, an_product product, const an_gemm *g);
 an_status an__cuda_gemm_tf32x3(an_queue *q, an_product product, const an_gemm *g);
-an_status an__cuda_wgmma_forward(an_queue *q, const an_gemm *g);
-an_status an__cuda_wgmma_data(an_queue *q, const an_gemm *g);
-an_status an__cuda_wgmma_weights(an_queue *q, const an_gemm *g);
+an_status an__cuda_bf16_forward(an_queue *q, const an_gemm *g);
+an_status an__cuda_bf16_data(an_queue *q, const an_gemm *g);
+an_status an__cuda_bf16_weights(an_queue *q, const an_gemm *g);
 an_status an__cuda_wgmma_tf32(an_queue *q, const an_gemm *g); /* FORWARD, rounded */
 
 /* The part of C that a block computes. A choice of splits goes by it, so that it is the same

@@ -4,7 +4,7 @@
 #include "gemm.cuh"
 
 template <int TM, int TN, int THREADS, class TileA, class TileB>
-using an_products_tf32 = an_products_mma<TM, TN, THREADS, TileA, TileB, false>;
+using an_products_tf32 = an_products_mma_tf32<TM, TN, THREADS, TileA, TileB, false>;
 
 an_status an__cuda_gemm_tf32(an_queue *q, an_product product, const an_gemm *g)
 {

@@ -4,9 +4,9 @@
 #include "gemm.cuh"
 
 template <int TM, int TN, int THREADS, class TileA, class TileB>
-using an_products_tf32x3 = an_products_mma<TM, TN, THREADS, TileA, TileB, true>;
+using an_products_tf32x3 = an_products_mma_tf32<TM, TN, THREADS, TileA, TileB, true>;
 
 an_status an__cuda_gemm_tf32x3(an_queue *q, an_product product, const an_gemm *g)
 {
-    return gemm_product<an_products_tf32x3>(q, product, g);
+    return gemm_product<an_products_tf32x3, false>(q, product, g);
 }

@@ -192,11 +192,12 @@ HOST_RUN_QUIET void mma_all(host_run::Lanes &l, const float (&a)[16][K],
     for (unsigned i = 0; i < 32; i++)
         for (unsigned e = 0; e < 4; e++) {
             unsigned row = i / 4 + e / 2 * 8, column = i % 4 * 2 + e % 2;
-            float sum = 0, c;
+            double sum = 0;
+            float c;
 
-            for (int k = 0; k < K; k++) sum += a[row][k] * b[k][column];
+            for (int k = 0; k < K; k++) sum += (double)a[row][k] * (double)b[k][column];
             memcpy(&c, &l.in[i][c_word + (int)e], sizeof c);
-            c += sum;
+            c = host_run::towards_zero(sum + (double)c);
             memcpy(&l.out[i][e], &c, sizeof c);
         }
 }

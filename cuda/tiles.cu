@@ -42,7 +42,7 @@ an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g)
     return {128, width};
 }
 
-/* Whether it is wgmma.cuh's, on a device that has wgmma. */
+/* Whether it is split by wgmma.cuh's tiles: on every device, so that bits are the same. */
 static bool is_wgmma(uint32_t precision, an_product product, const an_gemm *g)
 {
     return precision == AN_PRECISION_BF16 ||
@@ -59,9 +59,9 @@ an_status an__cuda_gemm(an_queue *q, uint32_t precision, an_product product,
                         const an_gemm *g)
 {
     if (precision == AN_PRECISION_BF16)
-        return product == AN_FORWARD ? an__cuda_wgmma_forward(q, g)
-               : product == AN_DATA  ? an__cuda_wgmma_data(q, g)
-                                     : an__cuda_wgmma_weights(q, g);
+        return product == AN_FORWARD ? an__cuda_bf16_forward(q, g)
+               : product == AN_DATA  ? an__cuda_bf16_data(q, g)
+                                     : an__cuda_bf16_weights(q, g);
     if (is_wgmma(precision, product, g) && q->device->wgmma && by_eight(g))
         return an__cuda_wgmma_tf32(q, g);
     if (precision == AN_PRECISION_TF32) return an__cuda_gemm_tf32(q, product, g);

@@ -123,6 +123,8 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
                                                   const number *from, uint32_t row0,
                                                   uint32_t k0, uint32_t k_end)
     {
+        static_assert(sizeof(number) == 2, "pairs in words");
+
         for (int unit = (int)threadIdx.x; unit < PIECES * LINES; unit += THREADS) {
             int line = unit / PIECES, mine = unit % PIECES;
             uint32_t word[4] = {0, 0, 0, 0};
@@ -196,6 +198,7 @@ template <int N> struct an_warpgroup_sums {
 template <class TileA, class TileB, int N>
 struct an_products_wgmma : an_warpgroup_sums<N> {
     enum {
+        OVERLAPS = 1, /* a step's products are under way when the next one begins */
         A_ACROSS = !TileA::ALONG_K,
         B_ACROSS = !TileB::ALONG_K,
         /* From blocks of 64, whole ones are read. */
@@ -239,7 +242,7 @@ struct an_products_wgmma : an_warpgroup_sums<N> {
  * warpgroups' keep the multiprocessor busy while this one waits and fills them again. */
 template <class TileA, class TileB, int N>
 struct an_products_wgmma_tf32 : an_warpgroup_sums<N> {
-    enum { PARTS = TileA::DEPTH / 8 };
+    enum { OVERLAPS = 0, PARTS = TileA::DEPTH / 8 };
     static_assert(TileA::ALONG_K && TileB::ALONG_K, "");
     uint32_t left[PARTS][4];
 
@@ -271,8 +274,8 @@ struct an_products_wgmma_tf32 : an_warpgroup_sums<N> {
 };
 
 /* By mma.sync, for what is no Hopper or has no pieces of 16 bytes: 2 x 4 warps. */
-template <class TileA, class TileB, int N> struct an_products_mma {
-    enum { ASYNC = 0, I = ROWS / 2 / 16, J = N / 4 / 8 };
+template <class TileA, class TileB, int N> struct an_products_mma_bf16 {
+    enum { ASYNC = 0, OVERLAPS = 0, I = ROWS / 2 / 16, J = N / 4 / 8 };
     float sum[I][J][4];
 
     __device__ __forceinline__ void clear()
@@ -486,8 +489,8 @@ static __global__ void __launch_bounds__(
         __syncthreads(); /* step s has arrived for all */
         products.begin(tile, tile + tiles_of::TileA::BYTES);
         products.wait_before();
-        if (Sums::ASYNC) __syncthreads(); /* all have done with step s - 1, */
-        if (s + STAGES - 1 < steps) {     /* whose place the next load takes */
+        if (Sums::OVERLAPS) __syncthreads(); /* all have done with step s - 1, */
+        if (s + STAGES - 1 < steps) {        /* whose place the next load takes */
             char *next = tiles + (s + STAGES - 1) % STAGES * tiles_of::STAGE;
             uint32_t k = k0 + (uint32_t)(s + STAGES - 1) * DEPTH;
 
@@ -547,10 +550,12 @@ template <an_product PRODUCT> static an_status bf16_product(an_queue *q, const a
     uint32_t columns = PRODUCT == AN_WEIGHTS ? t.m : t.n;
     typedef an_bf16 T;
 
-    if (!by_eight(g)) return wgmma_launch<T, PRODUCT, 64, false, an_products_mma>(q, g);
+    if (!by_eight(g))
+        return wgmma_launch<T, PRODUCT, 64, false, an_products_mma_bf16>(q, g);
     if (!q->device->wgmma)
-        return columns <= 64 ? wgmma_launch<T, PRODUCT, 64, true, an_products_mma>(q, g)
-                             : wgmma_launch<T, PRODUCT, 128, true, an_products_mma>(q, g);
+        return columns <= 64
+                   ? wgmma_launch<T, PRODUCT, 64, true, an_products_mma_bf16>(q, g)
+                   : wgmma_launch<T, PRODUCT, 128, true, an_products_mma_bf16>(q, g);
     return wgmma_product<T, PRODUCT, an_products_wgmma>(q, g, columns);
 }
 

@@ -273,17 +273,16 @@ typedef enum an_initialisation {
 
 /* What the factors of a convolution's or dense layer's products may be rounded to. Sums are
  * float32 always, as are the parameters and, but with BF16 on a device, what lies between layers.
- * The CPU computes in float32 whatever is allowed; BF16 lets it read a copy in bfloat16 of the dense layers' weights
- * (half their bytes more memory) when it infers for fewer than 16 images at a time, where
+ * TF32X3 is for tensor cores, which take no float32: what rounding to TF32 takes from a factor is
+ * another one, and three products come to 21 bits; of infinities they make NaN. The CPU computes
+ * in float32 whatever is allowed; BF16 lets it read a copy in bfloat16 of the dense layers'
+ * weights (half their bytes more memory) when it infers for fewer than 16 images at a time, where
  * reading them is what takes the time; not on the reference path. */
 typedef enum an_precision {
-    AN_PRECISION_FP32 = 0, /* not at all */
-    AN_PRECISION_TF32 = 1, /* 10 bits behind the point, to nearest */
-    AN_PRECISION_BF16 = 2, /* 7 bits, to nearest even */
-    AN_PRECISION_TF32X3 =
-        3, /* 21 bits: what rounding to TF32 takes is a factor of its own,
-                                and the products are three; on a device's tensor cores, where
-                                float32 itself is not */
+    AN_PRECISION_FP32 = 0,   /* not at all */
+    AN_PRECISION_TF32 = 1,   /* 10 bits behind the point, to nearest */
+    AN_PRECISION_BF16 = 2,   /* 7 bits, to nearest even */
+    AN_PRECISION_TF32X3 = 3, /* 10 bits, twice. Since 1.1 */
     AN_PRECISION_MAX_ = 0x7fffffff
 } an_precision;
 
@@ -311,8 +310,8 @@ typedef struct an_model_config {
     uint32_t towers;      /* 1: computed whole; 2: split in two halves that exchange
                                  maps only where a layer reads both. 0 means 1. The two
                                  compute the same function with the same parameters; on
-                                 one CUDA device, named once, 2 is 1: each kernel does
-                                 both halves. */
+                                 one CUDA device, named once, what can be split is
+                                 done whole: each kernel does both halves. */
     uint32_t remove_conv; /* 2 to 5: without that layer's convolution, activation and
                                  norm (its pooling stays); 0: none */
     uint32_t extra_conv;  /* 1: a sixth convolution over the last pooling, 3x3, as many

@@ -312,7 +312,8 @@ static void run_all(const uint32_t *precisions, uint32_t count, case_fn *body,
             on_one(&card, threads, 2, precisions[i], body, conv, dense, arg);
         if (getenv("AN_TEST_CARD_ALONE") != NULL) continue;
         on_one(&hopper, threads, runs, precisions[i], body, conv, dense, arg);
-        if (precisions[i] == AN_PRECISION_BF16) /* which has kernels of its own */
+        if (precisions[i] == AN_PRECISION_BF16 || precisions[i] == AN_PRECISION_TF32)
+            /* which have other kernels there */
             on_one(&ampere, threads, runs, precisions[i], body, conv, dense, arg);
     }
 }

@@ -12,7 +12,7 @@ static uint32_t precision(const device_choice *d)
     uint32_t i;
 
     if (d->precision == NULL) return AN_PRECISION_FP32;
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(d->precision, names[i]) == 0) return i;
     usage_error("--precision %s: must be fp32, tf32, bf16 or tf32x3", d->precision);
     return 0;

@@ -65,6 +65,17 @@ unsigned lane();
 /* Waits until all lanes are here; the last to come runs `all` first. */
 void converge(void (*all)(Lanes &));
 
+/* As tensor cores round a sum of products to float32 (Fasi, Higham, Mikaitis, Pranesh: Numerical
+ * behavior of NVIDIA tensor cores, 2021). */
+inline float towards_zero(double x)
+{
+    float near = (float)x;
+
+    return std::fabs((double)near) > std::fabs(x) && !std::isinf(x)
+               ? std::nextafterf(near, 0)
+               : near;
+}
+
 /* Copies that this thread has begun: delivered when waited for. */
 void copy_begin(void *to, const void *from, unsigned bytes, bool zeros);
 void copy_commit();

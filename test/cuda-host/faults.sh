@@ -63,9 +63,9 @@ plant() {
 plant "a barrier between a step's loads and its products missing" gemm.cuh \
     '/num_steps\|has arrived/,/__syncthreads/{/__syncthreads/d}' convolutions gemm_fp32 gemm_tf32
 plant "a barrier between a narrow step's loads and its products missing" wgmma.cuh \
-    's/__syncthreads(); .* step s has arrived for all .*//' convolutions wgmma_forward
+    's/__syncthreads(); .* step s has arrived for all .*//' convolutions bf16_forward
 plant "a narrow stage refilled before all have read it" wgmma.cuh \
-    's/if (Sums::ASYNC) __syncthreads();//' convolutions wgmma_forward
+    's/if (Sums::OVERLAPS) __syncthreads();//' convolutions bf16_forward
 case $sanitizers in
 *thread*)
     plant "a barrier before a bias's partial sums are added missing" conv.cu \
@@ -79,7 +79,7 @@ case $sanitizers in
     plant "a window beyond the lower edge" marks.h \
         's/first + kernel < size ? first + kernel : size/first + kernel/' others pool
     plant "a narrow store beyond the last row" wgmma.cuh \
-        's/if (m >= g.m || n >= g.n) continue;/if (n >= g.n) continue;/' convolutions wgmma_data
+        's/if (m >= g.m || n >= g.n) continue;/if (n >= g.n) continue;/' convolutions bf16_data
     ;;
 *)
     plant "a stage refilled while it is read" gemm.cuh \
@@ -95,11 +95,11 @@ case $sanitizers in
         '/put_numbers(normal +/,/__syncthreads/{/__syncthreads/d}' others lrn
     plant "marks of a window's other places" marks.h 's/1u << place/2u << place/' others pool lrn
     plant "products of what no proxy fence has followed" wgmma.cuh \
-        's/if (Sums::ASYNC) fence_proxy_async();//' convolutions wgmma_forward
+        's/if (Sums::ASYNC) fence_proxy_async();//' convolutions bf16_forward
     plant "a narrow factor's blocks at another distance" wgmma.cuh \
-        's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' convolutions wgmma_data
+        's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' convolutions bf16_data
     plant "pieces of a narrow tile in each other's places" wgmma.cuh \
-        's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' convolutions wgmma_forward
+        's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' convolutions bf16_forward
     plant "factors of TF32 dropped while their products are under way" wgmma.cuh \
         '/struct an_products_wgmma_tf32/,/^};/{/wgmma_wait<0>/d}' convolutions wgmma_tf32
     plant "a factor not rounded to TF32" wgmma.cuh \
@@ -107,13 +107,16 @@ case $sanitizers in
     plant "a kernel not turned for the data's gradient" conv.cu \
         's/t.taps - 1 - rest % t.taps/rest % t.taps/' convolutions conv
     plant "turned blocks of mma.sync in another order" wgmma.cuh \
-        's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' convolutions wgmma_data
+        's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' convolutions bf16_data
     plant "an update in spite of faults" wgmma.cuh \
-        's/if (PRODUCT == AN_WEIGHTS && stays(g)) return;//' dense wgmma_weights
-    plant "the mask of another number" finish.h 's/f.x + at) > 0/f.x + at + 1) > 0/' convolutions wgmma_data
+        's/if (PRODUCT == AN_WEIGHTS && stays(g)) return;//' dense bf16_weights
+    plant "the mask of another number" finish.h 's/f.x + at) > 0/f.x + at + 1) > 0/' convolutions bf16_data
     plant "a form's pixels in each other's places" form.h 's/in_y \* f.side + in_x/in_x * f.side + in_y/' convolutions queue
     plant "fragments of A in another order" gemm.cuh \
         's/row + lane % 16, k + lane \/ 16 \* 4/row + lane \/ 2, k + lane % 2 * 4/' convolutions gemm_tf32
+    plant "sums of three products left to tensor cores" gemm.cuh \
+        's/float part\[4\] = {0, 0, 0, 0};/float (\&part)[4] = sum;/; s/sum\[e\] += part\[e\];/(void)e;/' \
+        convolutions gemm_tf32x3
     plant "half of a warp at an instruction of all" gemm.cuh \
         's/ldmatrix4<false>(r, tile + at(row + lane % 16/if (lane % 2) &/' convolutions gemm_tf32
     plant "more shared memory than was asked for" gemm.cuh 's/(int)tiles::BYTES/49152/' convolutions gemm_fp32

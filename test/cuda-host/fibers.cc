@@ -477,10 +477,12 @@ void multiply(const Product &p)
             else
                 sixteen(p.b, p.b_across, j * 8 + lane % 4 * 2 + e, b);
             for (unsigned h = 0; h < 2; h++) {
-                float sum = 0;
+                float &d = p.d[j * 4 + h * 2 + e];
+                double sum = d;
 
-                for (unsigned k = 0; k < depth; k++) sum += a[h][k] * b[k];
-                p.d[j * 4 + h * 2 + e] += sum;
+                for (unsigned k = 0; k < depth; k++)
+                    sum += (double)a[h][k] * (double)b[k];
+                d = towards_zero(sum);
             }
         }
 }

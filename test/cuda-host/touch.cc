@@ -4,7 +4,7 @@
  */
 #include "touch.h"
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_THREAD__)
 #include <csignal>
 #include <sys/mman.h>
 #include <ucontext.h>

@@ -1,0 +1,10 @@
+/*
+ * bf16_forward.cu - wgmma.cuh's kernels of one product, apart so that they compile beside the
+ * others'.
+ */
+#include "wgmma.cuh"
+
+an_status an__cuda_bf16_forward(an_queue *q, const an_gemm *g)
+{
+    return bf16_product<AN_FORWARD>(q, g);
+}
