@@ -359,9 +359,12 @@ SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
 
 GATES = check-headers check-symbols check-host check-abi check-install check-plugin \
         check-examples check-cuda-examples
+# The operations, which take as long as all else, beside that.
 check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint check-faults
 	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
-	$(Q)$(SANENV) $(BUILD)/test/check
+	$(Q)$(SANENV) CK_RUN_SUITE=ops $(BUILD)/test/check >$(BUILD)/test/ops.out 2>&1 & ops=$$!; \
+	$(SANENV) $(BUILD)/test/check --without ops; others=$$?; \
+	wait $$ops; ops=$$?; cat $(BUILD)/test/ops.out; test $$others = 0 && test $$ops = 0
 
 check-long: check check-reproducible
 	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000

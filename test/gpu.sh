@@ -78,5 +78,5 @@ if command -v compute-sanitizer >/dev/null; then
 else
     say "== compute-sanitizer: left out, it is not here"
 fi
-test $failed = 0 && say "all parts passed" || say "some parts FAILED"
+if [ $failed = 0 ]; then say "all parts passed"; else say "some parts FAILED"; fi
 exit $failed
