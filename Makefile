@@ -369,6 +369,7 @@ check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint 
 check-long: check check-reproducible
 	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000
 	$(Q)AN_LONG=1 CK_RUN_SUITE=checkpoint $(BUILD)/test/check
+	$(Q)AN_LONG=1 CK_RUN_CASE="full size" $(BUILD)/test/check
 	$(Q)AN_LONG=1 $(MAKE) check-faults
 
 $(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz_checkpoint.o $(BUILD)/test/fuzz_main.o \

@@ -300,7 +300,8 @@ static void run_all(const uint32_t *precisions, uint32_t count, case_fn *body,
     const place hopper = {"host run", host_run_path(), AN_CPU_PATH_BEST, 9};
     const place ampere = {"host run of 8.0", host_run_path(), AN_CPU_PATH_BEST, 8};
     const place card = {"card", card_path(), AN_CPU_PATH_BEST, 0};
-    int runs = host_run_planted() ? 1 : 2;
+    int runs =
+        host_run_planted() ? 1 : 2; /* of the others one: kernels are mostly the same */
     size_t i;
 
     if (getenv("AN_TEST_CARD_ALONE") == NULL && !host_run_planted())
@@ -311,10 +312,11 @@ static void run_all(const uint32_t *precisions, uint32_t count, case_fn *body,
         if (card.plugin != NULL)
             on_one(&card, threads, 2, precisions[i], body, conv, dense, arg);
         if (getenv("AN_TEST_CARD_ALONE") != NULL) continue;
-        on_one(&hopper, threads, runs, precisions[i], body, conv, dense, arg);
+        on_one(&hopper, threads, precisions[i] == AN_PRECISION_TF32X3 ? 1 : runs,
+               precisions[i], body, conv, dense, arg);
         if (precisions[i] == AN_PRECISION_BF16 || precisions[i] == AN_PRECISION_TF32)
             /* which have other kernels there */
-            on_one(&ampere, threads, runs, precisions[i], body, conv, dense, arg);
+            on_one(&ampere, threads, 1, precisions[i], body, conv, dense, arg);
     }
 }
 

@@ -140,7 +140,7 @@ static void conv_case(rig *r, const void *arg)
 
 START_TEST(convolution)
 {
-    on_all_of(4, conv_case, &convs[_i].s, NULL, &_i);
+    on_all_of(_i % 3 == 1 ? 4 : 3, conv_case, &convs[_i].s, NULL, &_i);
 }
 END_TEST
 
@@ -367,7 +367,7 @@ START_TEST(dense_update)
 {
     const an_dense_shape s = dense_shape(_i, 0);
 
-    on_all_of(4, update_case, NULL, &s, &_i);
+    on_all_of(3, update_case, NULL, &s, &_i);
 }
 END_TEST
 

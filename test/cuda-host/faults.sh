@@ -51,8 +51,11 @@ try() {
 # at a time as there are processors.
 names=
 plant() {
-    # Whole networks take long: with AN_LONG alone.
-    test "$4" != "whole networks" || test -n "${AN_LONG:-}" || return 0
+    # Whole networks take long, and what every case sees need not be planted each time.
+    case $1:$4 in
+    *:"whole networks" | *"in another order"* | *"other places"* | *"'s places"* | *"at another distance"*)
+        test -n "${AN_LONG:-}" || return 0 ;;
+    esac
     count=$((count + 1))
     names="$names$1
 "
