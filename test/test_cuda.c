@@ -3,10 +3,11 @@
  * and two, what they exchange. On a card, where $AN_TEST_CARD names a plugin, the cases that
  * need no control over the device.
  */
-#define _POSIX_C_SOURCE 200809L /* mkstemp */
+#define _GNU_SOURCE /* mkstemp, P_tmpdir */
 
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -491,7 +492,7 @@ START_TEST(two_towers_on_one_device_are_one)
 {
     an_model_config asked = net_small(AN_ARCH_PAPER, 2, "cuda:0");
     an_model_config whole = net_small(AN_ARCH_PAPER, 1, "cuda:0");
-    char path[] = "/tmp/an_test_towers_XXXXXX";
+    char path[] = P_tmpdir "/alexnet-cuda-XXXXXX";
     int file = mkstemp(path);
     an_context *ctx = plugin_context(host_run_path(), 2);
     uint64_t before = hr()->launches, launches;

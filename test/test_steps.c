@@ -331,6 +331,18 @@ static float *parameters(const fed *f, size_t *count)
     return values;
 }
 
+/* Both have come to the same parameters, to the bit. */
+static void close_equal(fed *one, fed *two)
+{
+    size_t count;
+    float *a = parameters(one, &count), *b = parameters(two, &count);
+
+    ck_assert_mem_eq(a, b, count * sizeof *a);
+    free(a), free(b);
+    close_fed(one);
+    close_fed(two);
+}
+
 static const struct {
     uint32_t arch, towers;
     const char *devices;
@@ -346,8 +358,6 @@ START_TEST(steps_under_way_are_the_steps)
     fed *two = open_fed(feds[_i].arch, feds[_i].towers, feds[_i].devices);
     uint32_t ahead = feds[_i].devices != NULL ? 2 : 1, done = 0, begun = 0;
     an_step_stats want[MANY];
-    size_t count;
-    float *a, *b;
 
     for (; done < MANY; done++) {
         an_step_stats_init(&want[done], sizeof want[done]);
@@ -366,11 +376,7 @@ START_TEST(steps_under_way_are_the_steps)
         ck_assert_uint_eq(got.iteration, done + 1);
         ck_assert_uint_eq(an_trainer_iteration(two->trainer), done + 1);
     }
-    a = parameters(one, &count), b = parameters(two, &count);
-    ck_assert_mem_eq(a, b, count * sizeof *a);
-    free(a), free(b);
-    close_fed(one);
-    close_fed(two);
+    close_equal(one, two);
 }
 END_TEST
 
@@ -379,17 +385,11 @@ START_TEST(an_ended_step_has_updated_both_towers)
 {
     fed *one = open_fed(AN_ARCH_PAPER, 2, "cuda:0,cuda:1");
     fed *two = open_fed(AN_ARCH_PAPER, 2, "cuda:0,cuda:1");
-    size_t count;
-    float *a, *b;
 
     ck_assert_int_eq(an_loader_next(one->loader, &one->batch), AN_OK);
     ck_assert_int_eq(an_train_step_batch(one->trainer, &one->batch, NULL), AN_OK);
     begin_step(two), end_step(two);
-    a = parameters(one, &count), b = parameters(two, &count);
-    ck_assert_mem_eq(a, b, count * sizeof *a);
-    free(a), free(b);
-    close_fed(one);
-    close_fed(two);
+    close_equal(one, two);
 }
 END_TEST
 
