@@ -25,15 +25,25 @@ an_status an__cuda_alive(an_device *device)
                               cudaGetErrorString(device->lost));
 }
 
+/* What may not be done while a stream is captured spoils the capture, not the device. */
+static bool of_a_capture(cudaError_t error)
+{
+    return error >= cudaErrorStreamCaptureUnsupported &&
+           error <= cudaErrorStreamCaptureWrongThread;
+}
+
 /* After some errors (a kernel's fault, a card that fell off the bus) no call works any more:
  * a call that always would is tried. */
 static void note_loss(an_device *device, cudaError_t error)
 {
     size_t unused, total;
+    cudaError_t asked;
 
-    if (cudaMemGetInfo(&unused, &total) == cudaSuccess) return;
+    if (of_a_capture(error)) return;
+    asked = cudaMemGetInfo(&unused, &total);
+    if (asked == cudaSuccess) return;
     cudaGetLastError();
-    device->lost = error;
+    if (!of_a_capture(asked)) device->lost = error;
 }
 
 an_status an__cuda_check(an_device *device, cudaError_t error, const char *what)
@@ -48,7 +58,17 @@ an_status an__cuda_check(an_device *device, cudaError_t error, const char *what)
 
 /* --- devices ------------------------------------------------------------------------------------ */
 
-/* No driver and no device are no failure here: there are none. */
+/* Why there is no device. */
+static const char *no_device(cudaError_t error)
+{
+    int driver = 0;
+
+    if (cudaDriverGetVersion(&driver) != cudaSuccess) cudaGetLastError();
+    return driver == 0 ? "there is no NVIDIA driver" : cudaGetErrorString(error);
+}
+
+/* No driver and no device are no failure here: there are none. Asked to open one, cuda_open()
+ * says why. */
 static an_status cuda_count(const an_host *host, uint32_t *count)
 {
     int found = 0;
@@ -125,10 +145,17 @@ bool an__cuda_peers(an_device *to, const an_device *from)
 
 static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
 {
-    an_device *device = (an_device *)host->alloc(sizeof *device, host->user);
+    an_device *device;
     cudaDeviceProp properties;
-    cudaError_t error;
+    int found = 0;
+    cudaError_t error = cudaGetDeviceCount(&found);
 
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        return host->fail(AN_ERROR_DEVICE, "devices: \"cuda:%u\", but cuda has 0: %s", index,
+                          no_device(error));
+    }
+    device = (an_device *)host->alloc(sizeof *device, host->user);
     if (device == NULL) return AN_ERROR_MEMORY;
     memset(device, 0, sizeof *device);
     device->host = host;

@@ -446,11 +446,12 @@ static __global__ void __launch_bounds__(
     typedef an_wgmma<T, PRODUCT, N, VECTOR> tiles_of;
     typedef Products<typename tiles_of::TileA, typename tiles_of::TileB, N> Sums;
     enum { STAGES = tiles_of::STAGES, DEPTH = tiles_of::TileA::DEPTH };
-    /* Not launched there, so not compiled either. */
+    /* Not launched there, so not compiled either: a launch that is wrong must not pass for one
+     * that has computed. */
 #if !AN_HAS_WGMMA
-    if (Sums::ASYNC) return;
+    if (Sums::ASYNC) __trap();
 #elif defined(__CUDACC__)
-    if (!Sums::ASYNC && VECTOR) return;
+    if (!Sums::ASYNC && VECTOR) __trap();
 #endif
     char *tiles = (char *)shared_memory();
     uint32_t group = blockIdx.z / g.splits, split = blockIdx.z - group * g.splits;

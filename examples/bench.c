@@ -371,6 +371,13 @@ static an_device_info first_device(an_context *ctx)
     return device;
 }
 
+/* What the library has to say: whether steps are recorded, or why not. */
+static void print_log(an_log_level level, const char *text, void *user)
+{
+    (void)user;
+    printf("%s: %s\n", level == AN_LOG_WARNING ? "warning" : "info", text);
+}
+
 /* What the towers have sent each other beside what the plan says. */
 static void report_exchange(void)
 {
@@ -406,6 +413,7 @@ int main(int argc, char **argv)
     an_context_config_init(&context, sizeof context);
     device_context_config(&place, &context);
     context.threads = (uint32_t)threads;
+    context.log = print_log;
     an_model_config_init(&config, sizeof config);
     config.arch = an_arch_find(arch_text);
     config.width = (float)width;

@@ -299,7 +299,8 @@ static an_status device_open(an_context *ctx, const an_backend *backend, uint32_
             return AN_OK;
         }
     AN_TRY(backend->count(&ctx->host, &count));
-    if (index >= count || ctx->slot_count == AN_MAX_DEVICES)
+    /* Where there is none at all, open() knows why. */
+    if ((index >= count && count > 0) || ctx->slot_count == AN_MAX_DEVICES)
         return an__fail(AN_ERROR_DEVICE, "devices: \"%s:%u\", but %s has %u",
                         backend->name, index, backend->name, count);
     slot->backend = backend;

@@ -404,6 +404,7 @@ typedef struct an_exec {
     int traced; /* kernels are timed, under their layers' names */
     an_repeated repeated[AN_REPEATS];
     uint32_t most; /* images that any of them has had */
+    uint32_t told; /* what the log has been told of them: bits of recorded, of refused << 4 */
     int held;      /* backward: dense weights' gradients are left to an__exec_update() */
 } an_exec;
 

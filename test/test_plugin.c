@@ -139,9 +139,10 @@ START_TEST(no_device_is_a_status)
     uint32_t count = 9;
 
     hr_devices(-1, GIB, 1); /* no driver */
-    expect(host_run_path(), "cuda:0", AN_ERROR_DEVICE, "cuda has 0");
+    expect(host_run_path(), "cuda:0", AN_ERROR_DEVICE,
+           "cuda has 0: there is no NVIDIA driver");
     hr_devices(0, GIB, 1);
-    expect(host_run_path(), "cuda:0", AN_ERROR_DEVICE, "cuda has 0");
+    expect(host_run_path(), "cuda:0", AN_ERROR_DEVICE, "cuda has 0: host run");
     hr_devices(2, GIB, 1);
     expect(host_run_path(), "cuda:2", AN_ERROR_DEVICE, "cuda has 2");
     expect(host_run_path(), "cuda:", AN_ERROR_ARGUMENT, "number");
