@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/canvas.h"
 #include "common/options.h"
 #include "common/progress.h"
 #include "common/run.h"
@@ -203,7 +204,8 @@ static void end_epoch(run *r)
     run_save(r);
     snprintf(title, sizeof title, "%u classes, %.0f training pictures", r->info.classes,
              count);
-    if (history_draw(&r->past, run_path(r, r->setup.curves, ".png"), title) != 0)
+    if (canvas_draws() &&
+        history_draw(&r->past, run_path(r, r->setup.curves, ".png"), title) != 0)
         perror("curves");
 }
 

@@ -10,6 +10,9 @@ typedef struct canvas canvas;
 
 enum { CANVAS_LEFT, CANVAS_CENTRE, CANVAS_RIGHT }; /* where a text's (x, y) is */
 
+/* Whether this program can draw at all: 0 if it was built without cairo (no_canvas.c). */
+int canvas_draws(void);
+
 /* Places are in pixels from the upper left, colours 0xRRGGBB. Exits where cairo fails. */
 canvas *canvas_make(double width, double height);
 void canvas_free(canvas *c);
