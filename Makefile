@@ -7,6 +7,7 @@
 #   make bench         forward, backward, update: images a second
 #   make bench-peers   the same beside PyTorch, ONNX Runtime and OpenVINO, as far as PYTHON has them
 #   make check-long    what takes too long for check
+#   make card-bundle   one archive with all that a machine with a card must be given
 #   sh test/gpu.sh     on a machine with a card: all that a card must be asked
 #   SAN=address,undefined or SAN=thread: a build of its own, with these sanitizers
 .DELETE_ON_ERROR:
@@ -71,6 +72,7 @@ OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(filter-out cpu/private_blas.c,\
 PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
+EXARCHIVE = $(BUILD)/examples/common.a
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
              test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c \
              test/main.c)
@@ -174,23 +176,28 @@ $(BUILD)/alexnet-cuda.so: $(CUDASRC:%.cu=$(BUILD)/%.o) cuda/plugin.map
 
 EXC    = $(BASE) -Iinclude $(shell $(PKG_CONFIG) --cflags cairo) $(CPPFLAGS) $(CFLAGS) \
          $(SANFLAGS)
-EXLIBS = $(shell $(PKG_CONFIG) --libs cairo) -lm -pthread
+# Cairo for those alone that draw.
+EXLIBS = -Wl,--as-needed $(shell $(PKG_CONFIG) --libs cairo) -Wl,--no-as-needed -lm -pthread
+
+$(EXARCHIVE): $(filter-out %/no_canvas.o,$(EXCOMMON))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 
 $(BUILD)/examples/%.o: examples/%.c | $(AFTER)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(EXC) -c $< -o $@
 
-$(BUILD)/examples/%: $(BUILD)/examples/%.o $(EXCOMMON) $(BUILD)/$(SO)
+$(BUILD)/examples/%: $(BUILD)/examples/%.o $(EXARCHIVE) $(BUILD)/$(SO)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINKC) $< $(EXCOMMON) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) \
+	$(Q)$(CC) $(LINKC) $< $(EXARCHIVE) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) \
 	    -Wl,-rpath,'$$ORIGIN/..' -o $@
 
 # For installing: the same without the path to the build folder.
-$(BUILD)/bin/alexnet-%: $(BUILD)/examples/%.o $(EXCOMMON) $(BUILD)/$(SO)
+$(BUILD)/bin/alexnet-%: $(BUILD)/examples/%.o $(EXARCHIVE) $(BUILD)/$(SO)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINKC) $< $(EXCOMMON) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) -o $@
+	$(Q)$(CC) $(LINKC) $< $(EXARCHIVE) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) -o $@
 
 .SECONDARY:
 
@@ -246,6 +253,61 @@ $(BUILD)/test/alexnet-cuda-host.so: $(HOSTOBJ)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(SANFLAGS) -shared $^ -pthread -o $@
+
+# --- what a machine with a card is given (docs/CUDA.md) -----------------------------------
+
+# Programs that need nothing but the C library and C++'s there, stripped, and no cairo: one
+# archive, in which test/gpu.sh is the one call. What the tests need beside is linked statically;
+# jansson, whose archive fits no shared object, lies beside libalexnet.so, which looks there. The
+# plugin and the probes are compiled here, so that no time is spent on it there.
+CARD      = $(BUILD)/card/alexnet-card
+CARDEX   := bench train prepare evaluate classify info shapes
+CARDFILES = $(CARD)/libalexnet.so.$(SOMAJOR) $(CARD)/libjansson.so.4 $(CARD)/alexnet-cuda.so $(CARD)/test/check \
+            $(CARD)/test/alexnet-cuda-host.so $(CARDEX:%=$(CARD)/examples/%)
+static    = -Wl,-Bstatic $(1) -Wl,-Bdynamic
+
+$(CARD)/libalexnet.so.$(SOMAJOR): $(OBJ) $(BUILD)/cpu/private_blas.o lib/alexnet.map
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LINKC) $(LDFLAGS) -s -shared -Wl,-soname,libalexnet.so.$(SOMAJOR) \
+	    -Wl,--version-script=lib/alexnet.map -Wl,-z,defs -Wl,-z,now -Wl,--exclude-libs,ALL \
+	    -Wl,-rpath,'$$ORIGIN' $(OBJ) $(PRIVATE) $(LIBS) -o $@
+
+$(CARD)/libjansson.so.4:
+	@mkdir -p $(@D)
+	$(Q)cp "$$($(CC) -print-file-name=libjansson.so.4)" $@
+
+$(BUILD)/card/common.a: $(filter-out %/canvas.o,$(EXCOMMON)) $(BUILD)/examples/common/no_canvas.o
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+
+$(CARD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/card/common.a $(CARD)/libalexnet.so.$(SOMAJOR) \
+                    $(CARD)/libjansson.so.4
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LINKC) -s $^ $(LDFLAGS) -lm -pthread -Wl,-rpath,'$$ORIGIN/..' -o $@
+
+$(CARD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LINKC) -s $(LDFLAGS) $(TESTS) $(OBJ) $(PRIVATE) $(TESTBLAS) \
+	    $(call static,-ljansson $(filter-out -pthread -lm -lrt,$(CHECK_LIBS))) -lrt -lm -ldl -pthread -o $@
+
+$(CARD)/alexnet-cuda.so: $(PLUGIN)
+	@mkdir -p $(@D)
+	$(Q)strip -o $@ $<
+
+$(CARD)/test/alexnet-cuda-host.so: $(BUILD)/test/alexnet-cuda-host.so
+	@mkdir -p $(@D)
+	$(Q)strip -o $@ $<
+
+card-bundle: $(CARDFILES)
+	$(Q)test -n "$(PLUGIN)" || { echo "card-bundle: there is no nvcc, so no plugin"; exit 1; }
+	$(Q)cp test/gpu.sh test/gpu_training.sh test/bench_card.py test/cuda_examples.sh $(CARD)/test/
+	$(Q)tar -C $(BUILD)/card -cf - alexnet-card | gzip -9n > $(BUILD)/alexnet-card.tar.gz
+	@ls -l $(BUILD)/alexnet-card.tar.gz
+	$(Q)test $$(stat -c %s $(BUILD)/alexnet-card.tar.gz) -le 33554432 || \
+	    { echo "card-bundle: more than 32 MiB"; exit 1; }
 
 # --- tests -------------------------------------------------------------------------------
 
@@ -397,4 +459,4 @@ clean:
 FORCE:
 .PHONY: FORCE all deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
-        check-cuda-examples check-faults store-abi
+        check-cuda-examples check-faults store-abi card-bundle

@@ -5,8 +5,9 @@ usage: bench_card.py BUILD [--device cuda:0] [--rounds N] [--works LIST] [--seco
 BUILD is the folder that make builds in; torch is needed, and what its torch.compile wants is welcome. Both
 have the same network, random data, and the same step: forward with dropout, cross entropy, backward, SGD
 with momentum and weight decay; or forward and softmax. First every way to run PyTorch that is known here is
-tried for a moment; one that fails is reported and left out. Then ours and the fastest take turns, so that a
-drift of the machine meets both. A work is kind:arch:batch:precision, as in train:paper:128:bf16.
+tried for a moment, the quick ones for all works and then those that compile; one that fails is reported and
+left out. Then ours and the fastest take turns, so that a drift of the machine meets both. The floor is that of
+the card that is found, from rates measured first. A work is kind:arch:batch:precision, as in train:paper:128:bf16.
 
 Ours is a program of its own, examples/bench, whose steps end when the host has seen the result. PyTorch's
 are timed so as well, and that is what the ratio is of; beside it stands what a step takes when the host does
@@ -29,16 +30,16 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-# The ratio aimed at, and the floor in ms. Floors are a roofline, from counted operations and bytes, of a
-# card that does 790 TFLOP/s in BF16, 495 in TF32, 67 in FP32, and moves 4.3 TB/s.
+# The ratio aimed at; then the floor, a roofline from counted work: TFLOP of what waits for arithmetic
+# (convolutions; dense layers too where the batch is large or the arithmetic slow), and GB of all else.
 WORKS = {
-    "train:paper:128:bf16": (2.0, 1.04),
-    "train:torchvision:128:bf16": (1.3, 1.01),
-    "train:torchvision:1024:bf16": (1.15, 6.24),
-    "train:torchvision:128:tf32": (1.3, 1.50),
-    "train:torchvision:128:fp32": (1.2, 8.16),
-    "forward:torchvision:1:bf16": (2.0, 0.03),
-    "forward:torchvision:128:bf16": (1.3, 0.27),
+    "train:paper:128:bf16": (2.0, 0.484, 1.84),
+    "train:torchvision:128:bf16": (1.3, 0.486, 1.70),
+    "train:torchvision:1024:bf16": (1.15, 4.24, 3.75),
+    "train:torchvision:128:tf32": (1.3, 0.486, 2.23),
+    "train:torchvision:128:fp32": (1.2, 0.531, 1.03),
+    "forward:torchvision:1:bf16": (2.0, 0, 0.129),
+    "forward:torchvision:128:bf16": (1.3, 0.168, 0.25),
 }
 PRECISIONS = "fp32", "tf32", "bf16", "tf32x3"  # the last beside PyTorch's first
 WARM = 5     # steps before any that are timed: compilers and recorders have several first ones
@@ -206,15 +207,21 @@ def first_line(error):
     return f"{type(error).__name__}: {lines[0]} {more}".strip()
 
 
-def best_way(work, device, deadline, slowest):
-    """(seconds, way, step) of the fastest. slowest: seconds that trying a way took, compiled or not."""
-    torch.compiler.reset()
-    torch._dynamo.config.recompile_limit = 64  # past it, it would silently not compile
+def arithmetic(work):
+    """What PyTorch may round products of this work to."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = work.precision == "tf32"
-    best, left_out = None, []
+
+
+def try_ways(work, device, compiled, best, slowest, deadline):
+    """The fastest of `best` and the ways that are compiled, or not: (seconds, way, step), or None.
+    slowest: seconds that trying a way has taken so far, compiled or not."""
+    arithmetic(work)
+    left_out = []
     for way in ways(work, device):
-        started, compiles, step = time.monotonic(), way.mode != "", None
-        if best and started + slowest[compiles] > deadline:
+        if (way.mode != "") != compiled:
+            continue
+        started, step = time.monotonic(), None
+        if best and started + slowest[compiled] > deadline:
             left_out.append(str(way))
             continue
         try:
@@ -227,11 +234,9 @@ def best_way(work, device, deadline, slowest):
             print(f"  {way} fails: {first_line(error)}", flush=True)
         step = None
         free_memory(device)
-        slowest[compiles] = max(slowest[compiles], time.monotonic() - started)
+        slowest[compiled] = max(slowest[compiled], time.monotonic() - started)
     if left_out:
-        print("  no time for " + ", ".join(left_out))
-    if best is None:
-        raise RuntimeError("PyTorch does not run in any way")
+        print("  no time for " + ", ".join(left_out), flush=True)
     return best
 
 
@@ -250,23 +255,53 @@ def ours(build, work, device, runs):
     return ms / 1e3 if ms > rate else work.batch / rate  # of two rounded numbers the finer one
 
 
-def compare(a, work, deadline, slowest):
-    """A row of the table."""
-    free_memory(a.device)
-    started = time.monotonic()
+def turns(a, work, best, ceilings):
+    """A row of the table: ours and PyTorch's fastest way in turn."""
+    _, way, step = best
+    arithmetic(work)
     estimate = ours(a.build, work, a.device, LEAST)
-    turn = time.monotonic() - started + 3 * max(SPAN, LEAST * estimate)
-    _, way, step = best_way(work, a.device, deadline - a.rounds * turn, slowest)
     mine, theirs = [], []
     for _ in range(a.rounds):
         mine.append(ours(a.build, work, a.device, steps_in(SPAN, estimate)))
         theirs.append(timed(step, a.device, SPAN))
     own = statistics.median(mine)
     waiting, free = map(statistics.median, zip(*theirs))
-    aim, floor = WORKS.get(work.text, ("", None)) if a.device != "cpu" else ("", None)
+    aim, floor = "", None
+    if ceilings and work.text in WORKS:
+        aim, tflop, gb = WORKS[work.text]
+        floor = tflop / ceilings[work.precision] + gb / ceilings["copy"]
     return (f"| {work.text} | {1e3 * own:.3f} | {1e3 * waiting:.3f} | {1e3 * free:.3f} | {way} "
-            f"| {waiting / own:.2f} | {aim} | {work.batch / own:.1f} "
-            f"| {f'{1e3 * own / floor:.2f}' if floor else ''} |")
+            f"| {waiting / own:.2f} | {aim} | {work.batch / own:.0f} "
+            + (f"| {1e3 * floor:.3f} | {own / floor:.2f} |" if floor else "| | |"))
+
+
+def per_second(device, work, run):
+    """`work` over the seconds that run() takes: the median of ten, on the card's clock."""
+    times = []
+    for _ in range(13):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        wait(device)
+        times.append(begin.elapsed_time(end) / 1e3)
+    return work / statistics.median(times[3:])
+
+
+def measured_ceilings(device):
+    """What this card does: TFLOP/s of a large product of noise in each precision, GB/s of a copy, read and
+    written."""
+    side, ceilings = 8192, {}
+    for precision in ("bf16", "tf32", "fp32"):
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        x, y = (torch.randn(side, side, device=device) for _ in range(2))
+        if precision == "bf16":
+            x, y = x.bfloat16(), y.bfloat16()
+        ceilings[precision] = per_second(device, 2e-12 * side ** 3, lambda: x @ y)
+    ceilings["tf32x3"] = ceilings["tf32"] / 3
+    x, y = (torch.empty(1 << 30, device=device) for _ in range(2))
+    ceilings["copy"] = per_second(device, 8e-9 * (1 << 30), lambda: y.copy_(x))
+    return ceilings
 
 
 def main():
@@ -277,25 +312,43 @@ def main():
     parser.add_argument("--works", type=works_of, default=",".join(WORKS), help="with commas")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="try no more ways than fit in")
     a = parser.parse_args()
-    end = time.monotonic() + a.seconds
+    begun = time.monotonic()
     torch.backends.cudnn.benchmark = True
+    torch._dynamo.config.recompile_limit = 64  # past it, it would silently not compile
+    ceilings, name = {}, "cpu"
     if a.device != "cpu":
         torch.cuda.set_device(a.device)
-    rows, slowest = [], {False: 3.0, True: 25.0}  # guesses to begin with
-    for left, work in zip(range(len(a.works), 0, -1), a.works):
-        print(f"{work.text}\n  {'PyTorch, ms a step':66}{'waiting':>10}{'free':>10}", flush=True)
-        now = time.monotonic()
+        name = torch.cuda.get_device_name()
+        ceilings = measured_ceilings(a.device)
+        free_memory(a.device)
+        print(f"{name}: " + ", ".join(f"{key} {rate:.0f} {'GB/s' if key == 'copy' else 'TFLOP/s'}"
+                                      for key, rate in ceilings.items()), flush=True)
+    # The quick ways of all works come before the slow ones of any; the turns have nearly half of the time.
+    slowest, best = {False: 3.0, True: 25.0}, {}  # guesses to begin with
+    turning = 0.45 * a.seconds
+    for compiled in (False, True):
+        for work in a.works:
+            print(f"{work.text}{', compiled' * compiled}\n  {'PyTorch, ms a step':66}{'waiting':>10}"
+                  f"{'free':>10}", flush=True)
+            best[work] = try_ways(work, a.device, compiled, best.get(work), slowest,
+                                  begun + a.seconds - turning)
+    rows = []
+    for work in a.works:
         try:
-            if now >= end:
+            if best[work] is None:
+                raise RuntimeError("PyTorch does not run in any way")
+            if time.monotonic() > begun + a.seconds:
                 raise RuntimeError("there is no time")
-            rows.append(compare(a, work, now + (end - now) / left, slowest))
+            rows.append(turns(a, work, best[work], ceilings))
             print(rows[-1], flush=True)
         except RuntimeError as error:
             print(f"  {work.text} is left out: {error}", flush=True)
-    name = "cpu" if a.device == "cpu" else torch.cuda.get_device_name()
-    print(f"\nPyTorch {torch.__version__}, {name}; medians of {a.rounds} rounds, ms a step\n")
+        best[work] = None
+        free_memory(a.device)
+    print(f"\nPyTorch {torch.__version__}, {name}; medians of {a.rounds} rounds, ms a step; measured: "
+          + ", ".join(f"{key} {rate:.0f}" for key, rate in ceilings.items()) + " TFLOP/s, GB/s\n")
     print("| work | libalexnet | PyTorch | not waiting | its fastest way | ratio | aimed at | images/s | "
-          "of the floor |\n|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
+          "floor | of the floor |\n|---|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
     return len(rows) != len(a.works)
 
 

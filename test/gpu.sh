@@ -1,82 +1,202 @@
 #!/bin/sh
-# Everything that a card must be asked, in one call of less than ten minutes, to one file.
+# Everything that a card must be asked, in one call, to one file; the last lines are a summary.
 # It refuses to pass where no card answers.
-# usage: gpu.sh [BUILD-FOLDER [RESULT-FILE]]
+# usage: gpu.sh [-t SECONDS] [-o STAGE,...] [-d PHOTOGRAPHS] [-n] [FOLDER [RESULT]]
 #
-# BUILD-FOLDER (build) holds test/check, test/alexnet-cuda-host.so and the examples, built here
-# or brought along; AN_LIBS may name a folder with shared libraries that they need. The plugin is
-# compiled here if nvcc is here. Beside PyTorch the last part compares the two.
+# FOLDER has the programs: a build folder, or what `make card-bundle` packs; without one, where this
+# script lies in such a bundle, else build. -t: for all stages together (480). -o: these alone.
+# -d: photographs, a folder for each class, to train on. -n: a rehearsal with the double of
+# CUDA's runtime in the card's place, which measures nothing.
+#
+# The stages, each within a time of its own, the most important first; one that fails or hangs is
+# ended and hides no later one:
+#   facts       the machine
+#   probes      each instruction alone
+#   ops         every operation against the reference, in one process; after a fault, in many
+#   nets        networks trained beside the CPU's; two towers on one card
+#   bench       forward, training and each kernel, in each precision
+#   torch       beside PyTorch
+#   training    to accuracy
+#   examples    the example programs, on two towers of one card
+#   sanitizer   memcheck, racecheck and synccheck of some operations
 set -u
 
-build=${1:-build}
-result=${2:-$build/gpu.txt}
-plugin=$(realpath "$build")/alexnet-cuda.so
-LD_LIBRARY_PATH=$(realpath "$build")${AN_LIBS:+:$AN_LIBS}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
-failed=0
-ends=$(($(date +%s) + 570))
-: >"$result"
-say() { echo "$*" | tee -a "$result"; }
+limit=480 only= photographs= rehearsal=
+while getopts t:o:d:n option; do
+    case $option in
+    t) limit=$OPTARG ;;
+    o) only=,$OPTARG, ;;
+    d) photographs=$OPTARG ;;
+    n) rehearsal=1 ;;
+    *) exit 2 ;;
+    esac
+done
+shift $((OPTIND - 1))
+here=$(dirname "$(realpath "$0")")
+folder=${1:-$(test -e "$here/../libalexnet.so.1" && echo "$here/.." || echo build)}
+folder=$(realpath "$folder") || exit 2
+result=${2:-$folder/gpu.txt}
+bin=$folder/examples
+check=$folder/test/check
+plugin=$folder/alexnet-cuda.so
+test -z "$rehearsal" || plugin=$folder/test/alexnet-cuda-host.so
+export ALEXNET_CUDA_PLUGIN="$plugin"
+PATH=$PATH:/usr/local/cuda/bin # CUDA's tools, if they are not on it
+began=$(date +%s)
+ends=$((began + limit))
+work=$(mktemp -d)
+watcher=
+trap 'test -z "$watcher" || kill "$watcher" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+: >"$result" || exit 2
+: >"$work/stages"
+: >"$work/wrong"
 
-# part NAME SECONDS COMMAND...: its output to the result, what became of it to the screen as well.
-# What has no time left is left out, and is no success.
-part() {
-    name=$1 limit=$2
+say() { echo "$*" | tee -a "$result"; }
+wanted() { case ${only:-,$1,} in *,$1,*) return 0 ;; *) return 1 ;; esac }
+wrong() { echo "$*" >>"$work/wrong"; }
+
+# stage NAME SECONDS COMMAND...: its output to the result, how it ended to the screen and the
+# summary. Its exit status is that of the command.
+stage() {
+    name=$1 seconds=$2
     shift 2
     left=$((ends - $(date +%s)))
-    test $left -ge 10 || { say "== $name: LEFT OUT, no time is left"; failed=1; return; }
-    test $left -ge "$limit" || limit=$left
-    say "== $name"
+    if test $left -lt 8; then
+        say "== $name: LEFT OUT, no time is left" | tee -a "$work/stages"
+        return 1
+    fi
+    test $left -ge "$seconds" || seconds=$left
+    echo "== $name" >>"$result"
+    since=$(date +%s)
     code=0
-    timeout -s KILL "$limit" "$@" >>"$result" 2>&1 || code=$?
+    # A stage's processes are a group of their own, and all of it is ended.
+    timeout -k 5 "$seconds" "$@" >"$work/out" 2>&1 </dev/null || code=$?
+    cat "$work/out" >>"$result"
     case $code in
-    0) say "== $name: ok" ;;
-    137) say "== $name: FAILED, not done after $limit seconds"; failed=1 ;;
-    *) say "== $name: FAILED ($code)"; failed=1 ;;
+    0) verdict=ok ;;
+    124 | 137) verdict="FAILED, not done after $seconds seconds" ;;
+    *) verdict="FAILED ($code)" ;;
     esac
+    say "== $name: $verdict, $(($(date +%s) - since)) s" | tee -a "$work/stages"
+    if test $code != 0; then
+        wrong "$name: $verdict"
+        grep -aE 'FAIL|rror|off by|not recorded' "$work/out" | head -n 5 | cut -c 1-300 >>"$work/wrong"
+    fi
+    return $code
 }
 
-if command -v nvcc >/dev/null || test -x /usr/local/cuda/bin/nvcc; then
-    # The objects that are no part of it are not looked at: they may be from elsewhere.
-    make BUILD="$build" "$build/alexnet-cuda.so" >>"$result" 2>&1 ||
-        { say "the plugin does not build: see $result"; exit 1; }
+# tests NAME SECONDS FORK VARIABLE=VALUE...: tests of test/check, noted one by one as they end.
+tests() {
+    name=$1 seconds=$2 fork=$3
+    shift 3
+    tap=$work/tap.$(echo "$name" | tr ' ,' '__').$fork
+    code=0
+    stage "$name" "$seconds" env CK_FORK="$fork" CK_TAP_LOG_FILE_NAME="$tap" AN_TEST_CARD="$plugin" \
+        AN_TEST_CARD_ALONE=1 "$@" "$check" || code=$?
+    good=$(grep -c '^ok' "$tap" 2>/dev/null) || good=0
+    bad=$(grep -c '^not ok' "$tap" 2>/dev/null) || bad=0
+    say "   $name: $good passed, $bad failed" | tee -a "$work/stages"
+    grep '^not ok' "$tap" 2>/dev/null | tee -a "$result" | head -n 12 | cut -c 1-300 >>"$work/wrong"
+    return $code
+}
+
+# Is there something to ask?
+card=
+if ! devices=$("$bin/info" --devices 2>&1); then
+    say "the programs do not run here: $devices"
+    exit 1
 fi
-test -f "$plugin" || { say "there is no $plugin"; exit 1; }
-export ALEXNET_CUDA_PLUGIN="$plugin" AN_TEST_CARD="$plugin"
-card=$("$build/examples/info" --devices 2>>"$result" | grep '^cuda:0')
+card=$(echo "$devices" | grep '^cuda:0')
 case $card in
-'') say "no card answers: nothing was tested"; exit 1 ;;
-*double*) say "this is the test double, no card: nothing was tested"; exit 1 ;;
+'') say "no card answers: $("$bin/bench" --device cuda:0 --arch cifar10 --batch 1 2>&1 | tail -n 1)"; exit 1 ;;
+*double*) test -n "$rehearsal" || { say "this is the test double, no card"; exit 1; } ;;
 esac
 say "$(date -u +%Y-%m-%d) $card"
-nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,memory.total --format=csv,noheader \
-    >>"$result" 2>&1
-say "$("$build/examples/info" 2>/dev/null | head -n 1)"
+if command -v nvidia-smi >/dev/null; then
+    # Clocks and load every other second; it also keeps the driver up between programs.
+    nvidia-smi dmon -s puc -d 2 >"$work/dmon" 2>&1 </dev/null &
+    watcher=$!
+fi
 
-# The most important first: what is right, how fast, and only then what the sanitizer says.
-part "every operation against the reference" 90 env CK_RUN_SUITE=ops AN_TEST_CARD_ALONE=1 \
-    "$build/test/check"
-part "whole networks, training, two towers on one card" 120 env CK_RUN_CASE=card "$build/test/check"
-part "the example programs" 60 sh test/cuda_examples.sh "$build" "$plugin" cuda:0,cuda:0
-for precision in bf16 tf32 fp32 tf32x3; do
-    part "benchmark, $precision" 40 "$build/examples/bench" --device cuda:0 \
-        --precision $precision --batch 1,32,128,512,1024 --layers
-done
-part "benchmark, two towers on one card" 20 "$build/examples/bench" --device cuda:0,cuda:0 \
-    --precision bf16 --batch 128
-if python3 -c 'import torch' 2>/dev/null; then
-    part "beside PyTorch" 200 python3 test/bench_card.py "$build" --rounds 3 --device cuda:0 \
-        --seconds 180
-else
-    say "== beside PyTorch: left out, it is not here"
+if wanted facts; then
+    stage facts 30 sh -c 'uname -srm; nproc; "$1/info" | head -n 1
+        nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,memory.total,power.limit \
+            --format=csv,noheader
+        nvidia-smi | grep -i "cuda version"; nvcc --version | tail -n 2
+        ldd --version | head -n 1; "$1/info" --devices' facts "$bin"
 fi
-if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck synccheck; do
-        part "compute-sanitizer: $tool" 60 env CK_FORK=no CK_RUN_SUITE=ops AN_TEST_CARD_ALONE=1 \
-            compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/test/check"
+if wanted probes; then
+    if test -x "$folder/test/probes"; then
+        stage probes 45 "$folder/test/probes"
+        grep -aE '^FAIL' "$work/out" | head -n 12 | cut -c 1-300 >>"$work/wrong"
+    else
+        say "== probes: left out, there is no $folder/test/probes" | tee -a "$work/stages"
+    fi
+fi
+if wanted ops; then
+    # A fault of one kernel ends the device for the process: then each has its own.
+    tests ops 90 no CK_RUN_SUITE=ops || {
+        if test $code -gt 1 || grep -q 'is lost\|an illegal\|unspecified' "$work/out"; then
+            tests "ops, each alone" 90 yes CK_RUN_SUITE=ops
+        fi
+    }
+fi
+wanted nets && tests nets 60 no CK_RUN_CASE=card
+if wanted bench; then
+    for arch in paper torchvision; do
+        stage "bench $arch bf16" 30 "$bin/bench" --device cuda:0 --precision bf16 --arch $arch \
+            --batch 1,128,1024 --runs 50 --layers
     done
-else
-    say "== compute-sanitizer: left out, it is not here"
+    for precision in tf32 fp32 tf32x3; do
+        stage "bench torchvision $precision" 30 "$bin/bench" --device cuda:0 --arch torchvision \
+            --precision $precision --batch 1,128,1024 --runs 20 --layers
+    done
+    stage "bench two towers on one card" 15 "$bin/bench" --device cuda:0,cuda:0 \
+        --precision bf16 --batch 128 --runs 20
 fi
-if [ $failed = 0 ]; then say "all parts passed"; else say "some parts FAILED"; fi
-exit $failed
+if wanted torch; then
+    if python3 -c 'import torch' 2>"$work/out"; then
+        stage "beside PyTorch" 165 python3 -u "$here/bench_card.py" "$folder" --rounds 3 \
+            --device cuda:0 --seconds 150
+        cp "$work/out" "$work/torch"
+    else
+        say "== beside PyTorch: left out, $(tail -n 1 "$work/out")" | tee -a "$work/stages"
+    fi
+fi
+if wanted training; then
+    stage training 100 sh "$here/gpu_training.sh" "$folder" cuda:0 $photographs
+    cp "$work/out" "$work/training"
+fi
+wanted examples && stage examples 45 sh "$here/cuda_examples.sh" "$folder" "$plugin" cuda:0,cuda:0
+if wanted sanitizer; then
+    if command -v compute-sanitizer >/dev/null; then
+        for tool in memcheck racecheck synccheck; do
+            stage "compute-sanitizer $tool" 40 env CK_FORK=no CK_RUN_CASE=dense CK_RUN_SUITE=ops \
+                AN_TEST_CARD="$plugin" AN_TEST_CARD_ALONE=1 \
+                compute-sanitizer --tool $tool --error-exitcode 9 "$check"
+        done
+    else
+        say "== compute-sanitizer: left out, it is not here" | tee -a "$work/stages"
+    fi
+fi
+if test -n "$watcher"; then
+    kill "$watcher" 2>/dev/null
+    echo "== clocks" >>"$result"
+    cat "$work/dmon" >>"$result"
+fi
+
+# The summary: what is wrong first, then the tables.
+{
+    echo "== summary: $card, $(($(date +%s) - began)) s"
+    if test -s "$work/wrong"; then
+        echo "WRONG:"
+        head -n 24 "$work/wrong"
+    else
+        echo "nothing is wrong in what was asked"
+    fi
+    cat "$work/stages"
+    grep -a '^|' "$work/training" 2>/dev/null
+    sed -n '/^PyTorch /,$p' "$work/torch" 2>/dev/null
+} | tee -a "$result"
+test ! -s "$work/wrong"
