@@ -9,6 +9,7 @@
 #   make check-long    what takes too long for check
 #   make card-bundle   one archive with all that a machine with a card must be given
 #   sh test/gpu.sh     on a machine with a card: all that a card must be asked
+#   make build/test/probes    what asks one, in seconds, each instruction alone
 #   SAN=address,undefined or SAN=thread: a build of its own, with these sanitizers
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -262,8 +263,9 @@ $(BUILD)/test/alexnet-cuda-host.so: $(HOSTOBJ)
 # plugin and the probes are compiled here, so that no time is spent on it there.
 CARD      = $(BUILD)/card/alexnet-card
 CARDEX   := bench train prepare evaluate classify info shapes
-CARDFILES = $(CARD)/libalexnet.so.$(SOMAJOR) $(CARD)/libjansson.so.4 $(CARD)/alexnet-cuda.so $(CARD)/test/check \
-            $(CARD)/test/alexnet-cuda-host.so $(CARDEX:%=$(CARD)/examples/%)
+CARDFILES = $(CARD)/libalexnet.so.$(SOMAJOR) $(CARD)/libjansson.so.4 $(CARD)/alexnet-cuda.so \
+            $(CARD)/test/check $(CARD)/test/probes $(CARD)/test/alexnet-cuda-host.so \
+            $(CARDEX:%=$(CARD)/examples/%)
 static    = -Wl,-Bstatic $(1) -Wl,-Bdynamic
 
 $(CARD)/libalexnet.so.$(SOMAJOR): $(OBJ) $(BUILD)/cpu/private_blas.o lib/alexnet.map
@@ -294,6 +296,10 @@ $(CARD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o
 	    $(call static,-ljansson $(filter-out -pthread -lm -lrt,$(CHECK_LIBS))) -lrt -lm -ldl -pthread -o $@
 
 $(CARD)/alexnet-cuda.so: $(PLUGIN)
+	@mkdir -p $(@D)
+	$(Q)strip -o $@ $<
+
+$(CARD)/test/probes: $(BUILD)/test/probes
 	@mkdir -p $(@D)
 	$(Q)strip -o $@ $<
 
@@ -412,6 +418,28 @@ endif
 check-cuda-examples: all $(BUILD)/test/alexnet-cuda-host.so
 	$(Q)sh test/cuda_examples.sh $(BUILD) $(BUILD)/test/alexnet-cuda-host.so
 
+# The probes of test/card: for a card, and on the host run, where each must pass and mistakes
+# planted in what it asks must turn it red.
+PROBES := $(wildcard test/card/*.h test/card/*.cuh)
+$(BUILD)/test/probes: test/card/probes.cu $(PROBES) $(wildcard cuda/*.h cuda/*.cuh)
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(or $(NVCC),nvcc) -t 0 -std=c++17 -O1 -Iinclude -Ilib -Icuda -Itest/card $(NVARCH) -o $@ $<
+
+$(BUILD)/test/probes-host.o: test/card/probes.cu
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) -x c++ $(HOSTRUN) -O1 -Itest/card -c $< -o $@
+
+$(BUILD)/test/probes-host: $(BUILD)/test/probes-host.o $(filter-out \
+                           $(CUDASRC:cuda/%.cu=$(BUILD)/cuda-host/%.o),$(HOSTOBJ))
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(SANFLAGS) $^ -pthread -o $@
+
+check-probes: $(BUILD)/test/probes-host
+	$(Q)$< > $(BUILD)/test/probes.out || { grep FAIL $(BUILD)/test/probes.out; exit 1; }
+	$(Q)sh test/card/faults.sh $(BUILD) $(CXX) -std=c++17 -w
+
 check-faults: $(BUILD)/test/check
 	$(Q)$(SANENV) sh test/cuda-host/faults.sh $(BUILD) "$(SAN)" $(CXX) -std=c++17 -fPIC -w \
 	    $(SANFLAGS)
@@ -420,7 +448,7 @@ check-faults: $(BUILD)/test/check
 SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
 
 GATES = check-headers check-symbols check-host check-abi check-install check-plugin \
-        check-examples check-cuda-examples
+        check-examples check-cuda-examples check-probes
 # The operations, which take as long as all else, beside that.
 check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint check-faults
 	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
@@ -428,7 +456,7 @@ check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint 
 	$(SANENV) $(BUILD)/test/check --without ops; others=$$?; \
 	wait $$ops; ops=$$?; cat $(BUILD)/test/ops.out; test $$others = 0 && test $$ops = 0
 
-check-long: check check-reproducible
+check-long: check check-reproducible $(if $(NVCC),$(BUILD)/test/probes)
 	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000
 	$(Q)AN_LONG=1 CK_RUN_SUITE=checkpoint $(BUILD)/test/check
 	$(Q)AN_LONG=1 CK_RUN_CASE="full size" $(BUILD)/test/check
@@ -450,7 +478,7 @@ PYTHON ?= python3
 bench-peers: all
 	$(Q)$(PYTHON) test/bench_cpu.py $(BUILD)
 
--include $(HOSTOBJ:.o=.d) $(CUDASRC:%.cu=$(BUILD)/%.d)
+-include $(HOSTOBJ:.o=.d) $(BUILD)/test/probes-host.d $(CUDASRC:%.cu=$(BUILD)/%.d)
 -include $(OBJ:.o=.d) $(TESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
 
 clean:
@@ -459,4 +487,4 @@ clean:
 FORCE:
 .PHONY: FORCE all deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
-        check-cuda-examples check-faults store-abi card-bundle
+        check-cuda-examples check-faults check-probes store-abi card-bundle

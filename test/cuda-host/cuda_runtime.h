@@ -167,7 +167,7 @@ enum cudaDeviceAttr {
 struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem, sharedMemPerBlockOptin;
-    int multiProcessorCount, major, minor;
+    int multiProcessorCount, major, minor, l2CacheSize;
 };
 
 typedef struct host_run_stream *cudaStream_t;
@@ -177,9 +177,11 @@ typedef struct host_run_graph *cudaGraphExec_t;
 
 extern "C" {
 const char *cudaGetErrorString(cudaError_t error);
+const char *cudaGetErrorName(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device);

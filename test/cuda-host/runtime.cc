@@ -255,6 +255,17 @@ const char *cudaGetErrorString(cudaError_t error)
     return text;
 }
 
+const char *cudaGetErrorName(cudaError_t error)
+{
+    return cudaGetErrorString(error);
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 0;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetLastError()
 {
     cudaError_t error = last_error;
