@@ -132,9 +132,8 @@ static an_status batch_check(an_queue *q, const an_conv_shape *s, uint32_t batch
 
 /* --- packed weights --------------------------------------------------------------------------- */
 
-/* Weights lie [output map][slab][row][column][map]. Packed for products forward they have the
- * type that those want, and the form's rows, columns and maps; in TF32, packed once more behind
- * that for the data's gradient where it is a product forward too (is_turned()). */
+/* Weights lie [output map][slab][row][column][map]. Packed they have the type that products want,
+ * and the form's rows, columns and maps. */
 struct packing {
     const float *w;
     void *pack;
@@ -167,36 +166,45 @@ template <class T> static __global__ void pack_kernel(packing p)
     }
 }
 
-/* To [slab][group][map][row][column][output map], rows and columns from the last to the first. */
+/* Whether products read weights from a pack. */
+static bool is_packed(const an_conv_shape *s)
+{
+    return s->precision == AN_PRECISION_BF16 || s->precision == AN_PRECISION_TF32;
+}
+
+/* Whether the data's gradient is done as a product forward: a convolution, with its kernel turned
+ * by half a turn, of the output's gradient, which lies along k then, and so do weights. wgmma
+ * takes TF32 in no other way; in BF16 a step of the main loop is two thirds of the instructions. */
+static bool is_turned(const an_conv_shape *s)
+{
+    return is_packed(s) && s->kernel > 1 && s->form.side == 0 && s->stride == 1 &&
+           s->pad < s->kernel;
+}
+
+/* Packed weights, turned for that: [slab][group][map][row][column][output map], rows and columns
+ * from the last to the first. They are made each time, in the queue's scratch memory. */
 struct turning {
-    const float *w;
-    an_tf32 *pack;
-    size_t count;
+    const void *pack;
+    void *turned;
+    uint32_t count;
     uint32_t slabs, groups, taps; /* taps: all of a kernel */
     uint32_t maps, out_maps;      /* of a group */
 };
 
-static __global__ void turn_kernel(turning t)
+template <class T> static __global__ void turn_kernel(turning t)
 {
+    const T *pack = (const T *)t.pack;
+
     for (AN_CUDA_EACH(i, t.count)) {
-        size_t output = i % t.out_maps, rest = i / t.out_maps;
-        size_t tap = t.taps - 1 - rest % t.taps, map = rest / t.taps % t.maps;
-        size_t group = rest / t.taps / t.maps % t.groups;
-        size_t slab = rest / t.taps / t.maps / t.groups;
+        uint32_t output = (uint32_t)i % t.out_maps, rest = (uint32_t)i / t.out_maps;
+        uint32_t tap = t.taps - 1 - rest % t.taps, plane = rest / t.taps;
+        uint32_t map = plane % t.maps, group = plane / t.maps % t.groups;
+        uint32_t slab = plane / t.maps / t.groups;
 
         output += group * t.out_maps;
-        put_number(t.pack + i,
-                   t.w[((output * t.slabs + slab) * t.taps + tap) * t.maps + map]);
+        ((T *)t.turned)[i] =
+            pack[(((size_t)output * t.slabs + slab) * t.taps + tap) * t.maps + map];
     }
-}
-
-/* Whether the data's gradient is done as a product forward: a convolution, with its kernel turned
- * by half a turn, of the output's gradient, which lies along k then, and so do weights, as
- * tensor cores want TF32. */
-static bool is_turned(const an_conv_shape *s)
-{
-    return s->precision == AN_PRECISION_TF32 && s->kernel > 1 && s->form.side == 0 &&
-           s->stride == 1 && s->pad < s->kernel;
 }
 
 uint32_t an__cuda_conv_way(an_device *device, const an_conv_shape *s, uint32_t batch,
@@ -206,10 +214,8 @@ uint32_t an__cuda_conv_way(an_device *device, const an_conv_shape *s, uint32_t b
 
     (void)device;
     (void)batch;
-    *bytes = s->precision == AN_PRECISION_BF16 || s->precision == AN_PRECISION_TF32 ||
-                     s->form.side != 0
-                 ? (is_turned(s) ? 2 : 1) * (size_t)s->out_maps * g.w_pitch *
-                       an__cuda_number_bytes(s->precision)
+    *bytes = is_packed(s) || s->form.side != 0
+                 ? (size_t)s->out_maps * g.w_pitch * an__cuda_number_bytes(s->precision)
                  : 0;
     return 0;
 }
@@ -219,20 +225,13 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
 {
     an_gemm g = gemm_of(s);
     packing p = {w, pack, (size_t)s->out_maps * g.w_pitch, s->kernel, g.kernel, s->form};
-    turning t = {w,         (an_tf32 *)(void *)(pack + p.count),
-                 p.count,   s->slabs,
-                 s->groups, g.kernel * g.kernel,
-                 g.in_maps, g.out_maps};
     void (*kernel)(packing) = s->precision == AN_PRECISION_BF16   ? pack_kernel<an_bf16>
                               : s->precision == AN_PRECISION_TF32 ? pack_kernel<an_tf32>
                                                                   : pack_kernel<float>;
 
     (void)way;
     an__cuda_cost(q, 0, s->precision, (double)p.count, 4.0 * (double)p.count);
-    AN_CUDA_TRY(an__cuda_each(q, kernel, p.count, p, "packed weights"));
-    if (!is_turned(s)) return AN_OK;
-    an__cuda_cost(q, 0, s->precision, (double)p.count, 4.0 * (double)p.count);
-    return an__cuda_each(q, turn_kernel, t.count, t, "packed weights");
+    return an__cuda_each(q, kernel, p.count, p, "packed weights");
 }
 
 /* --- sums in parts ------------------------------------------------------------------------------ */
@@ -265,6 +264,36 @@ static size_t parts_numbers(const an_gemm *g, uint32_t slabs)
 
     if (most > BLOCKS * area) most = BLOCKS * area;
     return slabs * (slabs > 1 && most < all ? all : most);
+}
+
+#define BIAS_PARTS 264u /* of the pixels, at most */
+
+/* Of scratch memory for the parts of sums, a multiple of what any copy wants. No batch up to this
+ * one needs more. */
+static size_t parts_bytes(const an_conv_shape *s, uint32_t batch, int training)
+{
+    an_gemm g = gemm_of(s);
+    size_t most, numbers;
+
+    g.m = batch * s->out_height * s->out_width;
+    g.n = g.out_maps;
+    g.k = g.kernel * g.kernel * g.in_maps;
+    most = parts_numbers(&g, s->slabs);
+    if (training) {
+        g.m = batch * s->in_height * s->in_width;
+        g.n = g.in_maps;
+        g.k = g.kernel * g.kernel * g.out_maps;
+        numbers = parts_numbers(&g, 1);
+        if (numbers > most) most = numbers;
+        g.m = g.out_maps;
+        g.n = g.kernel * g.kernel * g.in_maps;
+        g.k = batch * s->out_height * s->out_width;
+        numbers = parts_numbers(&g, 1);
+        if (numbers > most) most = numbers;
+        numbers = (size_t)BIAS_PARTS * s->out_maps;
+        if (numbers > most) most = numbers;
+    }
+    return (most * sizeof(float) + 255) / 256 * 256;
 }
 
 struct finishing {
@@ -375,8 +404,26 @@ static an_gemm turned_gemm(const an_conv_shape *s)
     t.by_out_maps = g.by_in_maps;
     t.pad = g.kernel - 1 - g.pad;
     t.w_pitch = g.kernel * g.kernel * g.out_maps;
-    t.rounded = 1;
+    t.rounded = s->precision == AN_PRECISION_TF32;
     return t;
+}
+
+/* Weights turned, behind the parts of sums in the scratch memory. */
+static an_status turn(an_queue *q, const an_conv_shape *s, uint32_t batch,
+                      const void *pack, void **turned)
+{
+    an_gemm g = gemm_of(s);
+    uint32_t count = s->out_maps * g.w_pitch;
+    size_t before = parts_bytes(s, batch, 1);
+    turning t = {pack,      (char *)q->scratch + before, count,     s->slabs,
+                 s->groups, g.kernel * g.kernel,         g.in_maps, g.out_maps};
+
+    *turned = t.turned;
+    an__cuda_cost(q, 0, s->precision, 2.0 * count, 0);
+    return an__cuda_each(q,
+                         s->precision == AN_PRECISION_BF16 ? turn_kernel<an_bf16>
+                                                           : turn_kernel<an_tf32>,
+                         count, t, "turned weights");
 }
 
 an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
@@ -384,13 +431,15 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
                                       const float *x, float *dx)
 {
     an_use use(q->device);
-    bool turned = is_turned(s);
-    an_product kind = turned ? AN_FORWARD : AN_DATA;
-    an_gemm lying = gemm_of(s), g = turned ? turned_gemm(s) : lying;
+    bool is_forward = pack != NULL && is_turned(s);
+    an_product kind = is_forward ? AN_FORWARD : AN_DATA;
+    an_gemm lying = gemm_of(s), g = is_forward ? turned_gemm(s) : lying;
+    void *turned = NULL;
     uint32_t i;
 
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_settle(q));
+    if (is_forward) AN_CUDA_TRY(turn(q, s, batch, pack, &turned));
     g.m = batch * s->in_height * s->in_width;
     g.n = lying.in_maps;
     g.k = g.kernel * g.kernel * lying.out_maps;
@@ -401,16 +450,16 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? 1 - s->own : s->own;
 
-        g.b = turned ? pack + (s->slabs + slab) * (size_t)s->out_maps * w_slab(&lying)
-                     : beyond(s, pack != NULL ? pack : w, slab * w_slab(&lying));
+        g.b = is_forward ? beyond(s, turned, slab * (size_t)s->out_maps * w_slab(&lying))
+                         : beyond(s, pack != NULL ? pack : w, slab * w_slab(&lying));
         g.c = beyond(s, dx, slab * x_slab(&lying));
         if (s->mask != 0) g.finish.x = beyond(s, x, slab * x_slab(&lying));
         g.finish.mask = s->mask;
         if (g.splits > 1) g.parts = (float *)q->scratch;
         AN_CUDA_TRY(product(q, s->precision, kind, &g, "a product for the data"));
         if (g.splits > 1)
-            AN_CUDA_TRY(turned ? finish<AN_FORWARD>(q, s, &g, g.splits)
-                               : finish<AN_DATA>(q, s, &g, g.splits));
+            AN_CUDA_TRY(is_forward ? finish<AN_FORWARD>(q, s, &g, g.splits)
+                                   : finish<AN_DATA>(q, s, &g, g.splits));
         if (s->slabs == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));
     }
     return AN_OK;
@@ -440,34 +489,14 @@ static __global__ void add_parts(adding a)
     }
 }
 
-#define BIAS_PARTS 264u /* of the pixels, at most */
-
 size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
                              int training)
 {
-    an_gemm g = gemm_of(s);
-    size_t most, numbers;
-
     (void)device;
-    g.m = batch * s->out_height * s->out_width;
-    g.n = g.out_maps;
-    g.k = g.kernel * g.kernel * g.in_maps;
-    most = parts_numbers(&g, s->slabs);
-    if (training) {
-        g.m = batch * s->in_height * s->in_width;
-        g.n = g.in_maps;
-        g.k = g.kernel * g.kernel * g.out_maps;
-        numbers = parts_numbers(&g, 1);
-        if (numbers > most) most = numbers;
-        g.m = g.out_maps;
-        g.n = g.kernel * g.kernel * g.in_maps;
-        g.k = batch * s->out_height * s->out_width;
-        numbers = parts_numbers(&g, 1);
-        if (numbers > most) most = numbers;
-        numbers = (size_t)BIAS_PARTS * s->out_maps;
-        if (numbers > most) most = numbers;
-    }
-    return most * sizeof(float);
+    return parts_bytes(s, batch, training) +
+           (training && is_turned(s) ? (size_t)s->out_maps * gemm_of(s).w_pitch *
+                                           an__cuda_number_bytes(s->precision)
+                                     : 0);
 }
 
 /* A block sums V maps a thread, of rows of pixels of one part; then its rows. */
@@ -489,6 +518,7 @@ template <class T, int V> static __global__ void bias_kernel(bias_sums s)
 #pragma unroll
     for (int i = 0; i < V; i++) sum[i] = 0;
     if (row < s.rows && map < s.maps)
+#pragma unroll 4
         for (uint32_t p = first + row; p < end; p += s.rows) {
             float v[V];
 
@@ -508,6 +538,30 @@ template <class T, int V> static __global__ void bias_kernel(bias_sums s)
     }
 }
 
+/* A block adds the parts of 8 maps: 32 rows of threads some of the parts each, then those. */
+struct bias_parts {
+    const float *parts; /* [part][maps] */
+    float *out;
+    uint32_t count, maps;
+};
+
+static __global__ void add_bias_parts(bias_parts b)
+{
+    float *sums = (float *)shared_memory(); /* [32][8] */
+    uint32_t row = threadIdx.x / 8, map = blockIdx.x * 8 + threadIdx.x % 8;
+    float sum = 0;
+
+    if (map < b.maps)
+#pragma unroll 4
+        for (uint32_t p = row; p < b.count; p += 32)
+            sum += b.parts[(size_t)p * b.maps + map];
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (row > 0 || map >= b.maps) return;
+    for (uint32_t r = 1; r < 32; r++) sum += sums[r * 8 + threadIdx.x];
+    b.out[map] = sum;
+}
+
 static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                const float *dy, float *db)
 {
@@ -523,7 +577,7 @@ static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t bat
                       (pixels + parts - 1) / parts,
                       pieces,
                       AN_CUDA_THREADS / pieces};
-    adding add = {sums.parts, db, s->out_maps, s->out_maps, s->out_maps, parts, 0, 0, {}};
+    bias_parts add = {sums.parts, db, parts, s->out_maps};
     const char *what = "a bias's gradient";
 
     an__cuda_cost(q, 0, s->precision, (double)pixels * s->out_maps, 0);
@@ -533,7 +587,9 @@ static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t bat
                                   : AN_CUDA_BY_NUMBER_OF(s->precision, bias_kernel, 1),
                         dim3((all + pieces - 1) / pieces, parts), dim3(AN_CUDA_THREADS),
                         (size_t)sums.rows * pieces * wide * sizeof(float), sums, what));
-    return parts > 1 ? an__cuda_each(q, add_parts, add.count, add, what) : AN_OK;
+    if (parts == 1) return AN_OK;
+    return an__cuda_launch(q, add_bias_parts, dim3((s->out_maps + 7) / 8), dim3(256),
+                           256 * sizeof(float), add, what);
 }
 
 /* Weights alone; to: null, or what they update. */

@@ -20,8 +20,8 @@ void an__repeat_forget(an_exec *exec)
     for (i = 0; i < AN_REPEATS; i++) forget(exec, &exec->repeated[i]);
 }
 
-static const char *const names[AN_REPEATS] = {"a training step", "a pass that classifies",
-                                              "a pass that evaluates"};
+static const char *const names[AN_REPEATS] = {"a pass that classifies",
+                                              "a pass that evaluates", "a training step"};
 
 /* Records, and says to the log, the first time, what came of it: a body that cannot be recorded
  * is done as it comes, which is right but slower. Nothing is done meanwhile: what would be counted as sent is

@@ -20,12 +20,22 @@ double to_bfloat16(double x)
     return isfinite(x) ? ldexp(nearbyint(fraction * 256), exponent - 8) : x;
 }
 
-/* What a case needs scratch for; both may be null. */
+/* What a case needs scratch for, with the rig's precision; both may be null. */
 static size_t scratch(const rig *r, const an_conv_shape *conv,
                       const an_dense_shape *dense)
 {
-    if (conv != NULL) return r->b->conv_scratch(r->device, conv, MOST_IMAGES, 1);
-    return dense != NULL ? r->b->dense_scratch(r->device, dense, MOST_IMAGES, 1) : 0;
+    an_conv_shape c;
+    an_dense_shape d;
+
+    if (conv != NULL) {
+        c = *conv;
+        c.precision = r->precision;
+        return r->b->conv_scratch(r->device, &c, MOST_IMAGES, 1);
+    }
+    if (dense == NULL) return 0;
+    d = *dense;
+    d.precision = r->precision;
+    return r->b->dense_scratch(r->device, &d, MOST_IMAGES, 1);
 }
 
 /* Where a case runs: on a plugin's device, or on one of the CPU's paths. */

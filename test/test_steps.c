@@ -3,6 +3,7 @@
  * are nowhere until asked for, launches, repetitions.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,7 +132,8 @@ END_TEST
 
 /* Kernels of a repeated step. What it has to do is this: forward 5 convolutions, 2 poolings of
  * normalised maps, 1 pooling, 3 dense layers, the loss; back 3 gradients of dense inputs and 3
- * of their biases, 1 pooling, 4 gradients of convolutions' inputs, 5 of weights and of biases, 2
+ * of their biases, 1 pooling, 4 gradients of convolutions' inputs, whose weights are turned
+ * before, 5 of weights and of biases, 2
  * of pooled, normalised maps; 2 looks for infinities, their exchange, 1 update of what is small,
  * 3 of dense weights, conv1's packed weights. At a size that leaves products with few tiles more
  * of them are sums in parts, finished by a kernel of their own: 6 forward and 6 back, and
@@ -141,7 +143,7 @@ START_TEST(launches_of_a_step_are_as_planned)
     an_model_config config = net_small(AN_ARCH_PAPER, 1, "cuda:0");
     an_context *ctx = plugin_context(host_run_path(), 2);
     const uint64_t least =
-        5 + 2 + 1 + 3 + 1 + 3 + 3 + 1 + 4 + 5 + 5 + 2 + 2 + 1 + 1 + 3 + 1;
+        5 + 2 + 1 + 3 + 1 + 3 + 3 + 1 + 2 * 4 + 5 + 5 + 2 + 2 + 1 + 1 + 3 + 1;
     const uint64_t sums = 6 + 6 + 2;
     uint64_t before, graphs, launches;
     an_trainer *trainer;
@@ -533,6 +535,81 @@ START_TEST(repeated_passes_give_the_same)
 }
 END_TEST
 
+/* --- what the log is told ----------------------------------------------------------------------- */
+
+typedef struct told {
+    int recorded, refused;
+    char last[320];
+} told;
+
+static void listen(an_log_level level, const char *text, void *user)
+{
+    told *t = user;
+
+    t->recorded += level == AN_LOG_INFO && strstr(text, "is recorded") != NULL;
+    t->refused += level == AN_LOG_WARNING && strstr(text, "is not recorded") != NULL;
+    snprintf(t->last, sizeof t->last, "%s", text);
+}
+
+/* Four steps; a launch of the second one's recording fails, or none. The numbers are the same. */
+static outcome steps_heard(told *t, int fails)
+{
+    an_model_config config = net_small(AN_ARCH_CIFAR10, 1, "cuda:0");
+    an_context_config setting;
+    uint64_t before;
+    an_trainer *trainer;
+    an_context *ctx;
+    an_model *model;
+    float *images;
+    outcome o;
+    int step;
+
+    memset(&o, 0, sizeof o);
+    memset(t, 0, sizeof *t);
+    an_context_config_init(&setting, sizeof setting);
+    setting.cuda_plugin = host_run_path();
+    setting.log = listen;
+    setting.log_user = t;
+    ck_assert_int_eq(an_context_create(&ctx, &setting), AN_OK);
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    trainer = trainer_of(model);
+    images = net_images(model);
+    ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL), AN_OK);
+    before = hr()->launches;
+    if (fails) {
+        hr()->fail_kind = HOST_RUN_LAUNCH;
+        hr()->fail_in = 5; /* the input's are before the recording */
+    }
+    for (step = 1; step < STEPS; step++)
+        ck_assert_msg(an_train_step(trainer, images, net_labels, BATCH, NULL) == AN_OK,
+                      "%s", an_error_message());
+    ck_assert_uint_gt(hr()->launches, before);
+    o.count = net_parameters(model);
+    o.values = malloc(o.count * sizeof *o.values);
+    ck_assert_int_eq(net_get(model, o.values), AN_OK);
+    free(images);
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    return o;
+}
+
+START_TEST(what_is_not_recorded_is_said)
+{
+    told well, badly;
+    outcome a = steps_heard(&well, 0), b = steps_heard(&badly, 1);
+
+    ck_assert_int_eq(hr()->failed, 1);
+    ck_assert_int_eq(well.recorded, 1);
+    ck_assert_int_eq(well.refused, 0);
+    ck_assert_str_eq(well.last, "a training step of 2 images is recorded");
+    ck_assert_int_eq(badly.refused, 1);
+    ck_assert_msg(strstr(badly.last, "failed") != NULL, "%s", badly.last);
+    net_same(&a, &b, 0);
+    net_drop(&a), net_drop(&b);
+}
+END_TEST
+
 Suite *steps_suite(void)
 {
     Suite *suite = suite_create("steps");
@@ -542,6 +619,7 @@ Suite *steps_suite(void)
     tcase_add_loop_test(tc, gradients_can_be_asked_for, 0, 2);
     tcase_add_loop_test(tc, a_gradient_that_overflows_changes_nothing, 0, 3);
     tcase_add_test(tc, launches_of_a_step_are_as_planned);
+    tcase_add_test(tc, what_is_not_recorded_is_said);
     tcase_add_loop_test(tc, kernels_are_accounted_for, 0, 2);
     tcase_add_loop_test(tc, steps_under_way_are_the_steps, 0,
                         sizeof feds / sizeof feds[0]);
