@@ -78,18 +78,24 @@ static void report(const char *what, uint32_t batch, double *seconds, double flo
     fflush(stdout);
 }
 
-/* Pictures of the size of the input, as bytes: what a device with memory of its own is fed. */
+/* Pictures of the size that crops are taken from, as bytes: what a device with memory of its own
+ * is fed. Any other size would have the host fit them first. */
 static an_image *noise_pictures(uint32_t batch)
 {
-    size_t bytes = (size_t)3 * info.image_size * info.image_size, i;
-    uint8_t *pixels = allocate(bytes);
     an_image *images = allocate(batch * sizeof *images);
+    an_preprocessing p;
+    uint8_t *pixels;
+    size_t bytes, i;
 
+    an_preprocessing_init(&p, sizeof p);
+    if (an_model_get_preprocessing(model, &p) != AN_OK) fail("model");
+    bytes = (size_t)3 * p.side * p.side;
+    pixels = allocate(bytes);
     for (i = 0; i < bytes; i++) pixels[i] = (uint8_t)(i * 2654435761u >> 13);
     for (i = 0; i < batch; i++) {
         an_image_init(&images[i], sizeof images[i]);
         images[i].pixels = pixels;
-        images[i].width = images[i].height = info.image_size;
+        images[i].width = images[i].height = p.side;
     }
     return images;
 }

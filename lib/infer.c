@@ -63,6 +63,10 @@ typedef struct an_spot {
     int prob;
 } an_spot;
 
+/* So many images' bytes are copied to a device from where they were cropped, which the host waits
+ * for; fewer by way of the queue's own memory, which it need not wait for. */
+#define SENT 16u
+
 /* --- passes --------------------------------------------------------------------------- */
 
 /* What a call was given: float images or pictures, with labels or without. */
@@ -187,6 +191,9 @@ static an_status passes(an_model *model, an_exec *exec, const an_work *work,
             AN_TRY(an__exec_stage(exec, &model->input,
                                   (const an_image *)(const void *)from, part, views,
                                   &feed));
+            if (feed.crops != NULL && part >= SENT &&
+                exec->slots[0].backend->upload_beside != NULL)
+                AN_TRY(an__exec_send(exec, part, &feed));
         } else {
             memset(&feed, 0, sizeof feed);
             feed.floats = work->floats + done * image;
