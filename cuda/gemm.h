@@ -88,10 +88,12 @@ an_tile_size an__cuda_tile(uint32_t precision, an_product product, const an_gemm
 an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g); /* gemm.cuh's */
 an_tile_size an__cuda_wgmma_tile(an_product product, const an_gemm *g);
 
-/* Whether wgmma.cuh can move everything by eight numbers: each eight lie within one tap. */
+/* Whether wgmma.cuh can move everything by eight numbers: each eight lie within one tap, and a
+ * window's taps are few enough for the bits of a word (taps_seen()). */
 static inline bool by_eight(const an_gemm *g)
 {
-    return (g->in_maps | g->in_pitch | g->w_pitch | g->out_maps | g->out_pitch) % 8 == 0;
+    return g->kernel <= 5 &&
+           (g->in_maps | g->in_pitch | g->w_pitch | g->out_maps | g->out_pitch) % 8 == 0;
 }
 
 /* y = w * x, finished (conv.cu); pack: null, or w packed; wide: y is float32. */

@@ -38,6 +38,19 @@ static __device__ __forceinline__ an_place window_place(const an_gemm &g, uint32
     return p;
 }
 
+/* Which taps of a window are within the image, a bit each; kernels have 5 x 5 taps at most. */
+static __device__ __forceinline__ uint32_t taps_seen(const an_gemm &g,
+                                                     const an_place &window)
+{
+    uint32_t columns = 0, seen = 0;
+
+    for (uint32_t i = 0; i < g.kernel; i++)
+        columns |= (uint32_t)((uint32_t)(window.w + (int)i) < g.in_width) << i;
+    for (uint32_t i = 0; i < g.kernel; i++)
+        if ((uint32_t)(window.h + (int)i) < g.in_height) seen |= columns << i * g.kernel;
+    return seen;
+}
+
 /* A number within a window: k = (kernel row, kernel column, map). */
 static __device__ __forceinline__ an_place tap_place(const an_gemm &g, uint32_t k,
                                                      const an_divisor &by_maps, bool ok)

@@ -276,6 +276,17 @@ static __device__ __forceinline__ void mma_bf16(float c[4], const uint32_t a[4],
 #endif
 }
 
+/* What is the same for all of a warp, told to the compiler: such numbers have registers and
+ * instructions of their own. */
+static __device__ __forceinline__ int same_in_warp(int x)
+{
+#ifdef __CUDACC__
+    return __shfl_sync(0xffffffffu, x, 0);
+#else
+    return x;
+#endif
+}
+
 /* --- wgmma: products of a warpgroup, 128 threads, from shared memory ------------------------- */
 
 /* Whether it is compiled for what has them. */
@@ -304,6 +315,12 @@ static __device__ __forceinline__ uint64_t wgmma_factor(const void *p, uint32_t 
 {
     return (uint64_t)((shared_address(p) & 0x3ffff) >> 4) | (uint64_t)(block >> 4) << 16 |
            (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+/* The same, `bytes` further on: its address ends below the next field. */
+static __device__ __forceinline__ uint64_t wgmma_further(uint64_t factor, uint32_t bytes)
+{
+    return (factor & 0xffffffff00000000) | ((uint32_t)factor + (bytes >> 4));
 }
 
 static __device__ __forceinline__ void wgmma_fence()

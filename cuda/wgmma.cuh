@@ -17,6 +17,8 @@
 #ifndef AN_CUDA_WGMMA_CUH
 #define AN_CUDA_WGMMA_CUH
 
+#include <type_traits>
+
 #include "finish.h"
 #include "map.h"
 
@@ -71,7 +73,8 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
      * does not. */
     an_place fixed[ALONG_K ? UNITS : 1];
 
-    __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0)
+    __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t,
+                                          uint32_t)
     {
         if constexpr (ALONG_K) {
 #pragma unroll
@@ -138,6 +141,101 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
                 if (p != NULL) word[e / 2] |= (uint32_t)p->bits << e % 2 * 16;
             }
             *(uint4 *)piece(tile, line, mine) = {word[0], word[1], word[2], word[3]};
+        }
+    }
+};
+
+/* FORWARD's A, windows along k: where a row's window is, and which of its taps are within the
+ * image, is put together once; where this thread's piece is along k is advanced from step to
+ * step. So the main loop divides nothing. Loads go through k in its order. */
+template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, true> {
+    typedef an_wgmma_tile<Factor, N, true> lying;
+    typedef typename Factor::number number;
+    enum { PIECES = lying::PIECES, APART = THREADS / PIECES, UNITS = N / APART };
+    static_assert(N % APART == 0 && APART % 8 == 0, "a thread's lines are swapped alike");
+
+    uint32_t corner[UNITS]; /* of the window: may be before the image, modulo 2^32 */
+    uint32_t seen[UNITS];   /* taps within the image, a bit each: none is beyond the last */
+    uint32_t map, tap, column, offset; /* of the piece: offset in numbers from a corner */
+
+    __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t k0,
+                                          uint32_t first)
+    {
+        uint32_t line = threadIdx.x / PIECES, mine = threadIdx.x % PIECES;
+        an_place k = Factor::k(g, k0 + mine * lying::PIECE, UINT32_MAX);
+
+#pragma unroll
+        for (int i = 0; i < UNITS; i++) {
+            an_place row = Factor::row(g, row0 + line + i * APART);
+
+            corner[i] =
+                first + row.image + ((uint32_t)row.h * g.in_width + (uint32_t)row.w) * g.in_pitch;
+            seen[i] = row.ok ? taps_seen(g, row) : 0;
+        }
+        map = k.step;
+        column = (uint32_t)k.w;
+        tap = (uint32_t)k.h * g.kernel + column;
+        offset = ((uint32_t)k.h * g.in_width + column) * g.in_pitch + map;
+    }
+
+    __device__ __forceinline__ void load(char *tile, const an_gemm &g, const number *from,
+                                         uint32_t, uint32_t, uint32_t)
+    {
+        char *to = lying::piece(tile, (int)threadIdx.x / PIECES, (int)threadIdx.x % PIECES);
+
+#pragma unroll
+        for (int i = 0; i < UNITS; i++) {
+            bool ok = seen[i] >> tap & 1;
+
+            cp_async<16>(to + i * APART * ROW_BYTES, from + (ok ? corner[i] + offset : 0),
+                         ok);
+        }
+        map += lying::DEPTH;
+        offset += lying::DEPTH;
+        while (map >= g.in_maps) {
+            map -= g.in_maps;
+            offset += g.in_pitch - g.in_maps;
+            tap++;
+            if (++column < g.kernel) continue;
+            column = 0;
+            offset += (g.in_width - g.kernel) * g.in_pitch;
+        }
+    }
+};
+
+/* FORWARD's B, an output map's weights along k. */
+template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, true> {
+    typedef an_wgmma_tile<Factor, N, true> lying;
+    typedef typename Factor::number number;
+    enum { PIECES = lying::PIECES, APART = THREADS / PIECES, UNITS = lying::UNITS };
+    static_assert(APART % 8 == 0, "a thread's lines are swapped alike");
+
+    uint32_t first, lines; /* the thread's first line in numbers; how many lines it has */
+
+    __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t,
+                                          uint32_t group)
+    {
+        uint32_t line = threadIdx.x / PIECES, row = row0 + line;
+        uint32_t end = g.n - row0 < N ? g.n - row0 : N; /* row0 is below n */
+
+        first = group + row * g.w_pitch + threadIdx.x % PIECES * lying::PIECE;
+        lines = line < end ? (end - line + APART - 1) / APART : 0;
+    }
+
+    __device__ __forceinline__ void load(char *tile, const an_gemm &g, const number *from,
+                                         uint32_t, uint32_t k0, uint32_t k_end)
+    {
+        char *to = lying::piece(tile, (int)threadIdx.x / PIECES, (int)threadIdx.x % PIECES);
+        uint32_t k = k0 + threadIdx.x % PIECES * lying::PIECE;
+        uint32_t there = k < k_end ? lines : 0;
+
+#pragma unroll
+        for (int i = 0; i < UNITS; i++) {
+            bool ok = (uint32_t)i < there;
+
+            if (N % APART == 0 || (int)threadIdx.x / PIECES + i * APART < N)
+                cp_async<16>(to + i * APART * ROW_BYTES,
+                             from + (ok ? first + k0 + i * APART * g.w_pitch : 0), ok);
         }
     }
 };
@@ -209,21 +307,23 @@ struct an_products_wgmma : an_warpgroup_sums<N> {
     __device__ __forceinline__ void begin(const char *a, const char *b)
     {
         float *sum = this->sum;
+        int half = same_in_warp((int)threadIdx.x / 128); /* of the rows */
+        uint64_t left0 =
+            wgmma_factor(a + half * (A_ACROSS ? (int)TileA::BLOCK : 64 * ROW_BYTES),
+                         A_ACROSS ? TileA::BLOCK : 16);
+        uint64_t right0 = wgmma_factor(b, B_ACROSS ? TileB::BLOCK : 16);
 
-        a += (int)threadIdx.x / 128 * (A_ACROSS ? (int)TileA::BLOCK : 64 * ROW_BYTES);
         wgmma_fence();
 #pragma unroll
         for (int k = 0; k < TileA::DEPTH / 16; k++) {
-            uint64_t left = wgmma_factor(a + k * (A_ACROSS ? 16 * ROW_BYTES : 32),
-                                         A_ACROSS ? TileA::BLOCK : 16);
-            const char *right = b + k * (B_ACROSS ? 16 * ROW_BYTES : 32);
+            uint64_t left = wgmma_further(left0, k * (A_ACROSS ? 16 * ROW_BYTES : 32));
+            uint64_t right = wgmma_further(right0, k * (B_ACROSS ? 16 * ROW_BYTES : 32));
 
-            wgmma_bf16<WHOLE, A_ACROSS, B_ACROSS>(
-                sum, left, wgmma_factor(right, B_ACROSS ? TileB::BLOCK : 16));
+            wgmma_bf16<WHOLE, A_ACROSS, B_ACROSS>(sum, left, right);
             if constexpr (REST > 0)
                 wgmma_bf16<REST, A_ACROSS, B_ACROSS>(
                     sum + WHOLE / 2, left,
-                    wgmma_factor(right + WHOLE / 64 * TileB::BLOCK, TileB::BLOCK));
+                    wgmma_further(right, WHOLE / 64 * TileB::BLOCK));
         }
         wgmma_commit();
     }
@@ -370,8 +470,15 @@ template <class T, an_product PRODUCT, int N, bool VECTOR> struct an_wgmma {
         /* As many as leave room for two blocks on a multiprocessor; one has room for more. */
         STAGES = N > 64 && N <= 128 ? 3 : 4
     };
-    typedef an_wgmma_tile<an_factor<T, PRODUCT, !TURNED>, ROWS, VECTOR> TileA;
-    typedef an_wgmma_tile<an_factor<T, PRODUCT, TURNED>, N, VECTOR> TileB;
+    typedef an_factor<T, PRODUCT, !TURNED> Left;
+    typedef an_factor<T, PRODUCT, TURNED> Right;
+    enum { WALKS = PRODUCT == AN_FORWARD && VECTOR };
+    typedef std::conditional_t<WALKS, an_window_tile<Left, ROWS>,
+                               an_wgmma_tile<Left, ROWS, VECTOR>>
+        TileA;
+    typedef std::conditional_t<WALKS, an_line_tile<Right, N>,
+                               an_wgmma_tile<Right, N, VECTOR>>
+        TileB;
     typedef an_staged<N, TURNED> Staged;
     enum {
         STAGE = TileA::BYTES + TileB::BYTES,
@@ -458,18 +565,18 @@ static __global__ void __launch_bounds__(
     uint32_t m0 = blockIdx.x * ROWS, n0 = blockIdx.y * N, k0 = split * g.split_k;
     uint32_t k_end = k0 + g.split_k < g.k ? k0 + g.split_k : g.k;
     int steps = k_end > k0 ? (int)((k_end - k0 + DEPTH - 1) / DEPTH) : 0;
-    const T *a =
-        (const T *)g.a + group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
-    const T *b = (const T *)g.b +
-                 group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
+    uint32_t a0 = group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
+    uint32_t b0 = group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
+    const T *a = (const T *)g.a + (tiles_of::WALKS ? 0 : a0);
+    const T *b = (const T *)g.b + (tiles_of::WALKS ? 0 : b0);
     const T *left = tiles_of::TURNED ? b : a, *right = tiles_of::TURNED ? a : b;
     typename tiles_of::TileA tile_a;
     typename tiles_of::TileB tile_b;
     Sums products;
 
     if (PRODUCT == AN_WEIGHTS && stays(g)) return;
-    tile_a.begin(g, m0);
-    tile_b.begin(g, n0);
+    tile_a.begin(g, m0, k0, a0);
+    tile_b.begin(g, n0, k0, b0);
     products.clear();
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {

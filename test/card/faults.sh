@@ -76,9 +76,9 @@ plant 1 "BF16 fragments of A in another order" cuda/ptx.h \
 plant 1 "ties towards zero" cuda/ptx.h 's/word + 0x1000u/word + 0x0fffu/' to_tf32/borders
 plant 1 "ties to bfloat16 away from zero" cuda/ptx.h 's/0x7fff + (word\[i\] >> 16 & 1)/0x8000/' to_bf16x2/borders
 plant 1 "A's steps of k across at another distance" cuda/wgmma.cuh \
-    's/a + k \* (A_ACROSS ? 16 \* ROW_BYTES : 32)/a + k * (A_ACROSS ? 8 * ROW_BYTES : 32)/' wgmma_bf16/mn.k/64/places-of-A
+    's/left0, k \* (A_ACROSS ? 16 \* ROW_BYTES : 32)/left0, k * (A_ACROSS ? 8 * ROW_BYTES : 32)/' wgmma_bf16/mn.k/64/places-of-A
 plant 1 "B's steps of k across at another distance" cuda/wgmma.cuh \
-    's/b + k \* (B_ACROSS ? 16 \* ROW_BYTES : 32)/b + k * (B_ACROSS ? 8 * ROW_BYTES : 32)/' wgmma_bf16/k.mn/64/places-of-B
+    's/right0, k \* (B_ACROSS ? 16 \* ROW_BYTES : 32)/right0, k * (B_ACROSS ? 8 * ROW_BYTES : 32)/' wgmma_bf16/k.mn/64/places-of-B
 plant 1 "TF32's steps of k at another distance" cuda/wgmma.cuh 's/wgmma_factor(b + k \* 32, 16)/wgmma_factor(b + k * 16, 16)/' \
     wgmma_tf32/64/places-of-B
 plant 1 "one group too few waited for" card/kernels.cuh 's/cp_async_wait<LOOP_STAGES - 2>/cp_async_wait<LOOP_STAGES - 1>/' \
@@ -119,9 +119,9 @@ plant 3 "numbers below the normal ones lost" cuda/ptx.h \
 plant 3 "a descriptor's blocks at another distance" cuda/ptx.h 's/(block >> 4) << 16/(block >> 5) << 16/' \
     wgmma_bf16/k.mn/128/places-of-B
 plant 3 "the rest of the columns from the first block" cuda/wgmma.cuh \
-    's/right + WHOLE \/ 64 \* TileB::BLOCK/right/' wgmma_bf16/k.mn/96/places-of-B
+    's/wgmma_further(right, WHOLE \/ 64 \* TileB::BLOCK)/right/' wgmma_bf16/k.mn/96/places-of-B
 plant 3 "A's steps of k at another distance" cuda/wgmma.cuh \
-    's/a + k \* (A_ACROSS ? 16 \* ROW_BYTES : 32)/a + k * (A_ACROSS ? 16 * ROW_BYTES : 16)/' wgmma_bf16/k.k/64/places-of-A
+    's/left0, k \* (A_ACROSS ? 16 \* ROW_BYTES : 32)/left0, k * (A_ACROSS ? 16 * ROW_BYTES : 16)/' wgmma_bf16/k.k/64/places-of-A
 plant 3 "TF32's A of the first step always" cuda/wgmma.cuh 's/row, k \* 2 + lane \/ 16/row, lane \/ 16/' wgmma_tf32/64/places-of-A
 
 plant 4 "pieces in each other's places" cuda/wgmma.cuh 's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' \

@@ -343,8 +343,8 @@ static __global__ void __launch_bounds__(THREADS, 2) loop_kernel(an_gemm g)
     TileA tile_a;
     TileB tile_b;
 
-    tile_a.begin(g, m0);
-    tile_b.begin(g, n0);
+    tile_a.begin(g, m0, 0, 0);
+    tile_b.begin(g, n0, 0, 0);
     products.clear();
 #pragma unroll
     for (int s = 0; s < LOOP_STAGES - 1; s++) {
