@@ -47,18 +47,21 @@ template <int ROWS, int ALONG_K> struct an_tile {
 #pragma unroll
         for (int i = 0; i < UNITS / THREADS; i++) {
             int across = (int)threadIdx.x / SIDE + i * (THREADS / SIDE);
-            const float *p;
+            uint32_t offset;
+            bool ok;
 
             if (ALONG_K)
-                p = IS_A ? map::a_at(g, from, map::a_row(g, row0 + across), fixed)
-                         : map::b_at(g, from, map::b_row(g, row0 + across), fixed);
+                ok = IS_A ? map::a_at(g, map::a_row(g, row0 + across), fixed, &offset)
+                          : map::b_at(g, map::b_row(g, row0 + across), fixed, &offset);
             else
-                p = IS_A ? map::a_at(g, from, fixed,
-                                     map::a_k(g, k0 + across, k0 + across < k_end))
-                         : map::b_at(g, from, fixed,
-                                     map::b_k(g, k0 + across, k0 + across < k_end));
+                ok = IS_A ? map::a_at(g, fixed,
+                                      map::a_k(g, k0 + across, k0 + across < k_end),
+                                      &offset)
+                          : map::b_at(g, fixed,
+                                      map::b_k(g, k0 + across, k0 + across < k_end),
+                                      &offset);
             cp_async<4 * VECTOR>(tile + (ALONG_K ? at(across, along) : at(along, across)),
-                                 p != NULL ? p : from, p != NULL);
+                                 from + (ok ? offset : 0), ok);
         }
     }
 

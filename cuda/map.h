@@ -61,18 +61,18 @@ static __device__ __forceinline__ an_place tap_place(const an_gemm &g, uint32_t 
     return p;
 }
 
-template <class T>
-static __device__ __forceinline__ const T *
-in_window(const an_gemm &g, const T *x, const an_place &window, const an_place &tap)
+/* Whether the tap is in the image, and where. */
+static __device__ __forceinline__ bool in_window(const an_gemm &g, const an_place &window,
+                                                 const an_place &tap, uint32_t *offset)
 {
-    int h = window.h + tap.h, w = window.w + tap.w;
+    uint32_t h = (uint32_t)(window.h + tap.h), w = (uint32_t)(window.w + tap.w);
 
-    if (!window.ok || !tap.ok || (uint32_t)h >= g.in_height || (uint32_t)w >= g.in_width)
-        return NULL;
-    return x + window.image + ((uint32_t)h * g.in_width + (uint32_t)w) * g.in_pitch +
-           tap.step;
+    *offset = window.image + (h * g.in_width + w) * g.in_pitch + tap.step;
+    return window.ok && tap.ok && h < g.in_height && w < g.in_width;
 }
 
+/* Of a product's factors: where a row's number at a position along k is, in numbers from the
+ * factor's first; false where there is none, and it is 0. */
 template <> struct an_map<AN_FORWARD> {
     enum { A_ALONG_K = 1, B_ALONG_K = 1 };
     static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)
@@ -83,11 +83,10 @@ template <> struct an_map<AN_FORWARD> {
     {
         return tap_place(g, k, g.by_in_maps, ok);
     }
-    template <class T>
-    static __device__ __forceinline__ const T *
-    a_at(const an_gemm &g, const T *a, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool
+    a_at(const an_gemm &g, const an_place &row, const an_place &k, uint32_t *offset)
     {
-        return in_window(g, a, row, k);
+        return in_window(g, row, k, offset);
     }
     static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
     {
@@ -101,11 +100,11 @@ template <> struct an_map<AN_FORWARD> {
 
         return p;
     }
-    template <class T>
-    static __device__ __forceinline__ const T *
-    b_at(const an_gemm &, const T *b, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool
+    b_at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
     {
-        return row.ok && k.ok ? b + row.image + k.step : NULL;
+        *offset = row.image + k.step;
+        return row.ok && k.ok;
     }
     static __device__ __forceinline__ uint32_t c_row(const an_gemm &g, uint32_t m)
     {
@@ -129,20 +128,19 @@ template <> struct an_map<AN_DATA> {
         return tap_place(g, k, g.by_out_maps, ok);
     }
     /* The window that sees the pixel at this tap, if there is one. */
-    template <class T>
-    static __device__ __forceinline__ const T *
-    a_at(const an_gemm &g, const T *a, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool
+    a_at(const an_gemm &g, const an_place &row, const an_place &k, uint32_t *offset)
     {
         int h = row.h - k.h, w = row.w - k.w;
         uint32_t y, x;
 
-        if (!row.ok || !k.ok || h < 0 || w < 0) return NULL;
+        *offset = 0;
+        if (!row.ok || !k.ok || h < 0 || w < 0) return false;
         y = divide((uint32_t)h, g.by_stride);
         x = divide((uint32_t)w, g.by_stride);
-        if (y * g.stride != (uint32_t)h || x * g.stride != (uint32_t)w ||
-            y >= g.out_height || x >= g.out_width)
-            return NULL;
-        return a + row.image + (y * g.out_width + x) * g.out_pitch + k.step;
+        *offset = row.image + (y * g.out_width + x) * g.out_pitch + k.step;
+        return y * g.stride == (uint32_t)h && x * g.stride == (uint32_t)w &&
+               y < g.out_height && x < g.out_width;
     }
     static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
     {
@@ -157,11 +155,11 @@ template <> struct an_map<AN_DATA> {
 
         return p;
     }
-    template <class T>
-    static __device__ __forceinline__ const T *
-    b_at(const an_gemm &, const T *b, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool
+    b_at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
     {
-        return row.ok && k.ok ? b + k.image + k.step + row.step : NULL;
+        *offset = k.image + k.step + row.step;
+        return row.ok && k.ok;
     }
     static __device__ __forceinline__ uint32_t c_row(const an_gemm &g, uint32_t m)
     {
@@ -179,15 +177,15 @@ template <> struct an_map<AN_WEIGHTS> {
     }
     static __device__ __forceinline__ an_place a_k(const an_gemm &g, uint32_t k, bool ok)
     {
-        an_place p = {0, 0, 0, pixel_offset(g, k, g.out_image, g.out_pitch), ok};
+        an_place p = {0, 0, 0, k * g.out_pitch, ok}; /* its images have no gaps */
 
         return p;
     }
-    template <class T>
-    static __device__ __forceinline__ const T *
-    a_at(const an_gemm &, const T *a, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool
+    a_at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
     {
-        return row.ok && k.ok ? a + k.image + row.step : NULL;
+        *offset = k.image + row.step;
+        return row.ok && k.ok;
     }
     static __device__ __forceinline__ an_place b_row(const an_gemm &g, uint32_t n)
     {
@@ -197,11 +195,10 @@ template <> struct an_map<AN_WEIGHTS> {
     {
         return window_place(g, k, ok);
     }
-    template <class T>
-    static __device__ __forceinline__ const T *
-    b_at(const an_gemm &g, const T *b, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool
+    b_at(const an_gemm &g, const an_place &row, const an_place &k, uint32_t *offset)
     {
-        return in_window(g, b, k, row);
+        return in_window(g, k, row, offset);
     }
     static __device__ __forceinline__ uint32_t c_row(const an_gemm &g, uint32_t m)
     {

@@ -41,10 +41,10 @@ template <class T, an_product PRODUCT, bool IS_A> struct an_factor {
     {
         return IS_A ? map::a_k(g, k, k < k_end) : map::b_k(g, k, k < k_end);
     }
-    static __device__ __forceinline__ const T *at(const an_gemm &g, const T *p,
-                                                  const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool at(const an_gemm &g, const an_place &row,
+                                              const an_place &k, uint32_t *offset)
     {
-        return IS_A ? map::a_at(g, p, row, k) : map::b_at(g, p, row, k);
+        return IS_A ? map::a_at(g, row, k, offset) : map::b_at(g, row, k, offset);
     }
 };
 
@@ -72,10 +72,13 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
     /* Rows of this thread do not change from step to step, along k; across, its only piece
      * does not. */
     an_place fixed[ALONG_K ? UNITS : 1];
+    uint32_t first; /* number of the group's */
 
+    /* k0: where loads begin. */
     __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t,
-                                          uint32_t)
+                                          uint32_t group)
     {
+        first = group;
         if constexpr (ALONG_K) {
 #pragma unroll
             for (int i = 0; i < UNITS; i++)
@@ -98,7 +101,7 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
 #pragma unroll
             for (int i = 0; i < UNITS; i++, line += THREADS / PIECES)
                 if (LINES % (THREADS / PIECES) == 0 || line < LINES)
-                    copy(piece(tile, line, mine), from, Factor::at(g, from, fixed[i], k));
+                    copy(piece(tile, line, mine), g, from, fixed[i], k);
         } else {
 #pragma unroll
             for (int i = 0; i < UNITS; i++) {
@@ -110,21 +113,24 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
                                          ? fixed[0]
                                          : Factor::row(g, row0 + mine * PIECE);
 
-                copy(piece(tile, line, mine), from,
-                     Factor::at(g, from, row, Factor::k(g, k0 + line, k_end)));
+                copy(piece(tile, line, mine), g, from, row,
+                     Factor::k(g, k0 + line, k_end));
             }
         }
     }
 
-    static __device__ __forceinline__ void copy(char *to, const number *any,
-                                                const number *from)
+    __device__ __forceinline__ void copy(char *to, const an_gemm &g, const number *from,
+                                         const an_place &row, const an_place &k) const
     {
-        cp_async<16>(to, from != NULL ? from : any, from != NULL);
+        uint32_t at;
+        bool ok = Factor::at(g, row, k, &at);
+
+        cp_async<16>(to, from + (ok ? first + at : 0), ok);
     }
 
-    static __device__ __forceinline__ void gather(char *tile, const an_gemm &g,
-                                                  const number *from, uint32_t row0,
-                                                  uint32_t k0, uint32_t k_end)
+    __device__ __forceinline__ void gather(char *tile, const an_gemm &g,
+                                           const number *from, uint32_t row0, uint32_t k0,
+                                           uint32_t k_end) const
     {
         static_assert(sizeof(number) == 2, "pairs in words");
 
@@ -135,10 +141,10 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
             for (int e = 0; e < PIECE; e++) {
                 uint32_t r = row0 + (ALONG_K ? line : mine * PIECE + e);
                 uint32_t k = k0 + (ALONG_K ? mine * PIECE + e : line);
-                const number *p =
-                    Factor::at(g, from, Factor::row(g, r), Factor::k(g, k, k_end));
+                uint32_t at;
 
-                if (p != NULL) word[e / 2] |= (uint32_t)p->bits << e % 2 * 16;
+                if (Factor::at(g, Factor::row(g, r), Factor::k(g, k, k_end), &at))
+                    word[e / 2] |= (uint32_t)from[first + at].bits << e % 2 * 16;
             }
             *(uint4 *)piece(tile, line, mine) = {word[0], word[1], word[2], word[3]};
         }
@@ -159,7 +165,7 @@ template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, 
     uint32_t map, tap, column, offset; /* of the piece: offset in numbers from a corner */
 
     __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t k0,
-                                          uint32_t first)
+                                          uint32_t group)
     {
         uint32_t line = threadIdx.x / PIECES, mine = threadIdx.x % PIECES;
         an_place k = Factor::k(g, k0 + mine * lying::PIECE, UINT32_MAX);
@@ -169,7 +175,7 @@ template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, 
             an_place row = Factor::row(g, row0 + line + i * APART);
 
             corner[i] =
-                first + row.image + ((uint32_t)row.h * g.in_width + (uint32_t)row.w) * g.in_pitch;
+                group + row.image + ((uint32_t)row.h * g.in_width + (uint32_t)row.w) * g.in_pitch;
             seen[i] = row.ok ? taps_seen(g, row) : 0;
         }
         map = k.step;
@@ -210,7 +216,7 @@ template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, tr
     enum { PIECES = lying::PIECES, APART = THREADS / PIECES, UNITS = lying::UNITS };
     static_assert(APART % 8 == 0, "a thread's lines are swapped alike");
 
-    uint32_t first, lines; /* the thread's first line in numbers; how many lines it has */
+    uint32_t line0, lines; /* the thread's first line in numbers; how many lines it has */
 
     __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t,
                                           uint32_t group)
@@ -218,7 +224,7 @@ template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, tr
         uint32_t line = threadIdx.x / PIECES, row = row0 + line;
         uint32_t end = g.n - row0 < N ? g.n - row0 : N; /* row0 is below n */
 
-        first = group + row * g.w_pitch + threadIdx.x % PIECES * lying::PIECE;
+        line0 = group + row * g.w_pitch + threadIdx.x % PIECES * lying::PIECE;
         lines = line < end ? (end - line + APART - 1) / APART : 0;
     }
 
@@ -235,7 +241,7 @@ template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, tr
 
             if (N % APART == 0 || (int)threadIdx.x / PIECES + i * APART < N)
                 cp_async<16>(to + i * APART * ROW_BYTES,
-                             from + (ok ? first + k0 + i * APART * g.w_pitch : 0), ok);
+                             from + (ok ? line0 + k0 + i * APART * g.w_pitch : 0), ok);
         }
     }
 };
@@ -539,7 +545,7 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
     }
 }
 
-/* Grid: tiles of m, tiles of n (of the tile's sides), groups x splits. Two blocks share a
+/* Grid: tiles, groups x splits. Two blocks share a
  * multiprocessor where their products wait in no registers: one's work hides another's ends. */
 template <class T, an_product PRODUCT, int N, bool VECTOR,
           template <class, class, int> class Products>
@@ -562,21 +568,24 @@ static __global__ void __launch_bounds__(
 #endif
     char *tiles = (char *)shared_memory();
     uint32_t group = blockIdx.z / g.splits, split = blockIdx.z - group * g.splits;
-    uint32_t m0 = blockIdx.x * ROWS, n0 = blockIdx.y * N, k0 = split * g.split_k;
+    /* Blocks beside each other have the same rows: what they read of the larger factor is in the
+     * second cache once. */
+    uint32_t columns = tiles_of::TURNED ? g.m : g.n, across = (columns + N - 1) / N;
+    uint32_t down = blockIdx.x / across, m0 = down * ROWS;
+    uint32_t n0 = (blockIdx.x - down * across) * N, k0 = split * g.split_k;
     uint32_t k_end = k0 + g.split_k < g.k ? k0 + g.split_k : g.k;
     int steps = k_end > k0 ? (int)((k_end - k0 + DEPTH - 1) / DEPTH) : 0;
     uint32_t a0 = group * (PRODUCT == AN_FORWARD ? g.in_maps : g.out_maps);
     uint32_t b0 = group * (PRODUCT == AN_WEIGHTS ? g.in_maps : g.out_maps * g.w_pitch);
-    const T *a = (const T *)g.a + (tiles_of::WALKS ? 0 : a0);
-    const T *b = (const T *)g.b + (tiles_of::WALKS ? 0 : b0);
-    const T *left = tiles_of::TURNED ? b : a, *right = tiles_of::TURNED ? a : b;
+    const T *left = (const T *)(tiles_of::TURNED ? g.b : g.a);
+    const T *right = (const T *)(tiles_of::TURNED ? g.a : g.b);
     typename tiles_of::TileA tile_a;
     typename tiles_of::TileB tile_b;
     Sums products;
 
     if (PRODUCT == AN_WEIGHTS && stays(g)) return;
-    tile_a.begin(g, m0, k0, a0);
-    tile_b.begin(g, n0, k0, b0);
+    tile_a.begin(g, m0, k0, tiles_of::TURNED ? b0 : a0);
+    tile_b.begin(g, n0, k0, tiles_of::TURNED ? a0 : b0);
     products.clear();
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
@@ -629,7 +638,8 @@ static an_status wgmma_launch(an_queue *q, const an_gemm *g)
     void (*kernel)(an_gemm) = wgmma_kernel<T, PRODUCT, N, VECTOR, Products>;
     bool turned = tiles_of::TURNED;
     uint32_t rows = turned ? g->n : g->m, columns = turned ? g->m : g->n;
-    dim3 grid((rows + ROWS - 1) / ROWS, (columns + N - 1) / N, g->groups * g->splits);
+    dim3 grid((rows + ROWS - 1) / ROWS * ((columns + N - 1) / N), 1,
+              g->groups * g->splits);
 
     AN_CUDA_TRY(an__cuda_check(
         q->device,

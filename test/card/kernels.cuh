@@ -114,10 +114,11 @@ template <class Number, bool ALONG, bool IS_A> struct Dense {
     {
         return {0, 0, ALONG ? k : k * (IS_A ? g.m : g.n), 0, k < k_end};
     }
-    static __device__ __forceinline__ const Number *
-    at(const an_gemm &, const Number *p, const an_place &row, const an_place &k)
+    static __device__ __forceinline__ bool
+    at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
     {
-        return row.ok && k.ok ? p + row.step + k.step : NULL;
+        *offset = row.step + k.step;
+        return row.ok && k.ok;
     }
 };
 
