@@ -518,7 +518,7 @@ template <class T, int V> static __global__ void bias_kernel(bias_sums s)
 #pragma unroll
     for (int i = 0; i < V; i++) sum[i] = 0;
     if (row < s.rows && map < s.maps)
-#pragma unroll 4
+#pragma unroll 8
         for (uint32_t p = first + row; p < end; p += s.rows) {
             float v[V];
 
@@ -552,7 +552,7 @@ static __global__ void add_bias_parts(bias_parts b)
     float sum = 0;
 
     if (map < b.maps)
-#pragma unroll 4
+#pragma unroll 8
         for (uint32_t p = row; p < b.count; p += 32)
             sum += b.parts[(size_t)p * b.maps + map];
     sums[threadIdx.x] = sum;
@@ -567,9 +567,10 @@ static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t bat
 {
     uint32_t pixels = batch * s->out_height * s->out_width;
     uint32_t parts =
-        (pixels + 255) / 256 < BIAS_PARTS ? (pixels + 255) / 256 : BIAS_PARTS;
+        (pixels + 127) / 128 < BIAS_PARTS ? (pixels + 127) / 128 : BIAS_PARTS;
     uint32_t wide = s->out_maps % 8 == 0 ? 8 : 1, all = s->out_maps / wide;
-    uint32_t pieces = all < 32 ? all : 32;
+    /* Few beside each other, so that there are many rows and blocks: loads in flight. */
+    uint32_t pieces = all % 8 == 0 || all > 64 ? 8 : all < 4 ? all : 4;
     bias_sums sums = {dy,
                       parts > 1 ? (float *)q->scratch : db,
                       pixels,

@@ -15,14 +15,15 @@ struct normalising {
     uint32_t pixels, per_block; /* across: of the batch, of a block */
 };
 
-/* s^-beta. The paper's 3/4 is two square roots; of an infinity it is 0. */
+/* s^-3/4, the paper's, from the inverse root of s; of an infinity it is 0. */
+static __device__ __forceinline__ float usual_power(float inverse_root)
+{
+    return inverse_root * root_near(inverse_root);
+}
+
 static __device__ __forceinline__ float power(float s, float beta)
 {
-    float root;
-
-    if (beta != 0.75f) return powf(s, -beta);
-    root = rsqrtf(s);
-    return root == 0 ? 0 : root * (root * rsqrtf(root));
+    return beta == 0.75f ? usual_power(inverse_root_near(s)) : powf(s, -beta);
 }
 
 /* --- across maps: a block has some pixels, all maps, in shared memory ------------------------ */
@@ -84,70 +85,95 @@ template <class T, bool BACKWARD> static __global__ void across_kernel(normalisi
     }
 }
 
-/* --- across five maps, the usual window, eight maps a thread --------------------------------- */
+/* --- across five maps and to the power of -3/4, the usual ones, eight maps a thread ------------ */
 
-enum { REACH = 2, PIECE = 8 };
+enum { REACH = 2, PIECE = 8, AROUND = PIECE + 2 * REACH };
 
 /* Pieces do not cross groups, and a pixel's lie in one block. */
 static bool in_pieces(const an_lrn_shape *s)
 {
-    return s->size == 2 * REACH + 1 && s->maps % s->groups == 0 &&
+    return s->size == 2 * REACH + 1 && s->beta == 0.75f && s->maps % s->groups == 0 &&
            s->maps / s->groups % PIECE == 0 && s->maps <= AN_CUDA_THREADS * PIECE;
 }
 
-/* The scales of eight maps from `map` on, and the maps themselves. */
-template <class T>
-static __device__ __forceinline__ void piece_scales(const an_lrn_shape &s, const T *pixel,
-                                                    uint32_t map, float (&x)[PIECE],
-                                                    float (&scale)[PIECE])
+/* Threads that have all pieces of something, in a block: small ones, of full warps if that can
+ * be. */
+static dim3 block_of(uint32_t maps)
 {
-    uint32_t size = s.maps / s.groups, in_group = map % size;
-    float square[PIECE + 2 * REACH];
+    uint32_t pieces = maps / PIECE, times = AN_CUDA_THREADS / 2 / pieces;
 
-    get_numbers(pixel + map, x);
+    return dim3(pieces, times >= 8 ? times / 8 * 8 : times > 0 ? times : 1);
+}
+
+/* Eight maps and REACH on either side, as they lie in memory: zeros beyond their group. */
+template <class T> struct around {
+    enum { SIDE = REACH * sizeof(T) / 4 };
+    uint32_t before[SIDE], piece[4 * SIDE], after[SIDE];
+
+    __device__ __forceinline__ void get(const T *p, bool first, bool last)
+    {
+        get_words(p, piece);
 #pragma unroll
-    for (int i = 0; i < REACH; i++) {
-        float before = in_group > 0 ? get_number(pixel + map - REACH + i) : 0;
-        float after = in_group + PIECE < size ? get_number(pixel + map + PIECE + i) : 0;
-
-        square[i] = before * before;
-        square[REACH + PIECE + i] = after * after;
+        for (int i = 0; i < SIDE; i++) {
+            before[i] = first ? 0 : ((const uint32_t *)p)[i - SIDE];
+            after[i] = last ? 0 : ((const uint32_t *)p)[4 * SIDE + i];
+        }
     }
-#pragma unroll
-    for (int i = 0; i < PIECE; i++) square[REACH + i] = x[i] * x[i];
-#pragma unroll
-    for (int i = 0; i < PIECE; i++) {
-        float sum = 0;
+
+    __device__ __forceinline__ void numbers(float (&x)[AROUND]) const
+    {
+        uint32_t word[6 * SIDE];
 
 #pragma unroll
-        for (int j = 0; j < 2 * REACH + 1; j++) sum += square[i + j];
-        scale[i] = s.k + s.alpha * sum;
+        for (int i = 0; i < 6 * SIDE; i++)
+            word[i] = i < SIDE       ? before[i]
+                      : i < 5 * SIDE ? piece[i - SIDE]
+                                     : after[i - 5 * SIDE];
+        unpack((const T *)NULL, word, x);
+    }
+};
+
+/* Whether a piece is its group's first, or last. */
+static __device__ __forceinline__ void ends(const an_lrn_shape &n, uint32_t map,
+                                            bool *first, bool *last)
+{
+    uint32_t size = n.groups == 1 ? n.maps : n.maps / n.groups;
+    uint32_t in_group = n.groups == 1 ? map : map % size;
+
+    *first = in_group == 0;
+    *last = in_group + PIECE == size;
+}
+
+template <bool SQUARES> static __device__ __forceinline__ float plus(float sum, float x)
+{
+    return SQUARES ? sum + x * x : sum + x;
+}
+
+/* Sums over windows of five, or of their squares: four windows share what is in all of them,
+ * and two by two what is in these. */
+template <bool SQUARES>
+static __device__ __forceinline__ void sums(const float (&x)[AROUND], float (&sum)[PIECE])
+{
+#pragma unroll
+    for (int i = 0; i < PIECE; i += 4) {
+        float middle = plus<SQUARES>(SQUARES ? x[i + 3] * x[i + 3] : x[i + 3], x[i + 4]);
+        float left = plus<SQUARES>(plus<SQUARES>(middle, x[i + 2]), x[i + 1]);
+        float right = plus<SQUARES>(plus<SQUARES>(middle, x[i + 5]), x[i + 6]);
+
+        sum[i] = plus<SQUARES>(left, x[i]);
+        sum[i + 1] = plus<SQUARES>(left, x[i + 5]);
+        sum[i + 2] = plus<SQUARES>(right, x[i + 2]);
+        sum[i + 3] = plus<SQUARES>(right, x[i + 7]);
     }
 }
 
-template <class T>
+/* The inverse roots of eight maps' scales. */
 static __device__ __forceinline__ void
-normalised_piece(const an_lrn_shape &s, const T *pixel, uint32_t map, float (&y)[PIECE])
+inverse_roots(const an_lrn_shape &n, const float (&x)[AROUND], float (&root)[PIECE])
 {
-    float scale[PIECE];
-
-    piece_scales(s, pixel, map, y, scale);
+    sums<true>(x, root);
 #pragma unroll
-    for (int i = 0; i < PIECE; i++) y[i] *= power(scale[i], s.beta);
-}
-
-template <class T> static __global__ void pieces_kernel(normalising n)
-{
-    uint32_t pieces = n.s.maps / PIECE;
-
-    for (AN_CUDA_EACH(i, (size_t)n.pixels * pieces)) {
-        size_t base = i / pieces * n.s.maps;
-        uint32_t map = (uint32_t)(i % pieces) * PIECE;
-        float y[PIECE];
-
-        normalised_piece(n.s, (const T *)n.x + base, map, y);
-        put_numbers((T *)n.out + base + map, y);
-    }
+    for (int i = 0; i < PIECE; i++) root[i] = inverse_root_near(n.k + n.alpha * root[i]);
 }
 
 struct normal_pooling {
@@ -157,163 +183,322 @@ struct normal_pooling {
     const uint16_t *given; /* back: marks */
     uint16_t *marks;       /* forward: null, or to be made */
     void *out;
-    uint32_t pixels, per_block; /* back: as above */
-    uint32_t tile;              /* forward: columns of windows that a block has */
+    uint32_t items; /* of threads that have all maps between them */
+    /* With pooling, an item is some columns of some rows of an image, which has so many. */
+    uint32_t strips, sections, rows; /* rows: of windows, forward */
 };
 
-/* Grid: (row of windows, tile of columns), images. What the windows see is normalised once,
- * into shared memory, and pooled from there. */
-template <class T> static __global__ void normal_pool_kernel(normal_pooling p)
+/* Blocks: (pieces, pixels). */
+template <class T> static __global__ void pieces_kernel(normal_pooling p)
 {
-    const an_pool_shape &s = p.s;
-    float *normal = (float *)shared_memory(); /* [kernel][columns][maps] */
-    uint32_t tiles = (s.out_width + p.tile - 1) / p.tile, pieces = s.maps / PIECE;
-    uint32_t row = blockIdx.x / tiles, first = blockIdx.x % tiles * p.tile;
-    uint32_t end = first + p.tile < s.out_width ? first + p.tile : s.out_width;
-    an_span rows = window_of(row, s.kernel, s.stride, s.in_height);
-    uint32_t left = first * s.stride;
-    uint32_t right = window_of(end - 1, s.kernel, s.stride, s.in_width).end;
-    uint32_t columns = right - left;
-    size_t image = blockIdx.y;
-    const T *x = (const T *)p.x + image * s.in_height * s.in_width * s.maps;
-    uint32_t i;
+    uint32_t map = threadIdx.x * PIECE, pixel = blockIdx.x * blockDim.y + threadIdx.y;
+    size_t at = (size_t)pixel * p.n.maps + map;
+    float x[AROUND], y[PIECE];
+    around<T> words;
+    bool first, last;
 
-    for (i = threadIdx.x; i < (rows.end - rows.first) * columns * pieces;
-         i += blockDim.x) {
-        uint32_t map = i % pieces * PIECE, at = i / pieces;
-        uint32_t r = rows.first + at / columns, c = left + at % columns;
-        float y[PIECE];
-
-        normalised_piece(p.n, x + ((size_t)r * s.in_width + c) * s.maps, map, y);
-        put_numbers(normal + (size_t)at * s.maps + map, y);
-    }
-    __syncthreads();
-    for (i = threadIdx.x; i < (end - first) * pieces; i += blockDim.x) {
-        uint32_t map = i % pieces * PIECE, column = first + i / pieces;
-        an_span span = window_of(column, s.kernel, s.stride, s.in_width);
-        size_t to = ((image * s.out_height + row) * s.out_width + column) * s.maps + map;
-        an_maximum<PIECE> maximum;
-
-        maximum.begin();
-        for (uint32_t r = 0; r < rows.end - rows.first; r++)
-            for (uint32_t c = span.first; c < span.end; c++) {
-                float v[PIECE];
-
-                get_numbers(normal + (size_t)(r * columns + c - left) * s.maps + map, v);
-                maximum.add(v, r * s.kernel + (c - span.first));
-            }
-        put_numbers((T *)p.out + to, maximum.value);
-        if (p.marks != NULL) maximum.put_marks(p.marks + to, s.relu);
-    }
+    if (pixel >= p.items) return;
+    ends(p.n, map, &first, &last);
+    words.get((const T *)p.x + at, first, last);
+    words.numbers(x);
+    inverse_roots(p.n, x, y);
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) y[i] = x[REACH + i] * usual_power(y[i]);
+    put_numbers((T *)p.out + at, y);
 }
 
-/* A thread has eight maps of an input pixel, a block all maps of some pixels. The gradient of
- * what was normalised is given, or gathered from its pooling's marks. */
+/* The same; POOLED: of two by two pixels a thread, whose gradient is gathered from the marks
+ * of their pooling. */
 template <class T, bool POOLED>
-static __global__ void pieces_backward_kernel(normal_pooling p)
+static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
+    pieces_backward_kernel(normal_pooling p)
 {
+    enum { PIXELS = POOLED ? 4 : 1 };
     const an_lrn_shape &n = p.n;
-    float *terms = (float *)shared_memory(); /* [pixels][maps] */
-    uint32_t pieces = n.maps / PIECE, mine = threadIdx.x / pieces;
-    uint32_t map = threadIdx.x % pieces * PIECE, size = n.maps / n.groups;
-    uint32_t in_group = map % size, plane = n.height * n.width;
-    uint32_t pixel = blockIdx.x * p.per_block + mine;
-    bool has = mine < p.per_block && pixel < p.pixels;
-    size_t base = (size_t)pixel * n.maps + map;
-    float x[PIECE], scale[PIECE], dy[PIECE], *at = terms + mine * n.maps + map;
+    uint32_t map = threadIdx.x * PIECE, at = blockIdx.x * blockDim.y + threadIdx.y;
+    /* Of each thread the terms that its neighbours need. */
+    float *mine = (float *)shared_memory() +
+                  2 * REACH * PIXELS * (threadIdx.y * blockDim.x + threadIdx.x);
+    float x[PIXELS][AROUND], dy[PIXELS][PIECE], term[PIXELS][AROUND];
+    around<T> words[PIXELS];
+    uint32_t pixel[PIXELS];
+    size_t base = map; /* of the image's first pixel */
+    bool first, last, has[PIXELS];
 
-    if (has) {
-        float term[PIECE];
+    /* What is beyond the edges, or the last thread's, is done as what is next to it, but not
+     * written: nothing waits for a branch. */
+    ends(n, map, &first, &last);
+    if constexpr (POOLED) {
+        uint32_t item = at < p.items ? at : p.items - 1, line = item / p.strips;
+        uint32_t column = item - line * p.strips, image = line / p.sections;
+        uint32_t row = line - image * p.sections;
+        size_t window = (size_t)image * p.s.out_height * p.s.out_width * n.maps + map;
 
-        piece_scales(n, (const T *)p.x + base - map, map, x, scale);
-        if (POOLED)
-            gather_marked<T, PIECE>(p.s, p.given, (const T *)p.dy, pixel / plane,
-                                    pixel % plane / n.width, pixel % plane % n.width, map,
-                                    dy);
-        else
-            get_numbers((const T *)p.dy + base, dy);
+        base += (size_t)image * n.height * n.width * n.maps;
+#pragma unroll
+        for (uint32_t i = 0; i < PIXELS; i++) {
+            uint32_t y = 2 * row + i / 2, x = 2 * column + i % 2;
+
+            has[i] = at < p.items && y < n.height && x < n.width;
+            y = y < n.height ? y : n.height - 1, x = x < n.width ? x : n.width - 1;
+            pixel[i] = (y * n.width + x) * n.maps;
+        }
+        gather_twos<T, PIECE>(p.s, p.given + window, (const T *)p.dy + window, row,
+                              column, dy);
+    } else {
+        has[0] = at < p.items;
+        pixel[0] = 0;
+        base += (size_t)(has[0] ? at : p.items - 1) * n.maps;
+        get_numbers((const T *)p.dy + base, dy[0]);
+    }
+#pragma unroll
+    for (int j = 0; j < PIXELS; j++)
+        words[j].get((const T *)p.x + base + pixel[j], first, last);
+#pragma unroll
+    for (int j = 0; j < PIXELS; j++) {
+        float root[PIECE];
+
+        words[j].numbers(x[j]);
+        inverse_roots(n, x[j], root);
 #pragma unroll
         for (int i = 0; i < PIECE; i++) {
-            float power_i = power(scale[i], n.beta);
-
-            term[i] = dy[i] * x[i] * power_i / scale[i];
-            dy[i] *= power_i;
+            dy[j][i] *= usual_power(root[i]);
+            term[j][REACH + i] = dy[j][i] * x[j][REACH + i] * (root[i] * root[i]);
         }
-        put_numbers(at, term);
+#pragma unroll
+        for (int i = 0; i < REACH; i++) {
+            mine[2 * REACH * j + i] = term[j][REACH + i];
+            mine[2 * REACH * j + REACH + i] = term[j][PIECE + i];
+        }
     }
     __syncthreads();
-    if (!has) return;
 #pragma unroll
-    for (int i = 0; i < PIECE; i++) {
-        float sum = 0;
+    for (int j = 0; j < PIXELS; j++) {
+        const float *before = mine + 2 * REACH * (j - PIXELS) + REACH;
+        const float *after = mine + 2 * REACH * (j + PIXELS);
+        float sum[PIECE];
 
 #pragma unroll
-        for (int j = -REACH; j <= REACH; j++) {
-            int k = i + j;
-
-            if ((k >= 0 || in_group > 0) && (k < PIECE || in_group + PIECE < size))
-                sum += at[k];
+        for (int i = 0; i < REACH; i++) {
+            term[j][i] = first ? 0 : before[i];
+            term[j][REACH + PIECE + i] = last ? 0 : after[i];
         }
-        dy[i] -= 2 * n.alpha * n.beta * x[i] * sum;
+        sums<false>(term[j], sum);
+#pragma unroll
+        for (int i = 0; i < PIECE; i++)
+            dy[j][i] -= 2 * n.alpha * n.beta * x[j][REACH + i] * sum[i];
+        if (has[j]) put_numbers((T *)p.out + base + pixel[j], dy[j]);
     }
-    put_numbers((T *)p.out + base, dy);
 }
 
-template <class T, bool POOLED>
-static an_status pieces_backward(an_queue *q, normal_pooling p, uint32_t batch,
-                                 const char *what)
+static an_status in_blocks(an_queue *q, void (*kernel)(normal_pooling),
+                           uint32_t thread_bytes, const normal_pooling &p,
+                           const char *what)
 {
     an_use use(q->device);
-    uint32_t pieces = p.n.maps / PIECE;
+    dim3 block = block_of(p.n.maps);
 
     AN_CUDA_TRY(an__cuda_settle(q));
-    p.pixels = batch * p.n.height * p.n.width;
-    p.per_block = AN_CUDA_THREADS / pieces;
-    return an__cuda_launch(q, pieces_backward_kernel<T, POOLED>,
-                           dim3((p.pixels + p.per_block - 1) / p.per_block),
-                           dim3(AN_CUDA_THREADS),
-                           (size_t)p.per_block * p.n.maps * sizeof(float), p, what);
+    return an__cuda_launch(q, kernel, dim3((p.items + block.y - 1) / block.y), block,
+                           (size_t)thread_bytes * block.x * block.y, p, what);
 }
+
+/* Bytes of a thread's terms that others need, of a pixel. */
+#define TERMS ((uint32_t)(2 * REACH * sizeof(float)))
 
 /* --- the same with the pooling of it ------------------------------------------------------------- */
 
-#define POOL_SHARED ((size_t)64 << 10) /* so that three blocks share a multiprocessor */
-
-static size_t tile_bytes(const an_pool_shape *s, uint32_t tile)
+static __device__ __forceinline__ float equal(float a, float b)
 {
-    return (size_t)s->kernel * ((size_t)(tile - 1) * s->stride + s->kernel) * s->maps *
-           sizeof(float);
+    return a == b ? 1 : 0;
 }
 
-int an__cuda_lrn_pool_fits(const an_device *device, const an_lrn_shape *n,
+/* What is compared are squares of normalised maps, with their signs: they take one root each,
+ * and the other is taken of the maxima alone. */
+static __device__ __forceinline__ void
+normal_squares(const an_lrn_shape &n, const float (&x)[AROUND], float (&y)[PIECE])
+{
+    inverse_roots(n, x, y);
+#pragma unroll
+    for (int i = 0; i < PIECE; i++) {
+        float part = x[REACH + i] * y[i];
+
+        y[i] *= part * fabsf(part);
+    }
+}
+
+static __device__ __forceinline__ void roots(const float (&square)[PIECE],
+                                             float (&y)[PIECE])
+{
+#pragma unroll
+    for (int i = 0; i < PIECE; i++)
+        y[i] = copysignf(root_near(fabsf(square[i])), square[i]);
+}
+
+/* A window's maxima as its rows are added, of eight maps, and their marks: whole numbers as
+ * float32, for which there are more units. A NaN is marked nowhere. */
+struct window_maxima {
+    float value[PIECE], marks[PIECE];
+
+    __device__ __forceinline__ void add(const window_maxima &row, float factor)
+    {
+#pragma unroll
+        for (int i = 0; i < PIECE; i++) {
+            float most = greater(value[i], row.value[i]);
+
+            marks[i] = marks[i] * equal(value[i], most) +
+                       row.marks[i] * factor * equal(row.value[i], most);
+            value[i] = most;
+        }
+    }
+};
+
+/* places: the bits of those within the image. */
+static __device__ __forceinline__ void
+put_marks(uint16_t *to, const window_maxima &window, uint32_t places, uint32_t relu)
+{
+    uint32_t word[PIECE / 2];
+
+#pragma unroll
+    for (int i = 0; i < PIECE / 2; i++) {
+        uint32_t both[2];
+
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            int e = 2 * i + j;
+
+            /* The last bits of 2^23 and a whole number are that number's. */
+            both[j] = float_word(window.marks[e] + 8388608.0f) & places;
+            if (relu && !(window.value[e] > 0)) both[j] = 0;
+        }
+        word[i] = both[0] | both[1] << 16;
+    }
+    put_words(to, word);
+}
+
+/* Windows that a thread has side by side: they share the columns that they overlap in. */
+enum { STRIP = 2 };
+
+/* A thread has eight maps of a strip of windows, and goes down some rows of them: no pixel is
+ * normalised twice but at strips' and sections' edges. Blocks: (pieces, strips of windows in
+ * sections of images). */
+template <class T, int KERNEL>
+static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
+    normal_pool_kernel(normal_pooling p)
+{
+    enum { COLUMNS = 2 * (STRIP - 1) + KERNEL };
+    const an_pool_shape &s = p.s;
+    uint32_t map = threadIdx.x * PIECE, at = blockIdx.x * blockDim.y + threadIdx.y;
+    uint32_t column = at % p.strips * STRIP, section = at / p.strips % p.sections;
+    uint32_t image = at / p.strips / p.sections;
+    uint32_t row = section * p.rows;
+    uint32_t end = row + p.rows < s.out_height ? row + p.rows : s.out_height;
+    const T *x = (const T *)p.x + (size_t)image * s.in_height * s.in_width * s.maps + map;
+    size_t to = ((size_t)image * s.out_height + row) * s.out_width * s.maps + map;
+    uint32_t offset[COLUMNS];
+    window_maxima window[STRIP];
+    bool first, last;
+
+    if (at >= p.items) return;
+    ends(p.n, map, &first, &last);
+#pragma unroll
+    for (uint32_t i = 0; i < COLUMNS; i++) {
+        uint32_t c = 2 * column + i;
+
+        offset[i] = (c < s.in_width ? c : s.in_width - 1) * s.maps;
+    }
+    for (uint32_t y = 2 * row; y < 2 * end + KERNEL - 2; y++) {
+        /* Beyond the image's edge its last row is seen again. */
+        const T *line =
+            x + (size_t)(y < s.in_height ? y : s.in_height - 1) * s.in_width * s.maps;
+        bool begins = y % 2 == 0, done = KERNEL == 2 ? !begins : begins && y > 2 * row;
+        around<T> words[COLUMNS];
+        float normal[KERNEL][PIECE];
+
+#pragma unroll
+        for (int i = 0; i < COLUMNS; i++) words[i].get(line + offset[i], first, last);
+        /* There are too few threads to wait for memory: the next row comes nearer meanwhile. */
+        if (y + 1 < s.in_height) {
+#pragma unroll
+            for (int i = 0; i < 2 * STRIP; i++)
+                prefetch(line + s.in_width * s.maps + offset[i]);
+        }
+#pragma unroll
+        for (int i = 0; i < COLUMNS; i++) {
+            float around[AROUND];
+            int w = (i - KERNEL + 1) / 2;
+
+            words[i].numbers(around);
+            normal_squares(p.n, around, normal[i % KERNEL]);
+            if (i < KERNEL - 1 || (i - KERNEL + 1) % 2 != 0) continue;
+
+            /* Columns i - KERNEL + 1 .. i are window w's. */
+            window_maxima across;
+#pragma unroll
+            for (int e = 0; e < PIECE; e++) {
+                float most = normal[i % KERNEL][e], marks = 0;
+
+#pragma unroll
+                for (int k = 1; k < KERNEL; k++)
+                    most = greater(most, normal[(i - k) % KERNEL][e]);
+#pragma unroll
+                for (int k = 0; k < KERNEL; k++)
+                    marks +=
+                        (float)(1 << k) * equal(normal[(2 * w + k) % KERNEL][e], most);
+                across.value[e] = most, across.marks[e] = marks;
+            }
+            if (y > 2 * row && (KERNEL == 3 || !begins))
+                window[w].add(across, begins ? 256 : 16);
+            if (done && column + w < s.out_width) {
+                size_t there = to + (column + w) * s.maps;
+                float value[PIECE];
+
+                roots(window[w].value, value);
+                put_numbers((T *)p.out + there, value);
+                if (p.marks != NULL)
+                    put_marks(p.marks + there, window[w],
+                              window_places(window_of(y / 2 - (KERNEL == 3), KERNEL, 2,
+                                                      s.in_height),
+                                            window_of(column + w, KERNEL, 2, s.in_width)),
+                              s.relu);
+            }
+            if (begins) window[w] = across;
+        }
+        if (done) to += s.out_width * s.maps;
+    }
+}
+
+int an__cuda_lrn_pool_fits(const an_device *, const an_lrn_shape *n,
                            const an_pool_shape *s)
 {
-    return in_pieces(n) && s->kernel <= MARKED && tile_bytes(s, 1) <= POOL_SHARED &&
-           device->shared_bytes >= POOL_SHARED;
+    return in_pieces(n) && in_twos(s);
 }
+
+#define POOL_BLOCKS 1024 /* enough for any device */
 
 an_status an__cuda_lrn_pool_forward(an_queue *q, const an_lrn_shape *n,
                                     const an_pool_shape *s, uint32_t batch,
                                     const float *x, float *y, void *marks)
 {
-    an_use use(q->device);
-    normal_pooling p = {*n, *s, x, NULL, NULL, (uint16_t *)marks, y, 0, 0, 1};
-    void (*kernel)(normal_pooling) = AN_CUDA_BY_NUMBER(n->precision, normal_pool_kernel);
+    normal_pooling p = {*n, *s, x, NULL, NULL, (uint16_t *)marks, y};
     const char *what = "pooling of normalised maps";
     double in = (double)batch * s->in_height * s->in_width * s->maps;
     double out = (double)batch * s->out_height * s->out_width * s->maps;
 
+    p.strips = (s->out_width + STRIP - 1) / STRIP;
+    do {
+        p.sections++;
+        p.rows = (s->out_height + p.sections - 1) / p.sections;
+    } while (p.rows > 2 &&
+             p.strips * p.sections * batch / block_of(n->maps).y < POOL_BLOCKS);
+    p.sections = (s->out_height + p.rows - 1) / p.rows;
+    p.items = p.strips * p.sections * batch;
     an__cuda_cost(q, 0, n->precision, in + out, marks != NULL ? 2 * out : 0);
-    AN_CUDA_TRY(an__cuda_settle(q));
-    while (p.tile < s->out_width && tile_bytes(s, p.tile + 1) <= POOL_SHARED) p.tile++;
-    AN_CUDA_TRY(an__cuda_check(
-        q->device,
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             (int)POOL_SHARED),
-        what));
-    return an__cuda_launch(
-        q, kernel, dim3(s->out_height * ((s->out_width + p.tile - 1) / p.tile), batch),
-        dim3(AN_CUDA_THREADS), tile_bytes(s, p.tile), p, what);
+    return in_blocks(q,
+                     s->kernel == 2
+                         ? AN_CUDA_BY_NUMBER_OF(n->precision, normal_pool_kernel, 2)
+                         : AN_CUDA_BY_NUMBER_OF(n->precision, normal_pool_kernel, 3),
+                     0, p, what);
 }
 
 an_status an__cuda_lrn_pool_backward(an_queue *q, const an_lrn_shape *n,
@@ -321,15 +506,16 @@ an_status an__cuda_lrn_pool_backward(an_queue *q, const an_lrn_shape *n,
                                      const float *x, const void *marks, const float *dy,
                                      float *dx)
 {
-    normal_pooling p = {*n, *s, x, dy, (const uint16_t *)marks, NULL, dx, 0, 0, 0};
-    const char *what = "gradient of pooled, normalised maps";
+    normal_pooling p = {*n, *s, x, dy, (const uint16_t *)marks, NULL, dx};
     double in = (double)batch * s->in_height * s->in_width * s->maps;
     double out = (double)batch * s->out_height * s->out_width * s->maps;
 
+    p.strips = (s->in_width + 1) / 2;
+    p.sections = (s->in_height + 1) / 2;
+    p.items = p.strips * p.sections * batch;
     an__cuda_cost(q, 0, n->precision, 2 * in + out, 2 * out);
-    return n->precision == AN_PRECISION_BF16
-               ? pieces_backward<an_bf16, true>(q, p, batch, what)
-               : pieces_backward<float, true>(q, p, batch, what);
+    return in_blocks(q, AN_CUDA_BY_NUMBER_OF(n->precision, pieces_backward_kernel, true),
+                     4 * TERMS, p, "gradient of pooled, normalised maps");
 }
 
 /* --- across, as it is asked for ---------------------------------------------------------------------- */
@@ -343,14 +529,12 @@ static an_status across(an_queue *q, const an_lrn_shape *s, uint32_t batch,
     size_t bytes;
 
     an__cuda_cost(q, 0, s->precision, (dy != NULL ? 3.0 : 2.0) * n.pixels * s->maps, 0);
-    if (in_pieces(s) && dy != NULL) {
-        normal_pooling p = {*s, {}, x, dy, NULL, NULL, out, 0, 0, 0};
+    if (in_pieces(s)) {
+        normal_pooling p = {*s, {}, x, dy, NULL, NULL, out, n.pixels};
 
-        return pieces_backward<T, false>(q, p, batch, what);
+        return dy != NULL ? in_blocks(q, pieces_backward_kernel<T, false>, TERMS, p, what)
+                          : in_blocks(q, pieces_kernel<T>, 0, p, what);
     }
-    if (in_pieces(s))
-        return an__cuda_each(q, pieces_kernel<T>, (size_t)n.pixels * s->maps / PIECE, n,
-                             what);
     AN_CUDA_TRY(an__cuda_settle(q));
     n.per_block = s->maps >= 1024 ? 1 : 1024 / s->maps; /* four numbers a thread */
     bytes = (dy != NULL ? 2 : 1) * (size_t)n.per_block * s->maps * sizeof(float);

@@ -1,6 +1,9 @@
 /*
  * marks.h - a pooling's windows, their maxima, and the marks of where those are: what pooling
  * alone and pooling of normalised maps share.
+ *
+ * A window's marks are 16 bits: bit 4 r + c is its row r, column c. No bit stands for what is
+ * beyond the image's edge.
  */
 #ifndef AN_CUDA_MARKS_H
 #define AN_CUDA_MARKS_H
@@ -8,7 +11,7 @@
 #include "cuda.h"
 #include "number.h"
 
-#define MARKED 4u /* the largest side of a window whose places fit 16 bits */
+#define MARKED 4u /* the largest side of a window that has marks */
 
 struct an_span {
     uint32_t first, end;
@@ -32,95 +35,64 @@ static __device__ __forceinline__ uint32_t first_window(uint32_t at, uint32_t ke
     return at < kernel ? 0 : (at - kernel) / stride + 1;
 }
 
-/* Of V maps' windows, place by place. A NaN is its window's maximum, and marked nowhere. */
-template <int V> struct an_maximum {
-    float value[V];
-    uint32_t marks[V];
-
-    __device__ __forceinline__ void begin()
-    {
-#pragma unroll
-        for (int i = 0; i < V; i++) {
-            value[i] = -INFINITY;
-            marks[i] = 0;
-        }
-    }
-
-    __device__ __forceinline__ void add(const float (&v)[V], uint32_t place)
-    {
-#pragma unroll
-        for (int i = 0; i < V; i++) {
-            if (v[i] == value[i])
-                marks[i] |= 1u << place;
-            else if (!(v[i] <= value[i]) && value[i] == value[i]) {
-                value[i] = v[i];
-                marks[i] = v[i] == v[i] ? 1u << place : 0;
-            }
-        }
-    }
-
-    __device__ __forceinline__ void put_marks(uint16_t *to, uint32_t relu) const
-    {
-        uint32_t word[V];
-
-#pragma unroll
-        for (int i = 0; i < V; i++) word[i] = relu && !(value[i] > 0) ? 0 : marks[i];
-        if (V == 8) {
-            uint4 all;
-
-            all.x = word[0] | word[1 % V] << 16;
-            all.y = word[2 % V] | word[3 % V] << 16;
-            all.z = word[4 % V] | word[5 % V] << 16;
-            all.w = word[6 % V] | word[7 % V] << 16;
-            *(uint4 *)to = all;
-        } else {
-            *to = (uint16_t)word[0];
-        }
-    }
-};
-
-static __device__ __forceinline__ void get_marks(const uint16_t *from,
-                                                 uint32_t (&mark)[8])
+/* The bits of a window's places within the image. */
+static __device__ __forceinline__ uint32_t window_places(const an_span &rows,
+                                                         const an_span &columns)
 {
-    const uint4 all = *(const uint4 *)from;
-    const uint32_t word[4] = {all.x, all.y, all.z, all.w};
+    uint32_t row = (1u << (columns.end - columns.first)) - 1, places = 0;
 
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        mark[2 * i] = word[i] & 0xffff;
-        mark[2 * i + 1] = word[i] >> 16;
-    }
-}
-static __device__ __forceinline__ void get_marks(const uint16_t *from,
-                                                 uint32_t (&mark)[1])
-{
-    mark[0] = *from;
+    for (uint32_t r = 0; r < MARKED; r++)
+        places |= rows.first + r < rows.end ? row << 4 * r : 0;
+    return places;
 }
 
-/* The gradient of V maps of the input pixel (y, x): sums over the windows it is in. */
+/* --- windows of two or three places a side, two apart: the usual ones -------------------------- */
+
+static inline bool in_twos(const an_pool_shape *s)
+{
+    return s->stride == 2 && (s->kernel == 2 || s->kernel == 3);
+}
+
+/* The gradient of V maps of four input pixels, (2 y, 2 x) to (2 y + 1, 2 x + 1), from the four
+ * windows that they are in: (y, x), and those above and left of it. marks, dy: of the image's
+ * first window, of the first of these maps. */
 template <class T, int V>
 static __device__ __forceinline__ void
-gather_marked(const an_pool_shape &s, const uint16_t *marks, const T *dy, size_t image,
-              uint32_t y, uint32_t x, uint32_t map, float (&sum)[V])
+gather_twos(const an_pool_shape &s, const uint16_t *marks, const T *dy, uint32_t y,
+            uint32_t x, float (&sum)[4][V])
 {
-    size_t first = image * s.out_height * s.out_width * s.maps + map;
+    uint32_t mark[4][V / 2] = {}, given[4][V * sizeof(T) / 4] = {};
 
 #pragma unroll
-    for (int i = 0; i < V; i++) sum[i] = 0;
-    for (uint32_t oy = first_window(y, s.kernel, s.stride);
-         oy < s.out_height && oy * s.stride <= y; oy++)
-        for (uint32_t ox = first_window(x, s.kernel, s.stride);
-             ox < s.out_width && ox * s.stride <= x; ox++) {
-            size_t at = first + ((size_t)oy * s.out_width + ox) * s.maps;
-            uint32_t place = (y - oy * s.stride) * s.kernel + (x - ox * s.stride);
-            uint32_t mark[V];
-            float v[V];
+    for (uint32_t w = 0; w < 4; w++) {
+        /* Above 0 and left of 0 are beyond all else. */
+        uint32_t oy = y - w / 2, ox = x - w % 2;
+        uint32_t at = (oy * s.out_width + ox) * s.maps;
 
-            get_marks(marks + at, mark);
-            get_numbers(dy + at, v);
-#pragma unroll
-            for (int i = 0; i < V; i++) sum[i] += mark[i] >> place & 1 ? v[i] : 0;
+        if (oy < s.out_height && ox < s.out_width) {
+            get_words(marks + at, mark[w]);
+            get_words(dy + at, given[w]);
         }
+    }
+#pragma unroll
+    for (int i = 0; i < 4 * V; i++) sum[i / V][i % V] = 0;
+#pragma unroll
+    for (uint32_t w = 0; w < 4; w++) {
+        float v[V];
+
+        unpack(dy, given[w], v);
+#pragma unroll
+        for (uint32_t pixel = 0; pixel < 4; pixel++) {
+            uint32_t r = w / 2 * 2 + pixel / 2, c = w % 2 * 2 + pixel % 2;
+
+            if (r > 2 || c > 2) continue; /* beyond the window */
+#pragma unroll
+            for (int i = 0; i < V; i++)
+                if (mark[w][i / 2] & 1u << (r * 4 + c + i % 2 * 16))
+                    sum[pixel][i] += v[i];
+        }
+    }
 }
 
 #endif

@@ -37,24 +37,65 @@ static __device__ __forceinline__ void put_number(an_bf16 *p, float x)
     p->bits = (uint16_t)to_bf16x2(float_word(x), 0);
 }
 
-/* Eight, at a multiple of 16 bytes; or, for what such pieces do not divide, one. */
-static __device__ __forceinline__ void get_numbers(const float *p, float (&v)[8])
+/* Words as they lie in memory, 8 or 16 bytes at a time, at a multiple of that. */
+static __device__ __forceinline__ void get_words(const void *p, uint32_t (&word)[2])
 {
-    const float4 low = ((const float4 *)p)[0], high = ((const float4 *)p)[1];
+    const uint2 both = *(const uint2 *)p;
 
-    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
-    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+    word[0] = both.x, word[1] = both.y;
 }
-static __device__ __forceinline__ void get_numbers(const an_bf16 *p, float (&v)[8])
+template <int N>
+static __device__ __forceinline__ void get_words(const void *p, uint32_t (&word)[N])
 {
-    const uint4 all = *(const uint4 *)p;
-    const uint32_t word[4] = {all.x, all.y, all.z, all.w};
-
+    static_assert(N % 4 == 0, "pieces of 16 bytes");
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < N; i += 4) {
+        const uint4 all = ((const uint4 *)p)[i / 4];
+
+        word[i] = all.x, word[i + 1] = all.y;
+        word[i + 2] = all.z, word[i + 3] = all.w;
+    }
+}
+static __device__ __forceinline__ void put_words(void *p, const uint32_t (&word)[2])
+{
+    *(uint2 *)p = {word[0], word[1]};
+}
+static __device__ __forceinline__ void put_words(void *p, const uint32_t (&word)[4])
+{
+    *(uint4 *)p = {word[0], word[1], word[2], word[3]};
+}
+
+/* The numbers in such words. */
+template <int V>
+static __device__ __forceinline__ void unpack(const float *, const uint32_t (&word)[V],
+                                              float (&v)[V])
+{
+#pragma unroll
+    for (int i = 0; i < V; i++) v[i] = word_float(word[i]);
+}
+template <int V>
+static __device__ __forceinline__ void
+unpack(const an_bf16 *, const uint32_t (&word)[V / 2], float (&v)[V])
+{
+#pragma unroll
+    for (int i = 0; i < V / 2; i++) {
         v[2 * i] = word_float(word[i] << 16);
         v[2 * i + 1] = word_float(word[i] & 0xffff0000u);
     }
+}
+
+/* Eight, at a multiple of 16 bytes; or, for what such pieces do not divide, one. */
+template <class T>
+static __device__ __forceinline__ void get_numbers(const T *p, float (&v)[8])
+{
+    uint32_t word[8 * sizeof(T) / 4];
+
+    get_words(p, word);
+    unpack(p, word, v);
+}
+static __device__ __forceinline__ void put_numbers(float *p, const float (&v)[4])
+{
+    *(float4 *)p = {v[0], v[1], v[2], v[3]};
 }
 static __device__ __forceinline__ void put_numbers(float *p, const float (&v)[8])
 {

@@ -3,8 +3,8 @@
  *
  * Ties: as in cuda-convnet, every input that equals its window's maximum receives the whole
  * gradient of that window. Forward marks them, a bit for each place of a window; the way back
- * is gathered from the marks: an input asks the windows it is in, in their order, so that no
- * two threads add to one number. Windows too large for 16 marks are looked through again.
+ * is gathered from the marks: an input asks the windows it is in, so that no two threads add to
+ * one number. Windows too large for 16 marks are looked through again.
  */
 #include "number.h"
 
@@ -19,52 +19,193 @@ struct pooling {
     void *out;
 };
 
-/* A thread has V maps of an output pixel. */
-template <class T, int V> static __global__ void forward_kernel(pooling p)
-{
-    const an_pool_shape &s = p.s;
-    uint32_t groups = s.maps / V, plane = s.out_height * s.out_width;
+/* --- the usual windows: a thread has 16 bytes of a pixel's maps --------------------------------- */
 
-    for (AN_CUDA_EACH(i, (size_t)p.batch * plane * groups)) {
-        size_t pixel = i / groups, image = pixel / plane;
-        uint32_t map = (uint32_t)(i % groups) * V, at = (uint32_t)(pixel % plane);
-        an_span rows = window_of(at / s.out_width, s.kernel, s.stride, s.in_height);
-        an_span columns = window_of(at % s.out_width, s.kernel, s.stride, s.in_width);
+/* Words of these, as they lie in memory. */
+static __device__ __forceinline__ uint32_t greater_word(const float *, uint32_t a,
+                                                        uint32_t b)
+{
+    return float_word(greater(word_float(a), word_float(b)));
+}
+static __device__ __forceinline__ uint32_t greater_word(const an_bf16 *, uint32_t a,
+                                                        uint32_t b)
+{
+    return greater_bf16x2(a, b);
+}
+static __device__ __forceinline__ uint32_t equal_word(const float *, uint32_t a,
+                                                      uint32_t b)
+{
+    return word_float(a) == word_float(b) ? ~0u : 0;
+}
+static __device__ __forceinline__ uint32_t equal_word(const an_bf16 *, uint32_t a,
+                                                      uint32_t b)
+{
+    return equal_bf16x2(a, b);
+}
+
+/* Adds a mark to those of a word's maps, two maps a word; i: which of a piece's words. */
+template <int V>
+static __device__ __forceinline__ void mark_word(uint32_t (&mark)[V / 2], int i,
+                                                 uint32_t where, uint32_t bits)
+{
+    mark[i * V / 8] |= where & (V == 8 ? bits * 0x10001 : bits << i % 2 * 16);
+}
+
+enum { SIDE = 3 };
+
+/* Block: (pieces of maps, columns, rows) of the output; grid: columns, rows, images. */
+template <class T> static __global__ void forward_kernel(pooling p)
+{
+    enum { V = 16 / sizeof(T) };
+    const an_pool_shape &s = p.s;
+    uint32_t column = blockIdx.x * blockDim.y + threadIdx.y;
+    uint32_t row = blockIdx.y * blockDim.z + threadIdx.z;
+    an_span rows = window_of(row, s.kernel, s.stride, s.in_height);
+    an_span columns = window_of(column, s.kernel, s.stride, s.in_width);
+    size_t image = blockIdx.z, to = (image * s.out_height + row) * s.out_width + column;
+
+    if (row >= s.out_height || column >= s.out_width) return;
+    for (uint32_t map = threadIdx.x * V; map < s.maps; map += blockDim.x * V) {
         const T *x = (const T *)p.x + image * s.in_height * s.in_width * s.maps + map;
-        an_maximum<V> maximum;
+        uint32_t v[SIDE * SIDE][4], top[4], mark[V / 2] = {}, kept[V / 2] = {};
+        uint32_t places = window_places(rows, columns);
 
-        maximum.begin();
-        for (uint32_t y = rows.first; y < rows.end; y++)
-            for (uint32_t c = columns.first; c < columns.end; c++) {
-                float v[V];
+#pragma unroll
+        for (uint32_t i = 0; i < SIDE * SIDE; i++) {
+            /* Beyond the window's end its last place is seen again. */
+            uint32_t r = rows.first + i / SIDE, c = columns.first + i % SIDE;
 
-                get_numbers(x + ((size_t)y * s.in_width + c) * s.maps, v);
-                maximum.add(v, (y - rows.first) * s.kernel + (c - columns.first));
-            }
-        put_numbers((T *)p.out + pixel * s.maps + map, maximum.value);
-        if (p.marks != NULL) maximum.put_marks(p.marks + pixel * s.maps + map, s.relu);
+            r = r < rows.end ? r : rows.end - 1,
+            c = c < columns.end ? c : columns.end - 1;
+            get_words(x + (r * s.in_width + c) * s.maps, v[i]);
+        }
+#pragma unroll
+        for (int w = 0; w < 4; w++) {
+            top[w] = v[0][w];
+#pragma unroll
+            for (int i = 1; i < SIDE * SIDE; i++)
+                top[w] = greater_word(x, top[w], v[i][w]);
+        }
+        put_words((T *)p.out + to * s.maps + map, top);
+        if (p.marks == NULL) continue;
+#pragma unroll
+        for (int w = 0; w < 4; w++) {
+            uint32_t low = equal_word(x, greater_word(x, top[w], 0), 0);
+
+#pragma unroll
+            for (int i = 0; i < SIDE * SIDE; i++)
+                mark_word<V>(mark, w, equal_word(x, v[i][w], top[w]),
+                             1u << (i / SIDE * 4 + i % SIDE));
+            mark_word<V>(kept, w, s.relu ? ~low : ~0u, places);
+        }
+#pragma unroll
+        for (int i = 0; i < V / 2; i++) mark[i] &= kept[i];
+        put_words(p.marks + to * s.maps + map, mark);
     }
 }
 
-/* A thread has V maps of an input pixel. */
-template <class T, int V> static __global__ void backward_kernel(pooling p)
+/* The same of the input, of two by two pixels a thread. */
+template <class T> static __global__ void backward_kernel(pooling p)
+{
+    enum { V = 16 / sizeof(T) };
+    const an_pool_shape &s = p.s;
+    uint32_t x = blockIdx.x * blockDim.y + threadIdx.y;
+    uint32_t y = blockIdx.y * blockDim.z + threadIdx.z;
+    size_t image = blockIdx.z;
+
+    for (uint32_t map = threadIdx.x * V; map < s.maps; map += blockDim.x * V) {
+        size_t first = image * s.out_height * s.out_width * s.maps + map;
+        T *out = (T *)p.out + image * s.in_height * s.in_width * s.maps + map;
+        float sum[4][V];
+
+        gather_twos<T, V>(s, p.given + first, (const T *)p.dy + first, y, x, sum);
+#pragma unroll
+        for (uint32_t i = 0; i < 4; i++) {
+            uint32_t row = 2 * y + i / 2, column = 2 * x + i % 2;
+
+            if (row < s.in_height && column < s.in_width)
+                put_numbers(out + (row * s.in_width + column) * s.maps, sum[i]);
+        }
+    }
+}
+
+static bool in_pieces(const an_pool_shape *s, uint32_t batch)
+{
+    return in_twos(s) && s->maps % (s->precision == AN_PRECISION_BF16 ? 8 : 4) == 0 &&
+           batch < 65536; /* images of a grid */
+}
+
+/* A thread for each piece of such an image, or more. */
+static an_status in_blocks(an_queue *q, void (*kernel)(pooling), uint32_t rows,
+                           uint32_t columns, const pooling &p, const char *what)
+{
+    an_use use(q->device);
+    uint32_t pieces = p.s.maps / (p.s.precision == AN_PRECISION_BF16 ? 8 : 4);
+    uint32_t deep = rows < 2 ? 1 : 2, wide, blocks;
+
+    if (pieces > AN_CUDA_THREADS / 2) pieces = AN_CUDA_THREADS / 2;
+    wide = AN_CUDA_THREADS / (pieces * deep);
+    blocks = (columns + wide - 1) / wide;
+    wide = (columns + blocks - 1) / blocks;
+    AN_CUDA_TRY(an__cuda_settle(q));
+    return an__cuda_launch(q, kernel, dim3(blocks, (rows + deep - 1) / deep, p.batch),
+                           dim3(pieces, wide, deep), 0, p, what);
+}
+
+/* --- any windows: a thread has a number ------------------------------------------------------------ */
+
+/* The maximum of a window's numbers. A NaN is its window's, and marked nowhere. */
+struct maximum_of {
+    float value;
+    uint32_t marks;
+
+    __device__ __forceinline__ void add(float v, uint32_t mark)
+    {
+        if (v == value)
+            marks |= mark;
+        else if (!(v <= value) && value == value) {
+            value = v;
+            marks = v == v ? mark : 0;
+        }
+    }
+};
+
+template <class T>
+static __device__ __forceinline__ maximum_of find_maximum(const an_pool_shape &s,
+                                                          const T *image, uint32_t row,
+                                                          uint32_t column)
+{
+    an_span rows = window_of(row, s.kernel, s.stride, s.in_height);
+    an_span columns = window_of(column, s.kernel, s.stride, s.in_width);
+    maximum_of maximum = {-INFINITY, 0};
+
+    for (uint32_t r = rows.first; r < rows.end; r++)
+        for (uint32_t c = columns.first; c < columns.end; c++)
+            maximum.add(get_number(image + ((size_t)r * s.in_width + c) * s.maps),
+                        1u << ((r - rows.first) * 4 + (c - columns.first)) % 16);
+    return maximum;
+}
+
+template <class T> static __global__ void any_forward_kernel(pooling p)
 {
     const an_pool_shape &s = p.s;
-    uint32_t groups = s.maps / V, plane = s.in_height * s.in_width;
+    size_t in = (size_t)s.in_height * s.in_width * s.maps;
+    uint32_t plane = s.out_height * s.out_width;
 
-    for (AN_CUDA_EACH(i, (size_t)p.batch * plane * groups)) {
-        size_t pixel = i / groups, image = pixel / plane;
-        uint32_t map = (uint32_t)(i % groups) * V, at = (uint32_t)(pixel % plane);
-        float sum[V];
+    for (AN_CUDA_EACH(i, (size_t)p.batch * plane * s.maps)) {
+        size_t image = i / s.maps / plane;
+        uint32_t map = (uint32_t)(i % s.maps), at = (uint32_t)(i / s.maps % plane);
+        maximum_of maximum = find_maximum(s, (const T *)p.x + image * in + map,
+                                          at / s.out_width, at % s.out_width);
 
-        gather_marked<T, V>(s, p.given, (const T *)p.dy, image, at / s.in_width,
-                            at % s.in_width, map, sum);
-        put_numbers((T *)p.out + pixel * s.maps + map, sum);
+        put_number((T *)p.out + i, maximum.value);
+        if (p.marks != NULL)
+            p.marks[i] = (uint16_t)(s.relu && !(maximum.value > 0) ? 0 : maximum.marks);
     }
 }
 
-/* Without marks. */
-template <class T> static __global__ void search_kernel(pooling p)
+/* From marks or, where windows are too large for them, from what the maxima were found in. */
+template <class T> static __global__ void any_backward_kernel(pooling p)
 {
     const an_pool_shape &s = p.s;
     size_t out = (size_t)s.out_height * s.out_width * s.maps;
@@ -73,28 +214,24 @@ template <class T> static __global__ void search_kernel(pooling p)
     for (AN_CUDA_EACH(i, p.batch * in)) {
         uint32_t at = (uint32_t)(i % in), map = at % s.maps, pixel = at / s.maps;
         uint32_t y = pixel / s.in_width, x = pixel % s.in_width;
-        const T *image = (const T *)p.x + i / in * in + map;
-        float value = get_number((const T *)p.x + i), sum = 0;
+        size_t image = i / in;
+        float sum = 0;
 
         for (uint32_t oy = first_window(y, s.kernel, s.stride);
              oy < s.out_height && oy * s.stride <= y; oy++)
             for (uint32_t ox = first_window(x, s.kernel, s.stride);
                  ox < s.out_width && ox * s.stride <= x; ox++) {
-                an_span rows = window_of(oy, s.kernel, s.stride, s.in_height);
-                an_span columns = window_of(ox, s.kernel, s.stride, s.in_width);
-                an_maximum<1> maximum;
+                size_t window =
+                    image * out + ((size_t)oy * s.out_width + ox) * s.maps + map;
+                uint32_t place = (y - oy * s.stride) * 4 + (x - ox * s.stride);
+                bool is =
+                    p.given != NULL
+                        ? p.given[window] >> place & 1
+                        : get_number((const T *)p.x + i) ==
+                              find_maximum(s, (const T *)p.x + image * in + map, oy, ox)
+                                  .value;
 
-                maximum.begin();
-                for (uint32_t r = rows.first; r < rows.end; r++)
-                    for (uint32_t c = columns.first; c < columns.end; c++) {
-                        float v[1];
-
-                        get_numbers(image + ((size_t)r * s.in_width + c) * s.maps, v);
-                        maximum.add(v, 0);
-                    }
-                if (value == maximum.value[0])
-                    sum += get_number((const T *)p.dy + i / in * out +
-                                      ((size_t)oy * s.out_width + ox) * s.maps + map);
+                if (is) sum += get_number((const T *)p.dy + window);
             }
         put_number((T *)p.out + i, sum);
     }
@@ -115,11 +252,11 @@ an_status an__cuda_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t ba
     an__cuda_cost(q, 0, s->precision,
                   (double)count + (double)batch * s->in_height * s->in_width * s->maps,
                   marks != NULL ? 2 * (double)count : 0);
-    if (s->maps % 8 == 0)
-        return an__cuda_each(q, AN_CUDA_BY_NUMBER_OF(s->precision, forward_kernel, 8),
-                             count / 8, p, "pooling");
-    return an__cuda_each(q, AN_CUDA_BY_NUMBER_OF(s->precision, forward_kernel, 1), count,
-                         p, "pooling");
+    if (in_pieces(s, batch))
+        return in_blocks(q, AN_CUDA_BY_NUMBER(s->precision, forward_kernel),
+                         s->out_height, s->out_width, p, "pooling");
+    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, any_forward_kernel), count, p,
+                         "pooling");
 }
 
 an_status an__cuda_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
@@ -133,12 +270,9 @@ an_status an__cuda_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t b
 
     an__cuda_cost(q, 0, s->precision, out + (marks != NULL ? 1 : 2) * (double)count,
                   marks != NULL ? 2 * out : 0);
-    if (marks == NULL)
-        return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, search_kernel), count, p,
-                             what);
-    if (s->maps % 8 == 0)
-        return an__cuda_each(q, AN_CUDA_BY_NUMBER_OF(s->precision, backward_kernel, 8),
-                             count / 8, p, what);
-    return an__cuda_each(q, AN_CUDA_BY_NUMBER_OF(s->precision, backward_kernel, 1), count,
+    if (marks != NULL && in_pieces(s, batch))
+        return in_blocks(q, AN_CUDA_BY_NUMBER(s->precision, backward_kernel),
+                         (s->in_height + 1) / 2, (s->in_width + 1) / 2, p, what);
+    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, any_backward_kernel), count,
                          p, what);
 }

@@ -71,6 +71,17 @@ template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
 #endif
 }
 
+/* --- the line of memory that this is in, on its way to the L2 cache ---------------------------- */
+
+static __device__ __forceinline__ void prefetch(const void *p)
+{
+#ifdef __CUDACC__
+    asm volatile("prefetch.global.L2 [%0];\n" ::"l"(p));
+#else
+    (void)p;
+#endif
+}
+
 /* --- ldmatrix: four blocks of 8 rows of 16 bytes ------------------------------------------- */
 
 /* Lane l gives the address of row l % 8 of block l / 8, and gets of block b, in r[b], word
@@ -177,6 +188,74 @@ static __device__ __forceinline__ uint32_t to_bf16x2(uint32_t low, uint32_t high
                       ? 0x7fff
                       : (word[i] + 0x7fff + (word[i] >> 16 & 1)) >> 16;
     return half[0] | half[1] << 16;
+#endif
+}
+
+/* --- what is greater, and what is equal, in words of one float32 or two bfloat16 numbers ------ */
+
+/* Of a NaN and a number: a NaN. */
+static __device__ __forceinline__ float greater(float a, float b)
+{
+#ifdef __CUDACC__
+    float c;
+
+    asm("max.NaN.f32 %0, %1, %2;\n" : "=f"(c) : "f"(a), "f"(b));
+    return c;
+#else
+    return a != a ? a : b != b ? b : a > b ? a : b;
+#endif
+}
+
+static __device__ __forceinline__ uint32_t greater_bf16x2(uint32_t a, uint32_t b)
+{
+#ifdef __CUDACC__
+    uint32_t c;
+
+    asm("max.NaN.bf16x2 %0, %1, %2;\n" : "=r"(c) : "r"(a), "r"(b));
+    return c;
+#else
+    return float_word(greater(word_float(a << 16), word_float(b << 16))) >> 16 |
+           float_word(greater(word_float(a & 0xffff0000u), word_float(b & 0xffff0000u)));
+#endif
+}
+
+/* Ones in the halves that are equal numbers, zeros in the others. */
+static __device__ __forceinline__ uint32_t equal_bf16x2(uint32_t a, uint32_t b)
+{
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ >= 900
+    uint32_t c;
+
+    asm("set.eq.u32.bf16x2 %0, %1, %2;\n" : "=r"(c) : "r"(a), "r"(b));
+    return c;
+#else
+    return (word_float(a << 16) == word_float(b << 16) ? 0xffffu : 0) |
+           (word_float(a & 0xffff0000u) == word_float(b & 0xffff0000u) ? 0xffff0000u : 0);
+#endif
+}
+
+/* --- roots of numbers that are normal, infinite or 0, to 22 bits ----------------------------- */
+
+static __device__ __forceinline__ float root_near(float x)
+{
+#ifdef __CUDACC__
+    float y;
+
+    asm("sqrt.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return sqrtf(x);
+#endif
+}
+
+static __device__ __forceinline__ float inverse_root_near(float x)
+{
+#ifdef __CUDACC__
+    float y;
+
+    asm("rsqrt.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return rsqrtf(x);
 #endif
 }
 

@@ -141,7 +141,7 @@ outcome net_trained(const char *plugin, const an_model_config *config, uint32_t 
 void net_same(const outcome *a, const outcome *b, double bound)
 {
     double worst = 0, largest = 0;
-    size_t i;
+    size_t i, beyond = 0;
 
     ck_assert_uint_eq(a->count, b->count);
     for (i = 0; i < a->count; i++) {
@@ -151,7 +151,10 @@ void net_same(const outcome *a, const outcome *b, double bound)
         if (!(error <= worst)) worst = error;
     }
     if (!(worst <= bound * largest)) host_run_caught("off by");
-    ck_assert_msg(worst <= bound * largest, "off by %g of %g", worst, largest);
+    for (i = 0; i < a->count; i++)
+        beyond += !(fabs((double)a->values[i] - (double)b->values[i]) <= bound * largest);
+    ck_assert_msg(worst <= bound * largest, "off by %g of %g, %zu of %zu beyond %g", worst,
+                  largest, beyond, a->count, bound);
     for (i = 0; i < MOST_STEPS; i++)
         ck_assert_msg(fabs(a->loss[i] - b->loss[i]) <= bound * fabs(a->loss[i]),
                       "loss %zu: %.9g and %.9g", i, a->loss[i], b->loss[i]);

@@ -268,7 +268,7 @@ void same(const rig *r, const char *what, const both *a, double bound)
         memcpy(&word, &got[i], sizeof word);
         bits = (bits ^ word) * 1099511628211u;
         if (fabs(a->ref[i]) > largest) largest = fabs(a->ref[i]);
-        if (!(fabs((double)got[i] - a->ref[i]) <= worst))
+        if (!isnan(worst) && !(fabs((double)got[i] - a->ref[i]) <= worst)) /* NaNs stay */
             worst = fabs((double)got[i] - a->ref[i]);
     }
     if (!(worst <= bound * largest)) host_run_caught("off by");

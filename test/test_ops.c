@@ -177,9 +177,17 @@ static const struct {
     uint32_t batch, ties;
     an_pool_shape s; /* maps, height, width in and out, kernel, stride */
 } pools[] = {
-    {2, 0, {3, 13, 13, 6, 6, 3, 2}}, /* overlapping, exact */
-    {1, 0, {2, 10, 9, 5, 4, 3, 2}},  /* the last windows hang over the lower edge */
-    {1, 0, {2, 8, 8, 4, 4, 2, 2}},   /* plain */
+    {2, 0, {3, 13, 13, 6, 6, 3, 2}},  /* overlapping, exact */
+    {1, 0, {2, 10, 9, 5, 4, 3, 2}},   /* the last windows hang over the lower edge */
+    {1, 0, {2, 8, 8, 4, 4, 2, 2}},    /* plain */
+    {2, 0, {16, 13, 13, 6, 6, 3, 2}}, /* pieces of 16 bytes, the usual windows */
+    {1, 1, {96, 10, 55, 5, 27, 3, 2}},
+    {1, 1, {64, 8, 9, 4, 4, 2, 2}},
+    {2, 1, {12, 7, 6, 3, 3, 3, 2}},   /* such pieces in float32 alone; clipped */
+    {1, 1, {1032, 3, 4, 1, 2, 3, 2}}, /* more of them than a block has */
+    {1, 1, {8, 1, 2, 1, 1, 3, 2}},
+    {1, 1, {16, 9, 9, 3, 3, 4, 3}},  /* unusual windows of theirs */
+    {1, 1, {2, 15, 16, 3, 4, 5, 4}}, /* without marks */
     {3, 0, {1, 9, 9, 3, 3, 2, 3}},   /* stride beyond the kernel: some inputs unread */
     {1, 0, {2, 1, 1, 1, 1, 3, 2}},
     {2, 1, {2, 13, 11, 6, 5, 3, 2}}, /* many equal values */
@@ -244,8 +252,12 @@ static const struct {
     {1, {96, 11, 55, 5, 1, 2, 1e-2f, 0.75f}, {96, 11, 55, 5, 27, 3, 2}},
     {3, {32, 10, 9, 5, 2, 1, 0.1f, 0.75f}, {32, 10, 9, 5, 4, 3, 2}}, /* clipped; groups */
     {1, {8, 8, 7, 5, 1, 1, 0.1f, 0.75f}, {8, 8, 7, 4, 3, 2, 2}},
-    {2, {512, 7, 17, 5, 1, 2, 1e-2f, 0.75f}, {512, 7, 17, 3, 8, 3, 2}}, /* in tiles */
-    {1, {24, 5, 6, 5, 1, 2, 1e-2f, 0.75f}, {24, 5, 6, 3, 4, 3, 1}},
+    {2, {512, 7, 17, 5, 1, 2, 1e-2f, 0.75f}, {512, 7, 17, 3, 8, 3, 2}},
+    {1, {256, 27, 5, 5, 1, 2, 1e-2f, 0.75f}, {256, 27, 5, 13, 2, 3, 2}},
+    {1, {24, 6, 10, 5, 3, 2, 1e-2f, 0.75f}, {24, 6, 10, 3, 5, 3, 2}}, /* clipped below */
+    {1, {8, 1, 1, 5, 1, 2, 1e-2f, 0.75f}, {8, 1, 1, 1, 1, 3, 2}},
+    {1, {8, 27, 4, 5, 1, 2, 1e-2f, 0.75f}, {8, 27, 4, 13, 2, 2, 2}},
+    {1, {64, 28, 6, 5, 2, 1, 0.1f, 0.75f}, {64, 28, 6, 14, 3, 3, 2}},
 };
 
 static void normal_pool_case(rig *r, const void *arg)

@@ -94,9 +94,9 @@ case $sanitizers in
         '/put_numbers(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv
     plant "a barrier within normalisation missing" lrn.cu \
         '/x\[i\] = get_number(from + base + i);/,/__syncthreads/{/__syncthreads/d}' others lrn
-    plant "a barrier between normalised maps and their pooling missing" lrn.cu \
-        '/put_numbers(normal +/,/__syncthreads/{/__syncthreads/d}' others lrn
-    plant "marks of a window's other places" marks.h 's/1u << place/2u << place/' others pool lrn
+    plant "a barrier before neighbours' terms are read missing" lrn.cu \
+        '/mine\[2 \* REACH \* j + REACH + i\] =/,/__syncthreads/{/__syncthreads/d}' others lrn
+    plant "marks of a window's other places" marks.h 's/1u << (r \* 4/2u << (r * 4/' others pool lrn
     plant "products of what no proxy fence has followed" wgmma.cuh \
         's/if (Sums::ASYNC) fence_proxy_async();//' convolutions bf16_forward
     plant "a narrow factor's blocks at another distance" wgmma.cuh \

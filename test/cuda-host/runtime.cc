@@ -632,8 +632,7 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_byte
     if (error != cudaSuccess) return result(error);
     if (stream->device != current_device) return result(cudaErrorInvalidValue);
     if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 ||
-        grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535 ||
-        threads % 32 != 0 /* ours are whole warps */)
+        grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535)
         return result(cudaErrorInvalidConfiguration);
     if (shared_bytes > allowed || params_bytes > 4096)
         return result(cudaErrorInvalidValue);
