@@ -6,8 +6,18 @@
 #include "cpu.h"
 
 #ifdef AN_VECTOR_PATHS
-extern const an_backend an__avx2_backend,
-    an__avx512_backend; /* vector/backend.c, twice */
+/* vector/backend.c and vector/stream.c, twice */
+extern const an_backend an__avx2_backend, an__avx512_backend;
+void an__avx2_copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
+                        uint32_t rows);
+void an__avx512_copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
+                          uint32_t rows);
+
+an_copy_rows_fn an__cpu_copy_rows(const an_backend *cpu)
+{
+    if (cpu == &an__avx512_backend) return an__avx512_copy_rows;
+    return cpu == &an__avx2_backend ? an__avx2_copy_rows : an__copy_rows;
+}
 
 static const an_backend *avx2(void)
 {
@@ -25,6 +35,12 @@ static const an_backend *avx512(void)
                : NULL;
 }
 #else
+an_copy_rows_fn an__cpu_copy_rows(const an_backend *cpu)
+{
+    (void)cpu;
+    return an__copy_rows;
+}
+
 static const an_backend *avx2(void)
 {
     return NULL;

@@ -1,6 +1,6 @@
 /*
  * bench.c - how fast: forward and training, in all and layer by layer, beside the machine's
- * measured peak; or the loader over a pack.
+ * measured peak; or the loader over a pack, or the whole way from a pack to training steps.
  */
 #include <alexnet.h>
 #include <inttypes.h>
@@ -12,29 +12,36 @@
 #include "common/device.h"
 #include "common/options.h"
 #include "common/peak.h"
-#include "common/picture.h"
+#include "common/pipeline.h"
 #include "common/progress.h"
 
-static const char *arch_text = "paper", *batches = "1,32,128", *loader_pack;
+static const char *arch_text = "paper", *batches, *loader_pack, *pipeline_pack;
 static device_choice place;
 static int on_cpu;
 static int bf16_weights; /* for few images, as an_precision in alexnet.h has it */
-static unsigned long threads, runs = 5, towers = 1;
+static unsigned long threads, runs = 5, towers = 1, workers;
 static int train_only, forward_only, layers;
-static double width = 1;
+static double width = 1, seconds_each = 0.5;
 
 static option table[] = {
     {"--arch", OPTION_TEXT, &arch_text, 0, 0, "preset (paper)", 0},
     {"--width", OPTION_REAL, &width, 0.02, 4, "factor on every layer's maps (1)", 0},
     {"--towers", OPTION_NUMBER, &towers, 1, 2, "(1)", 0},
     DEVICE_OPTIONS(place),
-    {"--batch", OPTION_TEXT, &batches, 0, 0, "images at once, with commas (1,32,128)", 0},
+    {"--batch", OPTION_TEXT, &batches, 0, 0,
+     "images at once, with commas (1,32,128; --pipeline: 128,256,1024)", 0},
     {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
     {"--runs", OPTION_NUMBER, &runs, 1, 1000, "of each, the median counts (5)", 0},
     {"--train", OPTION_FLAG, &train_only, 0, 0, "training steps alone", 0},
     {"--forward", OPTION_FLAG, &forward_only, 0, 0, "forward passes alone", 0},
     {"--loader", OPTION_TEXT, &loader_pack, 0, 0,
-     "how fast one worker crops, mirrors and colours this pack's pictures", 0},
+     "how fast workers crop, mirror and colour this pack's pictures: one, and all", 0},
+    {"--pipeline", OPTION_TEXT, &pipeline_pack, 0, 0,
+     "how fast this pack's pictures are trained on, the whole way", 0},
+    {"--workers", OPTION_NUMBER, &workers, 0, 256,
+     "threads of the loader; 0: as many as --threads (0)", 0},
+    {"--seconds", OPTION_REAL, &seconds_each, 0.01, 600,
+     "of each measurement with a pack (0.5)", 0},
     {"--layers", OPTION_FLAG, &layers, 0, 0, "layer by layer, or a device's kernels", 0},
     {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
 
@@ -317,48 +324,6 @@ static void bench_kernels(uint32_t batch, const an_device_info *device,
     free(rows);
 }
 
-/* Images a second of one worker while nothing else runs: the median of some runs. */
-static void bench_loader(an_context *ctx)
-{
-    double *rates = allocate(runs * sizeof *rates);
-    an_loader_config config;
-    an_pack_info pack_info;
-    an_source source;
-    an_pack *pack;
-    unsigned long run;
-
-    an_loader_config_init(&config, sizeof config);
-    an_pack_info_init(&pack_info, sizeof pack_info);
-    an_source_init(&source, sizeof source);
-    if (an_pack_open(&pack, ctx, loader_pack, picture_decode, NULL) != AN_OK ||
-        an_pack_describe(pack, &pack_info) != AN_OK ||
-        an_pack_prepare_model(pack, model, 0, 1) != AN_OK ||
-        an_pack_source(pack, &source) != AN_OK)
-        fail(loader_pack);
-    for (run = 0; run < runs; run++) {
-        double started = seconds_now(), images = 0;
-        an_loader *loader;
-        an_batch batch;
-
-        an_batch_init(&batch, sizeof batch);
-        config.seed = run;
-        if (an_loader_create(&loader, model, &source, &config) != AN_OK) fail("loader");
-        while (images < 1024) {
-            if (an_loader_next(loader, &batch) != AN_OK) fail("loader");
-            images += batch.count;
-        }
-        rates[run] = images / (seconds_now() - started);
-        an_loader_destroy(loader);
-    }
-    qsort(rates, runs, sizeof *rates, by_size);
-    printf("loader, %s pack of %u x %u, crops of %u, one worker: %.0f images/s "
-           "(%.0f .. %.0f)\n",
-           pack_info.kind == AN_PACK_RAW ? "raw" : "JPEG", pack_info.side, pack_info.side,
-           info.image_size, rates[runs / 2], rates[0], rates[runs - 1]);
-    free(rates);
-    an_pack_close(pack);
-}
-
 /* The device of the first tower. */
 static an_device_info first_device(an_context *ctx)
 {
@@ -404,18 +369,104 @@ static void report_exchange(void)
     free(p);
 }
 
+/* The next number of --batch; 0 after the last. */
+static uint32_t next_size(const char **text)
+{
+    unsigned long batch;
+    char *end;
+
+    if (**text == '\0') return 0;
+    batch = strtoul(*text, &end, 10);
+    if (end == *text || (*end != ',' && *end != '\0') || batch < 1 || batch > 8192)
+        usage_error("--batch %s: must be numbers from 1 to 8192 with commas", batches);
+    *text = *end == ',' ? end + 1 : end;
+    return (uint32_t)batch;
+}
+
+static void bench_model(const an_device_info *device, uint32_t precision)
+{
+    const char *text = batches;
+    uint32_t batch;
+
+    printf("%-9s %5s %10s %21s %9s %8s %8s\n", "", "batch", "ms", "fastest .. slowest",
+           "images/s", "GFLOP/s", "of peak");
+    while ((batch = next_size(&text)) > 0) {
+        if (!train_only) bench_forward(batch);
+        if (!forward_only) bench_train(batch);
+        if (layers && on_cpu) bench_layers(batch);
+        if (layers && !on_cpu) bench_kernels(batch, device, precision);
+    }
+    report_exchange();
+}
+
+static void bench_pack(pipeline *p, uint32_t all)
+{
+    const char *text = batches;
+    uint32_t batch;
+
+    p->seconds = seconds_each;
+    p->runs = runs;
+    p->workers = workers > 0 ? (uint32_t)workers : all;
+    pipeline_prepare(p, model);
+    if (pipeline_pack == NULL) {
+        pipeline_loader(p);
+        return;
+    }
+    printf(", %s\n", place.precision != NULL ? place.precision : "fp32");
+    pipeline_heading(p);
+    while ((batch = next_size(&text)) > 0) pipeline_steps(p, batch);
+}
+
+/* What all is measured with; a pack may have more classes than the preset. */
+static void open_model(an_context *ctx, an_model_config *config, const pipeline *fed)
+{
+    an_layer_info first;
+
+    an_model_info_init(&info, sizeof info);
+    an_layer_info_init(&first, sizeof first);
+    if (an_model_create(&model, ctx, config) != AN_OK ||
+        an_model_describe(model, &info) != AN_OK)
+        fail("model");
+    if (fed != NULL && fed->info.classes > info.classes) {
+        an_model_destroy(model);
+        config->classes = fed->info.classes;
+        open_model(ctx, config, NULL);
+    }
+    if (an_layer_describe(model, 0, &first) != AN_OK) fail("model");
+    first_layer_adds = (double)first.multiply_adds;
+}
+
+static void heading(const an_context *ctx, const an_device_info *device, int model_alone)
+{
+    const char *instructions;
+
+    peak =
+        on_cpu && model_alone ? peak_gflops(an_context_threads(ctx), &instructions) : 0;
+    memory =
+        on_cpu && model_alone && layers ? peak_gigabytes(an_context_threads(ctx)) : 0;
+    printf("%s\n%s, %u threads", an_build_info(), device->name, an_context_threads(ctx));
+    if (peak > 0) printf(", measured peak %.0f GFLOP/s (%s)", peak, instructions);
+    if (memory > 0) printf(", memory %.1f GB/s", memory);
+    printf("\n%s, %.1f M multiply-adds an image", arch_text,
+           1e-6 * (double)info.multiply_adds);
+    if (model_alone) printf("; median of %lu runs\n\n", runs);
+}
+
 int main(int argc, char **argv)
 {
-    const char *instructions, *text;
     an_context_config context;
     an_model_config config;
     an_device_info device;
-    an_layer_info first;
     an_context *ctx;
-    char *end;
+    const char *pack;
+    pipeline fed;
 
     if (options_parse(table, argc, argv, "[options]") != 0)
         usage_error("no operand is wanted");
+    if (loader_pack != NULL && pipeline_pack != NULL)
+        usage_error("--loader, --pipeline: one at a time");
+    pack = loader_pack != NULL ? loader_pack : pipeline_pack;
+    if (batches == NULL) batches = pipeline_pack != NULL ? "128,256,1024" : "1,32,128";
     an_context_config_init(&context, sizeof context);
     device_context_config(&place, &context);
     context.threads = (uint32_t)threads;
@@ -426,46 +477,20 @@ int main(int argc, char **argv)
     config.towers = (uint32_t)towers;
     device_create_config(&place, &config);
     if (config.arch == 0) usage_error("--arch %s: no such preset", arch_text);
-    an_model_info_init(&info, sizeof info);
-    an_layer_info_init(&first, sizeof first);
     if (an_context_create(&ctx, &context) != AN_OK) fail("context");
-    if (an_model_create(&model, ctx, &config) != AN_OK ||
-        an_model_describe(model, &info) != AN_OK ||
-        an_layer_describe(model, 0, &first) != AN_OK)
-        fail("model");
+    if (pack != NULL) pipeline_open(&fed, ctx, pack);
+    open_model(ctx, &config, pack != NULL ? &fed : NULL);
     device = first_device(ctx);
     on_cpu = strcmp(device.backend, "cpu") == 0;
     bf16_weights = on_cpu && config.precision == AN_PRECISION_BF16 &&
                    device.cpu_path != AN_CPU_PATH_REFERENCE;
-    if (loader_pack != NULL) {
-        bench_loader(ctx);
-        an_model_destroy(model);
-        an_context_destroy(ctx);
-        return 0;
-    }
-    first_layer_adds = (double)first.multiply_adds;
-    peak = on_cpu ? peak_gflops(an_context_threads(ctx), &instructions) : 0;
-    memory = on_cpu && layers ? peak_gigabytes(an_context_threads(ctx)) : 0;
-    printf("%s\n%s, %u threads", an_build_info(), device.name, an_context_threads(ctx));
-    if (peak > 0) printf(", measured peak %.0f GFLOP/s (%s)", peak, instructions);
-    if (memory > 0) printf(", memory %.1f GB/s", memory);
-    printf("\n%s, %.1f M multiply-adds an image; median of %lu runs\n\n", arch_text,
-           1e-6 * (double)info.multiply_adds, runs);
-    printf("%-9s %5s %10s %21s %9s %8s %8s\n", "", "batch", "ms", "fastest .. slowest",
-           "images/s", "GFLOP/s", "of peak");
-    for (text = batches; *text != '\0'; text = *end == ',' ? end + 1 : end) {
-        unsigned long batch = strtoul(text, &end, 10);
-
-        if (end == text || (*end != ',' && *end != '\0') || batch < 1 || batch > 8192)
-            usage_error("--batch %s: must be numbers from 1 to 8192 with commas",
-                        batches);
-        if (!train_only) bench_forward((uint32_t)batch);
-        if (!forward_only) bench_train((uint32_t)batch);
-        if (layers && on_cpu) bench_layers((uint32_t)batch);
-        if (layers && !on_cpu) bench_kernels((uint32_t)batch, &device, config.precision);
-    }
-    report_exchange();
+    if (loader_pack == NULL) heading(ctx, &device, pack == NULL);
+    if (pack != NULL)
+        bench_pack(&fed, an_context_threads(ctx));
+    else
+        bench_model(&device, config.precision);
     an_model_destroy(model);
+    if (pack != NULL) pipeline_close(&fed);
     an_context_destroy(ctx);
     return 0;
 }

@@ -134,18 +134,25 @@ static void blend(const an_fitting *f, uint32_t x, uint32_t columns, uint32_t y,
     }
 }
 
+void an__copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
+                   uint32_t rows)
+{
+    uint32_t i;
+
+    for (i = 0; i < rows; i++) memcpy(to + i * bytes, from + i * pitch, bytes);
+}
+
 void an__fitting_rows(const an_fitting *f, uint32_t x, uint32_t width, uint32_t y,
-                      uint32_t rows, uint8_t *out)
+                      uint32_t rows, an_copy_rows_fn copy, uint8_t *out)
 {
     size_t bytes = (size_t)3 * width;
-    uint32_t done, part, i;
+    uint32_t done, part;
 
     if (f->x.step == 1 && f->y.step == 1) {
-        for (i = 0; i < rows; i++)
-            memcpy(out + i * bytes,
-                   f->image.pixels + (size_t)(y + i + f->y.offset) * f->image.row_bytes +
-                       (size_t)(x + f->x.offset) * 3,
-                   bytes);
+        copy(out,
+             f->image.pixels + (size_t)(y + f->y.offset) * f->image.row_bytes +
+                 (size_t)(x + f->x.offset) * 3,
+             f->image.row_bytes, bytes, rows);
         return;
     }
     for (done = 0; done < width; done += part) {
@@ -182,7 +189,7 @@ static an_status fit_whole(const an_image *given, uint32_t side, uint32_t fit,
     AN_CHECK(side >= 1 && side <= 2048, "side is %u: must be 1 to 2048", side);
     AN_TRY(an__image_check(given, &image));
     f = an__fitting(&image, side, fit);
-    an__fitting_rows(&f, 0, side, 0, side, out);
+    an__fitting_rows(&f, 0, side, 0, side, an__copy_rows, out);
     return AN_OK;
 }
 

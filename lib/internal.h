@@ -305,9 +305,18 @@ typedef struct an_fitting { /* a picture, and how it becomes side x side */
 
 an_status an__image_check(const an_image *given, an_image *image);
 an_fitting an__fitting(const an_image *image, uint32_t side, uint32_t fit);
-/* Columns x .. x + width - 1 of some rows of the fitted picture. */
+/* Puts rows of bytes, `pitch` from one to the next, one behind the other. */
+typedef void (*an_copy_rows_fn)(uint8_t *to, const uint8_t *from, size_t pitch,
+                                size_t bytes, uint32_t rows);
+void an__copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
+                   uint32_t rows);
+/* The same for what this processor will not read again soon: it goes past the caches, if the
+ * CPU's backend has instructions for that (cpu/path.c). */
+an_copy_rows_fn an__cpu_copy_rows(const an_backend *cpu);
+/* Columns x .. x + width - 1 of some rows of the fitted picture; `copy` is for a picture that
+ * has its size already. */
 void an__fitting_rows(const an_fitting *f, uint32_t x, uint32_t width, uint32_t y,
-                      uint32_t rows, uint8_t *out);
+                      uint32_t rows, an_copy_rows_fn copy, uint8_t *out);
 
 /* How pictures become a model's input. */
 typedef struct an_input {
@@ -325,9 +334,9 @@ an_status an__images_check(const an_image *images, uint32_t count);
 #define AN_INPUT_ROWS 8u /* of an image, at most, that one call below does */
 void an__input_rows(const an_input *input, const an_image *image, const an_view *view,
                     uint32_t first, uint32_t rows, float *out);
-/* The view's crop of a picture, [size][size][3]. */
-void an__input_crop(const an_input *input, const an_image *image, const an_view *view,
-                    uint8_t *out);
+/* The view's crop of a picture, [size][size][3], for a device to read. */
+void an__input_crop(const an_context *ctx, const an_input *input, const an_image *image,
+                    const an_view *view, uint8_t *out);
 /* Crops, [count][size][size][3], for what else is to be done on a device. */
 void an__images_crop(an_context *ctx, const an_input *input, const an_image *images,
                      uint32_t count, const an_view *views, uint8_t *out);

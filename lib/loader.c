@@ -165,7 +165,7 @@ static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)
     s->labels[place] = sample.label;
     if (s->crops != NULL) {
         s->views[place] = view;
-        an__input_crop(&l->input, &image, &view, s->crops + place * numbers);
+        an__input_crop(l->ctx, &l->input, &image, &view, s->crops + place * numbers);
         return AN_OK;
     }
     for (y = 0; y < size; y += AN_INPUT_ROWS)
@@ -249,7 +249,9 @@ static void do_some(an_loader *l, worker *w, slot *s)
     l->worked += started;
     l->prepared += end - first;
     s->done += end - first;
-    pthread_cond_broadcast(&l->ready);
+    /* Whoever waits for a batch is woken when it is whole, not for every few pictures. */
+    if (s->done == s->count || (l->stop && l->busy == 0))
+        pthread_cond_broadcast(&l->ready);
 }
 
 static void *worker_main(void *self)

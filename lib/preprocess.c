@@ -102,7 +102,7 @@ void an__input_rows(const an_input *input, const an_image *image, const an_view 
     uint8_t band[AN_INPUT_ROWS * 3 * 1024]; /* image_size is at most 1024 */
     uint32_t size = input->size, y, c;
 
-    an__fitting_rows(&fitting, view->x, size, view->y + first, rows, band);
+    an__fitting_rows(&fitting, view->x, size, view->y + first, rows, an__copy_rows, band);
     for (y = 0; y < rows; y++)
         for (c = 0; c < 3; c++)
             input_row(input, view, first + y, c, band + (size_t)y * 3 * size,
@@ -145,15 +145,17 @@ void an__images_prepare(an_context *ctx, const an_input *input, const an_image *
     an__pool_run(ctx->pool, count * p.bands, prepare_item, &p);
 }
 
-void an__input_crop(const an_input *input, const an_image *image, const an_view *view,
-                    uint8_t *out)
+void an__input_crop(const an_context *ctx, const an_input *input, const an_image *image,
+                    const an_view *view, uint8_t *out)
 {
     an_fitting fitting = an__fitting(image, input->p.side, input->p.fit);
 
-    an__fitting_rows(&fitting, view->x, input->size, view->y, input->size, out);
+    an__fitting_rows(&fitting, view->x, input->size, view->y, input->size,
+                     an__cpu_copy_rows(ctx->cpu), out);
 }
 
 typedef struct an_cropping {
+    const an_context *ctx;
     const an_input *input;
     const an_image *images;
     const an_view *views;
@@ -168,7 +170,7 @@ static void crop_item(uint32_t index, uint32_t worker, void *arg)
                                                              index * c->images->size);
 
     (void)worker;
-    an__input_crop(c->input, image, &c->views[index],
+    an__input_crop(c->ctx, c->input, image, &c->views[index],
                    c->out + (size_t)index * 3 * size * size);
 }
 
@@ -177,6 +179,7 @@ void an__images_crop(an_context *ctx, const an_input *input, const an_image *ima
 {
     an_cropping c;
 
+    c.ctx = ctx;
     c.input = input;
     c.images = images;
     c.views = views;

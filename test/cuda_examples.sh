@@ -54,3 +54,13 @@ done
 grep -q top-1 "$work/a" || die "evaluate: $(cat "$work/a")"
 cmp "$work/a" "$work/b" || die "evaluate: $(cat "$work/a" "$work/b")"
 say "classify, evaluate: the CPU's answers"
+
+# A device is fed bytes, two steps at a time; what the programs say of that.
+tiny="--device ${devices%%,*} --arch cifar10 --width 0.1 --seconds 0.05 --workers 2"
+"$bin/bench" $tiny --runs 3 --loader "$work/pack/train" >"$work/out"
+test "$(grep -c 'crops of 32 as bytes, .*: [1-9][0-9]* images/s' "$work/out")" = 2 ||
+    die "bench --loader: $(cat "$work/out")"
+"$bin/bench" $tiny --pipeline "$work/pack/train" --batch 3 >"$work/out"
+awk '$1 == "pipeline" && $2 == 3 && $3 > 0 && $4 <= 100 && $8 > 0 { n++ } END { exit n != 1 }' \
+    "$work/out" || die "bench --pipeline: $(cat "$work/out")"
+say "bench: from a pack to steps: ok"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alexnet.h"
+#include "internal.h"
 #include "test.h"
 
 static an_image image_of(const uint8_t *pixels, uint32_t width, uint32_t height)
@@ -278,6 +278,38 @@ START_TEST(presets_fit_as_they_were_trained)
 }
 END_TEST
 
+/* What is written past the caches is what memcpy() writes, wherever rows begin and end, and not
+ * a byte more. */
+START_TEST(rows_of_crops_are_copied_alike_by_every_path)
+{
+    static const size_t lengths[] = {3, 31, 32, 33, 63, 64, 65, 96, 672, 681};
+    enum { ROWS = 7, PITCH = 768, AROUND = 64 };
+    uint8_t *from = noise(ROWS * PITCH + AROUND, 5), out[AROUND + ROWS * 681 + AROUND];
+    uint32_t path, rows, i, k, place;
+
+    for (path = AN_CPU_PATH_REFERENCE; path <= AN_CPU_PATH_AVX512; path++) {
+        const an_backend *cpu = an__cpu_path(path);
+
+        for (i = 0; cpu != NULL && i < sizeof lengths / sizeof *lengths; i++)
+            for (place = 0; place < AROUND; place++) {
+                size_t length = lengths[i], first = place;
+
+                rows = 1 + (place + i) % ROWS;
+                memset(out, 0xa5, sizeof out);
+                an__cpu_copy_rows(cpu)(out + first, from + place % 5, PITCH, length,
+                                       rows);
+                for (k = 0; k < rows; k++)
+                    ck_assert_mem_eq(out + first + k * length,
+                                     from + place % 5 + (size_t)k * PITCH, length);
+                for (k = 0; k < first; k++) ck_assert_uint_eq(out[k], 0xa5);
+                for (k = (uint32_t)(first + rows * length); k < sizeof out; k++)
+                    ck_assert_uint_eq(out[k], 0xa5);
+            }
+    }
+    free(from);
+}
+END_TEST
+
 START_TEST(bad_pictures_are_refused_by_name)
 {
     uint8_t pixels[12] = {0}, out[12];
@@ -323,6 +355,7 @@ Suite *images_suite(void)
     tcase_add_loop_test(tc, views_mean_scale_and_order, 0, 2);
     tcase_add_test(tc, a_fitted_picture_gives_the_same_input);
     tcase_add_test(tc, presets_fit_as_they_were_trained);
+    tcase_add_test(tc, rows_of_crops_are_copied_alike_by_every_path);
     tcase_add_test(tc, bad_pictures_are_refused_by_name);
     suite_add_tcase(suite, tc);
     return suite;

@@ -10,6 +10,10 @@
 
 extern const an_backend V(backend);
 
+/* As an__cpu_copy_rows() gives it. */
+void V(copy_rows)(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
+                  uint32_t rows);
+
 an_status V(put)(an_queue *queue, const an_order *order, float *to, size_t first,
                  const float *from, size_t count);
 an_status V(get)(an_queue *queue, const an_order *order, float *to, const float *from,

@@ -203,6 +203,26 @@ AN_INLINE void vec_store_lanes(float *p, vec_lanes lanes, vec x)
 
 #define COLS (2 * VL) /* of a tile of sums */
 
+#define STREAM 32u /* bytes that bytes_stream() copies */
+
+/* Past the caches, to a place that is a multiple of STREAM. Sanitizers do not see what such an
+ * instruction writes, and so get another. */
+AN_INLINE void bytes_stream(uint8_t *to, const uint8_t *from)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    __builtin_memcpy(to, from, STREAM);
+#else
+    _mm256_stream_si256((__m256i *)(void *)to,
+                        _mm256_loadu_si256((const __m256i *)(const void *)from));
+#endif
+}
+
+/* Whoever sees what is written after this sees what was streamed before. */
+AN_INLINE void stream_end(void)
+{
+    _mm_sfence();
+}
+
 AN_INLINE uint32_t at_most(uint32_t count, uint32_t limit)
 {
     return count < limit ? count : limit;
