@@ -417,12 +417,6 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
 
 #pragma unroll
         for (int i = 0; i < COLUMNS; i++) words[i].get(line + offset[i], first, last);
-        /* There are too few threads to wait for memory: the next row comes nearer meanwhile. */
-        if (y + 1 < s.in_height) {
-#pragma unroll
-            for (int i = 0; i < 2 * STRIP; i++)
-                prefetch(line + s.in_width * s.maps + offset[i]);
-        }
 #pragma unroll
         for (int i = 0; i < COLUMNS; i++) {
             float around[AROUND];

@@ -71,17 +71,6 @@ template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
 #endif
 }
 
-/* --- the line of memory that this is in, on its way to the L2 cache ---------------------------- */
-
-static __device__ __forceinline__ void prefetch(const void *p)
-{
-#ifdef __CUDACC__
-    asm volatile("prefetch.global.L2 [%0];\n" ::"l"(p));
-#else
-    (void)p;
-#endif
-}
-
 /* --- ldmatrix: four blocks of 8 rows of 16 bytes ------------------------------------------- */
 
 /* Lane l gives the address of row l % 8 of block l / 8, and gets of block b, in r[b], word

@@ -653,11 +653,12 @@ static an_status wgmma_launch(an_queue *q, const an_gemm *g)
 template <class T, an_product PRODUCT, template <class, class, int> class Products>
 static an_status wgmma_product(an_queue *q, const an_gemm *g, uint32_t columns)
 {
+    if constexpr (PRODUCT == AN_WEIGHTS)
+        if (columns == 192) return wgmma_launch<T, PRODUCT, 192, true, Products>(q, g);
     switch (columns) {
     case 48: return wgmma_launch<T, PRODUCT, 48, true, Products>(q, g);
     case 64: return wgmma_launch<T, PRODUCT, 64, true, Products>(q, g);
     case 96: return wgmma_launch<T, PRODUCT, 96, true, Products>(q, g);
-    case 192: return wgmma_launch<T, PRODUCT, 192, true, Products>(q, g);
     default: return wgmma_launch<T, PRODUCT, 128, true, Products>(q, g);
     }
 }

@@ -141,20 +141,20 @@ outcome net_trained(const char *plugin, const an_model_config *config, uint32_t 
 void net_same(const outcome *a, const outcome *b, double bound)
 {
     double worst = 0, largest = 0;
-    size_t i, beyond = 0;
+    size_t i, beyond = 0, at = 0;
 
     ck_assert_uint_eq(a->count, b->count);
     for (i = 0; i < a->count; i++) {
         double error = fabs((double)a->values[i] - (double)b->values[i]);
 
         if (fabs((double)a->values[i]) > largest) largest = fabs((double)a->values[i]);
-        if (!(error <= worst)) worst = error;
+        if (!(error <= worst)) worst = error, at = i;
     }
     if (!(worst <= bound * largest)) host_run_caught("off by");
     for (i = 0; i < a->count; i++)
         beyond += !(fabs((double)a->values[i] - (double)b->values[i]) <= bound * largest);
-    ck_assert_msg(worst <= bound * largest, "off by %g of %g, %zu of %zu beyond %g", worst,
-                  largest, beyond, a->count, bound);
+    ck_assert_msg(worst <= bound * largest, "off by %g of %g at number %zu (%g), %zu of %zu beyond %g",
+                  worst, largest, at, (double)a->values[at], beyond, a->count, bound);
     for (i = 0; i < MOST_STEPS; i++)
         ck_assert_msg(fabs(a->loss[i] - b->loss[i]) <= bound * fabs(a->loss[i]),
                       "loss %zu: %.9g and %.9g", i, a->loss[i], b->loss[i]);

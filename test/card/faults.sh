@@ -111,7 +111,7 @@ plant 3 "blocks of mma.sync in another order" cuda/wgmma.cuh \
     's/other_k = rows_first ? two : one/other_k = rows_first ? one : two/' ldmatrix/bf16
 plant 3 "mma.sync's results in another order" cuda/ptx.h \
     's/row = i \/ 4 + e \/ 2 \* 8, column = i % 4 \* 2 + e % 2/row = i \/ 4 + e % 2 * 8, column = i % 4 * 2 + e \/ 2/' mma_tf32/places-of-A
-plant 3 "a launch that fails" card/single.h 's/launch(groups_kernel, 1, COPIES,/launch(groups_kernel, 1, COPIES - 1,/' \
+plant 3 "a launch that fails" card/single.h 's/launch(groups_kernel, 1, COPIES,/launch(groups_kernel, 1, 2048,/' \
     cp_async/groups 'a launch: '
 plant 3 "another NaN" cuda/ptx.h 's/? 0x7fff$/? 0x7fc0/' to_bf16x2/infinite-and-NaN
 plant 3 "numbers below the normal ones lost" cuda/ptx.h \
