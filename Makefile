@@ -264,7 +264,8 @@ $(BUILD)/test/alexnet-cuda-host.so: $(HOSTOBJ)
 CARD      = $(BUILD)/card/alexnet-card
 CARDEX   := bench train prepare evaluate classify info shapes
 CARDFILES = $(CARD)/libalexnet.so.$(SOMAJOR) $(CARD)/libjansson.so.4 $(CARD)/alexnet-cuda.so \
-            $(CARD)/test/check $(CARD)/test/probes $(CARD)/test/alexnet-cuda-host.so \
+            $(CARD)/test/check $(CARD)/test/probes $(CARD)/test/probes-host \
+            $(CARD)/test/alexnet-cuda-host.so \
             $(CARDEX:%=$(CARD)/examples/%)
 static    = -Wl,-Bstatic $(1) -Wl,-Bdynamic
 
@@ -299,7 +300,7 @@ $(CARD)/alexnet-cuda.so: $(PLUGIN)
 	@mkdir -p $(@D)
 	$(Q)strip -o $@ $<
 
-$(CARD)/test/probes: $(BUILD)/test/probes
+$(CARD)/test/probes $(CARD)/test/probes-host: $(CARD)/test/%: $(BUILD)/test/%
 	@mkdir -p $(@D)
 	$(Q)strip -o $@ $<
 

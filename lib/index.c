@@ -8,9 +8,9 @@
 #include <string.h>
 
 #define XXH_INLINE_ALL
-/* How far ahead of what it reads it asks for memory, in bytes: over the end of a page, where
- * processors that do so by themselves stop. A picture of a pack is read in 80 to 90 % of the time
- * that xxHash's own distance takes. */
+/* How many bytes ahead of what it reads it asks for memory: over the end of a page, where
+ * processors that do so by themselves stop. A picture of a pack is read in 80 to 90 % of
+ * the time that xxHash's own distance takes. */
 #define XXH_PREFETCH_DIST 4096
 #include <xxhash.h>
 

@@ -39,7 +39,8 @@ result=${2:-$folder/gpu.txt}
 bin=$folder/examples
 check=$folder/test/check
 plugin=$folder/alexnet-cuda.so
-test -z "$rehearsal" || plugin=$folder/test/alexnet-cuda-host.so
+probes=$folder/test/probes
+test -z "$rehearsal" || plugin=$folder/test/alexnet-cuda-host.so probes=$folder/test/probes-host
 export ALEXNET_CUDA_PLUGIN="$plugin"
 PATH=$PATH:/usr/local/cuda/bin # CUDA's tools, if they are not on it
 began=$(date +%s)
@@ -81,7 +82,8 @@ stage() {
     say "== $name: $verdict, $(($(date +%s) - since)) s" | tee -a "$work/stages"
     if test $code != 0; then
         wrong "$name: $verdict"
-        grep -aE 'FAIL|rror|off by|not recorded' "$work/out" | head -n 5 | cut -c 1-300 >>"$work/wrong"
+        grep -av '^fact' "$work/out" | grep -aE 'FAIL|rror|off by|not recorded' | head -n 8 |
+            cut -c 1-300 >>"$work/wrong"
     fi
     return $code
 }
@@ -127,11 +129,10 @@ if wanted facts; then
         ldd --version | head -n 1; "$1/info" --devices' facts "$bin"
 fi
 if wanted probes; then
-    if test -x "$folder/test/probes"; then
-        stage probes 45 "$folder/test/probes"
-        grep -aE '^FAIL' "$work/out" | head -n 12 | cut -c 1-300 >>"$work/wrong"
+    if test -x "$probes"; then
+        stage probes 45 "$probes"
     else
-        say "== probes: left out, there is no $folder/test/probes" | tee -a "$work/stages"
+        say "== probes: left out, there is no $probes" | tee -a "$work/stages"
     fi
 fi
 if wanted ops; then

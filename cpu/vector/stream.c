@@ -1,13 +1,13 @@
 /*
- * stream.c - crops of pictures on their way to a device. Nobody reads them here: written past
- * the caches, what they overwrite need not be read first.
+ * stream.c - crops of pictures on their way to a device. Nobody reads them here: written
+ * past the caches, what they overwrite need not be read first.
  */
 #include <string.h>
 
 #include "path.h"
 
-/* The rows' ends need not meet where a whole piece can be written: `held` bytes wait in `part`
- * for the next row's first. */
+/* The rows' ends need not meet where a whole piece can be written: `held` bytes wait in
+ * `part` for the next row's first. */
 void V(copy_rows)(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
                   uint32_t rows)
 {

@@ -2,10 +2,11 @@
  * pipeline.c - how fast a pack's pictures come: out of the loader, and the whole way into
  * training steps.
  *
- * All rates are those of what goes on: batches' memory has been touched, a device has recorded
- * its step, and what was prepared beforehand is used up when the clock starts. Pictures that the
- * system must read, or that this process has not touched yet, take as long as they take: what a
- * later epoch has is seen with a pack of which each measurement reads all.
+ * All rates are those of what goes on: batches' memory has been touched, a device has
+ * recorded its step, and what was prepared beforehand is used up when the clock starts.
+ * Pictures that the system must read, or that this process has not touched yet, take as long
+ * as they take: what a later epoch has is seen with a pack of which each measurement reads
+ * all.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "pipeline.h"
@@ -65,9 +66,9 @@ static int fetch_again(uint64_t index, an_sample *sample, void *user)
     return pack->fetch(index % pack->count, sample, pack->user);
 }
 
-/* The pack's pictures, a few of them twice or left out, so that all batches are of one size: a
- * smaller one at the end of an epoch is rare where there are many pictures, but costs a device
- * that has recorded its step another recording. */
+/* The pack's pictures, a few of them twice or left out, so that all batches are of one size:
+ * a smaller one at the end of an epoch is rare where there are many pictures, but costs a
+ * device that has recorded its step another recording. */
 static an_source whole_batches(const pipeline *p, uint32_t batch)
 {
     an_source again = p->source;
@@ -268,7 +269,7 @@ void pipeline_steps(const pipeline *p, uint32_t batch)
     an_loader_config config;
     stepping s;
 
-    /* How large the batch is says nothing about one worker, but how long this would take. */
+    /* One worker is as fast with any batch, and a large one would take it too long. */
     one = drained(p, batch < 128 ? batch : 128, 1, 1);
     all = drained(p, batch, p->workers, 1);
     memset(&s, 0, sizeof s);

@@ -23,12 +23,12 @@ void pipeline_open(pipeline *p, an_context *ctx, const char *path);
 /* The model that is fed: it gets the pack's preprocessing, with its mean image. */
 void pipeline_prepare(pipeline *p, an_model *model);
 
-/* A line for each form of a batch, floats and, where the model's device takes them, bytes:
- * images a second of one worker while nothing else runs, and another of all. */
+/* A line for each form of a batch, floats and, where the model's device takes them,
+ * bytes: images a second of one worker while nothing else runs, and another of all. */
 void pipeline_loader(const pipeline *p);
 
-/* From the pack's bytes to the end of a step, with as many under way as the device may have:
- * a heading, and a row for each size of batch, with what its parts could do alone. */
+/* From the pack's bytes to the end of a step, with as many under way as the device may
+ * have: a heading, and a row for each size of batch, with what its parts could do alone. */
 void pipeline_heading(const pipeline *p);
 void pipeline_steps(const pipeline *p, uint32_t batch);
 
