@@ -6,7 +6,8 @@
 # FOLDER has the programs: a build folder, or what `make card-bundle` packs; without one, where this
 # script lies in such a bundle, else build. -t: for all stages together (480). -o: these alone.
 # -d: photographs, a folder for each class, to train on. -n: a rehearsal with the double of
-# CUDA's runtime in the card's place, which measures nothing.
+# CUDA's runtime in the card's place, which measures nothing, and has five times as long for each
+# stage: give it -t 1500.
 #
 # The stages, each within a time of its own, the most important first; one that fails or hangs is
 # ended and hides no later one:
@@ -16,6 +17,7 @@
 #   nets        networks trained beside the CPU's; two towers on one card
 #   bench       forward, training and each kernel, in each precision
 #   torch       beside PyTorch
+#   pipeline    from a pack to the end of a step
 #   training    to accuracy
 #   examples    the example programs, on two towers of one card
 #   sanitizer   memcheck, racecheck and synccheck of some operations
@@ -40,6 +42,9 @@ bin=$folder/examples
 check=$folder/test/check
 plugin=$folder/alexnet-cuda.so
 probes=$folder/test/probes
+bench=$bin/bench
+alone= # of the double: kernels are launched and do nothing
+test -z "$rehearsal" || alone="env HOST_RUN_COUNT=1" bench="env HOST_RUN_COUNT=1 $bench"
 test -z "$rehearsal" || plugin=$folder/test/alexnet-cuda-host.so probes=$folder/test/probes-host
 export ALEXNET_CUDA_PLUGIN="$plugin"
 PATH=$PATH:/usr/local/cuda/bin # CUDA's tools, if they are not on it
@@ -67,6 +72,7 @@ stage() {
         say "== $name: LEFT OUT, no time is left" | tee -a "$work/stages"
         return 1
     fi
+    test -z "$rehearsal" || seconds=$((5 * seconds)) # the double is slow
     test $left -ge "$seconds" || seconds=$left
     echo "== $name" >>"$result"
     since=$(date +%s)
@@ -146,14 +152,14 @@ fi
 wanted nets && tests nets 60 no CK_RUN_CASE=card
 if wanted bench; then
     for arch in paper torchvision; do
-        stage "bench $arch bf16" 30 "$bin/bench" --device cuda:0 --precision bf16 --arch $arch \
+        stage "bench $arch bf16" 30 $bench --device cuda:0 --precision bf16 --arch $arch \
             --batch 1,128,1024 --runs 50 --layers
     done
     for precision in tf32 fp32 tf32x3; do
-        stage "bench torchvision $precision" 30 "$bin/bench" --device cuda:0 --arch torchvision \
+        stage "bench torchvision $precision" 30 $bench --device cuda:0 --arch torchvision \
             --precision $precision --batch 1,128,1024 --runs 20 --layers
     done
-    stage "bench two towers on one card" 15 "$bin/bench" --device cuda:0,cuda:0 \
+    stage "bench two towers on one card" 15 $bench --device cuda:0,cuda:0 \
         --precision bf16 --batch 128 --runs 20
 fi
 if wanted torch; then
@@ -165,8 +171,16 @@ if wanted torch; then
         say "== beside PyTorch: left out, $(tail -n 1 "$work/out")" | tee -a "$work/stages"
     fi
 fi
+if wanted pipeline; then
+    # shellcheck disable=SC2016
+    stage pipeline 60 sh -c '"$1/shapes" --out "$2" --per-class 120 --size 256 >/dev/null &&
+        "$1/prepare" --kind raw "$2/train" "$2/pack" >/dev/null && shift 2 && exec "$@"' \
+        pipeline "$bin" "$work/pipeline" $bench --device cuda:0 --precision bf16 \
+        --arch torchvision --pipeline "$work/pipeline/pack"
+    grep -a '^pipeline\|whole way' "$work/out" >"$work/rates"
+fi
 if wanted training; then
-    stage training 140 sh "$here/gpu_training.sh" "$folder" cuda:0 $photographs
+    stage training 140 $alone sh "$here/gpu_training.sh" "$folder" cuda:0 $photographs
     cp "$work/out" "$work/training"
 fi
 wanted examples && stage examples 45 sh "$here/cuda_examples.sh" "$folder" "$plugin" cuda:0,cuda:0
@@ -198,6 +212,7 @@ fi
         echo "nothing is wrong in what was asked"
     fi
     cat "$work/stages"
+    cat "$work/rates" 2>/dev/null
     grep -a '^|' "$work/training" 2>/dev/null
     sed -n '/^PyTorch /,$p' "$work/torch" 2>/dev/null
 } | tee -a "$result"
