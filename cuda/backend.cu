@@ -152,8 +152,8 @@ static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
 
     if (error != cudaSuccess) {
         cudaGetLastError();
-        return host->fail(AN_ERROR_DEVICE, "devices: \"cuda:%u\", but cuda has 0: %s", index,
-                          no_device(error));
+        return host->fail(AN_ERROR_DEVICE, "devices: \"cuda:%u\", but cuda has 0: %s",
+                          index, no_device(error));
     }
     device = (an_device *)host->alloc(sizeof *device, host->user);
     if (device == NULL) return AN_ERROR_MEMORY;

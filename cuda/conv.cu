@@ -174,7 +174,7 @@ static bool is_packed(const an_conv_shape *s)
 
 /* Whether the data's gradient is done as a product forward: a convolution, with its kernel turned
  * by half a turn, of the output's gradient, which lies along k then, and so do weights. wgmma
- * takes TF32 in no other way; in BF16 a step of the main loop is two thirds of the instructions. */
+ * takes TF32 in no other way; in BF16 a step of the main loop is half of the instructions. */
 static bool is_turned(const an_conv_shape *s)
 {
     return is_packed(s) && s->kernel > 1 && s->form.side == 0 && s->stride == 1 &&

@@ -83,8 +83,8 @@ template <> struct an_map<AN_FORWARD> {
     {
         return tap_place(g, k, g.by_in_maps, ok);
     }
-    static __device__ __forceinline__ bool
-    a_at(const an_gemm &g, const an_place &row, const an_place &k, uint32_t *offset)
+    static __device__ __forceinline__ bool a_at(const an_gemm &g, const an_place &row,
+                                                const an_place &k, uint32_t *offset)
     {
         return in_window(g, row, k, offset);
     }
@@ -100,8 +100,8 @@ template <> struct an_map<AN_FORWARD> {
 
         return p;
     }
-    static __device__ __forceinline__ bool
-    b_at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
+    static __device__ __forceinline__ bool b_at(const an_gemm &, const an_place &row,
+                                                const an_place &k, uint32_t *offset)
     {
         *offset = row.image + k.step;
         return row.ok && k.ok;
@@ -128,8 +128,8 @@ template <> struct an_map<AN_DATA> {
         return tap_place(g, k, g.by_out_maps, ok);
     }
     /* The window that sees the pixel at this tap, if there is one. */
-    static __device__ __forceinline__ bool
-    a_at(const an_gemm &g, const an_place &row, const an_place &k, uint32_t *offset)
+    static __device__ __forceinline__ bool a_at(const an_gemm &g, const an_place &row,
+                                                const an_place &k, uint32_t *offset)
     {
         int h = row.h - k.h, w = row.w - k.w;
         uint32_t y, x;
@@ -155,8 +155,8 @@ template <> struct an_map<AN_DATA> {
 
         return p;
     }
-    static __device__ __forceinline__ bool
-    b_at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
+    static __device__ __forceinline__ bool b_at(const an_gemm &, const an_place &row,
+                                                const an_place &k, uint32_t *offset)
     {
         *offset = k.image + k.step + row.step;
         return row.ok && k.ok;
@@ -181,8 +181,8 @@ template <> struct an_map<AN_WEIGHTS> {
 
         return p;
     }
-    static __device__ __forceinline__ bool
-    a_at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
+    static __device__ __forceinline__ bool a_at(const an_gemm &, const an_place &row,
+                                                const an_place &k, uint32_t *offset)
     {
         *offset = k.image + row.step;
         return row.ok && k.ok;
@@ -195,8 +195,8 @@ template <> struct an_map<AN_WEIGHTS> {
     {
         return window_place(g, k, ok);
     }
-    static __device__ __forceinline__ bool
-    b_at(const an_gemm &g, const an_place &row, const an_place &k, uint32_t *offset)
+    static __device__ __forceinline__ bool b_at(const an_gemm &g, const an_place &row,
+                                                const an_place &k, uint32_t *offset)
     {
         return in_window(g, k, row, offset);
     }

@@ -161,7 +161,7 @@ template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, 
     static_assert(N % APART == 0 && APART % 8 == 0, "a thread's lines are swapped alike");
 
     uint32_t corner[UNITS]; /* of the window: may be before the image, modulo 2^32 */
-    uint32_t seen[UNITS];   /* taps within the image, a bit each: none is beyond the last */
+    uint32_t seen[UNITS]; /* taps within the image, a bit each: none is beyond the last */
     uint32_t map, tap, column, offset; /* of the piece: offset in numbers from a corner */
 
     __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t k0,
@@ -174,8 +174,8 @@ template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, 
         for (int i = 0; i < UNITS; i++) {
             an_place row = Factor::row(g, row0 + line + i * APART);
 
-            corner[i] =
-                group + row.image + ((uint32_t)row.h * g.in_width + (uint32_t)row.w) * g.in_pitch;
+            corner[i] = group + row.image +
+                        ((uint32_t)row.h * g.in_width + (uint32_t)row.w) * g.in_pitch;
             seen[i] = row.ok ? taps_seen(g, row) : 0;
         }
         map = k.step;
@@ -187,7 +187,8 @@ template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, 
     __device__ __forceinline__ void load(char *tile, const an_gemm &g, const number *from,
                                          uint32_t, uint32_t, uint32_t)
     {
-        char *to = lying::piece(tile, (int)threadIdx.x / PIECES, (int)threadIdx.x % PIECES);
+        char *to =
+            lying::piece(tile, (int)threadIdx.x / PIECES, (int)threadIdx.x % PIECES);
 
 #pragma unroll
         for (int i = 0; i < UNITS; i++) {
@@ -231,7 +232,8 @@ template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, tr
     __device__ __forceinline__ void load(char *tile, const an_gemm &g, const number *from,
                                          uint32_t, uint32_t k0, uint32_t k_end)
     {
-        char *to = lying::piece(tile, (int)threadIdx.x / PIECES, (int)threadIdx.x % PIECES);
+        char *to =
+            lying::piece(tile, (int)threadIdx.x / PIECES, (int)threadIdx.x % PIECES);
         uint32_t k = k0 + threadIdx.x % PIECES * lying::PIECE;
         uint32_t there = k < k_end ? lines : 0;
 

@@ -153,8 +153,9 @@ void net_same(const outcome *a, const outcome *b, double bound)
     if (!(worst <= bound * largest)) host_run_caught("off by");
     for (i = 0; i < a->count; i++)
         beyond += !(fabs((double)a->values[i] - (double)b->values[i]) <= bound * largest);
-    ck_assert_msg(worst <= bound * largest, "off by %g of %g at number %zu (%g), %zu of %zu beyond %g",
-                  worst, largest, at, (double)a->values[at], beyond, a->count, bound);
+    ck_assert_msg(worst <= bound * largest,
+                  "off by %g of %g at number %zu (%g), %zu of %zu beyond %g", worst,
+                  largest, at, (double)a->values[at], beyond, a->count, bound);
     for (i = 0; i < MOST_STEPS; i++)
         ck_assert_msg(fabs(a->loss[i] - b->loss[i]) <= bound * fabs(a->loss[i]),
                       "loss %zu: %.9g and %.9g", i, a->loss[i], b->loss[i]);

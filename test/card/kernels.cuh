@@ -114,8 +114,8 @@ template <class Number, bool ALONG, bool IS_A> struct Dense {
     {
         return {0, 0, ALONG ? k : k * (IS_A ? g.m : g.n), 0, k < k_end};
     }
-    static __device__ __forceinline__ bool
-    at(const an_gemm &, const an_place &row, const an_place &k, uint32_t *offset)
+    static __device__ __forceinline__ bool at(const an_gemm &, const an_place &row,
+                                              const an_place &k, uint32_t *offset)
     {
         *offset = row.step + k.step;
         return row.ok && k.ok;
