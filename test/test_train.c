@@ -7,115 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "expect.h"
 #include "ref_net.h"
+#include "small.h"
 #include "test.h"
-
-static void fill(float *x, size_t count, uint32_t seed, float scale)
-{
-    size_t i;
-
-    for (i = 0; i < count; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = ((float)(seed >> 8) / 8388608.0f - 1) * scale;
-    }
-}
-
-/* A context, a model of few maps and a trainer, with images and labels. */
-typedef struct bench {
-    an_context *ctx;
-    an_model *model;
-    an_trainer *trainer;
-    float *images;
-    int32_t labels[8];
-    uint32_t batch;
-} bench;
-
-static an_model_config small(uint32_t arch)
-{
-    an_model_config config;
-
-    an_model_config_init(&config, sizeof config);
-    config.arch = arch;
-    config.classes = 10;
-    config.width = arch == AN_ARCH_CIFAR10 ? 0.25f : 0.04f;
-    config.image_size = arch == AN_ARCH_CIFAR10 ? 32 : 79;
-    config.initialisation = AN_INIT_FAN_IN;
-    config.seed = 5;
-    return config;
-}
 
 static void open_bench(bench *b, const an_model_config *config, uint32_t threads,
                        uint32_t batch, float rate)
 {
-    an_context_config context;
-    an_trainer_config training;
-    size_t numbers = (size_t)3 * config->image_size * config->image_size * batch;
-    uint32_t i;
+    an_trainer_config training = small_training(batch);
 
-    an_context_config_init(&context, sizeof context);
-    context.threads = threads;
-    ck_assert_int_eq(an_context_create(&b->ctx, &context), AN_OK);
-    ck_assert_msg(an_model_create(&b->model, b->ctx, config) == AN_OK, "%s",
-                  an_error_message());
-    an_trainer_config_init(&training, sizeof training);
-    training.batch = batch;
     training.rate = rate;
-    training.seed = 11;
-    ck_assert_int_eq(an_trainer_create(&b->trainer, b->model, &training), AN_OK);
-    b->batch = batch;
-    b->images = malloc(numbers * sizeof *b->images);
-    fill(b->images, numbers, 9, 1);
-    for (i = 0; i < 8; i++) b->labels[i] = (int32_t)(i * 3 % 10);
-}
-
-static void close_bench(bench *b)
-{
-    an_trainer_destroy(b->trainer);
-    an_model_destroy(b->model);
-    an_context_destroy(b->ctx);
-    free(b->images);
-}
-
-static float *parameter(const an_model *model, uint32_t index, size_t *count)
-{
-    float *values;
-
-    *count = model->plan->params[index].count;
-    values = malloc(*count * sizeof *values);
-    ck_assert_int_eq(an_parameter_get(model, index, values, *count), AN_OK);
-    return values;
-}
-
-static double difference(const float *a, const float *b, size_t count)
-{
-    double worst = 0, largest = 1e-30;
-    size_t i;
-
-    for (i = 0; i < count; i++) {
-        if (fabs((double)a[i]) > largest) largest = fabs((double)a[i]);
-        if (!(fabs((double)a[i] - (double)b[i]) <= worst))
-            worst = fabs((double)a[i] - (double)b[i]);
-    }
-    return worst / largest;
-}
-
-/* Parameters of two models: bit for bit with bound 0. */
-static void same_parameters(const an_model *a, const an_model *b, double bound)
-{
-    uint32_t i;
-
-    for (i = 0; i < a->plan->param_count; i++) {
-        size_t count, again;
-        float *x = parameter(a, i, &count), *y = parameter(b, i, &again);
-
-        ck_assert_uint_eq(count, again);
-        ck_assert_msg(difference(x, y, count) <= bound, "%s differs by %g",
-                      a->plan->params[i].name, difference(x, y, count));
-        if (bound == 0) ck_assert_mem_eq(x, y, count * sizeof *x);
-        free(x);
-        free(y);
-    }
+    bench_open(b, config, &training, threads);
 }
 
 /* --- gradients against the reference --------------------------------------------------- */
@@ -137,7 +40,7 @@ static const struct {
  * tensor: float32 through up to 25 operations each way. Dropout is on, its mask the same. */
 START_TEST(gradients_equal_the_references)
 {
-    an_model_config config = small(nets[_i].arch);
+    an_model_config config = small_config(nets[_i].arch);
     an_step_stats stats;
     ref_net *ref;
     bench b;
@@ -156,18 +59,18 @@ START_TEST(gradients_equal_the_references)
                      AN_OK);
     ck_assert_double_eq_tol(stats.loss, loss, 1e-6 * fabs(loss));
     for (i = 0; i < b.model->plan->param_count; i++) {
-        size_t count = b.model->plan->params[i].count, j;
-        float *got = malloc(count * sizeof *got), *want = malloc(count * sizeof *want);
+        size_t count, j;
+        float *got = gradient_of(b.trainer, i, &count);
+        float *want = malloc(count * sizeof *want);
 
         for (j = 0; j < count; j++) want[j] = (float)ref->gradient[i][j];
-        ck_assert_int_eq(an_trainer_get_gradient(b.trainer, i, got, count), AN_OK);
-        ck_assert_msg(difference(want, got, count) < 2e-4, "%s is off by %g",
-                      b.model->plan->params[i].name, difference(want, got, count));
+        expect_floats(got, want, count, 2e-4, "net %d, gradient of %s", _i,
+                      b.model->plan->params[i].name);
         free(got);
         free(want);
     }
     ref_net_destroy(ref);
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
@@ -176,7 +79,7 @@ END_TEST
  * pooling. Within 1e-5 of the tensor's largest slope. */
 START_TEST(reference_gradients_are_slopes)
 {
-    an_model_config config = small(nets[_i].arch);
+    an_model_config config = small_config(nets[_i].arch);
     ref_net *ref;
     bench b;
     uint32_t i, k;
@@ -211,7 +114,7 @@ START_TEST(reference_gradients_are_slopes)
         }
     }
     ref_net_destroy(ref);
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
@@ -221,7 +124,7 @@ END_TEST
  * and without decay. Within 1e-6 of the tensor's largest: float32 rounding. */
 START_TEST(update_is_the_papers)
 {
-    an_model_config config = small(AN_ARCH_CIFAR10);
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
     const float rate = 0.02f, bias_rate = 0.05f, decay = 0.01f;
     an_trainer_config training;
     bench b;
@@ -239,23 +142,23 @@ START_TEST(update_is_the_papers)
     training.bias_decay = 0;
     ck_assert_int_eq(an_trainer_create(&b.trainer, b.model, &training), AN_OK);
     for (i = 0; i < b.model->plan->param_count; i++) {
-        w[i] = parameter(b.model, i, &count[i]);
+        w[i] = parameter_of(b.model, i, &count[i]);
         v[i] = calloc(count[i], sizeof *v[i]);
     }
     for (s = 0; s < 2; s++) {
         ck_assert_int_eq(an_train_step(b.trainer, b.images, b.labels, 4, NULL), AN_OK);
         for (i = 0; i < b.model->plan->param_count; i++) {
             int bias = (int)b.model->plan->params[i].is_bias;
-            float *g = malloc(count[i] * sizeof *g), *now, r = bias ? bias_rate : rate;
+            float *g = gradient_of(b.trainer, i, &count[i]);
+            float *now, r = bias ? bias_rate : rate;
             size_t again;
 
-            ck_assert_int_eq(an_trainer_get_gradient(b.trainer, i, g, count[i]), AN_OK);
             for (j = 0; j < count[i]; j++) {
                 v[i][j] = 0.9f * v[i][j] - (bias ? 0 : decay) * r * w[i][j] - r * g[j];
                 w[i][j] += v[i][j];
             }
-            now = parameter(b.model, i, &again);
-            ck_assert_double_le(difference(w[i], now, again), 1e-6);
+            now = parameter_of(b.model, i, &again);
+            expect_floats(now, w[i], again, 1e-6, "parameter %u after step %u", i, s + 1);
             memcpy(w[i], now, again * sizeof *now);
             free(now);
             free(g);
@@ -265,13 +168,13 @@ START_TEST(update_is_the_papers)
         free(w[i]);
         free(v[i]);
     }
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
 START_TEST(presets_have_their_rates_of_biases)
 {
-    an_model_config config = small(AN_ARCH_KRIZHEVSKY2012);
+    an_model_config config = small_config(AN_ARCH_KRIZHEVSKY2012);
     an_trainer_config c;
     bench b;
 
@@ -284,46 +187,38 @@ START_TEST(presets_have_their_rates_of_biases)
     ck_assert(c.rate == 0.5f && c.bias_rate == 1);
     ck_assert_int_eq(an_trainer_set_rates(b.trainer, NAN, -1), AN_ERROR_ARGUMENT);
     ck_assert_int_eq(an_trainer_set_rates(b.trainer, 1, 1001), AN_ERROR_ARGUMENT);
-    close_bench(&b);
-    config = small(AN_ARCH_PAPER);
+    bench_close(&b);
+    config = small_config(AN_ARCH_PAPER);
     open_bench(&b, &config, 1, 2, 0.25f);
     ck_assert_int_eq(an_trainer_get_config(b.trainer, &c), AN_OK);
     ck_assert(c.bias_rate == 0.25f && c.bias_decay == 0.0005f);
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
 /* --- the same bits --------------------------------------------------------------------- */
 
-static void train(bench *b, uint32_t steps)
-{
-    while (steps-- > 0)
-        ck_assert_msg(an_train_step(b->trainer, b->images, b->labels, b->batch, NULL) ==
-                          AN_OK,
-                      "%s", an_error_message());
-}
-
 START_TEST(bits_do_not_depend_on_threads)
 {
     static const uint32_t threads[] = {2, 3, 8};
-    an_model_config config = small((uint32_t)_i);
+    an_model_config config = small_config((uint32_t)_i);
     float one_p[80], p[80];
     bench one, b;
     size_t t;
 
     if (_i == AN_ARCH_PAPER) config.width = 0.3f; /* enough for several blocks of work */
     open_bench(&one, &config, 1, 8, 0.01f);
-    train(&one, 3);
+    bench_steps(&one, 3);
     ck_assert_int_eq(an_infer(one.model, one.images, 8, one_p), AN_OK);
     for (t = 0; t < 3; t++) {
         open_bench(&b, &config, threads[t], 8, 0.01f);
-        train(&b, 3);
-        same_parameters(one.model, b.model, 0);
+        bench_steps(&b, 3);
+        same_parameters(b.model, one.model, 0, "more threads");
         ck_assert_int_eq(an_infer(b.model, b.images, 8, p), AN_OK);
         ck_assert_mem_eq(p, one_p, sizeof p);
-        close_bench(&b);
+        bench_close(&b);
     }
-    close_bench(&one);
+    bench_close(&one);
 }
 END_TEST
 
@@ -331,25 +226,26 @@ END_TEST
  * way back), no more: 2e-5 of each tensor's largest after three steps, dropout included. */
 START_TEST(two_towers_equal_the_grouped_net)
 {
-    an_model_config config = small((uint32_t)_i);
+    an_model_config config = small_config((uint32_t)_i);
     bench one, two;
 
     config.width = 0.1f;
     open_bench(&one, &config, 2, 4, 0.01f);
     config.towers = 2;
     open_bench(&two, &config, 2, 4, 0.01f);
-    same_parameters(one.model, two.model, 0); /* the same initialisation */
-    train(&one, 3);
-    train(&two, 3);
-    same_parameters(one.model, two.model, 2e-5);
-    close_bench(&one);
-    close_bench(&two);
+    same_parameters(two.model, one.model, 0,
+                    "two towers as made"); /* the same initialisation */
+    bench_steps(&one, 3);
+    bench_steps(&two, 3);
+    same_parameters(two.model, one.model, 2e-5, "two towers after three steps");
+    bench_close(&one);
+    bench_close(&two);
 }
 END_TEST
 
 START_TEST(pictures_are_cropped_and_mirrored_by_seed)
 {
-    an_model_config config = small(AN_ARCH_CIFAR10);
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
     an_preprocessing p;
     an_image pictures[8];
     uint8_t *pixels = malloc(8 * 40 * 40 * 3);
@@ -375,7 +271,7 @@ START_TEST(pictures_are_cropped_and_mirrored_by_seed)
         ck_assert_int_eq(an_train_step_images(b.trainer, pictures, a.labels, 8, NULL),
                          AN_OK);
     }
-    same_parameters(a.model, b.model, 0);
+    same_parameters(b.model, a.model, 0, "three threads");
 
     for (i = 0; i < 1000; i++) {
         uint32_t word[4];
@@ -389,8 +285,8 @@ START_TEST(pictures_are_cropped_and_mirrored_by_seed)
     }
     ck_assert_uint_ge(kept, 440); /* 500, within 3.8 standard deviations */
     ck_assert_uint_le(kept, 560);
-    close_bench(&a);
-    close_bench(&b);
+    bench_close(&a);
+    bench_close(&b);
     free(pixels);
 }
 END_TEST
@@ -399,7 +295,7 @@ END_TEST
 
 START_TEST(divergence_changes_nothing)
 {
-    an_model_config config = small(AN_ARCH_CIFAR10);
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
     an_step_stats stats;
     bench a, b;
     float was;
@@ -408,8 +304,8 @@ START_TEST(divergence_changes_nothing)
 
     open_bench(&a, &config, 2, 4, 0.01f);
     open_bench(&b, &config, 2, 4, 0.01f);
-    train(&a, 2);
-    train(&b, 2);
+    bench_steps(&a, 2);
+    bench_steps(&b, 2);
     was = a.images[7];
     a.images[7] = NAN;
     an_step_stats_init(&stats, sizeof stats);
@@ -419,14 +315,14 @@ START_TEST(divergence_changes_nothing)
     ck_assert_ptr_nonnull(strstr(an_error_message(), "input"));
     ck_assert_double_eq(stats.loss, 42);
     ck_assert_uint_eq(an_trainer_iteration(a.trainer), 2);
-    same_parameters(a.model, b.model, 0);
+    same_parameters(a.model, b.model, 0, "a step that diverged");
     a.images[7] = was; /* and it goes on as if nothing had been */
-    train(&a, 2);
-    train(&b, 2);
-    same_parameters(a.model, b.model, 0);
+    bench_steps(&a, 2);
+    bench_steps(&b, 2);
+    same_parameters(a.model, b.model, 0, "a step that diverged");
 
     /* Weights so large that conv3's output overflows. */
-    w = parameter(a.model, 4, &count);
+    w = parameter_of(a.model, 4, &count);
     while (count-- > 0) w[count] = 3e38f;
     ck_assert_int_eq(an_parameter_set(a.model, 4, w, a.model->plan->params[4].count),
                      AN_OK);
@@ -434,15 +330,15 @@ START_TEST(divergence_changes_nothing)
                      AN_ERROR_DIVERGED);
     ck_assert_msg(strstr(an_error_message(), "conv3") != NULL, "%s", an_error_message());
     free(w);
-    close_bench(&a);
-    close_bench(&b);
+    bench_close(&a);
+    bench_close(&b);
 }
 END_TEST
 
 /* A finite loss whose gradient is not: the last layer's weights send infinity down. */
 START_TEST(a_gradient_that_overflows_is_named)
 {
-    an_model_config config = small(AN_ARCH_CIFAR10);
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
     bench b;
     size_t count, j;
     float *w;
@@ -452,18 +348,18 @@ START_TEST(a_gradient_that_overflows_is_named)
     config.lrn = AN_SWITCH_OFF;
     open_bench(&b, &config, 1, 4, 0.01f);
     ck_assert_int_eq(an_parameter_find(b.model, "fc4.weight", &last), AN_OK);
-    w = parameter(b.model, last, &count);
+    w = parameter_of(b.model, last, &count);
     for (j = 0; j < count; j++) w[j] = j < count / 10 ? 3e38f : 0;
     ck_assert_int_eq(an_parameter_set(b.model, last, w, count), AN_OK);
     for (j = 0; j < 3 * 32 * 32 * 4; j++)
         b.images[j] = 0; /* logits stay those of biases */
     free(w);
-    w = parameter(b.model, 1, &count);
+    w = parameter_of(b.model, 1, &count);
     memset(w, 0, count * sizeof *w);
     ck_assert_int_eq(an_parameter_set(b.model, 1, w, count), AN_OK);
     ck_assert_int_eq(an_parameter_set(b.model, 3, w, count), AN_OK);
     free(w);
-    w = parameter(b.model, 5, &count);
+    w = parameter_of(b.model, 5, &count);
     memset(w, 0, count * sizeof *w);
     ck_assert_int_eq(an_parameter_set(b.model, 5, w, count), AN_OK);
     free(w);
@@ -474,7 +370,7 @@ START_TEST(a_gradient_that_overflows_is_named)
                       strstr(an_error_message(), "gradient") != NULL,
                   "%s", an_error_message());
     ck_assert_uint_eq(an_trainer_iteration(b.trainer), 0);
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
@@ -486,7 +382,7 @@ static void count_warnings(an_log_level level, const char *text, void *user)
 /* Rate 0 learns nothing: flat from step 100 on, said once. A net that learns is not flat. */
 START_TEST(the_flat_start_is_reported)
 {
-    an_model_config config = small(AN_ARCH_CIFAR10);
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
     an_context_config context;
     an_step_stats stats;
     int warnings = 0, s;
@@ -505,7 +401,7 @@ START_TEST(the_flat_start_is_reported)
         ck_assert_uint_eq(stats.flat, s >= 100);
     }
     ck_assert_int_eq(warnings, 1);
-    close_bench(&b);
+    bench_close(&b);
 
     config.initialisation = AN_INIT_HE;
     open_bench(&b, &config, 1, 8, 0.05f);
@@ -513,13 +409,13 @@ START_TEST(the_flat_start_is_reported)
         ck_assert_int_eq(an_train_step(b.trainer, b.images, b.labels, 8, &stats), AN_OK);
     ck_assert_uint_eq(stats.flat, 0);
     ck_assert_double_lt(stats.loss, 0.5); /* eight images are soon known by heart */
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
 START_TEST(bad_calls_are_refused_by_name)
 {
-    an_model_config config = small(AN_ARCH_CIFAR10);
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
     an_trainer *second = (an_trainer *)&second;
     float gradient[1];
     bench b;
@@ -545,14 +441,14 @@ START_TEST(bad_calls_are_refused_by_name)
         ck_assert_int_eq(an_trainer_get_gradient(b.trainer, 0, g, count), AN_ERROR_STATE);
         free(g);
     }
-    close_bench(&b);
+    bench_close(&b);
 }
 END_TEST
 
 /* The clock's rows are there, and the model is what it was. */
 START_TEST(profile_leaves_the_model_alone)
 {
-    an_model_config config = small(AN_ARCH_PAPER);
+    an_model_config config = small_config(AN_ARCH_PAPER);
     an_kernel_time kernel;
     an_layer_time rows[8];
     uint32_t kinds;
@@ -563,7 +459,7 @@ START_TEST(profile_leaves_the_model_alone)
     open_bench(&b, &config, 2, 2, 0.01f);
     for (i = 0; i < 8; i++) an_layer_time_init(&rows[i], sizeof rows[i]);
     ck_assert_int_eq(an_model_profile(a.model, 2, 1, rows, 8), AN_OK);
-    same_parameters(a.model, b.model, 0);
+    same_parameters(a.model, b.model, 0, "a profile");
     for (i = 0; i < 8; i++) {
         ck_assert_str_eq(rows[i].name, a.model->plan->layers[i].name);
         ck_assert(rows[i].forward > 0 && rows[i].backward > 0 && rows[i].update > 0);
@@ -576,8 +472,8 @@ START_TEST(profile_leaves_the_model_alone)
     an_kernel_time_init(&kernel, sizeof kernel);
     ck_assert_int_eq(an_model_profile_kernels(a.model, 2, 1, &kernel, 1, &kinds), AN_OK);
     ck_assert_uint_eq(kinds, 0);
-    close_bench(&a);
-    close_bench(&b);
+    bench_close(&a);
+    bench_close(&b);
 }
 END_TEST
 
