@@ -339,6 +339,20 @@ $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(TESTS) $(OBJ) $(PRIVATE) $(TESTBLAS) \
 	    $(shell $(PKG_CONFIG) --libs jansson) $(CHECK_LIBS) -lm -ldl -pthread -o $@
 
+# The example programs as a user runs them; beside the library, their own parts are linked.
+PROGRAMTESTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/programs/*.c)))
+
+$(BUILD)/test/programs/%.o: test/programs/%.c | $(AFTER)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE) -Iinclude -Iexamples -Itest $(CHECK_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
+	    $(SANFLAGS) -c $< -o $@
+
+$(BUILD)/test/programs/check: $(PROGRAMTESTS) $(BUILD)/test/expect.o $(EXARCHIVE) $(BUILD)/$(SO)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LINKC) $(PROGRAMTESTS) $(BUILD)/test/expect.o $(EXARCHIVE) $(LDFLAGS) \
+	    -L$(BUILD) -lalexnet $(CHECK_LIBS) $(EXLIBS) -Wl,-rpath,'$$ORIGIN/../..' -o $@
+
 # Programs of their own: a host beside whose OpenBLAS ours lives, and loading alone.
 $(BUILD)/test/host: test/host.c $(BUILD)/$(SO)
 	@mkdir -p $(@D)
@@ -400,8 +414,9 @@ check-install: all
 check-reproducible:
 	$(Q)CC="$(CC)" MAKE="$(MAKE)" sh test/reproducible.sh
 
-check-examples: all
+check-examples: all $(BUILD)/test/programs/check
 	$(Q)sh test/examples.sh $(BUILD)
+	$(Q)AN_PROGRAMS=$(abspath $(BUILD))/examples $(BUILD)/test/programs/check
 
 # One symbol, nothing of NVIDIA's to be loaded with it; without a driver, no device.
 check-plugin: all
@@ -480,7 +495,7 @@ bench-peers: all
 	$(Q)$(PYTHON) test/bench_cpu.py $(BUILD)
 
 -include $(HOSTOBJ:.o=.d) $(BUILD)/test/probes-host.d $(CUDASRC:%.cu=$(BUILD)/%.d)
--include $(OBJ:.o=.d) $(TESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
+-include $(OBJ:.o=.d) $(TESTS:.o=.d) $(PROGRAMTESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
 
 clean:
 	$(Q)rm -rf $(BUILD)

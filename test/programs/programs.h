@@ -1,0 +1,56 @@
+/*
+ * programs.h - the example programs, run as a user runs them, and what they said.
+ *
+ * Each test gets a folder of its own, which is the programs' current folder, and is removed
+ * after it. A test looks at what a program printed and wrote, and computes the same by the
+ * library's public functions or by itself.
+ */
+#ifndef AN_TEST_PROGRAMS_H
+#define AN_TEST_PROGRAMS_H
+
+#include <check.h>
+#include <stddef.h>
+
+#include "expect.h"
+
+/* What a program said; both texts are the caller's to free by said_free(). */
+typedef struct said {
+    int code; /* its exit status; 128 + n: signal n ended it */
+    char *out, *err;
+} said;
+
+/* Makes the test's folder, and tells it. */
+void programs_setup(void);
+void programs_teardown(void);
+const char *programs_folder(void);
+
+/* Runs "PROGRAM arguments" (of build/examples) through a shell in the test's folder; `format`
+ * knows what printf does. */
+said run_program(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, which must end with `code` and whose stderr must contain `words`. */
+void program_fails(int code, const char *words, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same, which must succeed; *out gets its stdout, the caller's to free, unless null. */
+void program_succeeds(char **out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void said_free(said *s);
+
+/* A file of the test's folder, whole, with a 0 behind it; the caller frees it. */
+char *file_read(const char *name, size_t *bytes);
+
+/* A table as programs write it: names, then rows of numbers; an empty field is NaN. */
+typedef struct csv {
+    char **names;  /* [columns] */
+    double *cells; /* [rows][columns] */
+    size_t columns, rows;
+} csv;
+
+csv csv_read(const char *name);
+void csv_free(csv *table);
+/* The number in a row and the column of that name, which must be there. */
+double csv_cell(const csv *table, size_t row, const char *column);
+
+/* The suites: programs_NAME.c. */
+Suite *parts_suite(void);
+
+#endif
