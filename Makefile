@@ -76,7 +76,7 @@ EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 EXARCHIVE = $(BUILD)/examples/common.a
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
              test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c \
-             test/expect.c test/small.c test/main.c)
+             test/choose.c test/expect.c test/small.c test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \
@@ -340,7 +340,8 @@ $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
 	    $(shell $(PKG_CONFIG) --libs jansson) $(CHECK_LIBS) -lm -ldl -pthread -o $@
 
 # The example programs as a user runs them; beside the library, their own parts are linked.
-PROGRAMTESTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/programs/*.c)))
+PROGRAMTESTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/programs/*.c)) \
+                  test/choose.c test/expect.c)
 
 $(BUILD)/test/programs/%.o: test/programs/%.c | $(AFTER)
 	@mkdir -p $(@D)
@@ -348,10 +349,10 @@ $(BUILD)/test/programs/%.o: test/programs/%.c | $(AFTER)
 	$(Q)$(CC) $(BASE) -Iinclude -Iexamples -Itest $(CHECK_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
 	    $(SANFLAGS) -c $< -o $@
 
-$(BUILD)/test/programs/check: $(PROGRAMTESTS) $(BUILD)/test/expect.o $(EXARCHIVE) $(BUILD)/$(SO)
+$(BUILD)/test/programs/check: $(PROGRAMTESTS) $(EXARCHIVE) $(BUILD)/$(SO)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINKC) $(PROGRAMTESTS) $(BUILD)/test/expect.o $(EXARCHIVE) $(LDFLAGS) \
-	    -L$(BUILD) -lalexnet $(CHECK_LIBS) $(EXLIBS) -Wl,-rpath,'$$ORIGIN/../..' -o $@
+	$(Q)$(CC) $(LINKC) $(PROGRAMTESTS) $(EXARCHIVE) $(LDFLAGS) -L$(BUILD) -lalexnet \
+	    $(CHECK_LIBS) $(EXLIBS) -Wl,-rpath,'$$ORIGIN/../..' -o $@
 
 # Programs of their own: a host beside whose OpenBLAS ours lives, and loading alone.
 $(BUILD)/test/host: test/host.c $(BUILD)/$(SO)

@@ -1,6 +1,7 @@
 /*
  * main.c - runs all suites, or all but one: check --without SUITE, so that make can run that one
- * beside them. CK_RUN_SUITE, CK_RUN_CASE and the rest of Check's environment choose, too.
+ * beside them. CK_RUN_SUITE, CK_RUN_CASE and the rest of Check's environment choose, too, and
+ * AN_TEST a test by its name; check --list prints the names.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,16 +28,18 @@ int main(int argc, char **argv)
     const char *without = argc == 3 && strcmp(argv[1], "--without") == 0 ? argv[2] : "";
     SRunner *runner = srunner_create(NULL);
     size_t i, left_out = 0;
-    int failed;
+    int failed, list = argc == 2 && strcmp(argv[1], "--list") == 0;
 
+    if (list) test_list();
     for (i = 0; i < sizeof suites / sizeof suites[0]; i++) {
         if (strcmp(suites[i].name, without) == 0)
             left_out++;
         else
             srunner_add_suite(runner, suites[i].make());
     }
+    if (list) return EXIT_SUCCESS;
     if (argc > 1 && left_out != 1) {
-        fprintf(stderr, "usage: check [--without SUITE]\n");
+        fprintf(stderr, "usage: check [--list | --without SUITE]\n");
         return EXIT_FAILURE;
     }
     rig_report();

@@ -4,7 +4,7 @@
 #ifndef AN_TEST_H
 #define AN_TEST_H
 
-#include <check.h>
+#include "choose.h"
 
 Suite *api_suite(void);
 Suite *checkpoint_suite(void);

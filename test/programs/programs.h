@@ -8,9 +8,9 @@
 #ifndef AN_TEST_PROGRAMS_H
 #define AN_TEST_PROGRAMS_H
 
-#include <check.h>
 #include <stddef.h>
 
+#include "choose.h"
 #include "expect.h"
 
 /* What a program said; both texts are the caller's to free by said_free(). */
