@@ -415,8 +415,10 @@ check-install: all
 check-reproducible:
 	$(Q)CC="$(CC)" MAKE="$(MAKE)" sh test/reproducible.sh
 
+# Each of the scripts can be run alone: sh test/examples/prepare.sh build.
+EXSCRIPTS := $(filter-out %/common.sh,$(sort $(wildcard test/examples/*.sh)))
 check-examples: all $(BUILD)/test/programs/check
-	$(Q)sh test/examples.sh $(BUILD)
+	$(Q)for script in $(EXSCRIPTS); do sh $$script $(BUILD) || exit 1; done
 	$(Q)AN_PROGRAMS=$(abspath $(BUILD))/examples $(BUILD)/test/programs/check
 
 # One symbol, nothing of NVIDIA's to be loaded with it; without a driver, no device.

@@ -458,7 +458,7 @@ int main(int argc, char **argv)
     an_model_config config;
     an_device_info device;
     an_context *ctx;
-    const char *pack;
+    const char *pack, *text;
     pipeline fed;
 
     if (options_parse(table, argc, argv, "[options]") != 0)
@@ -467,6 +467,7 @@ int main(int argc, char **argv)
         usage_error("--loader, --pipeline: one at a time");
     pack = loader_pack != NULL ? loader_pack : pipeline_pack;
     if (batches == NULL) batches = pipeline_pack != NULL ? "128,256,1024" : "1,32,128";
+    for (text = batches; next_size(&text) > 0;) continue; /* refused before it takes time */
     an_context_config_init(&context, sizeof context);
     device_context_config(&place, &context);
     context.threads = (uint32_t)threads;

@@ -46,6 +46,7 @@ static void print_archs(an_context *ctx)
         an_model_config_init(&config, sizeof config);
         an_model_info_init(&info, sizeof info);
         config.arch = arch;
+        config.initialisation = AN_INIT_FAN_IN; /* drawn in a fifth of the time */
         if (an_model_create(&model, ctx, &config) != AN_OK ||
             an_model_describe(model, &info) != AN_OK)
             fail(an_arch_name(arch));

@@ -169,6 +169,33 @@ static void show_row(const epoch_row *row, double count)
     fflush(stdout);
 }
 
+enum { MOST_LAYERS = 16 }; /* more than any network has */
+
+/* Ends the trainer's epoch. A layer that is frozen stays so, whatever the schedule has for it
+ * from this epoch on: --freeze says so, and a recipe's schedule does not know. */
+static void end_trainers_epoch(run *r, double error, an_epoch_info *info)
+{
+    an_layer_info layers[MOST_LAYERS];
+    int frozen[MOST_LAYERS];
+    uint32_t count = 0, i;
+
+    for (; count < MOST_LAYERS; count++) {
+        float rate, bias_rate;
+
+        an_layer_info_init(&layers[count], sizeof layers[count]);
+        if (an_layer_describe(r->model, count, &layers[count]) != AN_OK) break;
+        if (an_trainer_get_layer_rates(r->trainer, layers[count].name, &rate,
+                                       &bias_rate) != AN_OK)
+            fail("epoch");
+        frozen[count] = rate == 0 && bias_rate == 0;
+    }
+    if (an_trainer_end_epoch(r->trainer, error, info) != AN_OK) fail("epoch");
+    for (i = 0; i < count; i++)
+        if (frozen[i] &&
+            an_trainer_set_layer_rates(r->trainer, layers[i].name, 0, 0) != AN_OK)
+            fail("epoch");
+}
+
 static void end_epoch(run *r)
 {
     double count = (double)r->info.count;
@@ -187,8 +214,7 @@ static void end_epoch(run *r)
     row.train_top1 = r->at.top1 / count;
     row.seconds = (double)r->at.seconds;
     row.waited = (double)r->at.waited;
-    if (an_trainer_end_epoch(r->trainer, evaluate(r, &row), &info) != AN_OK)
-        fail("epoch");
+    end_trainers_epoch(r, evaluate(r, &row), &info);
     row.epoch = r->epoch = info.epoch;
     r->step = r->begun = 0;
     r->at.loss = r->at.top1 = 0;
@@ -212,7 +238,7 @@ static void end_epoch(run *r)
 /* After --steps: what a whole run would take. */
 static void project(run *r)
 {
-    double images = (double)r->step * r->at.batch, rate = images / (double)r->at.seconds;
+    double images = (double)seen(r), rate = images / (double)r->at.seconds;
 
     progress_clear(&r->progress);
     run_save(r);

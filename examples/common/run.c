@@ -71,6 +71,8 @@ static void check_plateau(const run *r)
 static void begin(run *r)
 {
     r->model = setup_model(&r->setup, r->ctx, r->pack);
+    /* --from's model has its own way to fit pictures. */
+    check_pack(r->pack, r->model, r->folder);
     r->trainer = setup_trainer(&r->setup, r->model, &r->loading);
     r->at.pictures = r->info.count;
     r->at.epochs = (uint32_t)r->setup.epochs;

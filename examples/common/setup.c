@@ -304,6 +304,17 @@ static uint32_t add_drop(const setup *s, const an_model *model, const an_trainer
     return count;
 }
 
+enum { MOST_EPOCHS = 1000000 }; /* as of --epochs */
+
+static unsigned long read_epoch(const char *text, char **end)
+{
+    unsigned long epoch = strtoul(text, end, 10);
+
+    if (epoch > MOST_EPOCHS) /* also of a number that is negative, or too long */
+        usage_error("--drop-at %s: must be at most %d", text, MOST_EPOCHS);
+    return epoch;
+}
+
 static void set_drops(const setup *s, const an_model *model, an_trainer *trainer)
 {
     an_rate_change changes[MOST_CHANGES];
@@ -313,7 +324,7 @@ static void set_drops(const setup *s, const an_model *model, an_trainer *trainer
 
     while (strcmp(s->drop_at, "none") != 0 && *text != '\0') {
         char *end;
-        unsigned long epoch = strtoul(text, &end, 10);
+        unsigned long epoch = read_epoch(text, &end);
 
         if (end == text || (*end != ',' && *end != '\0'))
             usage_error("--drop-at %s: must be numbers with commas", s->drop_at);

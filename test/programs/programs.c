@@ -4,12 +4,16 @@
 #define _XOPEN_SOURCE 700
 #include "programs.h"
 
+#include <dirent.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 static char folder[64];
 
@@ -53,22 +57,32 @@ char *file_read(const char *name, size_t *bytes)
 }
 
 /* AN_PROGRAMS: where the programs are. */
-static said run(const char *arguments)
+static void command_of(char command[4096], const char *arguments, const char *before)
 {
     const char *bin = getenv("AN_PROGRAMS");
-    char command[4096];
-    said s;
-    int status;
 
     ck_assert_msg(bin != NULL, "AN_PROGRAMS must name the programs' folder");
-    ck_assert_msg((size_t)snprintf(command, sizeof command, "cd %s && %s/%s >.out 2>.err",
-                                   folder, bin, arguments) < sizeof command,
+    ck_assert_msg(snprintf(command, 4096, "cd %s && %s%s/%s >.out 2>.err", folder, before,
+                           bin, arguments) < 4096,
                   "too long: %s", arguments);
-    status = system(command);
+}
+
+static said said_of(int status)
+{
+    said s;
+
     s.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     s.out = file_read(".out", NULL);
     s.err = file_read(".err", NULL);
     return s;
+}
+
+static said run(const char *arguments)
+{
+    char command[4096];
+
+    command_of(command, arguments, "");
+    return said_of(system(command));
 }
 
 #define ARGUMENTS(text, format)                                                          \
@@ -114,6 +128,52 @@ void program_succeeds(char **out, const char *format, ...)
         s.out = NULL;
     }
     said_free(&s);
+}
+
+int program_start(const char *format, ...)
+{
+    char text[3072], command[4096];
+    pid_t pid;
+
+    ARGUMENTS(text, format);
+    command_of(command, text, "exec ");
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid > 0) return pid;
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+}
+
+said program_end(int pid)
+{
+    const struct timespec moment = {0, 2000000};
+    int status = 0, waits;
+    pid_t ended = 0;
+
+    for (waits = 0; ended == 0 && waits < 15000; waits++) {
+        ended = waitpid(pid, &status, WNOHANG);
+        if (ended == 0) nanosleep(&moment, NULL);
+    }
+    if (ended == 0) {
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+    }
+    return said_of(status);
+}
+
+int program_threads(int pid)
+{
+    char path[64];
+    struct dirent *entry;
+    int count = 0;
+    DIR *tasks;
+
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    tasks = opendir(path);
+    if (tasks == NULL) return 0;
+    while ((entry = readdir(tasks)) != NULL) count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count;
 }
 
 void said_free(said *s)

@@ -35,6 +35,13 @@ void program_succeeds(char **out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void said_free(said *s);
 
+/* The same, not waited for; its pid. Its output is where run_program() has it. */
+int program_start(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Waits for it; at most half a minute, then it is killed. */
+said program_end(int pid);
+/* How many threads a program has that was started; 0: it has ended. */
+int program_threads(int pid);
+
 /* A file of the test's folder, whole, with a 0 behind it; the caller frees it. */
 char *file_read(const char *name, size_t *bytes);
 
@@ -52,5 +59,28 @@ double csv_cell(const csv *table, size_t row, const char *column);
 
 /* The suites: programs_NAME.c. */
 Suite *parts_suite(void);
+Suite *train_suite(void);
+Suite *setup_suite(void);
+Suite *rates_suite(void);
+Suite *from_suite(void);
+Suite *resume_suite(void);
+Suite *refusals_suite(void);
+Suite *options_suite(void);
+Suite *chart_suite(void);
+Suite *pipeline_suite(void);
+Suite *listing_suite(void);
+Suite *feeds_suite(void);
+Suite *bench_suite(void);
+Suite *limits_suite(void);
+Suite *shapes_suite(void);
+Suite *info_suite(void);
+Suite *plot_suite(void);
+Suite *canvas_suite(void);
+Suite *similar_suite(void);
+Suite *classify_suite(void);
+Suite *evaluate_suite(void);
+Suite *waits_suite(void);
+Suite *prepare_suite(void);
+Suite *pictures_suite(void);
 
 #endif
