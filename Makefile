@@ -76,7 +76,9 @@ EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 EXARCHIVE = $(BUILD)/examples/common.a
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
              test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c \
-             test/choose.c test/expect.c test/small.c test/main.c)
+             test/choose.c test/expect.c test/fence.c test/gallery.c test/memfile.c \
+             test/network_values.c test/networks.c test/small.c test/trials.c test/world.c \
+             test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \

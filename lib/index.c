@@ -20,7 +20,9 @@
 
 static const char *const columns[AN_COLUMNS] = {"place", "bytes", "check", "label"};
 static const an_dtype column_types[AN_COLUMNS] = {AN_U64, AN_U64, AN_U64, AN_I32};
-#define PIXELS "sum" /* U64 [3][side][side]: the mean image, times count */
+#define PIXELS "sum"                /* U64 [3][side][side]: the mean image, times count */
+#define ABOUT "alexnet"             /* of the metadata: text that is JSON */
+#define ABOUT_CHECK "alexnet_check" /* its checksum */
 
 char *an__path_join(an_context *ctx, const char *folder, const char *name)
 {
@@ -172,15 +174,25 @@ static json_t *metadata_make(const an_index *index, uint64_t check)
     return out;
 }
 
+/* about: null where there was no memory for it. */
+static json_t *text_check(const json_t *about)
+{
+    if (about == NULL) return NULL;
+    return number_text(
+        an__check_bytes(json_string_value(about), json_string_length(about)));
+}
+
 static json_t *header_make(const an_index *index, uint64_t check)
 {
     const uint64_t shape[3] = {3, index->side, index->side};
     json_t *json = json_object(), *metadata = json_object();
+    json_t *about = metadata_make(index, check);
     uint64_t at = 0;
     int failed = 0;
     uint32_t c;
 
-    failed |= json_object_set_new(metadata, "alexnet", metadata_make(index, check));
+    failed |= json_object_set_new(metadata, ABOUT_CHECK, text_check(about));
+    failed |= json_object_set_new(metadata, ABOUT, about);
     failed |= json_object_set_new(json, "__metadata__", metadata);
     for (c = 0; c < AN_COLUMNS; c++)
         failed |=
@@ -351,6 +363,18 @@ static an_status read_columns(an_index *index, an_context *ctx, const an_header 
     return AN_OK;
 }
 
+/* The first packs have no checksum of what their metadata say. */
+static int about_is_whole(const an_header *header)
+{
+    const json_t *metadata = json_object_get(header->json, "__metadata__");
+    const json_t *check = json_object_get(metadata, ABOUT_CHECK);
+    uint64_t wanted;
+
+    return check == NULL ||
+           (number_read(check, &wanted) &&
+            an__check_bytes(header->metadata, strlen(header->metadata)) == wanted);
+}
+
 static an_status read_checked(an_index *index, an_context *ctx, const an_header *header,
                               const unsigned char *base)
 {
@@ -364,7 +388,7 @@ static an_status read_checked(an_index *index, an_context *ctx, const an_header 
         json_is_object(json) ? read_metadata(index, ctx, json, &check) : bad("metadata");
     json_decref(json);
     if (status != AN_OK) return status;
-    if (an__check_bytes(base, (size_t)header->bytes) != check)
+    if (an__check_bytes(base, (size_t)header->bytes) != check || !about_is_whole(header))
         return an__fail(AN_ERROR_FORMAT, "the pack's index is damaged: its checksum "
                                          "is another");
     return read_columns(index, ctx, header, base);

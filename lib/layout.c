@@ -87,6 +87,9 @@ static void lives(const an_plan *plan, int training, an_block *value, an_block *
         }
         live(&value[op->in], i);
         live(&value[op->out], i);
+        /* Testing, a normalisation has both outputs: layers asked for by name may end at
+         * its own. With a pooling it writes that one's while it reads. */
+        if (op->pool != 0) live(&value[plan->ops[op->pool].out], i);
         /* A half may be on its way until its own tower reads the joined maps. */
         if (op->kind == AN_OP_EXCHANGE)
             live(&value[op->other], reader(plan, (uint32_t)i, 1 - op->tower));

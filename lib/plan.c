@@ -282,11 +282,14 @@ static an_status emit_stages(an_planner *p, const an_layer_row *row, int last)
                             "both halves; switch lrn off or take another preset",
                             p->plan->row.name, row->name);
         if (*stage == 'p') {
-            p->height = positions(p->height, 0, row->pool_kernel, row->pool_stride,
-                                  row->pool_ceil);
-            p->width = positions(p->width, 0, row->pool_kernel, row->pool_stride,
-                                 row->pool_ceil);
-            if (p->height == 0 || p->width == 0) return too_small(p, "pooling");
+            uint32_t height = positions(p->height, 0, row->pool_kernel, row->pool_stride,
+                                        row->pool_ceil);
+            uint32_t width = positions(p->width, 0, row->pool_kernel, row->pool_stride,
+                                       row->pool_ceil);
+
+            if (height == 0 || width == 0) return too_small(p, "pooling");
+            p->height = height;
+            p->width = width;
         }
         for (t = 0; t < towers; t++) switch (*stage) {
             case 'a': emit_activation(p, t); break;

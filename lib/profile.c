@@ -133,6 +133,23 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
 /* sizeof in 1.0 */
 #define LEAST_TIME offsetof(an_layer_time, way)
 
+/* All of a caller's rows, before any is written: each begins with its size, the first one's. */
+static an_status rows_check(const void *rows, uint32_t count, size_t least)
+{
+    size_t stride, size;
+    uint32_t i;
+
+    memcpy(&stride, rows, sizeof stride);
+    AN_CHECK(stride >= least, "rows[0].size is %zu: less than %zu, was it initialised?",
+             stride, least);
+    for (i = 1; i < count; i++) {
+        memcpy(&size, (const char *)rows + i * stride, sizeof size);
+        AN_CHECK(size == stride, "rows[%u].size is %zu, that of rows[0] is %zu", i, size,
+                 stride);
+    }
+    return AN_OK;
+}
+
 /* How the first tower does it. */
 static void note_way(an_layer_time *time, const an_model *model, const an_op *op,
                      uint32_t batch)
@@ -180,10 +197,7 @@ an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
     AN_CHECK(rows != NULL, "rows is null");
     AN_CHECK(count == model->plan->row.layers, "count is %u: the model has %u layers",
              count, model->plan->row.layers);
-    AN_CHECK(rows->size >= LEAST_TIME,
-             "rows[0].size is %zu: less than %zu, was it "
-             "initialised?",
-             rows->size, LEAST_TIME);
+    AN_TRY(rows_check(rows, count, LEAST_TIME));
     memset(&profile, 0, sizeof profile);
     status = profile_make(&profile, model, batch, (int)training);
     /* The first pass touches the buffers, the second counts. */
@@ -302,8 +316,11 @@ an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t tra
     AN_CHECK(capacity >= 1 && capacity <= 4096, "capacity is %u: must be 1 to 4096",
              capacity);
     AN_CHECK(count != NULL, "count is null");
-    *count = 0;
-    if (model->slots[0].backend->trace == NULL) return AN_OK;
+    AN_TRY(rows_check(rows, capacity, sizeof *rows));
+    if (model->slots[0].backend->trace == NULL) {
+        *count = 0;
+        return AN_OK;
+    }
     all = an__alloc_zero(model->ctx, capacity * sizeof *all);
     if (all == NULL) return AN_ERROR_MEMORY;
     memset(&profile, 0, sizeof profile);

@@ -76,8 +76,8 @@ an_status an_trainer_create(an_trainer **out, an_model *model,
     an_trainer_config_init(&config, sizeof config);
     if (given != NULL)
         AN_TRY(an__struct_read(&config, given, sizeof config, LEAST_CONFIG, "config"));
+    resolve(&config, &model->plan->row); /* first: what is in force has the same limits */
     AN_TRY(an__trainer_config_check(&config));
-    resolve(&config, &model->plan->row);
 
     trainer = an__alloc_zero(model->ctx, sizeof *trainer);
     if (trainer == NULL) return AN_ERROR_MEMORY;
@@ -447,6 +447,12 @@ static int can_be_ahead(const an_trainer *trainer, const an_given *given)
            given->count <= trainer->exec->batch;
 }
 
+/* Whether the oldest step under way was done when it began, and is counted; no other can be. */
+static uint32_t is_done(const an_trainer *trainer)
+{
+    return trainer->under_way > 0 && !trainer->way[trainer->oldest].ahead;
+}
+
 static an_status begin_ahead(an_trainer *trainer, an_given *given, an_under_way *u)
 {
     an_exec *exec = trainer->exec;
@@ -460,7 +466,7 @@ static an_status begin_ahead(an_trainer *trainer, an_given *given, an_under_way 
     AN_TRY(an__exec_send(exec, given->count, &given->feed));
     AN_TRY(an__exec_load(exec, given->count, &given->feed));
     AN_TRY(an__exec_labels(exec, given->count, given->labels));
-    AN_TRY(an__step_begin(trainer, 0, trainer->under_way));
+    AN_TRY(an__step_begin(trainer, 0, trainer->under_way - is_done(trainer)));
     AN_TRY(run_whole(trainer, given->count));
     AN_TRY(backend->download(exec->queue[0], &u->faults, exec->faults[0] + 1,
                              sizeof u->faults));
@@ -575,15 +581,16 @@ an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate)
     config = trainer->config;
     config.rate = rate;
     config.bias_rate = bias_rate;
-    AN_TRY(an__trainer_config_check(&config));
     resolve(&config, &trainer->model->plan->row);
+    AN_TRY(an__trainer_config_check(&config));
     trainer->config = config;
     return AN_OK;
 }
 
+/* Where no device does it, a step is done when it begins; it counts when it has ended. */
 uint64_t an_trainer_iteration(const an_trainer *trainer)
 {
-    return trainer != NULL ? trainer->at.iteration : 0;
+    return trainer != NULL ? trainer->at.iteration - is_done(trainer) : 0;
 }
 
 an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,

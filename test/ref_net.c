@@ -81,8 +81,16 @@ static void exchange(ref_net *net, const an_op *op, uint32_t half, uint32_t batc
         }
 }
 
-static void forward_op(ref_net *net, uint32_t index, uint32_t batch, uint64_t seed,
-                       uint64_t iteration)
+/* Testing: the share that training keeps, unless training made up for it (paper, 4.2). */
+static void dropout_for_testing(const an_dropout_shape *s, size_t count, double *y)
+{
+    size_t i;
+
+    for (i = 0; s->scale == 1 && i < count; i++) y[i] *= 1 - (double)s->rate;
+}
+
+static void forward_op(ref_net *net, uint32_t index, uint32_t batch, int training,
+                       uint64_t seed, uint64_t iteration)
 {
     const an_op *op = &net->plan->ops[index];
     const double *x = net->value[op->in];
@@ -99,7 +107,10 @@ static void forward_op(ref_net *net, uint32_t index, uint32_t batch, uint64_t se
     case AN_OP_POOL: ref_pool_forward(&op->u.pool, batch, x, y); break;
     case AN_OP_DROPOUT:
         memmove(y, x, count * sizeof *y);
-        ref_dropout(&op->u.dropout, batch, seed, iteration, y);
+        if (training)
+            ref_dropout(&op->u.dropout, batch, seed, iteration, y);
+        else
+            dropout_for_testing(&op->u.dropout, count, y);
         break;
     case AN_OP_EXCHANGE:
         exchange(net, op, op->in, batch, 0);
@@ -151,8 +162,8 @@ static void backward_op(ref_net *net, uint32_t index, uint32_t batch, uint64_t s
     }
 }
 
-static void forward(ref_net *net, const float *images, uint32_t batch, uint64_t seed,
-                    uint64_t iteration)
+static void forward(ref_net *net, const float *images, uint32_t batch, int training,
+                    uint64_t seed, uint64_t iteration)
 {
     uint32_t t, op;
     size_t i;
@@ -162,13 +173,18 @@ static void forward(ref_net *net, const float *images, uint32_t batch, uint64_t 
         for (i = 0; i < net->plan->tensors[net->plan->input[t]].count * batch; i++)
             net->value[net->plan->input[t]][i] = (double)images[i];
     for (op = 0; op < net->plan->op_count; op++)
-        forward_op(net, op, batch, seed, iteration);
+        forward_op(net, op, batch, training, seed, iteration);
+}
+
+void ref_net_infer(ref_net *net, const float *images, uint32_t batch)
+{
+    forward(net, images, batch, 0, 0, 0);
 }
 
 double ref_net_loss(ref_net *net, const float *images, const int32_t *labels,
                     uint32_t batch, uint64_t seed, uint64_t iteration)
 {
-    forward(net, images, batch, seed, iteration);
+    forward(net, images, batch, 1, seed, iteration);
     return ref_softmax_loss(net->plan->config.classes, batch,
                             net->value[net->plan->output], labels, NULL);
 }
@@ -179,7 +195,7 @@ double ref_net_gradients(ref_net *net, const float *images, const int32_t *label
     uint32_t output = net->plan->output, i, op;
     double loss;
 
-    forward(net, images, batch, seed, iteration);
+    forward(net, images, batch, 1, seed, iteration);
     for (i = 0; i < net->plan->tensor_count; i++) /* exchanges add */
         memset(net->slope[i], 0, net->plan->tensors[i].count * batch * sizeof(double));
     loss = ref_softmax_loss(net->plan->config.classes, batch, net->value[output], labels,

@@ -19,6 +19,8 @@ typedef struct ref_net {
 ref_net *ref_net_create(const an_model *model);
 void ref_net_destroy(ref_net *net);
 
+/* The values of up to four images, testing: logits are those of plan->output. */
+void ref_net_infer(ref_net *net, const float *images, uint32_t batch);
 /* The mean loss, with the dropout of seed and iteration. */
 double ref_net_loss(ref_net *net, const float *images, const int32_t *labels,
                     uint32_t batch, uint64_t seed, uint64_t iteration);

@@ -30,6 +30,7 @@ typedef struct rig {
     uint32_t
         tensors; /* the precision of tensors, as make_maps() and make_slabs() make them */
     double bound; /* of products */
+    int fenced;   /* arrays end where memory does: see on_cpu() */
 } rig;
 
 #define OK(call) ck_assert_int_eq((call), AN_OK)
@@ -74,6 +75,19 @@ typedef void case_fn(rig *r, const void *arg);
 void on_all_of(uint32_t precisions, case_fn *body, const an_conv_shape *conv,
                const an_dense_shape *dense, const void *arg);
 void on_all(case_fn *body, const void *arg); /* of no products: with narrow tensors too */
+/* On the CPU's paths alone, in float32. All memory is full of NaNs when it is given out
+ * (fence.h); behind the arrays of a case there is none, behind other blocks it must stay as
+ * it is. */
+void on_cpu(case_fn *body, const an_conv_shape *conv, const an_dense_shape *dense,
+            const void *arg);
+/* The same with one thread alone, for cases of hundreds of shapes: how items are shared out
+ * is not asked, only what is in them. */
+void on_cpu_alone(case_fn *body, const void *arg);
+/* Another queue in the place of r's, with just so much scratch: for many shapes. */
+void rig_scratch(rig *r, size_t bytes);
+int is_vector(const rig *r); /* one of the CPU's paths but the reference */
+/* A name for same(), and for what ends a case before: the next call writes over it. */
+const char *named(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* What a backend makes of weights, or null; the caller releases it. */
 void *pack_conv(const rig *r, const an_conv_shape *s, uint32_t batch, const both *w);

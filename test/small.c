@@ -47,6 +47,31 @@ an_model_config small_config(uint32_t arch)
     return config;
 }
 
+an_model_config tiny_config(void)
+{
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
+
+    config.width = 0.1f;
+    config.image_size = TINY_SIDE;
+    config.initialisation = AN_INIT_HE;
+    return config;
+}
+
+an_context *small_context(uint32_t threads, uint32_t path)
+{
+    an_context_config c;
+    an_context *ctx = NULL;
+    an_status status;
+
+    an_context_config_init(&c, sizeof c);
+    c.threads = threads;
+    c.cpu_path = path;
+    status = an_context_create(&ctx, &c);
+    ck_assert_msg(status == AN_OK || status == AN_ERROR_BACKEND, "%s",
+                  an_error_message());
+    return ctx;
+}
+
 an_trainer_config small_training(uint32_t batch)
 {
     an_trainer_config training;
@@ -191,6 +216,59 @@ void same_parameters(const an_model *got, const an_model *wanted, double bound,
     }
 }
 
+/* --- an allocator ---------------------------------------------------------------------- */
+
+/* Before each block, of the largest alignment that C's types have. */
+typedef union head {
+    struct {
+        size_t bytes;
+        uint64_t mark;
+    } is;
+    long double aligned;
+} head;
+
+#define HELD 0x68656c64u
+
+static void *counted_alloc(size_t bytes, void *user)
+{
+    counted *c = user;
+    long call = __atomic_add_fetch(&c->calls, 1, __ATOMIC_SEQ_CST);
+    head *block;
+
+    if (bytes == 0) __atomic_add_fetch(&c->wrong, 1, __ATOMIC_SEQ_CST);
+    if (call == c->fail_at) return NULL;
+    block = malloc(sizeof *block + bytes);
+    if (block == NULL) return NULL;
+    block->is.bytes = bytes;
+    block->is.mark = HELD;
+    __atomic_add_fetch(&c->blocks, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&c->bytes, bytes, __ATOMIC_SEQ_CST);
+    return block + 1;
+}
+
+static void counted_release(void *memory, void *user)
+{
+    counted *c = user;
+    head *block = (head *)memory - 1;
+
+    if (memory == NULL || block->is.mark != HELD) {
+        __atomic_add_fetch(&c->wrong, 1, __ATOMIC_SEQ_CST);
+        return;
+    }
+    block->is.mark = 0;
+    __atomic_sub_fetch(&c->blocks, 1, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(&c->bytes, block->is.bytes, __ATOMIC_SEQ_CST);
+    free(block);
+}
+
+void counted_allocator(an_context_config *config, counted *c)
+{
+    memset(c, 0, sizeof *c);
+    config->alloc = counted_alloc;
+    config->release = counted_release;
+    config->alloc_user = c;
+}
+
 void temporary_file(char name[64])
 {
     int file;
@@ -199,4 +277,17 @@ void temporary_file(char name[64])
     file = mkstemp(name);
     ck_assert_int_ge(file, 0);
     close(file);
+}
+
+void fill_parameter(an_model *model, const char *name, float value)
+{
+    uint32_t index;
+    size_t count, i;
+    float *w;
+
+    expect_ok(an_parameter_find(model, name, &index));
+    w = parameter_of(model, index, &count);
+    for (i = 0; i < count; i++) w[i] = value;
+    expect_ok(an_parameter_set(model, index, w, count));
+    free(w);
 }

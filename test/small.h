@@ -23,6 +23,12 @@ typedef struct bench {
  * layer has more than one pixel. Every stage and dropout layer is there. */
 an_model_config small_config(uint32_t arch);
 an_trainer_config small_training(uint32_t batch);
+/* The smallest: CIFAR-10's net on TINY_SIDE pixels with four maps a layer, initialised so
+ * that its logits are some units apart. */
+enum { TINY_SIDE = 17, TINY_NUMBERS = 3 * TINY_SIDE * TINY_SIDE };
+an_model_config tiny_config(void);
+/* On a path of the CPU's (an_cpu_path); null where the processor lacks that. */
+an_context *small_context(uint32_t threads, uint32_t path);
 
 /* training: null for no trainer. */
 void bench_open(bench *b, const an_model_config *config,
@@ -50,7 +56,19 @@ double parameters_apart(const an_model *a, const an_model *b);
 void same_parameters(const an_model *got, const an_model *wanted, double bound,
                      const char *what);
 
+/* An allocator for a context: counts, tells what it was asked in a wrong way, and can fail. */
+typedef struct counted {
+    long calls, fail_at; /* the call that fails, counted from 1; 0: none */
+    long blocks, wrong;  /* held now; of no bytes, released null, or twice */
+    size_t bytes;        /* held now */
+} counted;
+
+void counted_allocator(an_context_config *config, counted *c);
+
 /* A file's name that nobody else has; the caller removes the file. */
 void temporary_file(char name[64]);
+
+/* All numbers of a parameter become `value`. */
+void fill_parameter(an_model *model, const char *name, float value);
 
 #endif

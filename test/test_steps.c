@@ -306,6 +306,30 @@ static void close_fed(fed *f)
     free(f);
 }
 
+/* Another trainer and another loader: five pictures, in threes, by pieces of two. */
+static void in_threes(fed *f)
+{
+    an_trainer_config training;
+    an_loader_config loading;
+    an_source source;
+
+    an_loader_destroy(f->loader);
+    an_trainer_destroy(f->trainer);
+    an_trainer_config_init(&training, sizeof training);
+    training.batch = 3;
+    training.micro_batch = 2;
+    training.rate = 0.05f;
+    ck_assert_int_eq(an_trainer_create(&f->trainer, f->model, &training), AN_OK);
+    an_source_init(&source, sizeof source);
+    source.count = 5;
+    source.fetch = fetch;
+    source.user = f;
+    an_loader_config_init(&loading, sizeof loading);
+    loading.batch = 3;
+    loading.for_step = 1;
+    ck_assert_int_eq(an_loader_create(&f->loader, f->model, &source, &loading), AN_OK);
+}
+
 static void begin_step(fed *f)
 {
     ck_assert_int_eq(an_loader_next(f->loader, &f->batch), AN_OK);
@@ -377,6 +401,40 @@ START_TEST(steps_under_way_are_the_steps)
         ck_assert_double_eq(got.top5, want[done].top5);
         ck_assert_uint_eq(got.iteration, done + 1);
         ck_assert_uint_eq(an_trainer_iteration(two->trainer), done + 1);
+    }
+    close_equal(one, two);
+}
+END_TEST
+
+/* Batches of three by pieces of two are done at once, the last of an epoch, of two, goes beside
+ * the next: it has the dropout of its own number all the same, and what has ended is counted. */
+START_TEST(a_step_beside_one_that_is_done_has_its_own_number)
+{
+    fed *one = open_fed(AN_ARCH_PAPER, 1, "cuda:0"), *two;
+    an_step_stats want[4], got;
+    uint32_t i;
+
+    two = open_fed(AN_ARCH_PAPER, 1, "cuda:0");
+    in_threes(one), in_threes(two);
+    for (i = 0; i < 4; i++) {
+        an_step_stats_init(&want[i], sizeof want[i]);
+        ck_assert_int_eq(an_loader_next(one->loader, &one->batch), AN_OK);
+        ck_assert_uint_eq(one->batch.count, i % 2 ? 2 : 3);
+        ck_assert_int_eq(an_train_step_batch(one->trainer, &one->batch, &want[i]), AN_OK);
+    }
+    for (i = 0; i < 4; i += 2) {
+        begin_step(two);
+        ck_assert_uint_eq(an_trainer_iteration(two->trainer), i);
+        begin_step(two);
+        ck_assert_uint_eq(an_trainer_iteration(two->trainer), i);
+        got = end_step(two);
+        ck_assert_double_eq(got.loss, want[i].loss);
+        ck_assert_uint_eq(got.iteration, i + 1);
+        ck_assert_uint_eq(an_trainer_iteration(two->trainer), i + 1);
+        got = end_step(two);
+        ck_assert_double_eq(got.loss, want[i + 1].loss);
+        ck_assert_uint_eq(got.iteration, i + 2);
+        ck_assert_uint_eq(an_trainer_iteration(two->trainer), i + 2);
     }
     close_equal(one, two);
 }
@@ -623,6 +681,7 @@ Suite *steps_suite(void)
     tcase_add_loop_test(tc, kernels_are_accounted_for, 0, 2);
     tcase_add_loop_test(tc, steps_under_way_are_the_steps, 0,
                         sizeof feds / sizeof feds[0]);
+    tcase_add_test(tc, a_step_beside_one_that_is_done_has_its_own_number);
     tcase_add_test(tc, an_ended_step_has_updated_both_towers);
     tcase_add_test(tc, the_next_batch_comes_beside_the_step);
     tcase_add_test(tc, nothing_else_is_asked_meanwhile);

@@ -1,0 +1,543 @@
+/*
+ * test_structs.c - structs of older and newer callers: for every struct that the header
+ * has, and every function that takes or fills one, what is read, what is written, and
+ * what is refused.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "expect.h"
+#include "test.h"
+#include "world.h"
+
+static world w;
+
+static void setup(void)
+{
+    world_open(&w, NULL);
+}
+
+static void teardown(void)
+{
+    world_close(&w);
+}
+
+/* --- what fills a struct, and what is done with it ---------------------------------- */
+
+#define PREPARE_PLAIN(type)                                                              \
+    static void prepare_##type(void *s, size_t size)                                     \
+    {                                                                                    \
+        an_##type##_init(s, size);                                                       \
+    }
+
+PREPARE_PLAIN(device_info)
+PREPARE_PLAIN(model_info)
+PREPARE_PLAIN(layer_info)
+PREPARE_PLAIN(parameter_info)
+PREPARE_PLAIN(evaluation)
+PREPARE_PLAIN(step_stats)
+PREPARE_PLAIN(epoch_info)
+PREPARE_PLAIN(pack_info)
+PREPARE_PLAIN(loader_info)
+PREPARE_PLAIN(recipe_info)
+PREPARE_PLAIN(load_config)
+PREPARE_PLAIN(rate_change)
+PREPARE_PLAIN(batch)
+
+static void prepare_source(void *s, size_t size)
+{
+    const an_source source = world_source(&w);
+
+    an_source_init(s, size);
+    memcpy((char *)s + sizeof size, (const char *)&source + sizeof size,
+           sizeof source - sizeof size);
+}
+
+static void prepare_loader(void *s, size_t size)
+{
+    const an_loader_config config = world_loading();
+
+    an_loader_config_init(s, size);
+    memcpy((char *)s + sizeof size, (const char *)&config + sizeof size,
+           sizeof config - sizeof size);
+}
+
+static void prepare_context(void *s, size_t size)
+{
+    an_context_config_init(s, size);
+    ((an_context_config *)s)->threads = 1;
+}
+
+static void prepare_model(void *s, size_t size)
+{
+    const an_model_config config = world_model();
+
+    an_model_config_init(s, size);
+    memcpy((char *)s + sizeof size, (const char *)&config + sizeof size,
+           sizeof config - sizeof size);
+}
+
+static void prepare_input(void *s, size_t size)
+{
+    an_preprocessing *p = s;
+    int c;
+
+    an_preprocessing_init(p, size);
+    p->side = WORLD_SIDE;
+    for (c = 0; c < 3; c++) p->scale[c] = 1;
+}
+
+static void prepare_picture(void *s, size_t size)
+{
+    an_image *image = s;
+
+    an_image_init(image, size);
+    image->pixels = w.pixels;
+    image->width = image->height = WORLD_SIDE;
+}
+
+static void prepare_training(void *s, size_t size)
+{
+    an_trainer_config_init(s, size);
+    ((an_trainer_config *)s)->batch = 2;
+}
+
+static void prepare_packing(void *s, size_t size)
+{
+    an_packing_config *config = s;
+
+    an_packing_config_init(config, size);
+    config->side = SIDE;
+    config->classes = CLASSES;
+}
+
+static void prepare_filled_batch(void *s, size_t size)
+{
+    an_batch_init(s, size);
+    memcpy((char *)s + sizeof size, (const char *)&w.batch + sizeof size,
+           sizeof w.batch - sizeof size);
+}
+
+/* What was not made is as it was; what was made goes. */
+#define MAKING(type, call, destroy)                                                      \
+    type *made = (type *)&w;                                                             \
+    an_status status = call;                                                             \
+                                                                                         \
+    if (status == AN_OK)                                                                 \
+        destroy(made);                                                                   \
+    else                                                                                 \
+        ck_assert_ptr_eq(made, (type *)&w);                                              \
+    return status
+
+static an_status context_create(void *s)
+{
+    MAKING(an_context, an_context_create(&made, s), an_context_destroy);
+}
+
+static an_status model_create(void *s)
+{
+    MAKING(an_model, an_model_create(&made, w.at.ctx, s), an_model_destroy);
+}
+
+static an_status trainer_create(void *s)
+{
+    MAKING(an_trainer, an_trainer_create(&made, w.free_model, s), an_trainer_destroy);
+}
+
+static an_status model_load(void *s)
+{
+    MAKING(an_model, an_model_load(&made, w.at.ctx, w.file, s), an_model_destroy);
+}
+
+static ptrdiff_t read_file(void *data, size_t bytes, void *user)
+{
+    return (ptrdiff_t)fread(data, 1, bytes, user);
+}
+
+static an_status read_model(an_model **out, FILE *file, void *s)
+{
+    an_status status = an_model_read(out, w.at.ctx, read_file, file, s);
+
+    fclose(file);
+    return status;
+}
+
+static an_status model_read(void *s)
+{
+    MAKING(an_model, read_model(&made, fopen(w.file, "rb"), s), an_model_destroy);
+}
+
+static an_status packing_create(void *s)
+{
+    MAKING(an_packing, an_packing_create(&made, w.at.ctx, inside(&w.at, "new"), s),
+           an_packing_destroy);
+}
+
+static an_status loader_source(void *s)
+{
+    const an_loader_config config = world_loading();
+
+    {
+        MAKING(an_loader, an_loader_create(&made, w.model, s, &config),
+               an_loader_destroy);
+    }
+}
+
+static an_status loader_settings(void *s)
+{
+    const an_source source = world_source(&w);
+
+    {
+        MAKING(an_loader, an_loader_create(&made, w.model, &source, s),
+               an_loader_destroy);
+    }
+}
+
+static const int32_t labels[2] = {1, 0};
+static float out[WORLD_PICTURE];
+static const float halves[2] = {0.5f, 0.5f};
+static an_evaluation sum = {.size = sizeof sum};
+
+/* Calls with one struct; the others, where there are some, are right. */
+#define CALL(name, call)                                                                 \
+    static an_status name(void *s)                                                       \
+    {                                                                                    \
+        return call;                                                                     \
+    }
+
+CALL(set_input, an_model_set_preprocessing(w.free_model, s))
+CALL(get_input, an_model_get_preprocessing(w.free_model, s))
+CALL(image_fit, an_image_fit(s, WORLD_SIDE, (uint8_t *)out))
+CALL(image_warp, an_image_warp(s, WORLD_SIDE, (uint8_t *)out))
+CALL(preprocess, an_preprocess(w.model, s, 0, out))
+CALL(infer_images, an_infer_images(w.model, s, 1, out))
+CALL(infer_views, an_infer_views(w.model, s, 1, 10, out))
+CALL(infer_layer_images,
+     an_infer_layer_images(w.model, s, 1, "conv3", AN_POINT_OUTPUT, out))
+CALL(evaluate_picture, an_evaluate_images(w.model, s, labels, 1, &sum))
+CALL(train_step_pictures, an_train_step_images(w.trainer, s, labels, 1, NULL))
+CALL(train_step_batch, an_train_step_batch(w.trainer, s, NULL))
+CALL(set_schedule, an_trainer_set_schedule(w.trainer, s, 1))
+CALL(evaluate, an_evaluate(w.model, w.images, labels, 1, s))
+CALL(evaluate_images, an_evaluate_images(w.model, &w.image, labels, 1, s))
+CALL(score, an_score(halves, 2, labels, 1, s))
+CALL(step_stats, an_train_step(w.trainer, w.images, labels, 1, s))
+CALL(step_stats_images, an_train_step_images(w.trainer, &w.image, labels, 1, s))
+CALL(step_stats_batch, an_train_step_batch(w.trainer, &w.batch, s))
+CALL(end_epoch, an_trainer_end_epoch(w.trainer, 0.5, s))
+CALL(loader_next, an_loader_next(w.loader, s))
+CALL(apply_trainer, an_recipe_apply("paper", 0, NULL, s, NULL))
+CALL(apply_loader, an_recipe_apply("paper", 0, NULL, NULL, s))
+CALL(device_describe, an_device_describe(w.at.ctx, 0, s))
+CALL(model_describe, an_model_describe(w.free_model, s))
+CALL(get_config, an_model_get_config(w.model, s))
+CALL(layer_describe, an_layer_describe(w.model, 1, s))
+CALL(parameter_describe, an_parameter_describe(w.model, 1, s))
+CALL(trainer_get_config, an_trainer_get_config(w.trainer, s))
+CALL(pack_describe, an_pack_describe(w.pack, s))
+CALL(pack_source, an_pack_source(w.pack, s))
+CALL(loader_describe, an_loader_describe(w.loader, s))
+CALL(recipe_describe, an_recipe_describe(1, s))
+CALL(recipe_models, an_recipe_apply("krizhevsky2012", 0, s, NULL, NULL))
+
+static an_status step_begin(void *s)
+{
+    an_status status = an_train_step_begin(w.trainer, s);
+
+    if (status == AN_OK) expect_ok(an_train_step_end(w.trainer, NULL));
+    return status;
+}
+
+static an_status step_end(void *s)
+{
+    an_status status;
+
+    expect_ok(an_train_step_begin(w.trainer, &w.batch));
+    status = an_train_step_end(w.trainer, s);
+    if (status != AN_OK) expect_ok(an_train_step_end(w.trainer, NULL));
+    return status;
+}
+
+/* --- the rules ---------------------------------------------------------------------- */
+
+typedef enum kind { READ, FILLED, BOTH } kind;
+
+typedef struct rule {
+    const char *what, *name; /* the call; what its messages call the struct */
+    size_t known, least;     /* sizeof now, and in the release that it came with */
+    kind kind;
+    int varies; /* what is filled in is another each time */
+    void (*prepare)(void *s, size_t size);
+    an_status (*call)(void *s);
+} rule;
+
+/* A struct that no release has made longer. */
+#define SAME(type) sizeof(type), sizeof(type)
+/* Since 1.0, which ended before this field. */
+#define SINCE_1_0(type, field) sizeof(type), offsetof(type, field)
+
+static const rule rules[] = {
+    {"an_context_create", "config", SINCE_1_0(an_context_config, cuda_plugin), READ, 0,
+     prepare_context, context_create},
+    {"an_model_create", "config", SAME(an_model_config), READ, 0, prepare_model,
+     model_create},
+    {"an_model_set_preprocessing", "preprocessing", SINCE_1_0(an_preprocessing, fit),
+     READ, 0, prepare_input, set_input},
+    {"an_image_fit", "image", SAME(an_image), READ, 0, prepare_picture, image_fit},
+    {"an_image_warp", "image", SAME(an_image), READ, 0, prepare_picture, image_warp},
+    {"an_preprocess", "image", SAME(an_image), READ, 0, prepare_picture, preprocess},
+    {"an_infer_images", "image", SAME(an_image), READ, 0, prepare_picture, infer_images},
+    {"an_infer_views", "image", SAME(an_image), READ, 0, prepare_picture, infer_views},
+    {"an_infer_layer_images", "image", SAME(an_image), READ, 0, prepare_picture,
+     infer_layer_images},
+    {"an_evaluate_images' picture", "image", SAME(an_image), READ, 0, prepare_picture,
+     evaluate_picture},
+    {"an_train_step_images", "image", SAME(an_image), READ, 0, prepare_picture,
+     train_step_pictures},
+    {"an_trainer_create", "config", SINCE_1_0(an_trainer_config, micro_batch), READ, 0,
+     prepare_training, trainer_create},
+    {"an_trainer_set_schedule", "changes", SAME(an_rate_change), READ, 0,
+     prepare_rate_change, set_schedule},
+    {"an_model_load", "config", SINCE_1_0(an_load_config, precision), READ, 0,
+     prepare_load_config, model_load},
+    {"an_model_read", "config", SINCE_1_0(an_load_config, precision), READ, 0,
+     prepare_load_config, model_read},
+    {"an_packing_create", "config", SAME(an_packing_config), READ, 0, prepare_packing,
+     packing_create},
+    {"an_loader_create's source", "source", SAME(an_source), READ, 0, prepare_source,
+     loader_source},
+    {"an_loader_create's config", "config", SAME(an_loader_config), READ, 0,
+     prepare_loader, loader_settings},
+    {"an_train_step_batch", "batch", SAME(an_batch), READ, 0, prepare_filled_batch,
+     train_step_batch},
+    {"an_train_step_begin", "batch", SAME(an_batch), READ, 0, prepare_filled_batch,
+     step_begin},
+    {"an_evaluate", "evaluation", SAME(an_evaluation), BOTH, 0, prepare_evaluation,
+     evaluate},
+    {"an_evaluate_images", "evaluation", SAME(an_evaluation), BOTH, 0, prepare_evaluation,
+     evaluate_images},
+    {"an_score", "evaluation", SAME(an_evaluation), BOTH, 0, prepare_evaluation, score},
+    {"an_train_step", "stats", SAME(an_step_stats), BOTH, 1, prepare_step_stats,
+     step_stats},
+    {"an_train_step_images' stats", "stats", SAME(an_step_stats), BOTH, 1,
+     prepare_step_stats, step_stats_images},
+    {"an_train_step_batch's stats", "stats", SAME(an_step_stats), BOTH, 1,
+     prepare_step_stats, step_stats_batch},
+    {"an_train_step_end", "stats", SAME(an_step_stats), BOTH, 1, prepare_step_stats,
+     step_end},
+    {"an_trainer_end_epoch", "info", SAME(an_epoch_info), BOTH, 1, prepare_epoch_info,
+     end_epoch},
+    {"an_loader_next", "batch", SAME(an_batch), BOTH, 1, prepare_batch, loader_next},
+    {"an_recipe_apply's model", "model", SAME(an_model_config), BOTH, 0, prepare_model,
+     recipe_models},
+    {"an_recipe_apply's trainer", "trainer", SINCE_1_0(an_trainer_config, micro_batch),
+     BOTH, 0, prepare_training, apply_trainer},
+    {"an_recipe_apply's loader", "loader", SAME(an_loader_config), BOTH, 0,
+     prepare_loader, apply_loader},
+    {"an_device_describe", "info", SINCE_1_0(an_device_info, flops), FILLED, 0,
+     prepare_device_info, device_describe},
+    {"an_model_describe", "info", SINCE_1_0(an_model_info, exchanged_floats), FILLED, 0,
+     prepare_model_info, model_describe},
+    {"an_model_get_config", "config", SAME(an_model_config), FILLED, 0, prepare_model,
+     get_config},
+    {"an_layer_describe", "info", SAME(an_layer_info), FILLED, 0, prepare_layer_info,
+     layer_describe},
+    {"an_parameter_describe", "info", SAME(an_parameter_info), FILLED, 0,
+     prepare_parameter_info, parameter_describe},
+    {"an_model_get_preprocessing", "preprocessing", SINCE_1_0(an_preprocessing, fit),
+     FILLED, 0, prepare_input, get_input},
+    {"an_trainer_get_config", "config", SINCE_1_0(an_trainer_config, micro_batch), FILLED,
+     0, prepare_training, trainer_get_config},
+    {"an_pack_describe", "info", SAME(an_pack_info), FILLED, 0, prepare_pack_info,
+     pack_describe},
+    {"an_pack_source", "source", SAME(an_source), FILLED, 0, prepare_source, pack_source},
+    {"an_loader_describe", "info", SAME(an_loader_info), FILLED, 1, prepare_loader_info,
+     loader_describe},
+    {"an_recipe_describe", "info", SAME(an_recipe_info), FILLED, 0, prepare_recipe_info,
+     recipe_describe},
+};
+
+enum { ROOM = 1024, MORE = 72, FILL = 0xa5 };
+
+/* A struct at the beginning of some room, all of which is watched. */
+typedef union room {
+    unsigned char bytes[ROOM];
+    size_t size;
+    void *aligned;
+} room;
+
+static void prepare(const rule *r, room *s, size_t size)
+{
+    size_t i;
+
+    memset(s->bytes, FILL, ROOM);
+    r->prepare(s, size);
+    expect_count(s->size, size, "%s: size after init", r->what);
+    for (i = size; i < ROOM && s->bytes[i] == FILL; i++) continue;
+    ck_assert_msg(i == ROOM, "%s: init of %zu bytes writes byte %zu", r->what, size, i);
+}
+
+/* With all that is behind the struct, where there is nothing for the library to touch. */
+static void untouched(const rule *r, const room *s, const room *before, size_t from,
+                      const char *when)
+{
+    size_t i;
+
+    for (i = from; i < ROOM && s->bytes[i] == before->bytes[i]; i++) continue;
+    ck_assert_msg(i == ROOM, "%s, size %zu: byte %zu was written %s", r->what,
+                  before->size, i, when);
+}
+
+static void check_good(const rule *r, size_t size, const room *whole)
+{
+    size_t i, end = size < r->known ? size : r->known;
+    room s, before;
+
+    prepare(r, &s, size);
+    before = s;
+    ck_assert_msg(r->call(&s) == AN_OK, "%s, size %zu of %zu: \"%s\"", r->what, size,
+                  r->known, an_error_message());
+    expect_count(s.size, size, "%s: size after the call", r->what);
+    untouched(r, &s, &before, r->kind == READ ? 0 : size, "by a call that succeeded");
+    for (i = sizeof size; i < end && r->kind != READ && !r->varies; i++)
+        ck_assert_msg(s.bytes[i] == whole->bytes[i],
+                      "%s, size %zu: byte %zu is %u, in a struct of all fields it is %u",
+                      r->what, size, i, s.bytes[i], whole->bytes[i]);
+    for (i = r->known; i < size; i++)
+        ck_assert_msg(s.bytes[i] == 0, "%s, size %zu: byte %zu is not 0", r->what, size,
+                      i);
+}
+
+static void check_refused(const rule *r, const room *s, an_status wanted,
+                          const char *words)
+{
+    room after = *s;
+    an_status got = r->call(&after);
+
+    ck_assert_msg(got == wanted && strstr(an_error_message(), words) != NULL,
+                  "%s, size %zu of %zu: wanted %s with \"%s\", got %s: \"%s\"", r->what,
+                  s->size, r->known, an_status_string(wanted), words,
+                  an_status_string(got), an_error_message());
+    untouched(r, &after, s, 0, "by a call that failed");
+}
+
+/* A field of a newer header that is set: nobody knows what to do with it, if it is read;
+ * what is only filled in has no such field yet. */
+static void check_later_field(const rule *r, size_t at)
+{
+    char words[96];
+    size_t i;
+    room s;
+
+    prepare(r, &s, r->known + MORE);
+    s.bytes[at] = 1;
+    if (r->kind != FILLED) {
+        snprintf(words, sizeof words, "%s has a field beyond byte %zu set", r->name,
+                 r->known);
+        check_refused(r, &s, AN_ERROR_VERSION, words);
+        return;
+    }
+    ck_assert_msg(r->call(&s) == AN_OK, "%s: \"%s\"", r->what, an_error_message());
+    for (i = r->known; i < r->known + MORE; i++)
+        ck_assert_msg(s.bytes[i] == 0, "%s: byte %zu is left as it was", r->what, i);
+}
+
+static void check_size_below(const rule *r, size_t size)
+{
+    char words[96];
+    room s;
+
+    prepare(r, &s, r->known);
+    s.size = size;
+    snprintf(words, sizeof words, "%s.size is %zu: less than %zu", r->name, size,
+             r->least);
+    check_refused(r, &s, AN_ERROR_ARGUMENT, words);
+}
+
+START_TEST(structs_of_other_versions_are_taken_or_refused)
+{
+    const rule *r = &rules[_i];
+    room whole;
+
+    prepare(r, &whole, r->known);
+    ck_assert_msg(r->call(&whole) == AN_OK, "%s: \"%s\"", r->what, an_error_message());
+    check_good(r, r->known, &whole);
+    check_good(r, r->known + 1, &whole);
+    check_good(r, r->known + MORE, &whole);
+    check_good(r, r->least, &whole);
+    check_good(r, (r->known + r->least) / 2, &whole);
+    check_later_field(r, r->known);
+    check_later_field(r, r->known + MORE / 2);
+    check_later_field(r, r->known + MORE - 1);
+    check_size_below(r, r->least - 1);
+    check_size_below(r, sizeof(size_t));
+    check_size_below(r, 1);
+    check_size_below(r, 0);
+    check_good(r, r->known, &whole); /* what was refused has spoilt nothing */
+}
+END_TEST
+
+/* A caller of 1.0 has no say in what came later: of what is made it is the default, of
+ * what is there it stays. */
+START_TEST(fields_that_a_caller_does_not_have_are_as_before)
+{
+    an_trainer_config old, training;
+    an_preprocessing input, shorter, after;
+    an_load_config loading;
+    an_trainer *trainer;
+    an_model *model;
+
+    memset(&old, FILL, sizeof old);
+    an_trainer_config_init(&old, offsetof(an_trainer_config, micro_batch));
+    old.batch = 7;
+    expect_ok(an_trainer_create(&trainer, w.free_model, &old));
+    an_trainer_config_init(&training, sizeof training);
+    expect_ok(an_trainer_get_config(trainer, &training));
+    expect_count(training.batch, 7, "of 1.0");
+    expect_count(training.micro_batch, 7, "batch");
+    expect_count(training.plateau_drops, 0, "default");
+    expect_count(training.plateau_patience, 5, "default");
+    expect_number(training.plateau_factor, 0.1f, 0, "default");
+    expect_number(training.plateau_gain, 0, 0, "default");
+    an_trainer_destroy(trainer);
+
+    an_preprocessing_init(&input, sizeof input);
+    expect_ok(an_model_get_preprocessing(w.free_model, &input));
+    input.fit = AN_FIT_WARP;
+    input.mean_moves = 1;
+    input.colour_deviation[2] = 3;
+    input.colour_axis[2][1] = 0.5f;
+    expect_ok(an_model_set_preprocessing(w.free_model, &input));
+    memset(&shorter, FILL, sizeof shorter);
+    prepare_input(&shorter, offsetof(an_preprocessing, fit));
+    shorter.side = 40;
+    expect_ok(an_model_set_preprocessing(w.free_model, &shorter));
+    an_preprocessing_init(&after, sizeof after);
+    expect_ok(an_model_get_preprocessing(w.free_model, &after));
+    expect_count(after.side, 40, "of 1.0");
+    expect_bytes(&after.fit, &input.fit, sizeof after - offsetof(an_preprocessing, fit),
+                 "what 1.0 does not have");
+
+    memset(&loading, 1, sizeof loading);
+    an_load_config_init(&loading, offsetof(an_load_config, precision));
+    expect_ok(an_model_load(&model, w.at.ctx, w.file, &loading));
+    expect_count(model->plan->config.precision, AN_PRECISION_FP32, "default");
+    an_model_destroy(model);
+}
+END_TEST
+
+Suite *structs_suite(void)
+{
+    Suite *suite = suite_create("structs");
+    TCase *tc = tcase_create("structs");
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, structs_of_other_versions_are_taken_or_refused, 0,
+                        (int)(sizeof rules / sizeof rules[0]));
+    tcase_add_test(tc, fields_that_a_caller_does_not_have_are_as_before);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
