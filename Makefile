@@ -7,6 +7,9 @@
 #   make bench         forward, backward, update: images a second
 #   make bench-peers   the same beside PyTorch, ONNX Runtime and OpenVINO, as far as PYTHON has them
 #   make check-long    what takes too long for check
+#   make mutate        do the tests notice? MUTATE=200 mistakes, planted one at a time, in
+#                      FILES='lib/*.c' (all); SEED=1 chooses which
+#   make coverage      lines and branches that the tests reach, file by file
 #   make card-bundle   one archive with all that a machine with a card must be given
 #   sh test/gpu.sh     on a machine with a card: all that a card must be asked
 #   make build/test/probes    what asks one, in seconds, each instruction alone
@@ -483,6 +486,16 @@ check-long: check check-reproducible $(if $(NVCC),$(BUILD)/test/probes)
 	$(Q)AN_LONG=1 CK_RUN_CASE="full size" $(BUILD)/test/check
 	$(Q)AN_LONG=1 $(MAKE) check-faults
 
+# Needs python3 and gcov, and copies of the tree in build/mutate (test/mutate/mutate.py).
+MUTATE ?= 200
+SEED   ?= 1
+FILES  ?=
+mutate:
+	$(Q)python3 test/mutate/mutate.py --count $(MUTATE) --seed $(SEED) --files '$(FILES)'
+
+coverage:
+	$(Q)python3 test/mutate/mutate.py --coverage
+
 $(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz_checkpoint.o $(BUILD)/test/fuzz_main.o \
                                $(OBJ) $(BUILD)/cpu/private_blas.o
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(filter %.o,$(filter-out %private_blas.o,$^)) $(PRIVATE) \
@@ -508,4 +521,4 @@ clean:
 FORCE:
 .PHONY: FORCE all deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
-        check-cuda-examples check-faults check-probes store-abi card-bundle
+        check-cuda-examples check-faults check-probes store-abi card-bundle mutate coverage
