@@ -467,7 +467,8 @@ int main(int argc, char **argv)
         usage_error("--loader, --pipeline: one at a time");
     pack = loader_pack != NULL ? loader_pack : pipeline_pack;
     if (batches == NULL) batches = pipeline_pack != NULL ? "128,256,1024" : "1,32,128";
-    for (text = batches; next_size(&text) > 0;) continue; /* refused before it takes time */
+    text = batches; /* what is wrong in it is refused before it takes time */
+    while (next_size(&text) > 0) continue;
     an_context_config_init(&context, sizeof context);
     device_context_config(&place, &context);
     context.threads = (uint32_t)threads;

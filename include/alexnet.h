@@ -409,8 +409,8 @@ AN_API void an_layer_time_init(an_layer_time *time, size_t size);
 /* an_model_profile() runs the model once on `batch` random images, 1 to 8192,
  * forward (training 0), or forward, backward and update (training 1, on a copy), and fills
  * rows[0 .. layers - 1], which `count` must equal (an_model_info.layers); each row is
- * prepared by its init. Parameters stay as they are. It plans its own buffers, whose first use
- * the rows do not show: a pass before the timed one touches them.
+ * prepared by its init, all with one size. Parameters stay as they are. It plans its own buffers,
+ * whose first use the rows do not show: a pass before the timed one touches them.
  * Statuses: ARGUMENT, MEMORY, VERSION. */
 AN_API an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
                                   an_layer_time *rows, uint32_t count);
@@ -667,7 +667,8 @@ typedef struct an_trainer_config {
                              whose rate is 0 stays as it is, and so does its velocity, as in
                              the code of 2012 */
     float bias_rate;  /* of biases; negative: rate times the preset's factor: 1, or 2 for
-                             krizhevsky2012, owt2014, caffe_alexnet and caffenet */
+                             krizhevsky2012, owt2014, caffe_alexnet and caffenet, which
+                             may be no more than 1000 either */
     float momentum;   /* 0 to below 1; default 0.9 */
     float weight_decay; /* 0 to 1; default 0.0005 */
     float bias_decay;   /* of biases; negative: the preset's: weight_decay for paper,

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 import mutants
 import units
@@ -323,7 +324,6 @@ def measured(fresh):
 
 
 def hash_of(name):
-    import zlib
     return zlib.crc32(contents(os.path.join(ROOT, name)))
 
 
@@ -367,9 +367,9 @@ def main():
         wanted = shares(queues, given.count)
     say("%d mutants of %d; %d more are on lines that no test reaches" % (
         sum(wanted.values()), sum(len(q) for q in queues.values()), missed))
-    report = Report(texts, wanted)
     clean = Clean()
     workers = [Worker(i, clean) for i in range(given.jobs)]
+    report = Report(texts, wanted)
     by_name = {u.name: u for u in units.all_units(clean.root)}
     files, lock = sorted(wanted, key=lambda p: -wanted[p]), threading.Lock()
     pending = {p: 0 for p in files}
