@@ -82,7 +82,7 @@ case $sanitizers in
     plant "a window beyond the lower edge" marks.h \
         's/first + kernel < size ? first + kernel : size/first + kernel/' others pool
     plant "a narrow store beyond the last row" wgmma.cuh \
-        's/if (m >= g.m || n >= g.n) continue;/if (n >= g.n) continue;/' convolutions bf16_data
+        's/if (m >= g.m || n >= g.n) continue;/if (n >= g.n) continue;/' convolutions bf16_forward
     ;;
 *)
     plant "a stage refilled while it is read" gemm.cuh \
