@@ -3,7 +3,7 @@
  */
 #include "number.h"
 
-#include "cuda.h"
+#include "device.h"
 
 struct activating {
     uint32_t kind;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cuda.h"
+#include "device.h"
 
 /* --- failures ---------------------------------------------------------------------------------- */
 

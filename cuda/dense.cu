@@ -1,6 +1,6 @@
 /*
  * dense.cu - dense layers: convolutions of images of one pixel, whose kernel is one tap. The
- * order of a weight's inputs is that of the tensor it reads (cuda.h), so that nothing moves.
+ * order of a weight's inputs is that of the tensor it reads (device.h), so that nothing moves.
  */
 #include "gemm.h"
 

@@ -9,7 +9,7 @@
  */
 #include "number.h"
 
-#include "cuda.h"
+#include "device.h"
 
 /* --- on one device ---------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
 #ifndef AN_CUDA_FORM_H
 #define AN_CUDA_FORM_H
 
-#include "cuda.h"
+#include "device.h"
 
 /* Of an image. */
 static __host__ __device__ __forceinline__ size_t form_numbers(const an_form &f)

@@ -5,7 +5,7 @@
 #ifndef AN_CUDA_GEMM_H
 #define AN_CUDA_GEMM_H
 
-#include "cuda.h"
+#include "device.h"
 
 /* n / d for n below 2^31 by a multiplication: Granlund and Montgomery, "Division by invariant
  * integers using multiplication", PLDI 1994, figure 4.1. */

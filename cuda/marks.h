@@ -8,7 +8,7 @@
 #ifndef AN_CUDA_MARKS_H
 #define AN_CUDA_MARKS_H
 
-#include "cuda.h"
+#include "device.h"
 #include "number.h"
 
 #define MARKED 4u /* the largest side of a window that has marks */

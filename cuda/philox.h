@@ -5,7 +5,7 @@
 #ifndef AN_CUDA_PHILOX_H
 #define AN_CUDA_PHILOX_H
 
-#include "cuda.h"
+#include "device.h"
 
 /* lib/internal.h's AN_STREAM_DROPOUT; test/test_ops.c compares with the reference. */
 #define STREAM_DROPOUT 0x100u

@@ -4,7 +4,7 @@
  */
 #include "number.h"
 
-#include "cuda.h"
+#include "device.h"
 
 struct scoring {
     uint32_t classes, batch;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cuda.h"
+#include "device.h"
 
 enum { MOST = 512 }; /* launches of a trace; later ones are not timed */
 

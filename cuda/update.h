@@ -4,7 +4,7 @@
 #ifndef AN_CUDA_UPDATE_H
 #define AN_CUDA_UPDATE_H
 
-#include "cuda.h"
+#include "device.h"
 
 static __device__ __forceinline__ void update_number(const an_update &u, float g,
                                                      float *v, float *w)

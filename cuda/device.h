@@ -1,5 +1,5 @@
 /*
- * cuda.h - what the files of the CUDA backend share. Names: an__cuda_ for functions.
+ * device.h - what the files of the CUDA backend share. Names: an__cuda_ for functions.
  *
  * Layout on the device: an image is [slabs][rows][columns][maps], NHWC within a slab; a
  * weight is [output maps][slabs][kernel rows][kernel columns][maps]. Slabs are the halves
@@ -10,8 +10,8 @@
  * operation that may read it. Which that is, settle() decides: every operation calls it first
  * but those that have something to do before (convolutions of joined maps).
  */
-#ifndef AN_CUDA_H
-#define AN_CUDA_H
+#ifndef AN_CUDA_DEVICE_H
+#define AN_CUDA_DEVICE_H
 
 #include <cuda_runtime.h>
 #include <stdint.h>
