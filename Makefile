@@ -240,7 +240,7 @@ uninstall:
 # --- the host run: the plugin's sources on a double of the CUDA runtime (test/cuda-host) ----
 
 CXXFLAGS ?= -O3 -g
-HOSTRUN   = -std=c++17 -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers \
+HOSTRUN   = -std=c++17 -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers -Wno-psabi \
             -Iinclude -Ilib -Icuda -Itest/cuda-host -fPIC -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(CXXFLAGS) $(SANFLAGS)
 HOSTOBJ  := $(CUDASRC:cuda/%.cu=$(BUILD)/cuda-host/%.o) \
             $(patsubst test/cuda-host/%.cc,$(BUILD)/cuda-host/%.o,$(wildcard test/cuda-host/*.cc))

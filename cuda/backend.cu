@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "pipeline.h"
 
 /* --- failures ---------------------------------------------------------------------------------- */
 
@@ -177,6 +177,15 @@ static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
     /* Whose tiles are made for the 227 KiB that a block can have there. */
     device->wgmma = properties.major == 9 && properties.minor == 0 &&
                     device->shared_bytes >= 227 * 1024;
+    device->processors = (uint32_t)properties.multiProcessorCount;
+    if (device->wgmma && !an__cuda_tensor_maps(device)) {
+        host->release(device, host->user);
+        return host->fail(
+            AN_ERROR_DEVICE,
+            "cuda:%u: the driver makes no tensor maps: one for CUDA 12 is the "
+            "oldest that does",
+            index);
+    }
     *out = device;
     return AN_OK;
 }

@@ -236,22 +236,20 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
 
 /* --- sums in parts ------------------------------------------------------------------------------ */
 
-/* Blocks that fill a large device twice over. The same for every device, so that the order of
- * sums, and with it their bits, is as well. */
-#define BLOCKS 264u
-#define DEEP 512u /* of k: the least that a part is worth its writing */
+#define BLOCKS 264u /* an__cuda_split_size()'s most */
+#define DEEP 512u   /* of k: the least that a part is worth its writing */
 
 /* Sets the parts of k: few tiles would leave the device idle. */
-static void split(uint32_t precision, an_product kind, an_gemm *g)
+static void split(const an_device *device, uint32_t precision, an_product kind,
+                  an_gemm *g)
 {
-    an_tile_size t = an__cuda_tile(precision, kind, g);
-    size_t tiles =
-        (size_t)((g->m + t.m - 1) / t.m) * ((g->n + t.n - 1) / t.n) * g->groups;
-    uint32_t most = tiles >= BLOCKS ? 1 : (uint32_t)(BLOCKS / tiles);
+    an_split_size size = an__cuda_split_size(device, precision, kind, g);
+    uint32_t most = size.tiles >= size.fill ? 1 : size.fill / size.tiles;
     uint32_t deep = (g->k + DEEP - 1) / DEEP;
 
     g->splits = most < deep ? most : deep;
-    g->split_k = ((g->k + g->splits - 1) / g->splits + 63) / 64 * 64;
+    g->split_k =
+        ((g->k + g->splits - 1) / g->splits + size.depth - 1) / size.depth * size.depth;
     g->splits = (g->k + g->split_k - 1) / g->split_k;
 }
 
@@ -355,7 +353,7 @@ an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
     g.finish = *to;
     g.wide = wide;
     g.rounded = s->precision == AN_PRECISION_TF32 && pack != NULL;
-    split(s->precision, AN_FORWARD, &g);
+    split(q->device, s->precision, AN_FORWARD, &g);
     if (s->slabs == 1) AN_CUDA_TRY(an__cuda_settle(q));
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? s->own : 1 - s->own;
@@ -446,7 +444,7 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
     g.a = dy;
     g.by_width = an__cuda_divisor(s->in_width);
     g.by_pixels = an__cuda_divisor(s->in_height * s->in_width);
-    split(s->precision, kind, &g);
+    split(q->device, s->precision, kind, &g);
     for (i = 0; i < s->slabs; i++) {
         uint32_t slab = s->slabs == 1 ? 0 : i == 0 ? 1 - s->own : s->own;
 
@@ -610,7 +608,7 @@ static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
         g.faults = faults;
         g.step = q->step;
     } else {
-        split(s->precision, AN_WEIGHTS, &g);
+        split(q->device, s->precision, AN_WEIGHTS, &g);
         if (g.splits > 1 || s->form.side != 0) g.parts = (float *)q->scratch;
     }
     for (slab = 0; slab < s->slabs; slab++) {

@@ -31,6 +31,9 @@ struct an_device {
     cudaError_t lost;    /* the error after which nothing works; cudaSuccess: none */
     size_t shared_bytes; /* that a block can have */
     bool wgmma;          /* it is a Hopper, for which there are kernels of its own */
+    bool pipelines; /* and its driver makes the tensor maps that some of them want: */
+    void *encode_rows, *encode_windows; /* see tensor_map.cu */
+    uint32_t processors;                /* multiprocessors */
     /* Whose memory may be copied directly: 0: not asked yet, 1: yes, -1: no. */
     signed char peer[AN_CUDA_DEVICES];
 };

@@ -78,13 +78,20 @@ an_status an__cuda_bf16_data(an_queue *q, const an_gemm *g);
 an_status an__cuda_bf16_weights(an_queue *q, const an_gemm *g);
 an_status an__cuda_wgmma_tf32(an_queue *q, const an_gemm *g); /* FORWARD, rounded */
 
-/* The part of C that a block computes. A choice of splits goes by it, so that it is the same
- * for every device. */
+/* By what the parts of k are chosen: tiles of C; how many of them fill a device, no more than 264
+ * (conv.cu's scratch memory); what a part's k is a multiple of. */
+struct an_split_size {
+    uint32_t tiles, fill, depth;
+};
+
+an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,
+                                  an_product product, const an_gemm *g);
+
+/* The part of C that a block computes. */
 struct an_tile_size {
     uint32_t m, n;
 };
 
-an_tile_size an__cuda_tile(uint32_t precision, an_product product, const an_gemm *g);
 an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g); /* gemm.cuh's */
 an_tile_size an__cuda_wgmma_tile(an_product product, const an_gemm *g);
 

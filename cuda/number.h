@@ -122,4 +122,18 @@ static __device__ __forceinline__ void put_numbers(T *p, const float (&v)[1])
     put_number(p, v[0]);
 }
 
+/* The same of what nobody writes while the kernel runs: loads that may come before stores. */
+static __device__ __forceinline__ void read_eight(const float *p, float (&v)[8])
+{
+#pragma unroll
+    for (int i = 0; i < 8; i++) v[i] = __ldg(p + i); /* at any multiple of 4 bytes */
+}
+static __device__ __forceinline__ void read_eight(const an_bf16 *p, float (&v)[8])
+{
+    const uint4 all = __ldg((const uint4 *)p);
+    const uint32_t word[4] = {all.x, all.y, all.z, all.w};
+
+    unpack(p, word, v);
+}
+
 #endif

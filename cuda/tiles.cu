@@ -1,8 +1,8 @@
 /*
- * tiles.cu - which part of C a block computes, and which kernel: gemm.cuh's, or wgmma.cuh's where
- * factors lie as that wants them.
+ * tiles.cu - which part of C a block computes, and which kernel: gemm.cuh's; wgmma.cuh's where
+ * factors lie as that wants them; pipeline.cuh's where its tiles fill a device.
  */
-#include "gemm.h"
+#include "pipeline.h"
 
 /* The columns that cost least: what a tile computes, empty ones with it, and what it reads of
  * both factors for that, as much for a row as 64 columns take. Of those equally good the first.
@@ -43,22 +43,102 @@ an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g)
     return {128, width};
 }
 
-/* Whether it is split by wgmma.cuh's tiles: on every device, so that bits are the same. */
+/* Whether it is split by wgmma.cuh's tiles, also where another kernel computes them. */
 static bool is_wgmma(uint32_t precision, an_product product, const an_gemm *g)
 {
     return precision == AN_PRECISION_BF16 ||
            (precision == AN_PRECISION_TF32 && product == AN_FORWARD && g->rounded);
 }
 
-an_tile_size an__cuda_tile(uint32_t precision, an_product product, const an_gemm *g)
+/* --- the pipeline's ------------------------------------------------------------------------- */
+
+/* Multiprocessors of an H100 or H200, of which each has a block. */
+#define PROCESSORS 132u
+
+/* What a device needs for all tiles: rounds of it, by what a tile multiplies and, as measured on
+ * an H200, 32 times what it reads; products of fewer than 96 columns wait for shared memory. */
+static uint64_t rounds_cost(uint32_t tiles, uint32_t rows, uint32_t columns)
 {
-    return is_wgmma(precision, product, g) ? an__cuda_wgmma_tile(product, g)
-                                           : an__cuda_float_tile(product, g);
+    uint32_t rounds = (tiles + PROCESSORS - 1) / PROCESSORS;
+
+    return (uint64_t)rounds *
+           (rows * (columns < 96 ? 96 : columns) + 32 * (rows + columns));
+}
+
+static void forward_tiles(const an_gemm *g, an_pipeline_tiles *best)
+{
+    static const struct {
+        uint32_t warpgroups, columns;
+    } shapes[] = {{4, 128}, {3, 128}, {3, 192}, {4, 96}, {4, 64}};
+    uint64_t least = UINT64_MAX;
+
+    for (const auto &shape : shapes) {
+        uint32_t rows = shape.warpgroups * 64;
+        uint32_t down = (g->m + rows - 1) / rows;
+        uint32_t across = (g->n + shape.columns - 1) / shape.columns;
+        uint64_t cost = rounds_cost(down * across * g->groups, rows, shape.columns);
+
+        if (cost >= least) continue;
+        least = cost;
+        *best = {shape.warpgroups, shape.columns, g->in_maps % 64 == 0 ? 64u : 48u, down,
+                 across};
+    }
+}
+
+/* Sums are split until there is a round of tiles, so that what counts is how many are empty. */
+static void weights_tiles(const an_gemm *g, an_pipeline_tiles *best)
+{
+    uint32_t pieces = g->kernel * g->kernel * ((g->in_maps + 63) / 64);
+    uint32_t columns = columns_for(g->m, true);
+
+    if (columns < 64) columns = 64;
+    *best = {3, columns, 64, (pieces + 2) / 3, (g->m + columns - 1) / columns};
+}
+
+bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
+                             an_product product, const an_gemm *g,
+                             an_pipeline_tiles *tiles)
+{
+    if (!device->wgmma || precision != AN_PRECISION_BF16 || !by_eight(g) ||
+        g->stride != 1)
+        return false;
+    if (product == AN_WEIGHTS) {
+        weights_tiles(g, tiles);
+        return g->faults == NULL;
+    }
+    if (product != AN_FORWARD || g->finish.step != NULL ||
+        (g->in_maps % 64 != 0 && g->in_maps % 48 != 0))
+        return false;
+    forward_tiles(g, tiles);
+    return true;
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+
+/* Blocks that fill a large device twice over, so that one's work hides another's ends. */
+#define BLOCKS 264u
+
+an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,
+                                  an_product product, const an_gemm *g)
+{
+    an_pipeline_tiles p;
+    an_tile_size t;
+
+    if (an__cuda_pipeline_tiles(device, precision, product, g, &p))
+        return {p.down * p.across * g->groups, PROCESSORS, p.depth};
+    t = is_wgmma(precision, product, g) ? an__cuda_wgmma_tile(product, g)
+                                        : an__cuda_float_tile(product, g);
+    return {((g->m + t.m - 1) / t.m) * ((g->n + t.n - 1) / t.n) * g->groups, BLOCKS, 64};
 }
 
 an_status an__cuda_gemm(an_queue *q, uint32_t precision, an_product product,
                         const an_gemm *g)
 {
+    an_pipeline_tiles tiles;
+
+    if (an__cuda_pipeline_tiles(q->device, precision, product, g, &tiles))
+        return product == AN_FORWARD ? an__cuda_pipeline_forward(q, g, &tiles)
+                                     : an__cuda_pipeline_weights(q, g, &tiles);
     if (precision == AN_PRECISION_BF16)
         return product == AN_FORWARD ? an__cuda_bf16_forward(q, g)
                : product == AN_DATA  ? an__cuda_bf16_data(q, g)

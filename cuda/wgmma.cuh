@@ -516,33 +516,30 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
         float v[EIGHT];
 
         if (m >= g.m || n >= g.n) continue;
-        at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
 #pragma unroll
-        for (int e = 0; e < EIGHT; e++) {
-            v[e] = from[e];
-            if (PRODUCT != AN_WEIGHTS && part == NULL && n + e < g.n)
-                v[e] = finished<T>(g.finish, v[e], m,
-                                   group * columns_of<PRODUCT>(g) + n + e, at + e);
+        for (int e = 0; e < EIGHT; e++) v[e] = from[e];
+        if (VECTOR) {
+            put_eight<T, PRODUCT, true>(g, v, m, n, group, part);
+            continue;
         }
-        if (!VECTOR) {
-            for (int e = 0; e < EIGHT && n + e < g.n; e++) {
-                if (part != NULL)
-                    part[(size_t)m * g.n + n + e] = v[e];
-                else if (PRODUCT == AN_WEIGHTS && g.faults != NULL)
+        at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
+        for (int e = 0; e < EIGHT && n + e < g.n; e++) {
+            if (part != NULL) {
+                part[(size_t)m * g.n + n + e] = v[e];
+            } else if (PRODUCT == AN_WEIGHTS) {
+                if (g.faults != NULL)
                     update_at(g, g.step->update[g.part.index], v[e], at + e);
-                else if (PRODUCT == AN_WEIGHTS || g.wide)
-                    ((float *)g.c)[at + e] = v[e];
                 else
-                    put_number((T *)g.c + at + e, v[e]);
+                    ((float *)g.c)[at + e] = v[e];
+            } else {
+                float last = finished<T>(g.finish, v[e], m,
+                                         group * columns_of<PRODUCT>(g) + n + e, at + e);
+
+                if (g.wide)
+                    ((float *)g.c)[at + e] = last;
+                else
+                    put_number((T *)g.c + at + e, last);
             }
-        } else if (part != NULL) {
-            put_numbers(part + (size_t)m * g.n + n, v);
-        } else if (PRODUCT == AN_WEIGHTS && g.faults != NULL) {
-            update_eight(g, g.step->update[g.part.index], v, at);
-        } else if (PRODUCT == AN_WEIGHTS || g.wide) {
-            put_numbers((float *)g.c + at, v);
-        } else {
-            put_numbers((T *)g.c + at, v);
         }
     }
 }

@@ -153,6 +153,17 @@ START_TEST(no_device_is_a_status)
 }
 END_TEST
 
+START_TEST(what_is_too_old_is_refused)
+{
+    hr()->major = 7;
+    expect(host_run_path(), "cuda:0", AN_ERROR_DEVICE,
+           "compute capability 7.0: 8.0 is the least");
+    hr()->major = 9;
+    hr()->old = 1; /* and so its driver */
+    expect(host_run_path(), "cuda:0", AN_ERROR_DEVICE, "the driver makes no tensor maps");
+}
+END_TEST
+
 START_TEST(a_plugin_is_found_or_missed)
 {
     static const char *const wrong[] = {"alexnet-cuda.so", "/nowhere/alexnet-cuda.so",
@@ -294,6 +305,7 @@ Suite *plugin_suite(void)
     tcase_add_test(tc, many_threads_use_one_model);
     tcase_add_test(tc, the_hosts_current_device_stays);
     tcase_add_test(tc, no_device_is_a_status);
+    tcase_add_test(tc, what_is_too_old_is_refused);
     tcase_add_test(tc, a_plugin_is_found_or_missed);
     tcase_add_test(tc, too_little_memory_is_said_in_bytes);
     suite_add_tcase(suite, tc);

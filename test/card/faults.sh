@@ -11,7 +11,7 @@ work=$build/probe-faults
 rm -rf "$work"
 mkdir -p "$work"
 compiler=$*
-compile="$* -x c++ -O0 -Iinclude -Ilib"
+compile="$* -x c++ -O0 -Wno-psabi -Iinclude -Ilib"
 count=0
 rounds=
 
@@ -39,7 +39,7 @@ plant() {
 ask() {
     at=$work/$1 objects='' missed=0
     include="-I$at/cuda -I$at/card -I$at/cuda-host"
-    for unit in fibers runtime touch; do
+    for unit in fibers runtime tensor touch; do
         object=$build/cuda-host/$unit.o
         if grep -q "/$unit.cc" "$at/changed"; then
             object=$at/$unit.o
@@ -129,6 +129,18 @@ plant 4 "pieces in each other's places" cuda/wgmma.cuh 's/((piece ^ line) & 7) \
 plant 4 "products of what no proxy fence has followed" card/kernels.cuh 's/if (FENCE) fence_proxy_async();//' \
     loop/k.k/fenced 'ended with status'
 
+plant 1 "a window's taps changed over" cuda/ptx.h 's/host_run::copy_windows(to, map, b, number, corner.w, corner.h, corner.image, tap_w,/host_run::copy_windows(to, map, b, number, corner.w, corner.h, corner.image, tap_h + 0 * tap_w,/' \
+    copy_windows/another-tap
+plant 2 "a copy's column and row changed over" cuda/ptx.h 's/host_run::copy_rows(to, map, b, column, row)/host_run::copy_rows(to, map, b, row, column)/' \
+    copy_rows/edges
+plant 3 "windows that end with the image" cuda/tensor_map.cu 's/(int)g->in_width - pad,/(int)g->in_width,/' \
+    copy_windows/first-tap
+plant 4 "a phase of the other parity" card/kernels.cuh 's/mbarrier_wait(full + stage, parity)/mbarrier_wait(full + stage, parity ^ 1)/' \
+    mbarrier/phases
+plant 5 "pieces of a tensor's rows not swapped" cuda-host/tensor.cc 's/at ^= (at >> 7 & 7) << 4;//' copy_rows/edges
+plant 5 "a window's next row at another column" cuda-host/tensor.cc 's/corner\[0\] = t.lower\[0\];/corner[0] = 0;/' copy_windows/first-tap
+plant 6 "numbers beyond a row's end" cuda-host/tensor.cc 's/from != nullptr && c.number + i < t.size\[0\]/from != nullptr/' copy_rows/edges
+plant 6 "arrivals that are not counted" cuda-host/tensor.cc 's/p.missing--;/p.missing = 0;/' mbarrier/phases
 plant 5 "A's transposition ignored" cuda-host/fibers.cc 's/begin({d, n, a, b, a_across, b_across, nullptr})/begin({d, n, a, b, false, b_across, nullptr})/' \
     wgmma_bf16/mn.k/64/places-of-A
 plant 5 "TF32's registers in another order" cuda-host/fibers.cc 's/\[h + k \/ 4 \* 2\]/[h * 2 + k \/ 4]/' wgmma_tf32/64/places-of-A

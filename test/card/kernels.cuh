@@ -7,6 +7,7 @@
 #define AN_CARD_KERNELS_CUH
 
 #include "gemm.cuh"
+#include "pipeline.h"
 #include "wgmma.cuh"
 
 struct Words {
@@ -391,6 +392,87 @@ static __global__ void __launch_bounds__(THREADS, 2) loop_kernel(an_gemm g)
 static __global__ void add_one_kernel(Words w)
 {
     w.to[threadIdx.x] = w.from[threadIdx.x] + 1;
+}
+
+/* --- copies of tensors -------------------------------------------------------------- */
+
+enum { BOX_ROWS = 48, COPIED_WORDS = (BOX_ROWS + 8) * 32, PHASES = 7 };
+
+struct Copying {
+    an_tensor_map map;
+    uint32_t *to;
+    uint32_t windows, number, tap_w, tap_h; /* windows: 0: rows, from corner.w on */
+    an_corner corner;
+};
+
+/* One copy, and all that lies there then. */
+static __global__ void tensor_kernel(const __grid_constant__ Copying c)
+{
+#if AN_HAS_WGMMA
+    uint32_t *place = (uint32_t *)shared_memory();
+    an_mbarrier *arrived = (an_mbarrier *)(place + COPIED_WORDS);
+
+    for (int i = (int)threadIdx.x; i < COPIED_WORDS; i += (int)blockDim.x)
+        place[i] = GUARD;
+    fence_proxy_async();
+    if (threadIdx.x == 0) {
+        mbarrier_init(arrived, 1);
+        mbarrier_fence_init();
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        mbarrier_expect(arrived, BOX_ROWS * 128);
+        if (c.windows)
+            copy_windows(place, &c.map, arrived, c.number, c.corner, c.tap_w, c.tap_h);
+        else
+            copy_rows(place, &c.map, arrived, c.number, (uint32_t)c.corner.w);
+    }
+    mbarrier_wait(arrived, 0);
+    for (int i = (int)threadIdx.x; i < COPIED_WORDS; i += (int)blockDim.x)
+        c.to[i] = place[i];
+#endif
+}
+
+/* Two warps add up a box each phase, the one its even rows, the other its odd ones. */
+static __global__ void phases_kernel(const __grid_constant__ Copying c)
+{
+#if AN_HAS_WGMMA
+    char *stages = (char *)shared_memory();
+    an_mbarrier *full = (an_mbarrier *)(stages + 2 * BOX_ROWS * 128), *empty = full + 2;
+    uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < 2; i++) {
+            mbarrier_init(full + i, 1);
+            mbarrier_init(empty + i, 2 * 32);
+        }
+        mbarrier_fence_init();
+    }
+    __syncthreads();
+    for (uint32_t i = 0; i < PHASES; i++) {
+        uint32_t stage = i % 2, parity = i / 2 % 2;
+        const char *box = stages + stage * BOX_ROWS * 128;
+
+        if (warp == 2) {
+            if (lane > 0) return;
+            mbarrier_wait(empty + stage, parity ^ 1);
+            mbarrier_expect(full + stage, BOX_ROWS * 128);
+            copy_rows(const_cast<char *>(box), &c.map, full + stage, 0, i * BOX_ROWS);
+            continue;
+        }
+        mbarrier_wait(full + stage, parity);
+        float sum = 0; /* of whole numbers below 2^24 */
+        for (uint32_t row = warp; row < BOX_ROWS; row += 2) {
+            uint32_t word = ((const uint32_t *)(box + row * 128))[lane];
+
+            sum += (float)((word & 0xffff) + (word >> 16));
+        }
+        mbarrier_arrive(empty + stage);
+        for (int other = 1; other < 32; other *= 2)
+            sum += __shfl_xor_sync(0xffffffffu, sum, other);
+        if (lane == 0) c.to[i * 2 + warp] = (uint32_t)sum;
+    }
+#endif
 }
 
 #endif

@@ -16,6 +16,7 @@
  */
 #include "products.h"
 #include "single.h"
+#include "tensors.h"
 
 /* --- the runtime -------------------------------------------------------------------- */
 
@@ -286,6 +287,10 @@ int main(int, char **argv)
     add(on_card<ask_loop<true, false>>, true, "loop/k.k/not-fenced");
     add(ask_loop<false, true>, true, "loop/mn.mn/fenced");
     add(on_card<ask_loop<false, false>>, true, "loop/mn.mn/not-fenced");
+    add(ask_copy_rows, true, "copy_rows/edges");
+    add(ask_copy_windows<0, 0>, true, "copy_windows/first-tap");
+    add(ask_copy_windows<1, 2>, true, "copy_windows/another-tap");
+    add(ask_phases, true, "mbarrier/phases");
     add(ask_capture, false, "capture/replayed");
     add(ask_capture_memory, false, "capture/cudaMemGetInfo");
     add(ask_capture_malloc, false, "capture/cudaMalloc");

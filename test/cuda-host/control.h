@@ -27,6 +27,7 @@ typedef struct host_run_state {
     size_t shared; /* that a block can have */
     int peers;     /* whether they can read each other's memory */
     int major;     /* of their compute capability */
+    int old;       /* 1: the driver makes no tensor maps */
     /* 1: whenever a stream is waited for, all the others run ahead of it as far as they may;
      * 0: they do no more than is asked for. */
     int hurry;

@@ -17,6 +17,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __restrict__ __restrict
+#define __grid_constant__
 #define __launch_bounds__(...)
 
 struct dim3 {
@@ -93,6 +94,25 @@ void wgmma_begin_tf32(float *d, int n, const uint32_t *a, uint64_t b); /* a: reg
 void wgmma_commit();
 void wgmma_wait(unsigned pending_groups);
 
+/* Mbarriers, and copies of tensors that arrive at them (tensor.cc). */
+void phase_init(uint64_t *barrier, uint32_t arrivals);
+void phase_arrive(uint64_t *barrier, uint32_t bytes);
+void phase_wait(uint64_t *barrier, uint32_t parity);
+void copy_rows(void *to, const void *map, uint64_t *barrier, uint32_t column,
+               uint32_t row);
+void copy_windows(void *to, const void *map, uint64_t *barrier, uint32_t number, int w,
+                  int h, uint32_t image, uint32_t tap_w, uint32_t tap_h);
+void transfers_end(); /* of a block */
+
+/* This thread waits until something is so; for TSan, what is known at an object, and told. */
+void wait_until(bool (*condition)(const void *, unsigned), const void *of,
+                unsigned which);
+void acquire(char *object);
+void release(char *object);
+
+/* Whether this call is to fail, of a kind of control.h's; 0: one of its own. */
+bool must_fail(int kind);
+
 [[noreturn]] void fault(const char *what); /* of the kernel that runs; ends the process */
 
 } // namespace host_run
@@ -123,6 +143,11 @@ inline float atomicExch(float *p, float value)
 {
     __atomic_store(p, &value, __ATOMIC_RELAXED);
     return 0; /* the old value: nobody here asks for it */
+}
+
+template <class T> T __ldg(const T *p)
+{
+    return *p;
 }
 
 inline float rsqrtf(float x)
@@ -228,6 +253,14 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 #define cudaGraphExecDestroy cudaGraphDestroy
+enum cudaDriverEntryPointQueryResult {
+    cudaDriverEntryPointSuccess,
+    cudaDriverEntryPointSymbolNotFound
+};
+enum { cudaEnableDefault = 0 };
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **function,
+                                             unsigned version, unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult *found);
 }
 
 namespace host_run

@@ -13,7 +13,7 @@ mkdir -p "$work"
 say() { echo "  check-faults: $*"; }
 count=0
 root=$(pwd)
-compile="$* -x c++ -O1 -g -I$root/include -I$root/lib -I$root/test/cuda-host"
+compile="$* -x c++ -O1 -g -Wno-psabi -I$root/include -I$root/lib -I$root/test/cuda-host"
 link="$* -shared -pthread"
 
 # try FOLDER NAME FILE 's/right/wrong/' CASES UNITS...
@@ -103,6 +103,23 @@ case $sanitizers in
         's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' convolutions bf16_data
     plant "pieces of a narrow tile in each other's places" wgmma.cuh \
         's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' convolutions bf16_forward
+    plant "an arrival at an empty stage missing" pipeline.cuh \
+        's/if (step > t.first && speaks) mbarrier_arrive(empty + before);//' convolutions pipeline_forward
+    plant "a stage given back while it is multiplied" pipeline.cuh \
+        's/if (step > t.first && speaks) mbarrier_arrive(empty + before);/if (speaks) mbarrier_arrive(empty + turn.stage);/; s/if (t.end > t.first && speaks) .*//' \
+        convolutions pipeline_weights
+    plant "a stage's bytes miscounted" pipeline.cuh \
+        's/mbarrier_expect(full, LEFT_BYTES + RIGHT_BYTES)/mbarrier_expect(full, LEFT_BYTES)/' convolutions pipeline_forward
+    plant "bytes counted of boxes that are not copied" pipeline.cuh \
+        's/boxes \* BOX_BYTES + /WARPGROUPS * BOX_BYTES + /' convolutions pipeline_weights
+    plant "a full stage waited for in the phase before" pipeline.cuh \
+        's/mbarrier_wait(full + turn.stage, turn.parity)/mbarrier_wait(full + turn.stage, turn.parity ^ 1)/' \
+        convolutions pipeline_forward
+    plant "an empty stage not waited for" pipeline.cuh 's/mbarrier_wait(empty + .*//' convolutions pipeline_weights
+    plant "the last step of a tile not given back" pipeline.cuh \
+        's/if (t.end > t.first && speaks) mbarrier_arrive(empty + before);//' convolutions pipeline_weights
+    plant "eights of four lanes changed over" pipeline.cuh \
+        's/lane \& bit ? low : high, bit)/lane \& bit ? high : low, bit)/' convolutions pipeline_forward
     plant "factors of TF32 dropped while their products are under way" wgmma.cuh \
         '/struct an_products_wgmma_tf32/,/^};/{/wgmma_wait<0>/d}' convolutions wgmma_tf32
     plant "a factor not rounded to TF32" wgmma.cuh \

@@ -30,7 +30,7 @@ namespace
 {
 
 enum { MOST = 1024, STACK = 256 * 1024 };
-enum Wait { RUNS, AT_BARRIER, AT_WARP, DONE };
+enum Wait { RUNS, AT_BARRIER, AT_WARP, AT_CONDITION, DONE };
 
 struct Copy {
     void *to;
@@ -51,6 +51,9 @@ struct Fiber {
     void *stack_pointer = nullptr;
     char *stack = nullptr;
     Wait wait = DONE;
+    bool (*condition)(const void *, unsigned); /* AT_CONDITION: until it is, of these */
+    const void *of;
+    unsigned which;
     dim3 thread;
     unsigned phase;             /* barriers passed */
     std::vector<Copy> copies;   /* begun and not delivered, oldest first */
@@ -122,6 +125,8 @@ HOST_RUN_QUIET void to_fiber(unsigned index)
     host_run_switch(&scheduler_stack_pointer, running->stack_pointer);
 }
 
+} // namespace
+
 void acquire([[maybe_unused]] char *object)
 {
 #if defined(__SANITIZE_THREAD__)
@@ -135,6 +140,9 @@ void release([[maybe_unused]] char *object)
     __tsan_release(object);
 #endif
 }
+
+namespace
+{
 
 HOST_RUN_QUIET void open_barrier()
 {
@@ -237,14 +245,18 @@ HOST_RUN_QUIET void run_block(dim3 grid, dim3 block_index, dim3 block,
     while (live > 0) {
         bool moved = false;
 
-        for (unsigned i = 0; i < threads; i++)
-            if (fibers[i].wait == RUNS) {
-                moved = true;
-                to_fiber(i);
-            }
+        for (unsigned i = 0; i < threads; i++) {
+            Fiber &f = fibers[i];
+
+            if (f.wait == AT_CONDITION && f.condition(f.of, f.which)) f.wait = RUNS;
+            if (f.wait != RUNS) continue;
+            moved = true;
+            to_fiber(i);
+        }
         if (!moved) fault("threads wait for each other: not all came to a barrier");
     }
     acquire(&over);
+    transfers_end();
 }
 
 HOST_RUN_QUIET void barrier()
@@ -256,6 +268,17 @@ HOST_RUN_QUIET void barrier()
     if (++arrived == live) open_barrier();
     to_scheduler();
     acquire(object);
+}
+
+HOST_RUN_QUIET void wait_until(bool (*condition)(const void *, unsigned), const void *of,
+                               unsigned which)
+{
+    if (condition(of, which)) return;
+    running->condition = condition;
+    running->of = of;
+    running->which = which;
+    running->wait = AT_CONDITION;
+    to_scheduler();
 }
 
 void *shared()

@@ -22,7 +22,7 @@
 struct Capture;
 
 /* Two devices of 16 GiB, peers, of compute capability 9.0. */
-host_run_state host_run_now = {2, (size_t)16 << 30, 227 * 1024, 1, 9};
+host_run_state host_run_now = {2, (size_t)16 << 30, 227 * 1024, 1, 9, 0};
 
 namespace
 {
@@ -99,7 +99,9 @@ cudaError_t result(cudaError_t error)
     return error;
 }
 
-bool must_fail(int kind)
+} // namespace
+
+bool host_run::must_fail(int kind)
 {
     if (state.fail_in == 0 ||
         (kind != state.fail_kind && state.fail_kind != HOST_RUN_ANY &&
@@ -110,6 +112,11 @@ bool must_fail(int kind)
     if (state.fail_kind == HOST_RUN_LOST) state.lost |= 1u << current_device;
     return true;
 }
+
+namespace
+{
+
+using host_run::must_fail;
 
 cudaError_t check_device(int device)
 {
