@@ -237,7 +237,7 @@ an_status an__cuda_conv_pack(an_queue *q, const an_conv_shape *s, uint32_t way,
 /* --- sums in parts ------------------------------------------------------------------------------ */
 
 #define BLOCKS 264u /* an__cuda_split_size()'s most */
-#define DEEP 512u   /* of k: the least that a part is worth its writing */
+#define DEEP 128u   /* of k: the least that a part is worth its writing */
 
 /* Sets the parts of k: few tiles would leave the device idle. */
 static void split(const an_device *device, uint32_t precision, an_product kind,

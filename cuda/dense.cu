@@ -2,7 +2,7 @@
  * dense.cu - dense layers: convolutions of images of one pixel, whose kernel is one tap. The
  * order of a weight's inputs is that of the tensor it reads (device.h), so that nothing moves.
  */
-#include "gemm.h"
+#include "few.h"
 
 static an_conv_shape pixel(const an_dense_shape *s)
 {
@@ -60,6 +60,8 @@ an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t 
         to.drop = *drop;
         to.step = q->step;
     }
+    if (an__cuda_is_few(s, batch))
+        return an__cuda_few(q, s, batch, x, pack != NULL ? pack : w, &to, y);
     return an__cuda_forward(q, &c, batch, x, w, pack, &to, s->wide, y);
 }
 
