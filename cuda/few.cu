@@ -19,7 +19,7 @@ struct few {
     uint32_t inputs, outputs, wide;
 };
 
-/* Numbers of a row from `first` on, as many words of 16 bytes as a thread has under way. */
+/* Numbers of a row from `first` on, of which a thread has so many eights under way. */
 template <class W> struct ahead {
     enum { EIGHTS = 4 };
     uint32_t word[EIGHTS][8 * sizeof(W) / 4];
@@ -32,8 +32,8 @@ template <class W> struct ahead {
     }
 };
 
-/* T: of tensors; W: of weights. A warp has OUTPUTS. */
-template <class T, class W, int IMAGES, int OUTPUTS>
+/* T: of tensors; W: of weights. */
+template <class T, class W, int IMAGES>
 static __global__ void __launch_bounds__(WARPS * 32) few_kernel(few f)
 {
     uint32_t lane = threadIdx.x % 32;
@@ -87,12 +87,12 @@ static __global__ void __launch_bounds__(WARPS * 32) few_kernel(few f)
         }
 }
 
-template <class T, class W, int OUTPUTS> static void (*kernel_for(uint32_t images))(few)
+template <class T, class W> static void (*kernel_for(uint32_t images))(few)
 {
-    return images == 1   ? few_kernel<T, W, 1, OUTPUTS>
-           : images == 2 ? few_kernel<T, W, 2, OUTPUTS>
-           : images == 3 ? few_kernel<T, W, 3, OUTPUTS>
-                         : few_kernel<T, W, 4, OUTPUTS>;
+    return images == 1   ? few_kernel<T, W, 1>
+           : images == 2 ? few_kernel<T, W, 2>
+           : images == 3 ? few_kernel<T, W, 3>
+                         : few_kernel<T, W, 4>;
 }
 
 bool an__cuda_is_few(const an_dense_shape *s, uint32_t images)
@@ -113,8 +113,8 @@ an_status an__cuda_few(an_queue *q, const an_dense_shape *s, uint32_t images,
     an__cuda_cost(q, 2 * weights * images, s->precision,
                   weights + (double)images * (s->inputs + s->outputs), 0);
     return an__cuda_launch(q,
-                           narrow ? kernel_for<an_bf16, an_bf16, OUTPUTS>(images)
-                                  : kernel_for<float, float, OUTPUTS>(images),
+                           narrow ? kernel_for<an_bf16, an_bf16>(images)
+                                  : kernel_for<float, float>(images),
                            dim3((s->outputs + WARPS * OUTPUTS - 1) / (WARPS * OUTPUTS)),
                            dim3(WARPS * 32), 0, f, "a product of few images");
 }

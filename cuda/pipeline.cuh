@@ -25,10 +25,10 @@
 #include "pipeline.h"
 
 struct an_pipelined {
-    an_tensor_map windows,
-        rows; /* the tile's rows are copied by the one, columns by the other */
+    an_tensor_map windows, rows; /* what a tile's rows are copied by, and its columns */
     an_gemm g;
-    uint32_t down, across, steps, split_steps; /* of k in all, and of a part */
+    uint32_t down, across;       /* tiles of a group */
+    uint32_t steps, split_steps; /* of k in all, and of a part */
 };
 
 enum {

@@ -1,6 +1,6 @@
 /*
  * tiles.cu - which part of C a block computes, and which kernel: gemm.cuh's; wgmma.cuh's where
- * factors lie as that wants them; pipeline.cuh's where its tiles fill a device.
+ * factors lie as that wants them; pipeline.cuh's for most of them on Hopper.
  */
 #include "pipeline.h"
 

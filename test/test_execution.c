@@ -288,6 +288,27 @@ START_TEST(profiles_tell_how_convolutions_are_done)
 }
 END_TEST
 
+/* The time of operations that are done slice by slice is that of their layer. */
+START_TEST(what_is_done_in_slices_is_timed)
+{
+    an_model_config config = sliced_config();
+    an_layer_time rows[4];
+    uint32_t i;
+    bench b;
+
+    bench_open(&b, &config, NULL, 1);
+    expect_count(b.model->plan->row.layers, 4, "layers");
+    expect_count(an__plan_sliced(b.model->plan, 0, 7), 4, "in slices");
+    for (i = 0; i < 4; i++) an_layer_time_init(&rows[i], sizeof rows[i]);
+    expect_ok(an_model_profile(b.model, 7, 0, rows, 4));
+    for (i = 0; i < 4; i++) expect_count(rows[i].forward > 0, 1, "%s", rows[i].name);
+    /* conv1 has nearly all there is to do, its output 64 times what conv2's has. */
+    expect_count(rows[0].forward > rows[1].forward, 1, "conv1 took %g s, conv2 %g",
+                 rows[0].forward, rows[1].forward);
+    bench_close(&b);
+}
+END_TEST
+
 Suite *execution_suite(void)
 {
     Suite *suite = suite_create("execution");
@@ -297,6 +318,7 @@ Suite *execution_suite(void)
     tcase_add_test(tc, every_item_is_done_once);
     tcase_add_test(tc, all_threads_work_at_once);
     tcase_add_test(tc, callers_at_once_each_have_their_items_done);
+    tcase_add_test(tc, what_is_done_in_slices_is_timed);
     tcase_add_test(tc, slices_are_of_large_layers_and_more_than_four_images);
     tcase_add_test(tc, slices_compute_what_whole_batches_do);
     tcase_add_test(tc, profiles_tell_how_convolutions_are_done);

@@ -553,6 +553,41 @@ START_TEST(recipes_are_refused_by_argument)
 }
 END_TEST
 
+/* The first and the last character of each length, what is one beyond, and what is cut off:
+ * RFC 3629, section 4. */
+START_TEST(names_are_well_formed_utf8)
+{
+    static const char *const good[] = {
+        "\x7f",         "\xc2\x80",         "\xdf\xbf",
+        "\xe0\xa0\x80", "\xed\x9f\xbf",     "\xee\x80\x80",
+        "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80",
+                                      "\xbf",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xc2\x7f",
+                                      "\xc2\xc0",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xed\xbf\xbf",
+                                      "\xe1\x80",
+                                      "\xe1\x80z",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xf1\x80\x80",
+                                      "\xff"};
+    size_t i;
+
+    for (i = 0; i < sizeof good / sizeof good[0]; i++) {
+        expect_ok(an_model_set_class_name(w.model, 0, good[i]));
+        expect_text(an_model_class_name(w.model, 0), good[i], "name %zu", i);
+    }
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        BAD(an_model_set_class_name(w.model, 0, bad[i]), "name is not UTF-8");
+}
+END_TEST
+
 Suite *states_suite(void)
 {
     Suite *suite = suite_create("states");
@@ -573,6 +608,7 @@ Suite *states_suite(void)
     tcase_add_test(tc, packings_are_refused_by_argument_and_moment);
     tcase_add_test(tc, loaders_are_refused_by_argument_and_moment);
     tcase_add_test(tc, recipes_are_refused_by_argument);
+    tcase_add_test(tc, names_are_well_formed_utf8);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -202,6 +202,18 @@ START_TEST(kernel_times_are_filled_in_at_the_callers_step)
 }
 END_TEST
 
+START_TEST(kernel_times_have_as_many_rows_as_may_be)
+{
+    enum { MOST = 4096 };
+    rows r = rows_of(sizeof(an_kernel_time), MOST, init_kernel);
+    uint32_t count = 99;
+
+    expect_ok(an_model_profile_kernels(b.model, 1, 0, row(&r, 0), MOST, &count));
+    expect_count(count, 0, "kernels of the CPU");
+    free(r.bytes);
+}
+END_TEST
+
 /* Whatever is wrong, rows and count are as they were: on a device, and where there is
  * nothing to be filled in. */
 START_TEST(what_kernel_times_refuse_changes_nothing)
@@ -493,6 +505,7 @@ Suite *strides_suite(void)
     tcase_add_test(tc, pictures_are_read_at_the_callers_step);
     tcase_add_test(tc, a_wrong_picture_is_refused_wherever_it_is);
     tcase_add_test(tc, changes_are_read_at_the_callers_step);
+    tcase_add_test(tc, kernel_times_have_as_many_rows_as_may_be);
     tcase_add_loop_test(tc, what_kernel_times_refuse_changes_nothing, 0, 1);
     tcase_add_loop_test(tc, init_writes_defaults_into_the_callers_room, 0,
                         (int)(sizeof inits / sizeof inits[0]));

@@ -9,6 +9,9 @@ comments, strings and preprocessor lines blanked, so that what is found is code.
     arithmetic  + for -, * for +, += for -=, ++ for --, << for >>, & for |
     dropped     an assignment, a call, a break, or an if with what it guards, left out
     arguments   two neighbours of a call's arguments swapped
+
+Left out is what no run can show: the size of an array that is declared (the sanitizers' matter),
+a prefetch, and the factors of a product-and-sum swapped.
 """
 import collections
 import re
@@ -20,6 +23,9 @@ COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==
 ARITHMETIC = {"+": "-", "-": "+", "*": "+", "/": "*", "%": "/", "+=": "-=", "-=": "+=",
               "++": "--", "--": "++", "&&": "||", "||": "&&", "<<": ">>", ">>": "<<",
               "&": "|", "|": "&", "*=": "+=", "|=": "&="}
+# A declaration up to the bracket of an array's size.
+DECLARED = re.compile(r"[;{]\s*(?:(?:static|const|unsigned|struct|enum)\s+)*[A-Za-z_]\w*\s+(?:[^;(){}=]*,\s*)?"
+                      r"\**[A-Za-z_]\w*(?:\[[^\]]*\])*\[$")
 TOKEN = re.compile(r"[A-Za-z_]\w*|0[xX][0-9a-fA-F]+[uUlL]*|\d+\.?\d*(?:[eE][-+]?\d+)?[uUlLfF]*"
                    r"|\.\d+(?:[eE][-+]?\d+)?[fF]?|<<=|>>=|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\|"
                    r"|[-+*/%&|^]=|\S")
@@ -114,6 +120,8 @@ def in_tokens(code, start, end, function):
     for match in TOKEN.finditer(code, start, end):
         token, at = match.group(), match.span()
         if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+            if before == "[" and DECLARED.search(code, max(0, at[0] - 200), at[0]):
+                continue
             for other in off_by_one(token):
                 yield at[0], at[1], other, "constant"
         elif not function:
@@ -155,7 +163,8 @@ def in_statements(code, start, end):
         parts = arguments(code, opening)
         for a, b in zip(parts, parts[1:]):
             left, right = code[a[0]:a[1]], code[b[0]:b[1]]
-            if left.strip() != right.strip():
+            factors = match[1].endswith("fma") and a == parts[0]
+            if left.strip() != right.strip() and not factors:
                 yield a[0], b[1], None, "arguments"
 
 
@@ -173,7 +182,7 @@ def swapped(text, start, end, code):
 
 def of_file(path, text):
     """All mutants of a file, by place."""
-    code = blanked(text)
+    code = re.sub(r"_mm_prefetch\([^;]*;", lambda m: re.sub(r"[^\n]", " ", m.group()), blanked(text))
     found = set()
     for start, end, function in bodies(code):
         places = list(in_tokens(code, start, end, function))

@@ -37,7 +37,7 @@ WORK = os.path.join(ROOT, "build", "mutate")
 FOLDERS = ("lib/*.c", "cpu/*.c", "cpu/vector/*.c", "examples/*.c", "examples/common/*.c")
 # What a compiler only warns of but nobody would overlook.
 FLAGS = ["CFLAGS=-O2 -Werror=int-conversion -Werror=incompatible-pointer-types "
-         "-Werror=implicit-function-declaration"]
+         "-Werror=implicit-function-declaration -Werror=format"]
 ROW = "%-32s %7d %7d %9d %9d %6.1f%%%s"
 
 
