@@ -6,8 +6,6 @@
 #include "cuda.h"
 #include "cuda_runtime.h"
 
-#include <vector>
-
 namespace host_run
 {
 
@@ -145,7 +143,39 @@ struct Transfer {
     int tap[2];
 };
 
-std::vector<Transfer> under_way; /* of the block that runs, oldest first */
+/* Those under way of the block that runs, oldest first. The double's own, whatever thread asks: so
+ * TSan is to see neither, nor memcpy(), which it looks into. */
+enum { MOST = 256, WORDS = sizeof(Transfer) / 8 };
+static_assert(sizeof(Transfer) % 8 == 0, "whole words");
+
+volatile uint64_t under_way[MOST][WORDS];
+unsigned under_way_count;
+
+HOST_RUN_QUIET void keep(const Transfer &c)
+{
+    if (under_way_count == MOST) fault("more copies under way than the double keeps");
+    for (unsigned i = 0; i < WORDS; i++)
+        under_way[under_way_count][i] = ((const volatile uint64_t *)&c)[i];
+    under_way_count++;
+}
+
+/* The oldest to a barrier; or MOST. */
+HOST_RUN_QUIET unsigned oldest(const void *barrier)
+{
+    for (unsigned i = 0; i < under_way_count; i++)
+        if (under_way[i][offsetof(Transfer, barrier) / 8] == (uint64_t)barrier) return i;
+    return MOST;
+}
+
+HOST_RUN_QUIET void take(unsigned index, Transfer &c)
+{
+    for (unsigned i = 0; i < WORDS; i++)
+        ((volatile uint64_t *)&c)[i] = under_way[index][i];
+    under_way_count--;
+    for (; index < under_way_count; index++)
+        for (unsigned i = 0; i < WORDS; i++)
+            under_way[index][i] = under_way[index + 1][i];
+}
 
 /* Where a row of 128 bytes is from; null: there is none. */
 const char *source(const Tensor &t, const Transfer &c, const int (&corner)[2],
@@ -204,24 +234,21 @@ void begin(Transfer &c, const void *map)
     get_phase(c.barrier);
     for (uint32_t i = 0; i < c.tensor.rows * ROW_BYTES / 4; i++)
         ((uint32_t *)c.to)[i] = 0xffffffffu;
-    under_way.push_back(c);
+    keep(c);
 }
 
 /* What is under way to a barrier arrives. */
 void all_arrive(void *barrier)
 {
-    for (size_t i = 0; i < under_way.size();) {
+    for (unsigned index = oldest(barrier); index < MOST; index = oldest(barrier)) {
         Phase p = get_phase(barrier);
+        Transfer c;
 
-        if (under_way[i].barrier != barrier) {
-            i++;
-            continue;
-        }
+        take(index, c);
         acquire(object(barrier, p.parity));
-        deliver(under_way[i]);
+        deliver(c);
         release(object(barrier, p.parity));
-        p.bytes -= (int32_t)under_way[i].tensor.rows * ROW_BYTES;
-        under_way.erase(under_way.begin() + (ptrdiff_t)i);
+        p.bytes -= (int32_t)c.tensor.rows * ROW_BYTES;
         put_phase(barrier, p);
     }
 }
@@ -234,15 +261,12 @@ HOST_RUN_QUIET bool has_ended(const void *barrier, unsigned parity)
 /* It has, or a copy is under way to it that a thread must wait for. */
 HOST_RUN_QUIET bool has_news(const void *barrier, unsigned parity)
 {
-    if (has_ended(barrier, parity)) return true;
-    for (const Transfer &c : under_way)
-        if (c.barrier == barrier) return true;
-    return false;
+    return has_ended(barrier, parity) || oldest(barrier) < MOST;
 }
 
 } // namespace
 
-void phase_init(uint64_t *barrier, uint32_t arrivals)
+HOST_RUN_QUIET void phase_init(uint64_t *barrier, uint32_t arrivals)
 {
     Phase p = {0, (uint16_t)(arrivals & 0x7fff), (uint16_t)arrivals, 0};
 
@@ -306,7 +330,7 @@ void copy_windows(void *to, const void *map, uint64_t *barrier, uint32_t number,
 
 HOST_RUN_QUIET void transfers_end()
 {
-    if (!under_way.empty()) fault("ended before its copies had arrived");
+    if (under_way_count > 0) fault("ended before its copies had arrived");
 }
 
 } // namespace host_run
