@@ -45,6 +45,18 @@ def limits():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def end_session(session):
+    """Kills all processes of a session: Check's children, each a process group of its own, too."""
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                pid, rest = path.split("/")[2], file.read().rsplit(")", 1)[1].split()
+            if int(rest[3]) == session:
+                os.kill(int(pid), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+
+
 def run(unit, root, seconds, environment=None):
     """(exit status, output, seconds); None for a status if the time was up. What the unit has
     started ends with it."""
@@ -57,10 +69,7 @@ def run(unit, root, seconds, environment=None):
         output, status = child.communicate(timeout=seconds)[0], child.returncode
     except subprocess.TimeoutExpired:
         output, status = b"", None
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    end_session(child.pid)
     child.wait()
     return status, output.decode("utf-8", "replace"), time.monotonic() - began
 
