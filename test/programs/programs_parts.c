@@ -1,13 +1,15 @@
 /*
- * programs_parts.c - what the programs share: command lines, tables of epochs.
+ * programs_parts.c - what the programs share: tables of epochs, the line of progress.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/history.h"
+#include "common/progress.h"
 #include "programs.h"
 
 /* A run that goes on keeps the rows up to its epoch, and with them every number. */
@@ -62,6 +64,39 @@ START_TEST(a_table_of_epochs_is_read_up_to_where_a_run_goes_on)
 }
 END_TEST
 
+/* Asked half a second beyond a whole one, so that a busy machine says the same. */
+static void expect_left(double left, const char *words)
+{
+    char path[256], line[256] = "";
+    progress p = {0, 0, 100, 0};
+    int screen = dup(STDOUT_FILENO);
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/progress.txt", programs_folder());
+    ck_assert_ptr_nonnull(freopen(path, "w", stdout));
+    p.started = seconds_now() - 1e6; /* 100 of them in a million seconds */
+    p.shown = p.started;
+    progress_show(&p, "epoch 3", (left + 0.5) / 1e4);
+    fflush(stdout);
+    dup2(screen, STDOUT_FILENO);
+    close(screen);
+    file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_ptr_nonnull(fgets(line, sizeof line, file));
+    fclose(file);
+    expect_text(line, words, "%g s left", left);
+}
+
+START_TEST(the_time_left_is_in_hours_minutes_and_seconds)
+{
+    expect_left(0, "epoch 3  0.0 images/s  0:00:00 left\n");
+    expect_left(59, "epoch 3  0.0 images/s  0:00:59 left\n");
+    expect_left(125, "epoch 3  0.0 images/s  0:02:05 left\n");
+    expect_left(3600, "epoch 3  0.0 images/s  1:00:00 left\n");
+    expect_left(2 * 86400 + 35 * 60 + 7, "epoch 3  0.0 images/s  48:35:07 left\n");
+}
+END_TEST
+
 Suite *parts_suite(void)
 {
     Suite *suite = suite_create("parts");
@@ -69,6 +104,7 @@ Suite *parts_suite(void)
 
     tcase_add_checked_fixture(tc, programs_setup, programs_teardown);
     tcase_add_test(tc, a_table_of_epochs_is_read_up_to_where_a_run_goes_on);
+    tcase_add_test(tc, the_time_left_is_in_hours_minutes_and_seconds);
     suite_add_tcase(suite, tc);
     return suite;
 }
