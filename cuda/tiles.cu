@@ -115,8 +115,12 @@ bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
 
 /* --- all -------------------------------------------------------------------------------------- */
 
-/* Blocks that fill a large device twice over, so that one's work hides another's ends. */
-#define BLOCKS 264u
+/* Blocks that fill a device, no more than an H200; twice over where one's work hides another's
+ * ends. */
+static uint32_t fill_of(const an_device *device, uint32_t times)
+{
+    return times * (device->processors < PROCESSORS ? device->processors : PROCESSORS);
+}
 
 an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,
                                   an_product product, const an_gemm *g)
@@ -125,10 +129,11 @@ an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,
     an_tile_size t;
 
     if (an__cuda_pipeline_tiles(device, precision, product, g, &p))
-        return {p.down * p.across * g->groups, PROCESSORS, p.depth};
+        return {p.down * p.across * g->groups, fill_of(device, 1), p.depth};
     t = is_wgmma(precision, product, g) ? an__cuda_wgmma_tile(product, g)
                                         : an__cuda_float_tile(product, g);
-    return {((g->m + t.m - 1) / t.m) * ((g->n + t.n - 1) / t.n) * g->groups, BLOCKS, 64};
+    return {((g->m + t.m - 1) / t.m) * ((g->n + t.n - 1) / t.n) * g->groups,
+            fill_of(device, 2), 64};
 }
 
 an_status an__cuda_gemm(an_queue *q, uint32_t precision, an_product product,

@@ -315,7 +315,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device)
     snprintf(prop->name, sizeof prop->name, "host run %d (a test double)", device);
     prop->totalGlobalMem = state.memory;
     prop->sharedMemPerBlockOptin = state.shared;
-    prop->multiProcessorCount = 2;
+    prop->multiProcessorCount = counted_alone ? 132 : 2; /* two, so that sums are long */
     prop->major = state.major;
     return result(device < state.devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
