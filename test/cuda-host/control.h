@@ -23,11 +23,12 @@ enum {
 typedef struct host_run_state {
     /* Devices 0 .. devices - 1; -1: a machine without a driver. */
     int devices;
-    size_t memory; /* of each, in bytes */
-    size_t shared; /* that a block can have */
-    int peers;     /* whether they can read each other's memory */
-    int major;     /* of their compute capability */
-    int old;       /* 1: the driver makes no tensor maps */
+    size_t memory;  /* of each, in bytes */
+    size_t shared;  /* that a block can have */
+    int peers;      /* whether they can read each other's memory */
+    int major;      /* of their compute capability */
+    int old;        /* 1: the driver makes no tensor maps */
+    int processors; /* of each: 2, so that sums are in few parts, and long */
     /* 1: whenever a stream is waited for, all the others run ahead of it as far as they may;
      * 0: they do no more than is asked for. */
     int hurry;

@@ -22,7 +22,7 @@
 struct Capture;
 
 /* Two devices of 16 GiB, peers, of compute capability 9.0. */
-host_run_state host_run_now = {2, (size_t)16 << 30, 227 * 1024, 1, 9, 0};
+host_run_state host_run_now = {2, (size_t)16 << 30, 227 * 1024, 1, 9, 0, 2};
 
 namespace
 {
@@ -315,7 +315,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int device)
     snprintf(prop->name, sizeof prop->name, "host run %d (a test double)", device);
     prop->totalGlobalMem = state.memory;
     prop->sharedMemPerBlockOptin = state.shared;
-    prop->multiProcessorCount = counted_alone ? 132 : 2; /* two, so that sums are long */
+    prop->multiProcessorCount = counted_alone ? 132 : state.processors;
     prop->major = state.major;
     return result(device < state.devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
