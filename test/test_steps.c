@@ -86,6 +86,62 @@ static void fill_param(an_model *model, const char *name, float value)
     free(w);
 }
 
+/* The half of each of a parameter's rows that is a tower's. */
+static void fill_tower(an_model *model, const char *name, size_t rows, uint32_t tower,
+                       float value)
+{
+    uint32_t index = param(model, name);
+    size_t count = model->plan->params[index].count, half = count / rows / 2, row, i;
+    float *w = malloc(count * sizeof *w);
+
+    ck_assert_int_eq(an_parameter_get(model, index, w, count), AN_OK);
+    for (row = 0; row < rows; row++)
+        for (i = 0; i < half; i++) w[(2 * row + tower) * half + i] = value;
+    ck_assert_int_eq(an_parameter_set(model, index, w, count), AN_OK);
+    free(w);
+}
+
+/* One tower's fifth layer reads 1e25 and gets gradients of 1e20 or so from fc6; its weights are
+ * zero and send nothing further down. The other tower is none the wiser, and yet nothing is
+ * updated there either. On the CPU, on one device and on two. */
+START_TEST(a_gradient_that_overflows_on_one_tower_stops_both)
+{
+    const char *devices[] = {NULL, "cuda:0", "cuda:0,cuda:1"};
+    const uint32_t tower = (uint32_t)_i % 2;
+    an_model_config config = net_small(AN_ARCH_PAPER, 2, devices[_i / 2]);
+    an_context *ctx = plugin_context(devices[_i / 2] != NULL ? host_run_path() : NULL, 2);
+    an_parameter_info fc6;
+    an_trainer *trainer;
+    an_model *model;
+    float *images, *before, *after;
+    size_t count;
+
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    trainer = trainer_of(model);
+    images = net_images(model);
+    an_parameter_info_init(&fc6, sizeof fc6);
+    ck_assert_int_eq(an_parameter_describe(model, param(model, "fc6.weight"), &fc6), AN_OK);
+    fill_tower(model, "conv4.bias", 1, tower, 1e25f);
+    fill_tower(model, "conv5.weight", 1, tower, 0);
+    fill_tower(model, "conv5.bias", 1, tower, 1e-20f);
+    fill_tower(model, "fc6.weight", fc6.shape[0], tower, 1e20f);
+    count = net_parameters(model);
+    before = malloc(count * sizeof *before), after = malloc(count * sizeof *after);
+    ck_assert_int_eq(net_get(model, before), AN_OK);
+    ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL),
+                     AN_ERROR_DIVERGED);
+    ck_assert_msg(strstr(an_error_message(), "conv5") != NULL &&
+                      strstr(an_error_message(), "gradient") != NULL,
+                  "tower %u: %s", tower, an_error_message());
+    ck_assert_int_eq(net_get(model, after), AN_OK);
+    ck_assert_mem_eq(before, after, count * sizeof *before);
+    free(images), free(before), free(after);
+    an_trainer_destroy(trainer);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
 /* fc8's and fc7's weights send infinities down to fc6, which gives zeros, so that the loss is
  * finite: the layer is named, and no parameter is another than before. In each precision, as it comes and
  * recorded. */
@@ -678,6 +734,7 @@ Suite *steps_suite(void)
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, gradients_can_be_asked_for, 0, 2);
     tcase_add_loop_test(tc, a_gradient_that_overflows_changes_nothing, 0, 3);
+    tcase_add_loop_test(tc, a_gradient_that_overflows_on_one_tower_stops_both, 0, 6);
     tcase_add_test(tc, launches_of_a_step_are_as_planned);
     tcase_add_test(tc, what_is_not_recorded_is_said);
     tcase_add_loop_test(tc, kernels_are_accounted_for, 0, 2);

@@ -63,7 +63,7 @@ def copy_tree(where):
                 if file.read() == text:
                     continue
         shutil.copy(old, new)
-    for folder in ("lib", "cpu", "examples", "test"):
+    for folder in ("include", "lib", "cpu", "cuda", "examples", "test"):
         for path, _, files in os.walk(os.path.join(where, folder)):
             for name in files:
                 inner = os.path.relpath(os.path.join(path, name), where)
