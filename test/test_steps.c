@@ -120,7 +120,8 @@ START_TEST(a_gradient_that_overflows_on_one_tower_stops_both)
     trainer = trainer_of(model);
     images = net_images(model);
     an_parameter_info_init(&fc6, sizeof fc6);
-    ck_assert_int_eq(an_parameter_describe(model, param(model, "fc6.weight"), &fc6), AN_OK);
+    ck_assert_int_eq(an_parameter_describe(model, param(model, "fc6.weight"), &fc6),
+                     AN_OK);
     fill_tower(model, "conv4.bias", 1, tower, 1e25f);
     fill_tower(model, "conv5.weight", 1, tower, 0);
     fill_tower(model, "conv5.bias", 1, tower, 1e-20f);

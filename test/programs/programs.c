@@ -56,6 +56,21 @@ char *file_read(const char *name, size_t *bytes)
     return text;
 }
 
+void byte_flip(const char *name, size_t at)
+{
+    size_t count;
+    char *bytes = file_read(name, &count), path[512];
+    FILE *file;
+
+    ck_assert_uint_lt(at, count);
+    bytes[at] ^= 1;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    file = fopen(path, "wb");
+    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
+    fclose(file);
+    free(bytes);
+}
+
 /* AN_PROGRAMS: where the programs are. */
 static void command_of(char command[4096], const char *arguments, const char *before)
 {

@@ -44,6 +44,8 @@ int program_threads(int pid);
 
 /* A file of the test's folder, whole, with a 0 behind it; the caller frees it. */
 char *file_read(const char *name, size_t *bytes);
+/* Damages one bit of a file's byte. */
+void byte_flip(const char *name, size_t at);
 
 /* A table as programs write it: names, then rows of numbers; an empty field is NaN. */
 typedef struct csv {

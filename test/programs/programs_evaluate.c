@@ -354,6 +354,20 @@ START_TEST(evaluate_refuses_what_it_cannot_do)
 }
 END_TEST
 
+/* In its first batch and in its last. */
+START_TEST(a_damaged_picture_ends_the_evaluation)
+{
+    uint32_t picture = _i == 0 ? 0 : COUNT - 1;
+    scene s = open_scene(class_names);
+    char words[32];
+
+    byte_flip("pack/part-0000.bin", 16 + (size_t)picture * 3 * SIDE * SIDE + 5);
+    snprintf(words, sizeof words, "picture %u", picture);
+    program_fails(1, words, "evaluate pack m0");
+    close_scene(&s);
+}
+END_TEST
+
 /* The loss that `evaluate options few m` says. */
 static double loss_said(const char *options)
 {
@@ -464,6 +478,7 @@ Suite *evaluate_suite(void)
     tcase_add_test(tc, a_model_may_have_more_classes_than_the_pack);
     tcase_add_test(tc, a_pack_of_another_kind_than_the_model_is_refused);
     tcase_add_test(tc, evaluate_refuses_what_it_cannot_do);
+    tcase_add_loop_test(tc, a_damaged_picture_ends_the_evaluation, 0, 2);
     tcase_add_test(tc, precision_and_path_reach_the_models);
     tcase_add_test(tc, progress_is_told_after_every_64_pictures_and_at_the_end);
     suite_add_tcase(suite, tc);

@@ -66,6 +66,17 @@ START_TEST(every_number_is_what_a_loop_of_ones_own_has)
 }
 END_TEST
 
+/* Of those to learn from, and of those held out. */
+START_TEST(a_damaged_picture_ends_the_training)
+{
+    const char *pack = _i == 0 ? "data/train/part-0000.bin" : "data/val/part-0000.bin";
+
+    byte_flip(pack, 16 + 10 * 3 * TINY_SIDE * TINY_SIDE);
+    program_fails(1, "picture 10", "train " TINY " --epochs 1 --out run data");
+    ck_assert_int_eq(tiny_exists("run"), 0);
+}
+END_TEST
+
 /* What of an epoch's pictures a step has: all of it, one of them, a batch larger than the
  * pack, whole batches only. */
 START_TEST(the_last_batch_weighs_by_its_pictures)
@@ -418,6 +429,7 @@ Suite *train_suite(void)
     TCase *tc = tiny_case(suite, "numbers");
 
     tcase_add_test(tc, every_number_is_what_a_loop_of_ones_own_has);
+    tcase_add_loop_test(tc, a_damaged_picture_ends_the_training, 0, 2);
     tcase_add_test(tc, the_last_batch_weighs_by_its_pictures);
     tcase_add_test(tc, the_held_out_pack_is_the_one_that_was_named);
     tcase_add_test(tc, without_a_held_out_pack_or_a_look_at_it_there_are_no_such_numbers);
