@@ -183,7 +183,9 @@ START_TEST(null_is_refused_by_name)
     REFUSED(an_trainer_read(NULL, model, no_read, NULL));
     REFUSED(an_trainer_read(&t, NULL, no_read, NULL));
     REFUSED(an_trainer_read(&t, model, NULL, NULL));
-    ck_assert(c == NULL && m == NULL && t == NULL);
+    ck_assert_ptr_null(c);
+    ck_assert_ptr_null(m);
+    ck_assert_ptr_null(t);
     ck_assert_uint_eq(an_trainer_iteration(NULL), 0);
     ck_assert_uint_eq(an_context_threads(NULL), 0);
     ck_assert_ptr_null(an_model_class_name(NULL, 0));
@@ -293,7 +295,8 @@ START_TEST(null_is_refused_by_what_came_with_1_1)
     REFUSED(an_loader_describe(loader, NULL));
     ck_assert_int_eq(an_loader_next(loader, &batch), AN_ERROR_IO);
     an_loader_destroy(loader);
-    ck_assert(pack == NULL && packing == NULL);
+    ck_assert_ptr_null(pack);
+    ck_assert_ptr_null(packing);
     ck_assert_uint_eq(an_packing_position(NULL), 0);
     ck_assert_ptr_null(an_pack_class_name(NULL, 0));
     an_pack_close(NULL);

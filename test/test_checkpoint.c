@@ -614,7 +614,8 @@ START_TEST(a_failed_save_leaves_the_old_file)
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
     }
     ck_assert_int_eq(stat(path, &after), 0);
-    ck_assert(before.st_ino == after.st_ino && before.st_size == after.st_size);
+    ck_assert_uint_eq(before.st_ino, after.st_ino);
+    ck_assert_int_eq(before.st_size, after.st_size);
     ck_assert_uint_eq(files_in_folder(), 1);
     an_model_destroy(model);
 }

@@ -177,7 +177,8 @@ START_TEST(nonfinite_results_name_their_layer)
     memset(p, 0, sizeof p);
     ck_assert_int_eq(an_infer(model, bad, 2, p), AN_ERROR_DIVERGED);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "input"));
-    ck_assert(p[0] == 0 && p[19] == 0);
+    ck_assert_float_eq(p[0], 0);
+    ck_assert_float_eq(p[19], 0);
 
     /* A weight that only a damaged file could hold. */
     ck_assert_int_eq(an_parameter_find(model, "conv2.weight", &conv2), AN_OK);

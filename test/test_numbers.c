@@ -166,7 +166,8 @@ static void certain_case(rig *r, const void *arg)
     OK(r->b->softmax_loss(r->queue, 40, 1, x.device, labels, r->tensors, dx.device,
                           device_rank, device_loss));
     take(r, &rank, device_rank, sizeof rank);
-    ck_assert(rank.greater == 0 && rank.equal == 1);
+    ck_assert_uint_eq(rank.greater, 0);
+    ck_assert_uint_eq(rank.equal, 1);
     take(r, &loss, device_loss, sizeof loss);
     r->b->release(r->device, labels);
     got = get(r, &dx);

@@ -268,7 +268,8 @@ static ptrdiff_t read_nothing(void *data, size_t bytes, void *user)
 static int write_some(const void *data, size_t bytes, void *user)
 {
     (void)data;
-    ck_assert(bytes > 0 && bytes <= 1 << 20);
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_uint_le(bytes, 1 << 20);
     return --*(int *)user == 0 ? 5 : 0;
 }
 

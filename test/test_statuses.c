@@ -186,7 +186,10 @@ START_TEST(profiles_are_refused_by_argument)
     BAD(an_model_profile(w.model, 1, 2, rows, 4), "training is 2: must be 0 or 1");
     BAD(an_model_profile(w.model, 1, 0, rows, 3), "count is 3: the model has 4 layers");
     BAD(an_model_profile(w.model, 1, 0, rows, 5), "count is 5: the model has 4 layers");
-    for (i = 0; i < 4; i++) ck_assert(rows[i].name[0] == '\0' && rows[i].forward == 0);
+    for (i = 0; i < 4; i++) {
+        expect_text(rows[i].name, "", "row %u", (unsigned)i);
+        expect_number(rows[i].forward, 0, 0, "row %u", (unsigned)i);
+    }
 }
 END_TEST
 

@@ -462,7 +462,9 @@ START_TEST(places_and_mirrors_are_alike)
             for (i = 0; i < PICTURES; i++) {
                 const an_view *v = &g->b.trainer->views[i];
 
-                ck_assert(v->x <= ROOM && v->y <= ROOM && v->mirror <= 1);
+                ck_assert_uint_le(v->x, ROOM);
+                ck_assert_uint_le(v->y, ROOM);
+                ck_assert_uint_le(v->mirror, 1);
                 xs[v->x]++;
                 ys[v->y]++;
                 mirrored += v->mirror;

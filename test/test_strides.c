@@ -106,7 +106,9 @@ static void check_times(size_t size)
         const an_layer_time *time = row(&r, i);
 
         expect_text(time->name, names[i], "rows of %zu bytes, row %zu", size, i);
-        ck_assert(time->forward > 0 && time->backward == 0 && time->update == 0);
+        ck_assert_double_gt(time->forward, 0);
+        ck_assert_double_eq(time->backward, 0);
+        ck_assert_double_eq(time->update, 0);
         if (size < sizeof *time) continue;
         ck_assert_msg((i < 3) == (time->way[0] != '\0'), "row %zu: \"%s\"", i, time->way);
     }

@@ -104,8 +104,10 @@ START_TEST(a_file_lies_as_documented)
     }
     expect_text(mean->name, "preprocessing.mean_image", "the last tensor");
     expect_text(mean->dtype, "F32", "the mean image");
-    ck_assert(mean->dims == 3 && mean->shape[0] == 3 && mean->shape[1] == 80 &&
-              mean->shape[2] == 80);
+    ck_assert_uint_eq(mean->dims, 3);
+    ck_assert_uint_eq(mean->shape[0], 3);
+    ck_assert_uint_eq(mean->shape[1], 80);
+    ck_assert_uint_eq(mean->shape[2], 80);
     expect_bytes(mean->data, w->b.model->input.mean_image, mean->bytes, "the mean image");
     for (i = 0; i < 8; i++) start |= (uint64_t)w->file.data[i] << 8 * i;
     expect_count((start + 8) % 64, 0, "where the tensors begin");

@@ -181,17 +181,21 @@ START_TEST(presets_have_their_rates_of_biases)
     an_trainer_config_init(&c, sizeof c);
     open_bench(&b, &config, 1, 2, 0.25f);
     ck_assert_int_eq(an_trainer_get_config(b.trainer, &c), AN_OK);
-    ck_assert(c.bias_rate == 0.5f && c.bias_decay == 0 && c.weight_decay == 0.0005f);
+    ck_assert_float_eq(c.bias_rate, 0.5f);
+    ck_assert_float_eq(c.bias_decay, 0);
+    ck_assert_float_eq(c.weight_decay, 0.0005f);
     ck_assert_int_eq(an_trainer_set_rates(b.trainer, 0.5f, -1), AN_OK);
     ck_assert_int_eq(an_trainer_get_config(b.trainer, &c), AN_OK);
-    ck_assert(c.rate == 0.5f && c.bias_rate == 1);
+    ck_assert_float_eq(c.rate, 0.5f);
+    ck_assert_float_eq(c.bias_rate, 1);
     ck_assert_int_eq(an_trainer_set_rates(b.trainer, NAN, -1), AN_ERROR_ARGUMENT);
     ck_assert_int_eq(an_trainer_set_rates(b.trainer, 1, 1001), AN_ERROR_ARGUMENT);
     bench_close(&b);
     config = small_config(AN_ARCH_PAPER);
     open_bench(&b, &config, 1, 2, 0.25f);
     ck_assert_int_eq(an_trainer_get_config(b.trainer, &c), AN_OK);
-    ck_assert(c.bias_rate == 0.25f && c.bias_decay == 0.0005f);
+    ck_assert_float_eq(c.bias_rate, 0.25f);
+    ck_assert_float_eq(c.bias_decay, 0.0005f);
     bench_close(&b);
 }
 END_TEST
@@ -462,10 +466,14 @@ START_TEST(profile_leaves_the_model_alone)
     same_parameters(a.model, b.model, 0, "a profile");
     for (i = 0; i < 8; i++) {
         ck_assert_str_eq(rows[i].name, a.model->plan->layers[i].name);
-        ck_assert(rows[i].forward > 0 && rows[i].backward > 0 && rows[i].update > 0);
+        ck_assert_double_gt(rows[i].forward, 0);
+        ck_assert_double_gt(rows[i].backward, 0);
+        ck_assert_double_gt(rows[i].update, 0);
     }
     ck_assert_int_eq(an_model_profile(a.model, 2, 0, rows, 8), AN_OK);
-    ck_assert(rows[0].forward > 0 && rows[0].backward == 0 && rows[0].update == 0);
+    ck_assert_double_gt(rows[0].forward, 0);
+    ck_assert_double_eq(rows[0].backward, 0);
+    ck_assert_double_eq(rows[0].update, 0);
     ck_assert_int_eq(an_model_profile(a.model, 2, 0, rows, 7), AN_ERROR_ARGUMENT);
     ck_assert_int_eq(an_model_profile(a.model, 0, 0, rows, 8), AN_ERROR_ARGUMENT);
     kinds = 1; /* the CPU has no account of kernels */

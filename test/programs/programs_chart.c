@@ -72,7 +72,8 @@ START_TEST(lines_that_are_no_rows_are_passed_over)
     history_read(&h, tiny_path("table.csv"), 9);
     expect_count(h.count, 2, "rows");
     expect_number(h.rows[0].waited, 0.5, 0, "row 1");
-    ck_assert(isnan(h.rows[0].held_out_loss) && isnan(h.rows[0].held_out_top5));
+    ck_assert_double_nan(h.rows[0].held_out_loss);
+    ck_assert_double_nan(h.rows[0].held_out_top5);
     expect_number(h.rows[1].held_out_top5, 1, 0, "row 2");
     expect_number(h.rows[1].waited, 0.25, 0, "row 2");
     free(h.rows);

@@ -67,10 +67,14 @@ START_TEST(options_and_operands_stand_in_any_order)
     expect_number(values.real, -2.5, 0, "--real");
     expect_text(values.text, "--x", "--text takes what follows");
     ck_assert_ptr_null(values.free_text);
-    ck_assert(option_given(table, "--flag") && option_given(table, "--number"));
-    ck_assert(option_given(table, "--real") && option_given(table, "--text"));
-    ck_assert(!option_given(table, "--other") && !option_given(table, "--more"));
-    ck_assert(!option_given(table, "--free") && !option_given(table, "--unknown"));
+    ck_assert(option_given(table, "--flag"));
+    ck_assert(option_given(table, "--number"));
+    ck_assert(option_given(table, "--real"));
+    ck_assert(option_given(table, "--text"));
+    ck_assert(!option_given(table, "--other"));
+    ck_assert(!option_given(table, "--more"));
+    ck_assert(!option_given(table, "--free"));
+    ck_assert(!option_given(table, "--unknown"));
 }
 END_TEST
 
@@ -333,7 +337,9 @@ static char *on_terminal(const char *arguments)
     size_t count = 0;
     ssize_t got;
 
-    ck_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    ck_assert_int_ge(master, 0);
+    ck_assert_int_eq(grantpt(master), 0);
+    ck_assert_int_eq(unlockpt(master), 0);
     slave = open(ptsname(master), O_RDWR | O_NOCTTY);
     ck_assert(slave >= 0);
     snprintf(command, sizeof command, "cd %s && %s/train %s >%s 2>.err",

@@ -51,7 +51,8 @@ START_TEST(every_number_is_what_a_loop_of_ones_own_has)
 
     plan_init(&p);
     plan_epochs(&p, 3);
-    ck_assert(p.changes[0].epoch == 2 && p.changes[1].epoch == 3);
+    ck_assert_uint_eq(p.changes[0].epoch, 2);
+    ck_assert_uint_eq(p.changes[1].epoch, 3);
     twin_run(&t, &p);
     program_succeeds(&out, "train " TINY " --epochs 3 --out run data");
     expect_run(&t, "run", "three epochs");
@@ -369,7 +370,9 @@ START_TEST(files_are_written_where_named)
 
     program_succeeds(NULL, "train " TINY " --epochs 1 --csv table.txt --curves a.picture "
                            "--out run data");
-    ck_assert(tiny_exists("run") && !tiny_exists("run.csv") && !tiny_exists("run.png"));
+    ck_assert_int_eq(tiny_exists("run"), 1);
+    ck_assert_int_eq(tiny_exists("run.csv"), 0);
+    ck_assert_int_eq(tiny_exists("run.png"), 0);
     table = csv_read("table.txt");
     expect_count(table.rows, 1, "table.txt");
     expect_count(table.columns, 10, "table.txt");
