@@ -80,8 +80,8 @@ EXARCHIVE = $(BUILD)/examples/common.a
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
              test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c \
              test/choose.c test/expect.c test/fence.c test/gallery.c test/memfile.c \
-             test/network_values.c test/networks.c test/small.c test/trials.c test/world.c \
-             test/main.c)
+             test/network_values.c test/networks.c test/scratch.c test/small.c test/trials.c \
+             test/world.c test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \
@@ -346,7 +346,7 @@ $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
 
 # The example programs as a user runs them; beside the library, their own parts are linked.
 PROGRAMTESTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/programs/*.c)) \
-                  test/choose.c test/expect.c)
+                  test/choose.c test/expect.c test/scratch.c)
 
 $(BUILD)/test/programs/%.o: test/programs/%.c | $(AFTER)
 	@mkdir -p $(@D)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "rig.h"
+#include "scratch.h"
 #include "test.h"
 
 static const struct {
@@ -92,7 +93,9 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     rig_report();
+    scratch_begin();
     srunner_run_all(runner, CK_ENV);
+    scratch_end();
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

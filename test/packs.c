@@ -10,18 +10,15 @@
 #include <string.h>
 
 #include "expect.h"
+#include "scratch.h"
 #include "small.h"
 
-/* In memory, where the system has files there: making a pack waits for the disk often. */
+/* In memory: making a pack waits for the disk often. */
 place place_open(void)
 {
     place p;
 
-    strcpy(p.folder, "/dev/shm/alexnet-pack-XXXXXX");
-    if (mkdtemp(p.folder) == NULL) {
-        strcpy(p.folder, P_tmpdir "/alexnet-pack-XXXXXX");
-        ck_assert_ptr_nonnull(mkdtemp(p.folder));
-    }
+    scratch_folder_in_memory(p.folder);
     ck_assert_int_eq(an_context_create(&p.ctx, NULL), AN_OK);
     return p;
 }
@@ -34,11 +31,8 @@ char *inside(place *p, const char *name)
 
 void place_close(place *p)
 {
-    char command[128];
-
     an_context_destroy(p->ctx);
-    snprintf(command, sizeof command, "rm -rf %s", p->folder);
-    ck_assert_int_eq(system(command), 0);
+    scratch_remove(p->folder);
 }
 
 void make_picture(uint32_t i, uint8_t out[BYTES])

@@ -269,16 +269,6 @@ void counted_allocator(an_context_config *config, counted *c)
     config->alloc_user = c;
 }
 
-void temporary_file(char name[64])
-{
-    int file;
-
-    strcpy(name, P_tmpdir "/alexnet-test-XXXXXX");
-    file = mkstemp(name);
-    ck_assert_int_ge(file, 0);
-    close(file);
-}
-
 void fill_parameter(an_model *model, const char *name, float value)
 {
     uint32_t index;

@@ -65,9 +65,6 @@ typedef struct counted {
 
 void counted_allocator(an_context_config *config, counted *c);
 
-/* A file's name that nobody else has; the caller removes the file. */
-void temporary_file(char name[64]);
-
 /* All numbers of a parameter become `value`. */
 void fill_parameter(an_model *model, const char *name, float value);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "scratch.h"
 #include "test.h"
 
 enum { NUMBERS = 3 * 32 * 32, BATCH = 4 };
@@ -30,8 +31,7 @@ static void setup(void)
     uint32_t seed = 3, i;
 
     ck_assert_int_eq(an_context_create(&ctx, NULL), AN_OK);
-    snprintf(folder, sizeof folder, P_tmpdir "/alexnet-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    scratch_folder(folder);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     for (i = 0; i < BATCH * NUMBERS; i++) {
         seed = seed * 1664525u + 1013904223u;
@@ -41,11 +41,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-    char command[128];
-
     an_context_destroy(ctx);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    scratch_remove(folder);
 }
 
 static an_model_config config_of(uint32_t arch)

@@ -3,7 +3,7 @@
  * and two, what they exchange. On a card, where $AN_TEST_CARD names a plugin, the cases that
  * need no control over the device.
  */
-#define _GNU_SOURCE /* mkstemp, P_tmpdir */
+#define _GNU_SOURCE
 
 #include <check.h>
 #include <math.h>
@@ -14,6 +14,7 @@
 
 #include "host_run.h"
 #include "nets.h"
+#include "scratch.h"
 #include "test.h"
 
 /* --- against the CPU -------------------------------------------------------------------------- */
@@ -492,8 +493,7 @@ START_TEST(two_towers_on_one_device_are_one)
 {
     an_model_config asked = net_small(AN_ARCH_PAPER, 2, "cuda:0");
     an_model_config whole = net_small(AN_ARCH_PAPER, 1, "cuda:0");
-    char path[] = P_tmpdir "/alexnet-cuda-XXXXXX";
-    int file = mkstemp(path);
+    char path[SCRATCH];
     an_context *ctx = plugin_context(host_run_path(), 2);
     uint64_t before = hr()->launches, launches;
     an_load_config load;
@@ -502,6 +502,7 @@ START_TEST(two_towers_on_one_device_are_one)
     float *x, *y;
     size_t count;
 
+    scratch_file(path);
     a = net_trained(host_run_path(), &asked, STEPS, 0);
     launches = hr()->launches - before;
     b = net_trained(host_run_path(), &whole, STEPS, 0);
@@ -526,7 +527,6 @@ START_TEST(two_towers_on_one_device_are_one)
     free(x), free(y);
     an_model_destroy(model), an_model_destroy(back);
     an_context_destroy(ctx);
-    close(file);
     unlink(path);
 }
 END_TEST

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "alexnet.h"
+#include "scratch.h"
 #include "test.h"
 
 enum { NUMBERS = 3 * 32 * 32 };
@@ -117,12 +118,10 @@ static an_status whole_life(counting *c, const char *path)
 START_TEST(any_allocation_may_fail)
 {
     counting c = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0};
-    char path[] = P_tmpdir "/alexnet-test-XXXXXX";
+    char path[SCRATCH];
     long calls, i;
-    int file = mkstemp(path);
 
-    ck_assert_int_ge(file, 0);
-    close(file);
+    scratch_file(path);
     ck_assert_int_eq(whole_life(&c, path), AN_OK);
     ck_assert_int_eq(c.held, 0);
     calls = c.calls;
@@ -163,11 +162,9 @@ static an_status data_life(counting *c, const char *folder)
     an_image image;
     float vector[64 * 64], p[10];
     an_status status;
-    char command[96];
     int i;
 
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    scratch_remove(folder);
     an_context_config_init(&context, sizeof context);
     context.threads = 1;
     context.alloc = count_alloc;
@@ -239,10 +236,10 @@ static an_status data_life(counting *c, const char *folder)
 START_TEST(any_allocation_of_the_data_may_fail)
 {
     counting c = {PTHREAD_MUTEX_INITIALIZER, 0, 0, 0};
-    char folder[] = P_tmpdir "/alexnet-test-XXXXXX", command[96];
+    char folder[SCRATCH];
     long calls, i;
 
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    scratch_folder(folder);
     ck_assert_msg(data_life(&c, folder) == AN_OK, "%s", an_error_message());
     ck_assert_int_eq(c.held, 0);
     calls = c.calls;
@@ -260,8 +257,7 @@ START_TEST(any_allocation_of_the_data_may_fail)
         ck_assert_msg(status == AN_ERROR_MEMORY || i < calls, "allocation %ld", i);
         ck_assert_msg(c.held == 0, "allocation %ld: %ld blocks leaked", i, c.held);
     }
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    scratch_remove(folder);
 }
 END_TEST
 
@@ -513,10 +509,11 @@ START_TEST(nested_headers_fit_into_a_stack)
     const char *open = _i % 2 ? "{\"a\":" : "[", *close = _i % 2 ? "}" : "]";
     size_t depth = depths[_i / 2], bytes, i;
     uint64_t length;
-    nested n = {P_tmpdir "/alexnet-test-XXXXXX", AN_OK};
-    int descriptor = mkstemp(n.path);
-    FILE *file = fdopen(descriptor, "wb");
+    nested n = {"", AN_OK};
+    FILE *file;
 
+    scratch_file(n.path);
+    file = fopen(n.path, "wb");
     ck_assert_ptr_nonnull(file);
     bytes = depth * (strlen(open) + 1) + strlen("{\"a\":0}");
     length = (bytes + 7) / 8 * 8;

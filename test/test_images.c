@@ -90,11 +90,12 @@ END_TEST
 START_TEST(enlarging_interpolates)
 {
     uint8_t pixels[8 * 8 * 3], out[24 * 24 * 3];
-    an_image image = image_of(pixels, 8, 8);
+    an_image image;
     int x, y;
 
     for (y = 0; y < 8; y++)
         for (x = 0; x < 8; x++) memset(pixels + (y * 8 + x) * 3, 30 * x, 3);
+    image = image_of(pixels, 8, 8);
     ck_assert_int_eq(an_image_fit(&image, 24, out), AN_OK);
     for (x = 1; x < 23; x++) /* pixel x is at (x + 0.5) / 3 - 0.5 */
         ck_assert_int_eq(out[(12 * 24 + x) * 3], (int)(30 * ((x + 0.5) / 3 - 0.5) + 0.5));

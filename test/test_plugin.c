@@ -13,6 +13,7 @@
 
 #include "host_run.h"
 #include "nets.h"
+#include "scratch.h"
 #include "test.h"
 
 /* --- files, threads, the host's device ----------------------------------------------------------- */
@@ -21,15 +22,13 @@ START_TEST(checkpoints_move_between_devices)
 {
     an_model_config config = net_small(AN_ARCH_PAPER, 2, "cuda:0,cuda:0");
     an_context *ctx = plugin_context(host_run_path(), 2);
-    char path[] = P_tmpdir "/alexnet-cuda-XXXXXX";
     an_load_config load;
     an_model *cuda, *cpu, *back;
     size_t count;
+    char path[SCRATCH];
     float *a, *b;
-    int file = mkstemp(path);
 
-    ck_assert_int_ge(file, 0);
-    close(file);
+    scratch_file(path);
     ck_assert_msg(an_model_create(&cuda, ctx, &config) == AN_OK, "%s",
                   an_error_message());
     ck_assert_int_eq(an_model_save(cuda, path), AN_OK);

@@ -12,6 +12,7 @@
 
 #include "expect.h"
 #include "networks.h"
+#include "scratch.h"
 #include "small.h"
 #include "test.h"
 
@@ -276,7 +277,7 @@ START_TEST(a_file_is_copied_or_mapped)
 
     expect_ok(an_model_describe(model, &info));
     parameters = info.parameter_count * sizeof(float);
-    temporary_file(path);
+    scratch_file(path);
     for (copy = 0; copy < 2; copy++) {
         an_load_config config;
         loaded l;
@@ -315,7 +316,7 @@ START_TEST(a_file_has_neither_towers_nor_precision)
     char path[64];
     uint32_t towers;
 
-    temporary_file(path);
+    scratch_file(path);
     for (towers = 1; towers <= 2; towers++) {
         config.towers = towers;
         expect_ok(an_model_create(&model, ctx, &config));

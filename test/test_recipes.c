@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "expect.h"
+#include "scratch.h"
 #include "small.h"
 #include "test.h"
 
@@ -320,7 +321,7 @@ START_TEST(schedules_survive_any_epoch_and_any_negative_rate)
     b.trainer->at.epoch = UINT32_MAX; /* as a file may say */
     ck_assert_int_eq(an_trainer_set_schedule(b.trainer, changes, 2), AN_OK);
     check_rates(b.trainer, "conv1", 0.5f, 0.25f);
-    temporary_file(name);
+    scratch_file(name);
     ck_assert_msg(an_trainer_save(b.trainer, name) == AN_OK, "%s", an_error_message());
     an_trainer_destroy(b.trainer);
     ck_assert_msg(an_trainer_load(&b.trainer, b.model, name) == AN_OK, "%s",
@@ -421,7 +422,7 @@ START_TEST(all_of_it_survives_a_checkpoint)
     ck_assert_uint_eq(info.drops, 2);
     bench_step(&a);
     bench_step(&a);
-    temporary_file(name);
+    scratch_file(name);
     expect_ok(an_trainer_save(a.trainer, name));
     bench_resume(&b, &a, name);
     ck_assert_int_eq(an_model_get_preprocessing(b.model, &q), AN_OK);

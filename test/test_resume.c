@@ -11,6 +11,7 @@
 
 #include "expect.h"
 #include "memfile.h"
+#include "scratch.h"
 #include "small.h"
 #include "test.h"
 #include "trials.h"
@@ -62,7 +63,7 @@ static run resume(memfile *m, uint32_t towers, int way)
         expect_ok(memfile_load_trainer(&r.trainer, r.model, m));
         return r;
     }
-    temporary_file(path);
+    scratch_file(path);
     memfile_store(m, path);
     expect_ok(an_model_load(&r.model, r.ctx, path, &load));
     expect_ok(an_trainer_load(&r.trainer, r.model, path));

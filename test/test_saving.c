@@ -14,6 +14,7 @@
 #include "expect.h"
 #include "memfile.h"
 #include "safetensors.h"
+#include "scratch.h"
 #include "small.h"
 #include "test.h"
 #include "trials.h"
@@ -34,17 +35,13 @@ static void setup(void)
     expect_ok(an_model_set_mean_image(b.model, mean, count));
     free(mean);
     bench_steps(&b, 2);
-    strcpy(folder, P_tmpdir "/alexnet-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    scratch_folder(folder);
 }
 
 static void teardown(void)
 {
-    char command[128];
-
     bench_close(&b);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    scratch_remove(folder);
 }
 
 static const char *inside(const char *name)

@@ -13,6 +13,7 @@
 #include "expect.h"
 #include "memfile.h"
 #include "safetensors.h"
+#include "scratch.h"
 #include "small.h"
 #include "test.h"
 #include "trials.h"
@@ -141,7 +142,7 @@ static an_status load_by(int way, memfile *m, an_context *ctx, an_model **model)
     }
     an_load_config_init(&load, sizeof load);
     load.copy = way == COPIED;
-    temporary_file(path);
+    scratch_file(path);
     memfile_store(m, path);
     status = an_model_load(model, ctx, path, &load);
     remove(path);
@@ -154,7 +155,7 @@ static an_status load_trainer_by(int way, memfile *m, an_model *model, an_traine
     an_status status;
 
     if (way == STREAMED) return memfile_load_trainer(out, model, m);
-    temporary_file(path);
+    scratch_file(path);
     memfile_store(m, path);
     status = an_trainer_load(out, model, path);
     remove(path);

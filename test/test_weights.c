@@ -14,6 +14,7 @@
 
 #include "expect.h"
 #include "memfile.h"
+#include "scratch.h"
 #include "small.h"
 #include "test.h"
 #include "trials.h"
@@ -101,7 +102,7 @@ static subject *open_subject(uint32_t arch, uint32_t path, uint32_t precision)
     noise_floats(s->images, numbers, 3, 1);
     for (i = 0; i < MOST; i++) s->labels[i] = (int32_t)(i * 7 % SMALL_CLASSES);
     open_loader(s);
-    temporary_file(s->file);
+    scratch_file(s->file);
     return s;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "expect.h"
+#include "scratch.h"
 
 an_model_config world_model(void)
 {
@@ -77,7 +78,7 @@ void world_open(world *w, counted *counts)
     expect_ok(an_loader_next(w->loader, &w->batch));
     make_pack(&w->at, "pack", 1 << 20);
     w->pack = open_pack(&w->at, "pack");
-    temporary_file(w->file);
+    scratch_file(w->file);
     expect_ok(an_trainer_save(w->trainer, w->file));
 }
 

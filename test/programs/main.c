@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "programs.h"
+#include "scratch.h"
 
 int main(int argc, char **argv)
 {
@@ -40,7 +41,9 @@ int main(int argc, char **argv)
     srunner_add_suite(runner, bench_suite());
     srunner_add_suite(runner, feeds_suite());
     if (list) return EXIT_SUCCESS;
+    scratch_begin();
     srunner_run_all(runner, CK_ENV);
+    scratch_end();
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

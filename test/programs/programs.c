@@ -3,6 +3,7 @@
  */
 #define _XOPEN_SOURCE 700
 #include "programs.h"
+#include "scratch.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -15,20 +16,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static char folder[64];
+static char folder[SCRATCH];
 
 void programs_setup(void)
 {
-    strcpy(folder, P_tmpdir "/alexnet-programs-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    scratch_folder(folder);
 }
 
 void programs_teardown(void)
 {
-    char command[96];
-
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    scratch_remove(folder);
 }
 
 const char *programs_folder(void)
