@@ -234,6 +234,7 @@ void begin(Transfer &c, const void *map)
     get_phase(c.barrier);
     for (uint32_t i = 0; i < c.tensor.rows * ROW_BYTES / 4; i++)
         ((uint32_t *)c.to)[i] = 0xffffffffu;
+    release(c.to); /* the copy comes after, though whoever asked may have arrived before */
     keep(c);
 }
 
@@ -246,6 +247,7 @@ void all_arrive(void *barrier)
 
         take(index, c);
         acquire(object(barrier, p.parity));
+        acquire(c.to);
         deliver(c);
         release(object(barrier, p.parity));
         p.bytes -= (int32_t)c.tensor.rows * ROW_BYTES;
