@@ -357,12 +357,12 @@ END_TEST
 /* In its first batch and in its last. */
 START_TEST(a_damaged_picture_ends_the_evaluation)
 {
-    uint32_t picture = _i == 0 ? 0 : COUNT - 1;
+    uint32_t damaged = _i == 0 ? 0 : COUNT - 1;
     scene s = open_scene(class_names);
     char words[32];
 
-    byte_flip("pack/part-0000.bin", 16 + (size_t)picture * 3 * SIDE * SIDE + 5);
-    snprintf(words, sizeof words, "picture %u", picture);
+    byte_flip("pack/part-0000.bin", 16 + (size_t)damaged * 3 * SIDE * SIDE + 5);
+    snprintf(words, sizeof words, "picture %u", damaged);
     program_fails(1, words, "evaluate pack m0");
     close_scene(&s);
 }
