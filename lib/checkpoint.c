@@ -68,11 +68,11 @@ static an_status read_header(an_header *out, an_context *ctx, an_reading *source
     if (length > AN_HEADER_LIMIT)
         return an__fail(AN_ERROR_FORMAT, "the header has %llu bytes: must be at most %zu",
                         (unsigned long long)length, AN_HEADER_LIMIT);
-    text = an__alloc(ctx, (size_t)length);
+    text = an__alloc(&ctx->memory, (size_t)length);
     if (text == NULL) return AN_ERROR_MEMORY;
     status = an__read_all(source->read, source->user, text, (size_t)length);
     if (status == AN_OK) status = an__header_parse(out, ctx, text, (size_t)length);
-    an__free(ctx, text);
+    an__free(&ctx->memory, text);
     if (status == AN_OK && source->map.base != NULL &&
         out->bytes != source->map.bytes - out->start) {
         an__header_free(out, ctx);
@@ -137,18 +137,18 @@ static an_status find_tensors(const an_header *header, const an_plan *plan,
 static an_status put_piece(const an_weights *w, const an_model *model, uint32_t index,
                            size_t first, const float *values, size_t count)
 {
-    const an_param *param = &model->plan->params[index];
+    const an_param *param = &model->net.plan->params[index];
     uint32_t t;
 
-    for (t = 0; t < model->plan->towers; t++) {
+    for (t = 0; t < model->net.plan->towers; t++) {
         size_t begin = param->first[t], end = begin + param->part[t];
         size_t from = first > begin ? first : begin;
         size_t to = first + count < end ? first + count : end;
 
         if (from >= to) continue;
-        AN_TRY(an__weights_put_part(w, model, index, t, from - begin,
+        AN_TRY(an__weights_put_part(w, &model->net, index, t, from - begin,
                                     values + (from - first), to - from));
-        AN_TRY(model->slots[t].backend->sync(model->queue[t]));
+        AN_TRY(model->net.slots[t].backend->sync(model->net.queue[t]));
     }
     return AN_OK;
 }
@@ -186,7 +186,7 @@ static an_status read_tensor(an_reading *source, const an_entry *entry,
     size_t first, part;
     uint32_t i = 0;
 
-    while (i < model->plan->param_count && wanted->tensors[i] != entry) i++;
+    while (i < model->net.plan->param_count && wanted->tensors[i] != entry) i++;
     for (first = 0; first < entry->count; first += part) {
         part = entry->count - first < most ? (size_t)entry->count - first : most;
         if (entry == wanted->mean) values = wanted->mean_values + first;
@@ -221,16 +221,16 @@ static an_status skip(an_reading *source, uint64_t bytes, void *raw)
 static an_status read_tensors(an_reading *source, const an_header *header,
                               const an_wanted *wanted, const an_model *model)
 {
-    an_context *ctx = model->ctx;
-    float *values = an__alloc(ctx, AN_PIECE);
-    void *raw = an__alloc(ctx, AN_PIECE);
+    an_context *ctx = model->net.ctx;
+    float *values = an__alloc(&ctx->memory, AN_PIECE);
+    void *raw = an__alloc(&ctx->memory, AN_PIECE);
     an_status status = values != NULL && raw != NULL ? AN_OK : AN_ERROR_MEMORY;
     size_t e;
 
     for (e = 0; e < header->count && status == AN_OK; e++) {
         const an_entry *entry = &header->entries[e];
 
-        status = is_wanted(wanted, entry, model->plan->param_count)
+        status = is_wanted(wanted, entry, model->net.plan->param_count)
                      ? read_tensor(source, entry, wanted, model, raw, values)
                      : skip(source, entry->end - entry->begin, raw);
     }
@@ -241,8 +241,8 @@ static an_status read_tensors(an_reading *source, const an_header *header,
         if (more > 0)
             status = an__fail(AN_ERROR_FORMAT, "the file goes on after its tensors");
     }
-    an__free(ctx, values);
-    an__free(ctx, raw);
+    an__free(&ctx->memory, values);
+    an__free(&ctx->memory, raw);
     return status;
 }
 
@@ -318,10 +318,10 @@ static an_status build_model(an_model **out, an_context *ctx, an_reading *source
         places[i] = (float *)(void *)((char *)source->map.base + header->start +
                                       wanted.tensors[i]->begin);
     AN_TRY(an__model_make(&model, ctx, &config, in_place ? places : NULL, NULL));
-    wanted.weights = &model->weights;
+    wanted.weights = &model->net.weights;
     if (wanted.mean != NULL) {
-        wanted.mean_values =
-            an__alloc(ctx, (size_t)wanted.mean->count * sizeof *wanted.mean_values);
+        wanted.mean_values = an__alloc(&ctx->memory, (size_t)wanted.mean->count *
+                                                         sizeof *wanted.mean_values);
         if (wanted.mean_values == NULL) status = AN_ERROR_MEMORY;
     }
     if (status == AN_OK && !in_place)
@@ -329,9 +329,9 @@ static an_status build_model(an_model **out, an_context *ctx, an_reading *source
     if (status == AN_OK)
         status = fault_of_file(
             apply_metadata(model, metadata, source, header, &wanted, in_place));
-    an__free(ctx, wanted.mean_values);
+    an__free(&ctx->memory, wanted.mean_values);
     if (status != AN_OK) {
-        if (in_place) memset(&model->weights, 0, sizeof model->weights);
+        if (in_place) memset(&model->net.weights, 0, sizeof model->net.weights);
         an_model_destroy(model);
         return status;
     }
@@ -370,7 +370,7 @@ static an_status load_model(an_model **out, an_context *ctx, an_reading *source,
     an_status status;
 
     AN_TRY(read_header(&header, ctx, source));
-    plan = an__alloc(ctx, sizeof *plan);
+    plan = an__alloc(&ctx->memory, sizeof *plan);
     status = plan != NULL ? AN_OK : AN_ERROR_MEMORY;
     if (status == AN_OK && header.metadata != NULL)
         status = an__metadata_parse(&metadata, header.metadata);
@@ -378,7 +378,7 @@ static an_status load_model(an_model **out, an_context *ctx, an_reading *source,
     if (status == AN_OK)
         status = build_model(out, ctx, source, &header, plan, load, metadata);
     json_decref(metadata);
-    an__free(ctx, plan);
+    an__free(&ctx->memory, plan);
     an__header_free(&header, ctx);
     return status;
 }
@@ -441,7 +441,7 @@ static an_status build_trainer(an_trainer **out, an_model *model, an_reading *so
     AN_TRY(an__metadata_trainer_config(metadata, &config));
     AN_TRY(an__metadata_same(metadata, model));
     memset(&wanted, 0, sizeof wanted);
-    AN_TRY(find_tensors(header, model->plan, AN_VELOCITY, wanted.tensors));
+    AN_TRY(find_tensors(header, model->net.plan, AN_VELOCITY, wanted.tensors));
     AN_TRY(fault_of_file(an_trainer_create(&trainer, model, &config)));
     wanted.weights = &trainer->velocity;
     status = fault_of_file(an__metadata_trainer(metadata, trainer));
@@ -460,7 +460,7 @@ static an_status load_trainer(an_trainer **out, an_model *model, an_reading *sou
     json_t *metadata = NULL;
     an_status status;
 
-    AN_TRY(read_header(&header, model->ctx, source));
+    AN_TRY(read_header(&header, model->net.ctx, source));
     if (header.metadata == NULL)
         status =
             an__fail(AN_ERROR_FORMAT, "the file has none of this library's metadata");
@@ -468,7 +468,7 @@ static an_status load_trainer(an_trainer **out, an_model *model, an_reading *sou
         status = an__metadata_parse(&metadata, header.metadata);
     if (status == AN_OK) status = build_trainer(out, model, source, &header, metadata);
     json_decref(metadata);
-    an__header_free(&header, model->ctx);
+    an__header_free(&header, model->net.ctx);
     return status;
 }
 

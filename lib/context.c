@@ -50,12 +50,16 @@ static void default_release(void *memory, void *user)
 
 static void *host_alloc(size_t bytes, void *user)
 {
-    return an__alloc(user, bytes);
+    an_context *ctx = user;
+
+    return an__alloc(&ctx->memory, bytes);
 }
 
-static void host_release(void *memory, void *user)
+static void host_release(void *block, void *user)
 {
-    an__free(user, memory);
+    an_context *ctx = user;
+
+    an__free(&ctx->memory, block);
 }
 
 static void host_parallel(uint32_t count, an_body_fn body, void *arg, void *user)
@@ -107,11 +111,11 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     if (ctx == NULL)
         return an__fail(AN_ERROR_MEMORY, "no memory for %zu bytes", sizeof *ctx);
     memset(ctx, 0, sizeof *ctx);
-    ctx->alloc = config.alloc;
-    ctx->release = config.release;
-    ctx->alloc_user = config.alloc_user;
-    ctx->log = config.log;
-    ctx->log_user = config.log_user;
+    ctx->memory.alloc = config.alloc;
+    ctx->memory.release = config.release;
+    ctx->memory.alloc_user = config.alloc_user;
+    ctx->memory.log = config.log;
+    ctx->memory.log_user = config.log_user;
     ctx->pid = getpid();
     ctx->cpu = an__cpu_path(config.cpu_path);
     ctx->threads = config.threads > 0 ? config.threads : processors();
@@ -123,7 +127,7 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->host.threads = ctx->threads;
     ctx->host.fail = an__fail;
     pthread_mutex_init(&ctx->lock, NULL);
-    status = an__pool_create(&ctx->pool, ctx, ctx->threads);
+    status = an__pool_create(&ctx->pool, &ctx->memory, ctx->threads);
     if (status == AN_OK && config.cuda_plugin != NULL) {
         ctx->cuda_sought = 1;
         status = an__plugin_open(config.cuda_plugin, &ctx->cuda);
@@ -158,7 +162,7 @@ void an__context_release(an_context *ctx)
         ctx->slots[i].backend->close(ctx->slots[i].device);
     an__pool_destroy(ctx->pool, forked);
     if (!forked) pthread_mutex_destroy(&ctx->lock);
-    ctx->release(ctx, ctx->alloc_user);
+    ctx->memory.release(ctx, ctx->memory.alloc_user);
 }
 
 void an_context_destroy(an_context *ctx)

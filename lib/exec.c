@@ -78,10 +78,10 @@ static an_status allocate_outcome(an_exec *exec)
     exec->device_losses = exec->outcome;
     exec->device_ranks = (an_rank *)(void *)(exec->device_losses + exec->batch);
     exec->labels = (int32_t *)(void *)(exec->device_ranks + exec->batch);
-    exec->scores =
-        an__alloc(exec->ctx, exec->batch * exec->plan->config.classes * sizeof(float));
-    exec->losses = an__alloc(exec->ctx, numbers * sizeof *exec->losses);
-    exec->ranks = an__alloc(exec->ctx, numbers * sizeof *exec->ranks);
+    exec->scores = an__alloc(&exec->ctx->memory,
+                             exec->batch * exec->plan->config.classes * sizeof(float));
+    exec->losses = an__alloc(&exec->ctx->memory, numbers * sizeof *exec->losses);
+    exec->ranks = an__alloc(&exec->ctx->memory, numbers * sizeof *exec->ranks);
     return exec->scores != NULL && exec->losses != NULL && exec->ranks != NULL
                ? AN_OK
                : AN_ERROR_MEMORY;
@@ -109,21 +109,21 @@ static an_status allocate(an_exec *exec)
     return allocate_outcome(exec);
 }
 
-an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int training)
+an_status an__exec_create(an_exec **out, an_net *net, uint32_t batch, int training)
 {
-    an_exec *exec = an__alloc_zero(model->ctx, sizeof *exec);
+    an_exec *exec = an__alloc_zero(&net->ctx->memory, sizeof *exec);
     an_status status;
 
     if (exec == NULL) return AN_ERROR_MEMORY;
-    exec->ctx = model->ctx;
-    exec->model = model;
-    exec->plan = model->plan;
+    exec->ctx = net->ctx;
+    exec->net = net;
+    exec->plan = net->plan;
     exec->batch = batch;
     exec->training = training;
-    exec->exchanged = &model->exchanged;
-    memcpy(exec->slots, model->slots, sizeof exec->slots);
+    exec->exchanged = &net->exchanged;
+    memcpy(exec->slots, net->slots, sizeof exec->slots);
     status = allocate(exec);
-    if (status == AN_OK) status = an__model_reserve(model, batch, training);
+    if (status == AN_OK) status = an__net_reserve(net, batch, training);
     if (status != AN_OK) {
         an__exec_destroy(exec);
         return status;
@@ -158,12 +158,12 @@ void an__exec_destroy(an_exec *exec)
         release(slot, exec->device_mean[t]);
     }
     release(&exec->slots[0], exec->outcome);
-    an__free(exec->ctx, exec->staging);
+    an__free(&exec->ctx->memory, exec->staging);
     an__host_free(exec->ctx, &exec->slots[0], exec->crops);
-    an__free(exec->ctx, exec->scores);
-    an__free(exec->ctx, exec->losses);
-    an__free(exec->ctx, exec->ranks);
-    an__free(exec->ctx, exec);
+    an__free(&exec->ctx->memory, exec->scores);
+    an__free(&exec->ctx->memory, exec->losses);
+    an__free(&exec->ctx->memory, exec->ranks);
+    an__free(&exec->ctx->memory, exec);
 }
 
 an_status an__exec_sync(an_exec *exec)
@@ -283,8 +283,8 @@ static const an_op *along(const an_exec *exec, uint32_t other, uint32_t end)
 
 static an_status packed(an_exec *exec, const an_op *op, uint32_t batch, const void **pack)
 {
-    return an__model_pack(exec->model, (uint32_t)(op - exec->plan->ops), batch,
-                          exec->training, exec->queue[op->tower], pack);
+    return an__net_pack(exec->net, (uint32_t)(op - exec->plan->ops), batch,
+                        exec->training, exec->queue[op->tower], pack);
 }
 
 an_status an__exec_pack(an_exec *exec, uint32_t batch)

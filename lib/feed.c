@@ -15,7 +15,7 @@ an_status an__host_alloc(an_context *ctx, const an_slot *slot, size_t bytes,
     if (slot->backend->host_alloc != NULL)
         AN_TRY(slot->backend->host_alloc(slot->device, bytes, &memory));
     else
-        memory = an__alloc(ctx, bytes);
+        memory = an__alloc(&ctx->memory, bytes);
     *out = memory;
     return memory != NULL ? AN_OK : AN_ERROR_MEMORY;
 }
@@ -25,7 +25,7 @@ void an__host_free(an_context *ctx, const an_slot *slot, void *memory)
     if (memory != NULL && slot->backend->host_alloc != NULL)
         slot->backend->host_release(slot->device, memory);
     else
-        an__free(ctx, memory);
+        an__free(&ctx->memory, memory);
 }
 
 /* --- what a pass reads ------------------------------------------------------------------ */
@@ -133,7 +133,8 @@ an_status an__exec_staging(an_exec *exec, const an_input *input)
 
     if (exec->slots[0].backend->pictures == NULL) {
         if (exec->staging == NULL)
-            exec->staging = an__alloc(exec->ctx, numbers * sizeof *exec->staging);
+            exec->staging =
+                an__alloc(&exec->ctx->memory, numbers * sizeof *exec->staging);
         return exec->staging != NULL ? AN_OK : AN_ERROR_MEMORY;
     }
     if (exec->crops == NULL)

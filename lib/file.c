@@ -142,13 +142,13 @@ an_status an__file_replace(an_context *ctx, const char *path, an_body_writer bod
                            const void *arg)
 {
     size_t size = strlen(path) + 48;
-    char *name = an__alloc(ctx, size);
+    char *name = an__alloc(&ctx->memory, size);
     an_output out = {-1, path};
     an_status status;
 
     if (name == NULL) return AN_ERROR_MEMORY;
     status = open_beside(&out, name, size);
     if (status == AN_OK) status = replace(&out, name, body, arg);
-    an__free(ctx, name);
+    an__free(&ctx->memory, name);
     return status;
 }

@@ -77,16 +77,18 @@ static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int held,
                          an_parameter_part parts[AN_MAX_UPDATES])
 {
     const an_model *model = trainer->model;
-    uint32_t packs = model->slots[tower].backend->fuses & AN_FUSES_PACKS, i, count = 0;
+    uint32_t packs = model->net.slots[tower].backend->fuses & AN_FUSES_PACKS, i,
+             count = 0;
 
-    for (i = 0; i < model->plan->param_count; i++) {
-        const an_param *param = &model->plan->params[i];
+    for (i = 0; i < model->net.plan->param_count; i++) {
+        const an_param *param = &model->net.plan->params[i];
         an_parameter_part part = {i,
                                   param->part[tower],
                                   trainer->gradient.part[i][tower],
                                   trainer->velocity.part[i][tower],
-                                  model->weights.part[i][tower],
-                                  packs ? an__model_plain_pack(model, i, tower) : NULL};
+                                  model->net.weights.part[i][tower],
+                                  packs ? an__net_plain_pack(&model->net, i, tower)
+                                        : NULL};
 
         if (part.count > 0 && !trainer->exec->frozen[param->layer] &&
             an__is_held(trainer, param) == held)
@@ -100,7 +102,7 @@ static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int held,
  * output's gradient, which is looked at instead. */
 an_status an__gradients_check(const an_trainer *trainer, uint32_t count)
 {
-    const an_plan *plan = trainer->model->plan;
+    const an_plan *plan = trainer->model->net.plan;
     const an_exec *exec = trainer->exec;
     const an_backend *backend = exec->slots[0].backend;
     an_parameter_part parts[AN_MAX_UPDATES];
@@ -129,7 +131,7 @@ an_status an__gradients_check(const an_trainer *trainer, uint32_t count)
  * began. */
 an_status an__gradient_fault(const an_trainer *trainer)
 {
-    const an_plan *plan = trainer->model->plan;
+    const an_plan *plan = trainer->model->net.plan;
     uint32_t i, t;
     int finite;
 
@@ -164,7 +166,7 @@ an_status an__update_all(const an_trainer *trainer, uint32_t count)
     an_parameter_part parts[AN_MAX_UPDATES];
     uint32_t t, n;
 
-    for (t = 0; t < model->plan->towers; t++) {
+    for (t = 0; t < model->net.plan->towers; t++) {
         const an_backend *backend = exec->slots[t].backend;
         const float *faults = exec->faults[t] + 1;
 
@@ -175,7 +177,7 @@ an_status an__update_all(const an_trainer *trainer, uint32_t count)
             AN_TRY(an__exec_held_update(exec, t, count, parts, n, faults));
         }
         if (backend->fuses & AN_FUSES_PACKS)
-            AN_TRY(an__model_repack(trainer->model, t, exec->queue[t]));
+            AN_TRY(an__net_repack(&trainer->model->net, t, exec->queue[t]));
     }
     return AN_OK;
 }
@@ -185,7 +187,7 @@ an_status an__update_all(const an_trainer *trainer, uint32_t count)
 an_status an__step_begin(const an_trainer *trainer, uint32_t first, uint32_t ahead)
 {
     const an_trainer_config *c = &trainer->config;
-    const an_plan *plan = trainer->model->plan;
+    const an_plan *plan = trainer->model->net.plan;
     an_exec *exec = trainer->exec;
     an_step step;
     uint32_t i, t;

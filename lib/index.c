@@ -27,7 +27,7 @@ static const an_dtype column_types[AN_COLUMNS] = {AN_U64, AN_U64, AN_U64, AN_I32
 char *an__path_join(an_context *ctx, const char *folder, const char *name)
 {
     size_t size = strlen(folder) + strlen(name) + 2;
-    char *path = an__alloc(ctx, size);
+    char *path = an__alloc(&ctx->memory, size);
 
     if (path != NULL) snprintf(path, size, "%s/%s", folder, name);
     return path;
@@ -46,9 +46,9 @@ uint64_t an__check_bytes(const void *bytes, size_t count)
 void an__index_free(an_index *index, an_context *ctx)
 {
     an__names_free(ctx, index->class_names, index->classes);
-    an__free(ctx, index->part_bytes);
-    an__free(ctx, index->records);
-    an__free(ctx, index->sums.pixels);
+    an__free(&ctx->memory, index->part_bytes);
+    an__free(&ctx->memory, index->records);
+    an__free(&ctx->memory, index->sums.pixels);
     memset(index, 0, sizeof *index);
 }
 
@@ -269,8 +269,8 @@ static an_status read_lists(an_index *index, an_context *ctx, const json_t *json
     if (json_array_size(parts) > 65536) return bad("parts");
     index->classes = (uint32_t)json_array_size(names);
     index->parts = (uint32_t)json_array_size(parts);
-    index->class_names = an__alloc_zero(ctx, index->classes * sizeof(char *));
-    index->part_bytes = an__alloc(ctx, index->parts * sizeof *index->part_bytes);
+    index->class_names = an__alloc_zero(&ctx->memory, index->classes * sizeof(char *));
+    index->part_bytes = an__alloc(&ctx->memory, index->parts * sizeof *index->part_bytes);
     if (index->class_names == NULL || index->part_bytes == NULL) return AN_ERROR_MEMORY;
     if (!numbers_read(parts, index->part_bytes, index->parts)) return bad("parts");
     for (i = 0; i < index->classes; i++) {
@@ -279,7 +279,7 @@ static an_status read_lists(an_index *index, an_context *ctx, const json_t *json
 
         if (json_is_null(name)) continue;
         if (!json_is_string(name) || length > 255) return bad("class_names");
-        index->class_names[i] = an__alloc(ctx, length + 1);
+        index->class_names[i] = an__alloc(&ctx->memory, length + 1);
         if (index->class_names[i] == NULL) return AN_ERROR_MEMORY;
         memcpy(index->class_names[i], json_string_value(name), length + 1);
     }
@@ -350,8 +350,10 @@ static an_status read_columns(an_index *index, an_context *ctx, const an_header 
         return bad(PIXELS);
     index->count = entry[0]->count;
     if (index->count > UINT32_MAX) return bad(columns[0]);
-    index->records = an__alloc(ctx, (size_t)index->count * sizeof *index->records);
-    index->sums.pixels = an__alloc(ctx, pixel_count * sizeof *index->sums.pixels);
+    index->records =
+        an__alloc(&ctx->memory, (size_t)index->count * sizeof *index->records);
+    index->sums.pixels =
+        an__alloc(&ctx->memory, pixel_count * sizeof *index->sums.pixels);
     if (index->records == NULL || index->sums.pixels == NULL) return AN_ERROR_MEMORY;
     memcpy(index->sums.pixels, base + pixels->begin,
            pixel_count * sizeof *index->sums.pixels);

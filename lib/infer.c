@@ -44,7 +44,7 @@ static an_status exec_take(an_model *model, uint32_t batch, an_exec **out)
         return AN_OK;
     }
     an__exec_destroy(exec);
-    return an__exec_create(out, model, batch, 0);
+    return an__exec_create(out, &model->net, batch, 0);
 }
 
 static void exec_give(an_model *model, an_exec *exec)
@@ -86,7 +86,7 @@ static an_status do_scores(void *arg, uint32_t count)
 {
     an_exec *exec = arg;
 
-    AN_TRY(an__exec_forward(exec, &exec->model->weights, count, 0));
+    AN_TRY(an__exec_forward(exec, &exec->net->weights, count, 0));
     return exec->slots[0].backend->softmax(exec->queue[0], exec->plan->config.classes,
                                            count,
                                            an__exec_value(exec, exec->plan->output));
@@ -95,7 +95,7 @@ static an_status do_scores(void *arg, uint32_t count)
 static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
                                const an_feed *feed, float *probabilities, int add)
 {
-    size_t numbers = (size_t)count * model->plan->config.classes, i;
+    size_t numbers = (size_t)count * model->net.plan->config.classes, i;
 
     AN_TRY(an__exec_load(exec, count, feed));
     AN_TRY(an__repeat(exec, AN_REPEAT_CLASSIFY, count, do_scores, exec));
@@ -105,7 +105,7 @@ static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
     AN_TRY(an__exec_sync(exec));
     for (i = 0; i < numbers; i++)
         if (!isfinite(exec->scores[i]))
-            return an__exec_diverged(exec, &model->weights, count, feed, 0);
+            return an__exec_diverged(exec, &model->net.weights, count, feed, 0);
     for (i = 0; i < numbers; i++)
         probabilities[i] = add ? probabilities[i] + exec->scores[i] : exec->scores[i];
     return AN_OK;
@@ -115,7 +115,7 @@ static an_status do_losses(void *arg, uint32_t count)
 {
     an_exec *exec = arg;
 
-    AN_TRY(an__exec_forward(exec, &exec->model->weights, count, 0));
+    AN_TRY(an__exec_forward(exec, &exec->net->weights, count, 0));
     return an__exec_loss(exec, count);
 }
 
@@ -131,7 +131,7 @@ static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
     AN_TRY(an__exec_outcome(exec, count));
     for (i = 0; i < count; i++)
         if (!isfinite(exec->losses[i]))
-            return an__exec_diverged(exec, &model->weights, count, feed, 0);
+            return an__exec_diverged(exec, &model->net.weights, count, feed, 0);
     for (i = 0; i < count; i++) {
         sum->top1 += an__top(&exec->ranks[i], 1);
         sum->top5 += an__top(&exec->ranks[i], 5);
@@ -145,13 +145,13 @@ static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
 static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count,
                                   const an_feed *feed, const an_spot *spot, float *out)
 {
-    size_t part = model->plan->tensors[spot->tensor[0]].count,
+    size_t part = model->net.plan->tensors[spot->tensor[0]].count,
            whole = part * spot->towers;
     uint32_t t, i;
 
     an__repeat_forget(exec);
     AN_TRY(an__exec_load(exec, count, feed));
-    AN_TRY(an__exec_forward_to(exec, &model->weights, count, spot->end));
+    AN_TRY(an__exec_forward_to(exec, &model->net.weights, count, spot->end));
     for (t = 0; t < spot->towers; t++)
         for (i = 0; i < count; i++)
             AN_TRY(an__exec_get(exec, spot->tensor[t], i, out + i * whole + t * part));
@@ -161,7 +161,7 @@ static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count
 static an_status do_pass(an_model *model, an_exec *exec, const an_work *work,
                          uint32_t first, uint32_t count, const an_feed *feed)
 {
-    size_t classes = model->plan->config.classes;
+    size_t classes = model->net.plan->config.classes;
 
     if (work->spot != NULL)
         return pass_activations(model, exec, count, feed, work->spot,
@@ -176,7 +176,7 @@ static an_status do_pass(an_model *model, an_exec *exec, const an_work *work,
 static an_status passes(an_model *model, an_exec *exec, const an_work *work,
                         uint32_t count)
 {
-    size_t image = model->plan->tensors[model->plan->input[0]].count;
+    size_t image = model->net.plan->tensors[model->net.plan->input[0]].count;
     uint32_t done, part, i;
 
     for (done = 0; done < count; done += part) {
@@ -274,7 +274,7 @@ an_status an_infer_views(an_model *model, const an_image *images, uint32_t count
         work.add = work.view > 0;
         AN_TRY(run(model, &work, count));
     }
-    numbers = (size_t)count * model->plan->config.classes;
+    numbers = (size_t)count * model->net.plan->config.classes;
     for (i = 0; i < numbers; i++) probabilities[i] /= (float)views;
     return AN_OK;
 }
@@ -286,7 +286,7 @@ static an_status evaluate(an_model *model, const float *floats, const an_image *
     an_work work = work_of(floats, pictures);
 
     AN_TRY(count_check(model, floats != NULL ? (const void *)floats : pictures, count));
-    AN_TRY(an__labels_check(labels, count, model->plan->config.classes));
+    AN_TRY(an__labels_check(labels, count, model->net.plan->config.classes));
     AN_CHECK(out != NULL, "evaluation is null");
     an_evaluation_init(&sum, sizeof sum);
     AN_TRY(an__struct_read(&sum, out, sizeof sum, sizeof sum, "evaluation"));
@@ -361,7 +361,7 @@ static int reaches(const an_op *op, uint32_t point)
 static an_status find_spot(const an_model *model, const char *layer, uint32_t point,
                            an_spot *spot)
 {
-    const an_plan *plan = model->plan;
+    const an_plan *plan = model->net.plan;
     const an_tensor *tensor;
     uint32_t index, i;
 

@@ -56,12 +56,23 @@ an_status
 an__model_config_check(an_model_config *config); /* limits; resolves no preset */
 an_status an__trainer_config_check(const an_trainer_config *config);
 
-/* --- a context's memory and log (memory.c) --------------------------------------------- */
+/* --- memory and log (memory.c) --------------------------------------------------------- */
 
-void *an__alloc(an_context *ctx, size_t bytes); /* null: sets the message. Not zeroed */
-void *an__alloc_zero(an_context *ctx, size_t bytes);
-void an__free(an_context *ctx, void *memory); /* null allowed */
-void an__log(an_context *ctx, an_log_level level, const char *format, ...)
+/* Where memory comes from, and where messages go: the host's functions, or this library's. A
+ * context owns one, which outlives all that is allocated through it. */
+typedef struct an_allocator {
+    an_alloc_fn alloc;
+    an_release_fn release;
+    void *alloc_user;
+    an_log_fn log; /* null: messages go nowhere */
+    void *log_user;
+} an_allocator;
+
+/* Not zeroed. Null, with the thread's message set, if there is not so much. */
+void *an__alloc(const an_allocator *memory, size_t bytes);
+void *an__alloc_zero(const an_allocator *memory, size_t bytes);
+void an__free(const an_allocator *memory, void *block); /* block: null allowed */
+void an__log(const an_allocator *memory, an_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* --- thread pool (pool.c) ------------------------------------------------------------ */
@@ -69,7 +80,7 @@ void an__log(an_context *ctx, an_log_level level, const char *format, ...)
 typedef struct an_pool an_pool;
 typedef void (*an_body_fn)(uint32_t item, uint32_t worker, void *arg);
 
-an_status an__pool_create(an_pool **out, an_context *ctx, uint32_t threads);
+an_status an__pool_create(an_pool **out, const an_allocator *memory, uint32_t threads);
 void an__pool_destroy(an_pool *pool, int forked);
 /* Runs body for items 0..count-1. If the pool is busy with another caller's work, the
  * calling thread does all of it alone, as worker 0. */
@@ -84,11 +95,7 @@ typedef struct an_slot { /* an opened device */
 } an_slot;
 
 struct an_context {
-    an_alloc_fn alloc;
-    an_release_fn release;
-    void *alloc_user;
-    an_log_fn log;
-    void *log_user;
+    an_allocator memory;
     pid_t pid;
     uint32_t threads;
     an_pool *pool;
@@ -349,13 +356,48 @@ size_t an__mean_count(const an_input *input); /* numbers of its mean image */
 an_status an__model_set_input(an_model *model, const an_preprocessing *given,
                               const float *mean);
 
-struct an_model;
-
-/* --- exec (exec.c): a plan with memory ------------------------------------------------ */
+/* --- net: a plan, its weights, and the devices that they are on -------------------------- */
 
 typedef struct an_weights { /* parameters or something of their shape, on their devices */
     float *part[AN_MAX_PARAMS][AN_MAX_TOWERS];
 } an_weights;
+
+/* Weights in the orders and precisions that operations want them in: made when first asked
+ * for, and again after the weights have changed. */
+typedef struct an_packed {
+    void *memory;
+    uint64_t version; /* of the weights it was made of */
+} an_packed;
+
+/* What inference and training run. A model owns it. */
+typedef struct an_net {
+    an_context *ctx;
+    an_plan *plan;
+    an_slot slots[AN_MAX_TOWERS];
+    an_queue *queue[AN_MAX_TOWERS]; /* for moving parameters */
+    an_weights weights;
+    uint64_t version; /* of the weights: another after every change */
+    an_packed packs[AN_MAX_OPS][AN_CONV_WAYS]; /* of operations */
+    pthread_mutex_t pack_lock;                 /* held while one is made */
+    uint64_t exchanged; /* atomic: numbers that towers have sent each other */
+} an_net;
+
+/* The weights are others than before. */
+void an__net_changed(an_net *net);
+/* Memory for what the next makes, of batches of 1 and of `batch`. */
+an_status an__net_reserve(an_net *net, uint32_t batch, int training);
+/* The weights of an operation in the order and precision that its way for such a batch wants
+ * them in; null where they serve as they lie. Any thread, while the weights do not change. */
+an_status an__net_pack(an_net *net, uint32_t op, uint32_t batch, int training,
+                       an_queue *queue, const void **out);
+/* For backends that fuse packs. A parameter's in its own order, or null; the others made
+ * again, in order with what else the queue is given; and all are those of the weights as they
+ * are. */
+void *an__net_plain_pack(const an_net *net, uint32_t param, uint32_t tower);
+an_status an__net_repack(an_net *net, uint32_t tower, an_queue *queue);
+void an__net_repacked(an_net *net);
+
+/* --- exec (exec.c): a plan with memory ------------------------------------------------ */
 
 /* What is done again and again (repeat.c). */
 typedef enum an_repeat {
@@ -375,7 +417,7 @@ typedef struct an_repeated {
 typedef struct an_exec {
     struct an_exec *next; /* idle ones of a model */
     an_context *ctx;
-    struct an_model *model;
+    an_net *net;
     const an_plan *plan;
     an_slot slots[AN_MAX_TOWERS];
     an_queue *queue[AN_MAX_TOWERS];
@@ -413,8 +455,9 @@ typedef struct an_exec {
     int traced; /* kernels are timed, under their layers' names */
     an_repeated repeated[AN_REPEATS];
     uint32_t most; /* images that any of them has had */
-    uint32_t told; /* what the log has been told of them: bits of recorded, of refused << 4 */
-    int held;      /* backward: dense weights' gradients are left to an__exec_update() */
+    uint32_t
+        told; /* what the log has been told of them: bits of recorded, of refused << 4 */
+    int held; /* backward: dense weights' gradients are left to an__exec_update() */
 } an_exec;
 
 /* body(arg, count), with the kernels and copies that it gives the queues recorded where it comes
@@ -425,7 +468,7 @@ an_status an__repeat(an_exec *exec, an_repeat what, uint32_t count, an_body *bod
 /* It would give others from now on, or a queue other work that may need larger buffers. */
 void an__repeat_forget(an_exec *exec);
 
-an_status an__exec_create(an_exec **out, an_model *model, uint32_t batch, int training);
+an_status an__exec_create(an_exec **out, an_net *net, uint32_t batch, int training);
 void an__exec_destroy(an_exec *exec);
 float *an__exec_value(const an_exec *exec, uint32_t tensor);
 
@@ -501,19 +544,19 @@ double an__seconds(void); /* a clock that never goes back */
 /* --- weights (weights.c) -------------------------------------------------------------- */
 
 /* Zeroed memory for everything, freed by the second. */
-an_status an__weights_alloc(an_weights *w, const an_model *model);
-void an__weights_free(an_weights *w, const an_model *model);
-an_status an__weights_get(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_alloc(an_weights *w, const an_net *net);
+void an__weights_free(an_weights *w, const an_net *net);
+an_status an__weights_get(const an_weights *w, const an_net *net, uint32_t index,
                           float *values);
-an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_set(const an_weights *w, const an_net *net, uint32_t index,
                           const float *values);
 /* Numbers first .. first + count - 1 of a tower's part, on the model's queue. */
-an_status an__weights_put_part(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_put_part(const an_weights *w, const an_net *net, uint32_t index,
                                uint32_t tower, size_t first, const float *values,
                                size_t count);
-an_status an__weights_get_part(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_get_part(const an_weights *w, const an_net *net, uint32_t index,
                                uint32_t tower, size_t first, float *values, size_t count);
-an_status an__weights_init(const an_weights *w, const an_model *model);
+an_status an__weights_init(const an_weights *w, const an_net *net);
 
 /* --- model (model.c) ------------------------------------------------------------------ */
 
@@ -522,28 +565,13 @@ typedef struct an_mapping { /* a file's bytes, whose pages parameters may be */
     size_t bytes;
 } an_mapping;
 
-/* Weights in the orders and precisions that operations want them in: made when first asked
- * for, and again after the weights have changed. */
-typedef struct an_packed {
-    void *memory;
-    uint64_t version; /* of the weights it was made of */
-} an_packed;
-
 struct an_model {
-    an_context *ctx;
-    an_plan *plan;
-    an_slot slots[AN_MAX_TOWERS];
-    an_queue *queue[AN_MAX_TOWERS]; /* for moving parameters */
-    an_weights weights;
-    uint64_t version; /* of the weights: another after every change */
-    an_packed packs[AN_MAX_OPS][AN_CONV_WAYS]; /* of operations */
-    pthread_mutex_t pack_lock;                 /* held while one is made */
+    an_net net;
     an_mapping mapping; /* if base is not null, weights lie in it */
     an_input input;
     char **class_names; /* [classes]; null where none */
     an_trainer *trainer;
     uint32_t under_way;   /* atomic: steps that have begun and not ended */
-    uint64_t exchanged;   /* atomic: numbers that towers have sent each other */
     pthread_mutex_t lock; /* guards refs, idle and trainer */
     uint32_t refs;
     an_exec *idle;
@@ -559,20 +587,6 @@ an_status an__model_make(an_model **out, an_context *ctx, const an_model_config 
 /* A name of up to 255 bytes of UTF-8 in place of what *to has. */
 an_status an__name_copy(an_context *ctx, char **to, const char *name);
 void an__names_free(an_context *ctx, char **names, uint32_t count); /* null allowed */
-/* The weights are others than before. */
-void an__model_changed(an_model *model);
-/* Memory for what the next makes, of batches of 1 and of `batch`. */
-an_status an__model_reserve(an_model *model, uint32_t batch, int training);
-/* The weights of an operation in the order and precision that its way for such a batch wants
- * them in; null where they serve as they lie. Any thread, while the weights do not change. */
-an_status an__model_pack(an_model *model, uint32_t op, uint32_t batch, int training,
-                         an_queue *queue, const void **out);
-/* For backends that fuse packs. A parameter's in its own order, or null; the others made
- * again, in order with what else the queue is given; and all are those of the weights as they
- * are. */
-void *an__model_plain_pack(const an_model *model, uint32_t param, uint32_t tower);
-an_status an__model_repack(an_model *model, uint32_t tower, an_queue *queue);
-void an__model_repacked(an_model *model);
 void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
 

@@ -132,7 +132,7 @@ static an_view view_of(const an_loader *l, uint32_t epoch, uint64_t number)
 static an_status sample_check(const an_loader *l, const an_sample *sample,
                               an_image *image)
 {
-    uint32_t classes = l->model->plan->config.classes;
+    uint32_t classes = l->model->net.plan->config.classes;
     an_image given;
 
     AN_CHECK(sample->label >= 0 && (uint32_t)sample->label < classes,
@@ -280,20 +280,20 @@ static void loader_free(an_loader *l)
     uint32_t i;
 
     for (i = 0; l->slots != NULL && i < l->slot_count; i++) {
-        an__free(ctx, l->slots[i].images);
-        an__host_free(ctx, &l->model->slots[0], l->slots[i].crops);
-        an__free(ctx, l->slots[i].views);
-        an__free(ctx, l->slots[i].labels);
-        an__free(ctx, l->slots[i].indices);
+        an__free(&ctx->memory, l->slots[i].images);
+        an__host_free(ctx, &l->model->net.slots[0], l->slots[i].crops);
+        an__free(&ctx->memory, l->slots[i].views);
+        an__free(&ctx->memory, l->slots[i].labels);
+        an__free(&ctx->memory, l->slots[i].indices);
     }
     for (i = 0; l->workers != NULL && i < l->config.workers; i++)
-        an__free(ctx, l->workers[i].scratch);
-    an__free(ctx, l->slots);
-    an__free(ctx, l->workers);
-    an__free(ctx, l->order);
-    an__free(ctx, l->input.mean_image);
+        an__free(&ctx->memory, l->workers[i].scratch);
+    an__free(&ctx->memory, l->slots);
+    an__free(&ctx->memory, l->workers);
+    an__free(&ctx->memory, l->order);
+    an__free(&ctx->memory, l->input.mean_image);
     an__model_release(l->model);
-    an__free(ctx, l);
+    an__free(&ctx->memory, l);
     an__context_release(ctx);
 }
 
@@ -364,7 +364,7 @@ static an_status take_input(an_loader *l)
                         "preprocessing has no colour_deviation: are all pictures of one "
                         "colour?");
     if (l->model->input.mean_image == NULL) return AN_OK;
-    l->input.mean_image = an__alloc(l->ctx, bytes);
+    l->input.mean_image = an__alloc(&l->ctx->memory, bytes);
     if (l->input.mean_image == NULL) return AN_ERROR_MEMORY;
     memcpy(l->input.mean_image, l->model->input.mean_image, bytes);
     return AN_OK;
@@ -373,30 +373,30 @@ static an_status take_input(an_loader *l)
 static an_status slots_make(an_loader *l)
 {
     size_t batch = l->config.batch, numbers = (size_t)3 * l->input.size * l->input.size;
-    int bytes = l->config.for_step && l->model->slots[0].backend->pictures != NULL;
+    int bytes = l->config.for_step && l->model->net.slots[0].backend->pictures != NULL;
     uint32_t i;
 
     l->slot_count = l->config.ahead + 1;
-    l->slots = an__alloc_zero(l->ctx, l->slot_count * sizeof *l->slots);
+    l->slots = an__alloc_zero(&l->ctx->memory, l->slot_count * sizeof *l->slots);
     if (l->slots == NULL) return AN_ERROR_MEMORY;
     for (i = 0; i < l->slot_count; i++) {
         slot *s = &l->slots[i];
 
         if (bytes) {
-            AN_TRY(
-                an__host_alloc(l->ctx, &l->model->slots[0], batch * numbers, &s->crops));
-            s->views = an__alloc(l->ctx, batch * sizeof *s->views);
+            AN_TRY(an__host_alloc(l->ctx, &l->model->net.slots[0], batch * numbers,
+                                  &s->crops));
+            s->views = an__alloc(&l->ctx->memory, batch * sizeof *s->views);
         } else {
-            s->images = an__alloc(l->ctx, batch * numbers * sizeof *s->images);
+            s->images = an__alloc(&l->ctx->memory, batch * numbers * sizeof *s->images);
         }
-        s->labels = an__alloc(l->ctx, batch * sizeof *s->labels);
-        s->indices = an__alloc(l->ctx, batch * sizeof *s->indices);
+        s->labels = an__alloc(&l->ctx->memory, batch * sizeof *s->labels);
+        s->indices = an__alloc(&l->ctx->memory, batch * sizeof *s->indices);
         if ((bytes ? s->crops == NULL || s->views == NULL : s->images == NULL) ||
             s->labels == NULL || s->indices == NULL)
             return AN_ERROR_MEMORY;
     }
     if (!l->config.shuffle) return AN_OK;
-    l->order = an__alloc(l->ctx, (size_t)l->source.count * sizeof *l->order);
+    l->order = an__alloc(&l->ctx->memory, (size_t)l->source.count * sizeof *l->order);
     return l->order != NULL ? AN_OK : AN_ERROR_MEMORY;
 }
 
@@ -406,12 +406,12 @@ static an_status workers_start(an_loader *l)
     uint32_t i;
     int failed = 0;
 
-    l->workers = an__alloc_zero(l->ctx, l->config.workers * sizeof *l->workers);
+    l->workers = an__alloc_zero(&l->ctx->memory, l->config.workers * sizeof *l->workers);
     if (l->workers == NULL) return AN_ERROR_MEMORY;
     for (i = 0; i < l->config.workers; i++) {
         l->workers[i].loader = l;
         if (l->source.scratch_bytes == 0) continue;
-        l->workers[i].scratch = an__alloc(l->ctx, l->source.scratch_bytes);
+        l->workers[i].scratch = an__alloc(&l->ctx->memory, l->source.scratch_bytes);
         if (l->workers[i].scratch == NULL) return AN_ERROR_MEMORY;
     }
     /* A new thread inherits the mask: the host's signals are for the host's threads. */
@@ -458,10 +458,10 @@ an_status an_loader_create(an_loader **out, an_model *model,
         AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
     AN_TRY(config_check(&config));
 
-    l = an__alloc_zero(model->ctx, sizeof *l);
+    l = an__alloc_zero(&model->net.ctx->memory, sizeof *l);
     if (l == NULL) return AN_ERROR_MEMORY;
     l->model = model;
-    l->ctx = model->ctx;
+    l->ctx = model->net.ctx;
     an__model_retain(model);
     an__context_retain(l->ctx);
     l->source = source;

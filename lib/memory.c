@@ -1,5 +1,5 @@
 /*
- * memory.c - memory from a context's allocator, words to its log.
+ * memory.c - memory and log through an allocator.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,35 +7,35 @@
 
 #include "internal.h"
 
-void *an__alloc(an_context *ctx, size_t bytes)
+void *an__alloc(const an_allocator *memory, size_t bytes)
 {
-    void *memory = ctx->alloc(bytes > 0 ? bytes : 1, ctx->alloc_user);
+    void *block = memory->alloc(bytes > 0 ? bytes : 1, memory->alloc_user);
 
-    if (memory == NULL) an__fail(AN_ERROR_MEMORY, "no memory for %zu bytes", bytes);
-    return memory;
+    if (block == NULL) an__fail(AN_ERROR_MEMORY, "no memory for %zu bytes", bytes);
+    return block;
 }
 
-void *an__alloc_zero(an_context *ctx, size_t bytes)
+void *an__alloc_zero(const an_allocator *memory, size_t bytes)
 {
-    void *memory = an__alloc(ctx, bytes);
+    void *block = an__alloc(memory, bytes);
 
-    if (memory != NULL) memset(memory, 0, bytes);
-    return memory;
+    if (block != NULL) memset(block, 0, bytes);
+    return block;
 }
 
-void an__free(an_context *ctx, void *memory)
+void an__free(const an_allocator *memory, void *block)
 {
-    if (memory != NULL) ctx->release(memory, ctx->alloc_user);
+    if (block != NULL) memory->release(block, memory->alloc_user);
 }
 
-void an__log(an_context *ctx, an_log_level level, const char *format, ...)
+void an__log(const an_allocator *memory, an_log_level level, const char *format, ...)
 {
     char text[320];
     va_list args;
 
-    if (ctx->log == NULL) return;
+    if (memory->log == NULL) return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    ctx->log(level, text, ctx->log_user);
+    memory->log(level, text, memory->log_user);
 }

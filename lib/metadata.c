@@ -186,7 +186,7 @@ static json_t *fields_make(const void *object, const an_field *field)
 static json_t *class_names_make(const an_model *model)
 {
     json_t *names = json_array();
-    uint32_t classes = model->plan->config.classes, i;
+    uint32_t classes = model->net.plan->config.classes, i;
     int failed = 0, any = 0;
 
     for (i = 0; i < classes; i++) any |= model->class_names[i] != NULL;
@@ -234,9 +234,9 @@ json_t *an__metadata_make(const an_model *model, const an_trainer *trainer)
 
     failed |= json_object_set_new(json, "version", json_integer(FORMAT_VERSION));
     failed |= json_object_set_new(json, "writer", json_string(an_version_string()));
-    failed |= json_object_set_new(json, "arch", json_string(model->plan->row.name));
+    failed |= json_object_set_new(json, "arch", json_string(model->net.plan->row.name));
     failed |= json_object_set_new(json, "config",
-                                  fields_make(&model->plan->config, config_fields));
+                                  fields_make(&model->net.plan->config, config_fields));
     failed |= json_object_set_new(json, "preprocessing",
                                   fields_make(&model->input.p, preprocessing_fields));
     failed |= json_object_set_new(json, "class_names", class_names_make(model));
@@ -383,8 +383,9 @@ an_status an__metadata_apply(const json_t *metadata, an_model *model)
     AN_TRY(fields_read(json_object_get(metadata, "preprocessing"), &p,
                        preprocessing_fields, "preprocessing"));
     AN_TRY(an_model_set_preprocessing(model, &p));
-    if (!json_is_array(names) || (json_array_size(names) != 0 &&
-                                  json_array_size(names) != model->plan->config.classes))
+    if (!json_is_array(names) ||
+        (json_array_size(names) != 0 &&
+         json_array_size(names) != model->net.plan->config.classes))
         return bad("root", "class_names");
     for (i = 0; i < json_array_size(names); i++) {
         const json_t *name = json_array_get(names, i);
@@ -452,8 +453,8 @@ an_status an__metadata_same(const json_t *metadata, const an_model *model)
 
     AN_TRY(an__metadata_config(metadata, &config));
     theirs = fields_make(&config, config_fields);
-    ours = fields_make(&model->plan->config, config_fields);
-    same = config.arch == model->plan->config.arch && json_equal(theirs, ours);
+    ours = fields_make(&model->net.plan->config, config_fields);
+    same = config.arch == model->net.plan->config.arch && json_equal(theirs, ours);
     json_decref(theirs);
     json_decref(ours);
     if (!same)

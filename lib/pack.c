@@ -25,9 +25,9 @@ void an_pack_close(an_pack *pack)
     ctx = pack->ctx;
     for (i = 0; pack->parts != NULL && i < pack->index.parts; i++)
         an__file_unmap(&pack->parts[i]);
-    an__free(ctx, pack->parts);
+    an__free(&ctx->memory, pack->parts);
     an__index_free(&pack->index, ctx);
-    an__free(ctx, pack);
+    an__free(&ctx->memory, pack);
     an__context_release(ctx);
 }
 
@@ -41,7 +41,7 @@ static an_status open_part(an_pack *pack, const char *folder, uint32_t part)
     path = an__path_join(pack->ctx, folder, name);
     if (path == NULL) return AN_ERROR_MEMORY;
     status = an__file_map(map, path, 0);
-    an__free(pack->ctx, path);
+    an__free(&pack->ctx->memory, path);
     if (status != AN_OK) return status;
     if (map->bytes != pack->index.part_bytes[part])
         return an__fail(AN_ERROR_FORMAT, "%s has %zu bytes, the index says %llu", name,
@@ -56,7 +56,7 @@ static an_status unfinished(an_context *ctx, const char *folder)
     char *path = an__path_join(ctx, folder, AN_PACK_JOURNAL);
     int there = path != NULL && an__file_exists(path);
 
-    an__free(ctx, path);
+    an__free(&ctx->memory, path);
     if (there)
         return an__fail(AN_ERROR_STATE,
                         "%.160s: preparing this pack was not finished: go on with it",
@@ -75,10 +75,10 @@ static an_status open_all(an_pack *pack, const char *folder)
         status = an__file_exists(path) ? AN_OK : unfinished(ctx, folder);
         if (status == AN_OK) status = an__index_read(&pack->index, ctx, path);
     }
-    an__free(ctx, path);
+    an__free(&ctx->memory, path);
     if (status != AN_OK) return status;
     if (pack->index.count == 0) return an__fail(AN_ERROR_FORMAT, "the pack is empty");
-    pack->parts = an__alloc_zero(ctx, pack->index.parts * sizeof *pack->parts);
+    pack->parts = an__alloc_zero(&ctx->memory, pack->index.parts * sizeof *pack->parts);
     if (pack->parts == NULL) return AN_ERROR_MEMORY;
     for (i = 0; i < pack->index.parts; i++) AN_TRY(open_part(pack, folder, i));
     AN_CHECK(pack->index.kind == AN_PACK_RAW || pack->decode != NULL,
@@ -95,7 +95,7 @@ an_status an_pack_open(an_pack **out, an_context *ctx, const char *folder,
     AN_TRY(an__context_check(ctx));
     AN_CHECK(out != NULL, "out is null");
     AN_CHECK(folder != NULL, "folder is null");
-    pack = an__alloc_zero(ctx, sizeof *pack);
+    pack = an__alloc_zero(&ctx->memory, sizeof *pack);
     if (pack == NULL) return AN_ERROR_MEMORY;
     an__context_retain(ctx);
     pack->ctx = ctx;
@@ -253,11 +253,11 @@ static an_status set_input(const an_pack *pack, an_model *model,
     an_status status;
 
     if (!mean_image) return an__model_set_input(model, p, NULL);
-    mean = an__alloc(pack->ctx, count * sizeof *mean);
+    mean = an__alloc(&pack->ctx->memory, count * sizeof *mean);
     if (mean == NULL) return AN_ERROR_MEMORY;
     status = an_pack_mean_image(pack, mean, count);
     if (status == AN_OK) status = an__model_set_input(model, p, mean);
-    an__free(pack->ctx, mean);
+    an__free(&pack->ctx->memory, mean);
     return status;
 }
 
@@ -265,14 +265,15 @@ static an_status set_input(const an_pack *pack, an_model *model,
 static char **names_make(const an_pack *pack, const an_model *model)
 {
     uint32_t count = pack->index.classes, i;
-    char **names = an__alloc_zero(model->ctx, count * sizeof *names);
+    char **names = an__alloc_zero(&model->net.ctx->memory, count * sizeof *names);
 
     for (i = 0; names != NULL && i < count; i++) {
         const char *name = pack->index.class_names[i];
 
         if (name == NULL) name = model->class_names[i];
-        if (name == NULL || an__name_copy(model->ctx, &names[i], name) == AN_OK) continue;
-        an__names_free(model->ctx, names, count);
+        if (name == NULL || an__name_copy(model->net.ctx, &names[i], name) == AN_OK)
+            continue;
+        an__names_free(model->net.ctx, names, count);
         return NULL;
     }
     return names;
@@ -307,7 +308,7 @@ an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t u
     }
     memcpy(p.colour_deviation, colours.colour_deviation, sizeof p.colour_deviation);
     memcpy(p.colour_axis, colours.colour_axis, sizeof p.colour_axis);
-    if (pack->index.classes == model->plan->config.classes) {
+    if (pack->index.classes == model->net.plan->config.classes) {
         names = names_make(pack, model);
         if (names == NULL) return AN_ERROR_MEMORY;
     }
@@ -318,6 +319,6 @@ an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t u
         model->class_names = names;
         names = before;
     }
-    an__names_free(model->ctx, names, pack->index.classes);
+    an__names_free(model->net.ctx, names, pack->index.classes);
     return status;
 }

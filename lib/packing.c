@@ -90,7 +90,7 @@ static an_status open_part(an_packing *p, uint32_t part, int flags)
     if (path == NULL) return AN_ERROR_MEMORY;
     p->file = open(path, O_RDWR | O_CLOEXEC | flags, 0666);
     if (p->file < 0) status = io_error("open", path);
-    an__free(p->ctx, path);
+    an__free(&p->ctx->memory, path);
     return status;
 }
 
@@ -99,7 +99,7 @@ static void unlink_part(const an_packing *p, uint32_t part)
     char *path = part_path(p, part);
 
     if (path != NULL) unlink(path);
-    an__free(p->ctx, path);
+    an__free(&p->ctx->memory, path);
 }
 
 /* On failure there is no open part, and none without its head. */
@@ -111,11 +111,11 @@ static an_status begin_part(an_packing *p)
 
     AN_TRY(close_part(p));
     AN_CHECK(parts < 65536, "part_bytes: the pack has %u parts already", parts);
-    bytes = an__alloc(p->ctx, (parts + 1) * sizeof *bytes);
+    bytes = an__alloc(&p->ctx->memory, (parts + 1) * sizeof *bytes);
     if (bytes == NULL) return AN_ERROR_MEMORY;
     if (parts > 0) memcpy(bytes, p->index.part_bytes, parts * sizeof *bytes);
     bytes[parts] = AN_PART_HEAD;
-    an__free(p->ctx, p->index.part_bytes);
+    an__free(&p->ctx->memory, p->index.part_bytes);
     p->index.part_bytes = bytes;
     AN_TRY(open_part(p, parts, O_CREAT | O_TRUNC));
     status = write_all(p, AN_PART_MAGIC, AN_PART_HEAD);
@@ -137,11 +137,11 @@ static void remove_rest(const an_packing *p, uint32_t first, int journal)
     int gone = 0;
 
     if (path != NULL) unlink(path);
-    an__free(p->ctx, path);
+    an__free(&p->ctx->memory, path);
     for (; !gone && first < 65536; first++) {
         path = part_path(p, first);
         gone = path == NULL || unlink(path) != 0;
-        an__free(p->ctx, path);
+        an__free(&p->ctx->memory, path);
     }
 }
 
@@ -173,9 +173,9 @@ static an_status begin_new(an_packing *p, const an_packing_config *c)
     p->index.kind = c->kind;
     p->index.fit = c->fit;
     p->index.classes = c->classes;
-    p->index.class_names = an__alloc_zero(p->ctx, c->classes * sizeof(char *));
-    p->index.sums.pixels = an__alloc_zero(p->ctx, (size_t)3 * c->side * c->side *
-                                                      sizeof *p->index.sums.pixels);
+    p->index.class_names = an__alloc_zero(&p->ctx->memory, c->classes * sizeof(char *));
+    p->index.sums.pixels = an__alloc_zero(
+        &p->ctx->memory, (size_t)3 * c->side * c->side * sizeof *p->index.sums.pixels);
     if (p->index.class_names == NULL || p->index.sums.pixels == NULL)
         return AN_ERROR_MEMORY;
     remove_rest(p, 0, 1);
@@ -194,7 +194,7 @@ static an_status parts_check(const an_packing *p)
 
         if (path == NULL) return AN_ERROR_MEMORY;
         there = stat(path, &info) == 0;
-        an__free(p->ctx, path);
+        an__free(&p->ctx->memory, path);
         if (!there || (uint64_t)info.st_size < p->index.part_bytes[part])
             return an__fail(AN_ERROR_FORMAT,
                             "%.160s: part %u is missing, or shorter than the "
@@ -249,8 +249,8 @@ static an_status begin(an_packing *p, const an_packing_config *c)
         else
             status = begin_new(p, c);
     }
-    an__free(p->ctx, index);
-    an__free(p->ctx, journal);
+    an__free(&p->ctx->memory, index);
+    an__free(&p->ctx->memory, journal);
     return status;
 }
 
@@ -265,13 +265,13 @@ an_status an_packing_create(an_packing **out, an_context *ctx, const char *folde
     AN_CHECK(out != NULL, "out is null");
     AN_CHECK(folder != NULL, "folder is null");
     AN_TRY(config_read(&config, given));
-    p = an__alloc_zero(ctx, sizeof *p);
+    p = an__alloc_zero(&ctx->memory, sizeof *p);
     if (p == NULL) return AN_ERROR_MEMORY;
     an__context_retain(ctx);
     p->ctx = ctx;
     p->file = -1;
     p->part_limit = config.part_bytes;
-    p->folder = an__alloc(ctx, strlen(folder) + 1);
+    p->folder = an__alloc(&ctx->memory, strlen(folder) + 1);
     if (p->folder != NULL) {
         strcpy(p->folder, folder);
         status = begin(p, &config);
@@ -292,8 +292,8 @@ void an_packing_destroy(an_packing *p)
     ctx = p->ctx;
     if (p->file >= 0) close(p->file);
     an__index_free(&p->index, ctx);
-    an__free(ctx, p->folder);
-    an__free(ctx, p);
+    an__free(&ctx->memory, p->folder);
+    an__free(&ctx->memory, p);
     an__context_release(ctx);
 }
 
@@ -354,11 +354,11 @@ static an_status make_room(an_packing *p)
     if (p->index.count < p->room) return AN_OK;
     AN_CHECK(p->index.count < UINT32_MAX, "the pack is full: it has %llu pictures",
              (unsigned long long)p->index.count);
-    records = an__alloc(p->ctx, (size_t)room * sizeof *records);
+    records = an__alloc(&p->ctx->memory, (size_t)room * sizeof *records);
     if (records == NULL) return AN_ERROR_MEMORY;
     if (p->index.count > 0)
         memcpy(records, p->index.records, (size_t)p->index.count * sizeof *records);
-    an__free(p->ctx, p->index.records);
+    an__free(&p->ctx->memory, p->index.records);
     p->index.records = records;
     p->room = room;
     return AN_OK;
@@ -424,7 +424,7 @@ static an_status write_index(an_packing *p, const char *name)
     } else {
         status = an__index_write(&p->index, p->ctx, path);
     }
-    an__free(p->ctx, path);
+    an__free(&p->ctx->memory, path);
     return status;
 }
 
@@ -437,7 +437,7 @@ an_status an_packing_sync(an_packing *p)
 /* Every class has a picture. */
 static an_status classes_check(an_packing *p)
 {
-    unsigned char *seen = an__alloc_zero(p->ctx, p->index.classes);
+    unsigned char *seen = an__alloc_zero(&p->ctx->memory, p->index.classes);
     uint32_t empty = p->index.classes, c;
     uint64_t i;
 
@@ -445,7 +445,7 @@ static an_status classes_check(an_packing *p)
     for (i = 0; i < p->index.count; i++) seen[p->index.records[i].label] = 1;
     for (c = p->index.classes; c-- > 0;)
         if (!seen[c]) empty = c;
-    an__free(p->ctx, seen);
+    an__free(&p->ctx->memory, seen);
     if (empty == p->index.classes) return AN_OK;
     return an__fail(AN_ERROR_STATE, "class %u (%.60s) has no picture", empty,
                     p->index.class_names[empty] != NULL ? p->index.class_names[empty]

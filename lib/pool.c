@@ -25,7 +25,7 @@ typedef struct worker {
 } worker;
 
 struct an_pool {
-    an_context *ctx;
+    const an_allocator *memory;
     uint32_t workers;       /* started; the caller of a job is one more */
     pthread_mutex_t caller; /* held by the thread whose job is running */
     pthread_mutex_t lock;   /* guards all below but `next` */
@@ -145,26 +145,26 @@ static void pool_free(an_pool *pool)
     pthread_cond_destroy(&pool->end);
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->caller);
-    an__free(pool->ctx, pool->cpu);
-    an__free(pool->ctx, pool->next);
-    an__free(pool->ctx, pool);
+    an__free(pool->memory, pool->cpu);
+    an__free(pool->memory, pool->next);
+    an__free(pool->memory, pool);
 }
 
-an_status an__pool_create(an_pool **out, an_context *ctx, uint32_t threads)
+an_status an__pool_create(an_pool **out, const an_allocator *memory, uint32_t threads)
 {
-    an_pool *pool = an__alloc_zero(ctx, sizeof *pool + (threads - 1) * sizeof(worker));
+    an_pool *pool = an__alloc_zero(memory, sizeof *pool + (threads - 1) * sizeof(worker));
     sigset_t all, before;
     uint32_t i;
     int failed = 0;
 
     if (pool == NULL) return AN_ERROR_MEMORY;
-    pool->ctx = ctx;
-    pool->next = an__alloc(ctx, threads * sizeof *pool->next);
-    pool->cpu = an__alloc(ctx, threads * sizeof *pool->cpu);
+    pool->memory = memory;
+    pool->next = an__alloc(memory, threads * sizeof *pool->next);
+    pool->cpu = an__alloc(memory, threads * sizeof *pool->cpu);
     if (pool->next == NULL || pool->cpu == NULL) {
-        an__free(ctx, pool->next);
-        an__free(ctx, pool->cpu);
-        an__free(ctx, pool);
+        an__free(memory, pool->next);
+        an__free(memory, pool->cpu);
+        an__free(memory, pool);
         return AN_ERROR_MEMORY;
     }
     for (i = 0; i < threads; i++) pool->cpu[i] = -1;
@@ -202,9 +202,9 @@ void an__pool_destroy(an_pool *pool, int forked)
 
     if (pool == NULL) return;
     if (forked) { /* no worker came along, and a lock may be held by one for ever */
-        an__free(pool->ctx, pool->cpu);
-        an__free(pool->ctx, pool->next);
-        an__free(pool->ctx, pool);
+        an__free(pool->memory, pool->cpu);
+        an__free(pool->memory, pool->next);
+        an__free(pool->memory, pool);
         return;
     }
     pthread_mutex_lock(&pool->lock);

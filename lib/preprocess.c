@@ -211,7 +211,7 @@ an_status an_preprocess(const an_model *model, const an_image *image, uint32_t v
     AN_CHECK(view < 2 * AN_VIEW_MIRRORED, "view is %u: must be 0 to 9", view);
     AN_TRY(an__images_check(image, 1));
     v = an__view(&model->input, view);
-    an__images_prepare(model->ctx, &model->input, image, 1, &v, out);
+    an__images_prepare(model->net.ctx, &model->input, image, 1, &v, out);
     return AN_OK;
 }
 
@@ -242,7 +242,7 @@ static an_status colours_check(const an_preprocessing *p)
 static an_status preprocessing_read(an_preprocessing *p, const an_model *model,
                                     const an_preprocessing *given)
 {
-    uint32_t least = model->plan->config.image_size;
+    uint32_t least = model->net.plan->config.image_size;
 
     AN_CHECK(given != NULL, "preprocessing is null");
     /* A caller of 1.0 leaves what he does not know as it is. */
@@ -300,7 +300,7 @@ static an_status mean_copy(float **copy, an_context *ctx, const float *mean, siz
     *copy = NULL;
     if (mean == NULL) return AN_OK;
     for (i = 0; i < count; i++) AN_CHECK(isfinite(mean[i]), "mean[%zu] is not finite", i);
-    *copy = an__alloc(ctx, count * sizeof **copy);
+    *copy = an__alloc(&ctx->memory, count * sizeof **copy);
     if (*copy == NULL) return AN_ERROR_MEMORY;
     memcpy(*copy, mean, count * sizeof **copy);
     return AN_OK;
@@ -311,7 +311,7 @@ static void put_mean(an_model *model, float *mean)
     static uint64_t versions; /* atomic */
 
     model->input.mean_version = __atomic_add_fetch(&versions, 1, __ATOMIC_RELAXED);
-    an__free(model->ctx, model->input.mean_image);
+    an__free(&model->net.ctx->memory, model->input.mean_image);
     model->input.mean_image = mean;
 }
 
@@ -322,7 +322,7 @@ an_status an_model_set_mean_image(an_model *model, const float *mean, size_t cou
     AN_TRY(an__model_check(model));
     AN_CHECK(mean != NULL || count == 0, "mean is null");
     if (mean != NULL) AN_TRY(mean_count_check(model, count));
-    AN_TRY(mean_copy(&copy, model->ctx, mean, count));
+    AN_TRY(mean_copy(&copy, model->net.ctx, mean, count));
     put_mean(model, copy);
     return AN_OK;
 }
@@ -334,7 +334,7 @@ an_status an__model_set_input(an_model *model, const an_preprocessing *given,
     float *copy;
 
     AN_TRY(preprocessing_read(&p, model, given));
-    AN_TRY(mean_copy(&copy, model->ctx, mean, (size_t)3 * p.side * p.side));
+    AN_TRY(mean_copy(&copy, model->net.ctx, mean, (size_t)3 * p.side * p.side));
     model->input.p = p;
     put_mean(model, copy);
     return AN_OK;

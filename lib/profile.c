@@ -18,34 +18,34 @@ typedef struct an_profile {
 static void profile_free(an_profile *p, an_model *model)
 {
     if (p->exec != NULL) {
-        an__free(model->ctx, p->exec->seconds);
+        an__free(&model->net.ctx->memory, p->exec->seconds);
         an__exec_destroy(p->exec);
     }
-    an__weights_free(&p->weights, model);
-    an__weights_free(&p->velocity, model);
-    an__weights_free(&p->gradient, model);
-    an__free(model->ctx, p->images);
-    an__free(model->ctx, p->labels);
-    an__free(model->ctx, p->times);
+    an__weights_free(&p->weights, &model->net);
+    an__weights_free(&p->velocity, &model->net);
+    an__weights_free(&p->gradient, &model->net);
+    an__free(&model->net.ctx->memory, p->images);
+    an__free(&model->net.ctx->memory, p->labels);
+    an__free(&model->net.ctx->memory, p->times);
 }
 
 static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
                               int training)
 {
-    const an_plan *plan = model->plan;
-    an_context *ctx = model->ctx;
+    const an_plan *plan = model->net.plan;
+    an_context *ctx = model->net.ctx;
     size_t numbers = plan->tensors[plan->input[0]].count * batch, i;
 
-    AN_TRY(an__exec_create(&p->exec, model, batch, training));
+    AN_TRY(an__exec_create(&p->exec, &model->net, batch, training));
     if (training) {
-        AN_TRY(an__weights_alloc(&p->weights, model));
-        AN_TRY(an__weights_alloc(&p->velocity, model));
-        AN_TRY(an__weights_alloc(&p->gradient, model));
+        AN_TRY(an__weights_alloc(&p->weights, &model->net));
+        AN_TRY(an__weights_alloc(&p->velocity, &model->net));
+        AN_TRY(an__weights_alloc(&p->gradient, &model->net));
     }
-    p->images = an__alloc(ctx, numbers * sizeof *p->images);
-    p->labels = an__alloc_zero(ctx, batch * sizeof *p->labels);
-    p->times = an__alloc_zero(ctx, plan->row.layers * sizeof *p->times);
-    p->exec->seconds = an__alloc(ctx, 2 * plan->op_count * sizeof(double));
+    p->images = an__alloc(&ctx->memory, numbers * sizeof *p->images);
+    p->labels = an__alloc_zero(&ctx->memory, batch * sizeof *p->labels);
+    p->times = an__alloc_zero(&ctx->memory, plan->row.layers * sizeof *p->times);
+    p->exec->seconds = an__alloc(&ctx->memory, 2 * plan->op_count * sizeof(double));
     if (p->images == NULL || p->labels == NULL || p->times == NULL ||
         p->exec->seconds == NULL)
         return AN_ERROR_MEMORY;
@@ -62,13 +62,13 @@ static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
 /* Of weights of its own: the model's stay what they are. */
 static an_status profile_update(an_profile *p, an_model *model)
 {
-    const an_plan *plan = model->plan;
+    const an_plan *plan = model->net.plan;
     double since = an__seconds(), now;
     uint32_t i, t;
 
     for (i = 0; i < plan->param_count; i++) {
         for (t = 0; t < plan->towers; t++) {
-            const an_backend *backend = model->slots[t].backend;
+            const an_backend *backend = model->net.slots[t].backend;
             an_parameter_part part = {i,
                                       plan->params[i].part[t],
                                       p->gradient.part[i][t],
@@ -101,7 +101,7 @@ static an_status profile_begin(an_profile *p, an_model *model, uint32_t batch)
         step.update[i].momentum = 0.9f;
         step.update[i].decay = 0.0005f;
     }
-    for (t = 0; t < model->plan->towers; t++) {
+    for (t = 0; t < model->net.plan->towers; t++) {
         AN_TRY(exec->slots[t].backend->begin_step(exec->queue[t], &step));
         AN_TRY(exec->slots[t].backend->upload(exec->queue[t], exec->faults[t], none,
                                               sizeof none));
@@ -112,7 +112,7 @@ static an_status profile_begin(an_profile *p, an_model *model, uint32_t batch)
 static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
                               int training)
 {
-    const an_plan *plan = model->plan;
+    const an_plan *plan = model->net.plan;
     an_feed feed;
 
     if (p->exec->seconds != NULL)
@@ -123,10 +123,10 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
     AN_TRY(an__exec_load(p->exec, batch, &feed));
     if (training) AN_TRY(profile_begin(p, model, batch));
     AN_TRY(an__exec_sync(p->exec));
-    AN_TRY(an__exec_forward(p->exec, &model->weights, batch, training));
+    AN_TRY(an__exec_forward(p->exec, &model->net.weights, batch, training));
     if (!training) return AN_OK;
     AN_TRY(an__exec_loss(p->exec, batch));
-    AN_TRY(an__exec_backward(p->exec, &model->weights, &p->gradient, batch));
+    AN_TRY(an__exec_backward(p->exec, &model->net.weights, &p->gradient, batch));
     return AN_OK;
 }
 
@@ -154,7 +154,7 @@ static an_status rows_check(const void *rows, uint32_t count, size_t least)
 static void note_way(an_layer_time *time, const an_model *model, const an_op *op,
                      uint32_t batch)
 {
-    const an_slot *slot = &model->slots[op->tower];
+    const an_slot *slot = &model->net.slots[op->tower];
     uint32_t way = 0;
     size_t bytes;
 
@@ -167,7 +167,7 @@ static void note_way(an_layer_time *time, const an_model *model, const an_op *op
 static an_status profile_rows(const an_profile *p, const an_model *model, uint32_t batch,
                               an_layer_time *rows)
 {
-    const an_plan *plan = model->plan;
+    const an_plan *plan = model->net.plan;
     size_t stride = rows->size;
     uint32_t i;
 
@@ -195,8 +195,8 @@ an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
     AN_CHECK(batch >= 1 && batch <= 8192, "batch is %u: must be 1 to 8192", batch);
     AN_CHECK(training <= 1, "training is %u: must be 0 or 1", training);
     AN_CHECK(rows != NULL, "rows is null");
-    AN_CHECK(count == model->plan->row.layers, "count is %u: the model has %u layers",
-             count, model->plan->row.layers);
+    AN_CHECK(count == model->net.plan->row.layers, "count is %u: the model has %u layers",
+             count, model->net.plan->row.layers);
     AN_TRY(rows_check(rows, count, LEAST_TIME));
     memset(&profile, 0, sizeof profile);
     status = profile_make(&profile, model, batch, (int)training);
@@ -227,7 +227,7 @@ static an_status trace_all(an_exec *exec, const char *label)
 /* All parameters as a step updates them, but dense weights that wait for their gradients. */
 static an_status trace_update(an_profile *p, const an_model *model, uint32_t batch)
 {
-    const an_plan *plan = model->plan;
+    const an_plan *plan = model->net.plan;
     an_exec *exec = p->exec;
     an_parameter_part small[AN_MAX_UPDATES], held[AN_MAX_UPDATES];
     uint32_t i, t;
@@ -283,7 +283,8 @@ static an_status trace_pass(an_profile *p, an_model *model, uint32_t batch, int 
                             an_kernel_time *all, uint32_t capacity, uint32_t *count)
 {
     an_exec *exec = p->exec;
-    an_traced *launches = an__alloc(model->ctx, MOST_LAUNCHES * sizeof *launches);
+    an_traced *launches =
+        an__alloc(&model->net.ctx->memory, MOST_LAUNCHES * sizeof *launches);
     an_status status = launches != NULL ? AN_OK : AN_ERROR_MEMORY;
     uint32_t t, i, n;
 
@@ -296,7 +297,7 @@ static an_status trace_pass(an_profile *p, an_model *model, uint32_t batch, int 
         for (i = 0; i < n && status == AN_OK; i++)
             status = add_launch(&launches[i], all, capacity, count);
     }
-    an__free(model->ctx, launches);
+    an__free(&model->net.ctx->memory, launches);
     return status;
 }
 
@@ -317,18 +318,19 @@ an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t tra
              capacity);
     AN_CHECK(count != NULL, "count is null");
     AN_TRY(rows_check(rows, capacity, sizeof *rows));
-    if (model->slots[0].backend->trace == NULL) {
+    if (model->net.slots[0].backend->trace == NULL) {
         *count = 0;
         return AN_OK;
     }
-    all = an__alloc_zero(model->ctx, capacity * sizeof *all);
+    all = an__alloc_zero(&model->net.ctx->memory, capacity * sizeof *all);
     if (all == NULL) return AN_ERROR_MEMORY;
     memset(&profile, 0, sizeof profile);
     status = profile_make(&profile, model, batch, (int)training);
     if (status == AN_OK) {
-        an__free(model->ctx, profile.exec->seconds); /* no clock but the kernels' */
+        an__free(&model->net.ctx->memory,
+                 profile.exec->seconds); /* no clock but the kernels' */
         profile.exec->seconds = NULL;
-        profile.exec->held = training && model->plan->holds;
+        profile.exec->held = training && model->net.plan->holds;
         status =
             profile_pass(&profile, model, batch, (int)training); /* the first touch */
     }
@@ -338,7 +340,7 @@ an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t tra
     for (i = 0; i < kinds && status == AN_OK; i++)
         status = an__struct_write((char *)rows + i * rows->size, &all[i], sizeof *rows,
                                   sizeof *rows, "rows");
-    an__free(model->ctx, all);
+    an__free(&model->net.ctx->memory, all);
     if (status == AN_OK) *count = kinds;
     return status;
 }

@@ -211,7 +211,7 @@ an_status an_recipe_schedule(const char *name, an_trainer *trainer, uint32_t epo
     count = changes_of(row);
     for (i = 0; i < count; i++) {
         const change_row *from = &row->changes[i];
-        const an_plan *plan = trainer->model->plan;
+        const an_plan *plan = trainer->model->net.plan;
         const char *layer = strcmp(from->layer, "last") == 0
                                 ? plan->layers[plan->row.layers - 1].name
                                 : from->layer;

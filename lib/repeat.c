@@ -47,10 +47,10 @@ static void record(an_exec *exec, an_repeat what, an_body *body, void *arg)
         if (status == AN_OK) status = ended;
     }
     if (status == AN_OK && !(exec->told & 1u << what))
-        an__log(exec->ctx, AN_LOG_INFO, "%s of %u images is recorded", names[what],
-                r->count);
+        an__log(&exec->ctx->memory, AN_LOG_INFO, "%s of %u images is recorded",
+                names[what], r->count);
     if (status != AN_OK && !(exec->told & 16u << what))
-        an__log(exec->ctx, AN_LOG_WARNING,
+        an__log(&exec->ctx->memory, AN_LOG_WARNING,
                 "%s of %u images is not recorded, which makes it slower: %s", names[what],
                 r->count, why[0] != '\0' ? why : an_error_message());
     exec->told |= (status == AN_OK ? 1u : 16u) << what;

@@ -130,7 +130,7 @@ static an_status parse_entries(an_header *header, an_context *ctx)
     const char *name;
     json_t *value;
 
-    header->entries = an__alloc(ctx, members * sizeof *header->entries);
+    header->entries = an__alloc(&ctx->memory, members * sizeof *header->entries);
     if (header->entries == NULL) return AN_ERROR_MEMORY;
     json_object_foreach (header->json, name, value) {
         if (strcmp(name, "__metadata__") == 0) {
@@ -185,7 +185,7 @@ an_status an__header_parse(an_header *out, an_context *ctx, const char *text,
 void an__header_free(an_header *header, an_context *ctx)
 {
     json_decref(header->json);
-    an__free(ctx, header->entries);
+    an__free(&ctx->memory, header->entries);
     memset(header, 0, sizeof *header);
 }
 

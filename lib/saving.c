@@ -30,10 +30,10 @@ static json_t *header_make(const an_model *model, const an_trainer *trainer)
 
     failed |= json_object_set_new(metadata, "alexnet", an__metadata_make(model, trainer));
     failed |= json_object_set_new(json, "__metadata__", metadata);
-    for (i = 0; i < model->plan->param_count; i++)
-        failed |= set_param(json, "", &model->plan->params[i], &at);
-    for (i = 0; trainer != NULL && i < model->plan->param_count; i++)
-        failed |= set_param(json, AN_VELOCITY, &model->plan->params[i], &at);
+    for (i = 0; i < model->net.plan->param_count; i++)
+        failed |= set_param(json, "", &model->net.plan->params[i], &at);
+    for (i = 0; trainer != NULL && i < model->net.plan->param_count; i++)
+        failed |= set_param(json, AN_VELOCITY, &model->net.plan->params[i], &at);
     if (model->input.mean_image != NULL) {
         const uint64_t side = model->input.p.side, shape[3] = {3, side, side};
 
@@ -59,7 +59,7 @@ static an_status write_mean(const an_input *input, an_write_fn write, void *user
 static an_status write_weights(const an_weights *w, const an_model *model,
                                an_write_fn write, void *user, float *piece)
 {
-    const an_plan *plan = model->plan;
+    const an_plan *plan = model->net.plan;
     uint32_t i, t;
 
     for (i = 0; i < plan->param_count; i++)
@@ -69,8 +69,8 @@ static an_status write_weights(const an_weights *w, const an_model *model,
 
             for (done = 0; done < numbers; done += part) {
                 part = numbers - done < most ? numbers - done : most;
-                AN_TRY(an__weights_get_part(w, model, i, t, done, piece, part));
-                AN_TRY(model->slots[t].backend->sync(model->queue[t]));
+                AN_TRY(an__weights_get_part(w, &model->net, i, t, done, piece, part));
+                AN_TRY(model->net.slots[t].backend->sync(model->net.queue[t]));
                 if (write(piece, part * sizeof *piece, user) != 0) return AN_ERROR_IO;
             }
         }
@@ -86,22 +86,22 @@ typedef struct an_saving {
 static an_status write_checkpoint(an_write_fn write, void *user, const void *arg)
 {
     const an_saving *s = arg;
-    an_context *ctx = s->model->ctx;
+    an_context *ctx = s->model->net.ctx;
     json_t *header = header_make(s->model, s->trainer);
     float *piece;
     an_status status;
 
     if (header == NULL) return an__fail(AN_ERROR_MEMORY, "no memory for the header");
-    piece = an__alloc(ctx, AN_PIECE);
+    piece = an__alloc(&ctx->memory, AN_PIECE);
     status = piece != NULL ? an__header_write(header, write, user) : AN_ERROR_MEMORY;
     json_decref(header);
     if (status == AN_OK)
-        status = write_weights(&s->model->weights, s->model, write, user, piece);
+        status = write_weights(&s->model->net.weights, s->model, write, user, piece);
     if (status == AN_OK && s->trainer != NULL)
         status = write_weights(&s->trainer->velocity, s->model, write, user, piece);
     if (status == AN_OK && s->model->input.mean_image != NULL)
         status = write_mean(&s->model->input, write, user);
-    an__free(ctx, piece);
+    an__free(&ctx->memory, piece);
     return status;
 }
 
@@ -111,7 +111,7 @@ static an_status save(const an_model *model, const an_trainer *trainer, const ch
 
     AN_TRY(an__model_check(model));
     AN_CHECK(path != NULL, "path is null");
-    return an__file_replace(model->ctx, path, write_checkpoint, &saving);
+    return an__file_replace(model->net.ctx, path, write_checkpoint, &saving);
 }
 
 static an_status write_out(const an_model *model, const an_trainer *trainer,

@@ -21,7 +21,7 @@ an_status an__trainer_check_under_way(const an_trainer *trainer)
 
 static an_status layer_find(const an_trainer *trainer, const char *name, uint32_t *index)
 {
-    return an__layer_find(trainer->model->plan, name, "layer", index);
+    return an__layer_find(trainer->model->net.plan, name, "layer", index);
 }
 
 /* --- rates in force ------------------------------------------------------------------- */

@@ -16,25 +16,25 @@ static void trainer_free(an_trainer *trainer)
     an_model *model = trainer->model;
 
     an__exec_destroy(trainer->exec);
-    an__weights_free(&trainer->velocity, model);
-    an__weights_free(&trainer->gradient, model);
-    an__weights_free(&trainer->piece, model);
-    an__free(model->ctx, trainer->views);
-    an__free(model->ctx, trainer);
+    an__weights_free(&trainer->velocity, &model->net);
+    an__weights_free(&trainer->gradient, &model->net);
+    an__weights_free(&trainer->piece, &model->net);
+    an__free(&model->net.ctx->memory, trainer->views);
+    an__free(&model->net.ctx->memory, trainer);
 }
 
 static an_status trainer_fill(an_trainer *trainer)
 {
     an_model *model = trainer->model;
 
-    AN_TRY(an__exec_create(&trainer->exec, model, trainer->config.micro_batch, 1));
-    trainer->views =
-        an__alloc(model->ctx, trainer->config.micro_batch * sizeof *trainer->views);
+    AN_TRY(an__exec_create(&trainer->exec, &model->net, trainer->config.micro_batch, 1));
+    trainer->views = an__alloc(&model->net.ctx->memory,
+                               trainer->config.micro_batch * sizeof *trainer->views);
     if (trainer->views == NULL) return AN_ERROR_MEMORY;
-    AN_TRY(an__weights_alloc(&trainer->velocity, model));
-    AN_TRY(an__weights_alloc(&trainer->gradient, model));
+    AN_TRY(an__weights_alloc(&trainer->velocity, &model->net));
+    AN_TRY(an__weights_alloc(&trainer->gradient, &model->net));
     if (trainer->config.micro_batch < trainer->config.batch)
-        AN_TRY(an__weights_alloc(&trainer->piece, model));
+        AN_TRY(an__weights_alloc(&trainer->piece, &model->net));
     /* Here rather than when first needed: a step allocates nothing. */
     return an__exec_staging(trainer->exec, &model->input);
 }
@@ -76,10 +76,11 @@ an_status an_trainer_create(an_trainer **out, an_model *model,
     an_trainer_config_init(&config, sizeof config);
     if (given != NULL)
         AN_TRY(an__struct_read(&config, given, sizeof config, LEAST_CONFIG, "config"));
-    resolve(&config, &model->plan->row); /* first: what is in force has the same limits */
+    resolve(&config,
+            &model->net.plan->row); /* first: what is in force has the same limits */
     AN_TRY(an__trainer_config_check(&config));
 
-    trainer = an__alloc_zero(model->ctx, sizeof *trainer);
+    trainer = an__alloc_zero(&model->net.ctx->memory, sizeof *trainer);
     if (trainer == NULL) return AN_ERROR_MEMORY;
     trainer->model = model;
     trainer->config = config;
@@ -116,7 +117,7 @@ void an_trainer_destroy(an_trainer *trainer)
 
 static uint32_t note_loss(an_trainer *trainer, double loss)
 {
-    uint32_t classes = trainer->model->plan->config.classes, flat;
+    uint32_t classes = trainer->model->net.plan->config.classes, flat;
     double guess = log((double)classes);
 
     /* Worse than guessing counts as guessing: a wild start would weigh on the mean for long. */
@@ -127,7 +128,7 @@ static uint32_t note_loss(an_trainer *trainer, double loss)
            trainer->at.running_loss > FLAT_SHARE * guess;
     if (flat && !trainer->at.flat_logged)
         an__log(
-            trainer->model->ctx, AN_LOG_WARNING,
+            &trainer->model->net.ctx->memory, AN_LOG_WARNING,
             "after %llu steps the loss is still that of guessing: %.4f, ln(%u) is %.4f",
             (unsigned long long)trainer->at.iteration, trainer->at.running_loss, classes,
             guess);
@@ -148,7 +149,7 @@ static an_status stage(an_trainer *trainer, const an_given *given, uint32_t firs
                        uint32_t count, an_feed *feed)
 {
     const an_model *model = trainer->model;
-    size_t numbers = model->plan->tensors[model->plan->input[0]].count;
+    size_t numbers = model->net.plan->tensors[model->net.plan->input[0]].count;
     uint32_t word[4], i;
 
     *feed = given->feed;
@@ -175,13 +176,13 @@ static an_status add_piece(const an_trainer *trainer)
     const an_model *model = trainer->model;
     uint32_t i, t;
 
-    for (i = 0; i < model->plan->param_count; i++)
-        for (t = 0; t < model->plan->towers; t++) {
+    for (i = 0; i < model->net.plan->param_count; i++)
+        for (t = 0; t < model->net.plan->towers; t++) {
             an_queue *queue = trainer->exec->queue[t];
-            size_t count = model->plan->params[i].part[t];
+            size_t count = model->net.plan->params[i].part[t];
 
-            if (count > 0 && !trainer->exec->frozen[model->plan->params[i].layer])
-                AN_TRY(model->slots[t].backend->exchange(
+            if (count > 0 && !trainer->exec->frozen[model->net.plan->params[i].layer])
+                AN_TRY(model->net.slots[t].backend->exchange(
                     queue, trainer->gradient.part[i][t], count, queue,
                     trainer->piece.part[i][t], count, count, 1, AN_PRECISION_FP32, 1));
         }
@@ -197,19 +198,19 @@ static an_status do_piece(an_trainer *trainer, uint32_t first, uint32_t count,
     an_exec *exec = trainer->exec;
 
     const an_backend *backend = exec->slots[0].backend;
-    float *slope = an__exec_gradient(exec, model->plan->output);
-    size_t numbers = (size_t)count * model->plan->config.classes;
+    float *slope = an__exec_gradient(exec, model->net.plan->output);
+    size_t numbers = (size_t)count * model->net.plan->config.classes;
     const an_array arrays[2] = {
-        {slope, numbers, model->plan->precision},
-        {an__exec_value(exec, model->plan->output), numbers, AN_PRECISION_FP32}};
+        {slope, numbers, model->net.plan->precision},
+        {an__exec_value(exec, model->net.plan->output), numbers, AN_PRECISION_FP32}};
 
-    AN_TRY(an__exec_forward(exec, &model->weights, count, 1));
+    AN_TRY(an__exec_forward(exec, &model->net.weights, count, 1));
     AN_TRY(an__exec_loss(exec, count));
     AN_TRY(backend->all_finite(exec->queue[0], arrays, 2, exec->faults[0]));
     if (count < of) /* the mean is over all pieces */
-        AN_TRY(backend->scale(exec->queue[0], model->plan->precision, numbers,
+        AN_TRY(backend->scale(exec->queue[0], model->net.plan->precision, numbers,
                               (float)count / (float)of, slope));
-    AN_TRY(an__exec_backward(exec, &model->weights,
+    AN_TRY(an__exec_backward(exec, &model->net.weights,
                              first == 0 ? &trainer->gradient : &trainer->piece, count));
     return first == 0 ? AN_OK : add_piece(trainer);
 }
@@ -237,7 +238,7 @@ static an_status run_whole(an_trainer *trainer, uint32_t count)
 static void note_frozen(an_trainer *trainer)
 {
     an_exec *exec = trainer->exec;
-    uint32_t layers = trainer->model->plan->row.layers, i;
+    uint32_t layers = trainer->model->net.plan->row.layers, i;
 
     exec->lowest = layers;
     for (i = layers; i-- > 0;) {
@@ -257,7 +258,7 @@ static an_status count_piece(an_trainer *trainer, const an_feed *feed, uint32_t 
 
     for (i = 0; i < count; i++)
         if (!isfinite(losses[i]))
-            return an__exec_diverged(exec, &trainer->model->weights, count, feed, 1);
+            return an__exec_diverged(exec, &trainer->model->net.weights, count, feed, 1);
     for (i = 0; i < count; i++) {
         stats->loss += losses[i] / of;
         stats->top1 += an__top(&ranks[i], 1);
@@ -337,9 +338,9 @@ static an_status succeed(an_trainer *trainer, an_step_stats *stats, an_step_stat
 /* The model's weights are others; packs that a step writes are theirs. */
 static void weights_changed(an_trainer *trainer, int well)
 {
-    an__model_changed(trainer->model);
+    an__net_changed(&trainer->model->net);
     if (well && trainer->exec->slots[0].backend->fuses & AN_FUSES_PACKS)
-        an__model_repacked(trainer->model);
+        an__net_repacked(&trainer->model->net);
 }
 
 static an_status read_stats(an_step_stats *stats, const an_step_stats *out)
@@ -378,7 +379,7 @@ static an_status given_check(const an_trainer *trainer, const an_given *given)
              "count is %u: must be 1 to config.batch, %u", given->count,
              trainer->config.batch);
     return an__labels_check(given->labels, given->count,
-                            trainer->model->plan->config.classes);
+                            trainer->model->net.plan->config.classes);
 }
 
 an_status an_train_step(an_trainer *trainer, const float *images, const int32_t *labels,
@@ -581,7 +582,7 @@ an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate)
     config = trainer->config;
     config.rate = rate;
     config.bias_rate = bias_rate;
-    resolve(&config, &trainer->model->plan->row);
+    resolve(&config, &trainer->model->net.plan->row);
     AN_TRY(an__trainer_config_check(&config));
     trainer->config = config;
     return AN_OK;
@@ -599,11 +600,11 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
     const an_param *param;
 
     AN_TRY(an__trainer_check(trainer));
-    AN_CHECK(index < trainer->model->plan->param_count,
+    AN_CHECK(index < trainer->model->net.plan->param_count,
              "index is %u: the model has %u parameters", index,
-             trainer->model->plan->param_count);
+             trainer->model->net.plan->param_count);
     AN_CHECK(values != NULL, "values is null");
-    param = &trainer->model->plan->params[index];
+    param = &trainer->model->net.plan->params[index];
     AN_CHECK(count == param->count, "count is %zu: %s has %zu numbers", count,
              param->name, param->count);
     if (!trainer->has_gradient)
@@ -615,7 +616,7 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
         AN_TRY(an__exec_held_gradients(trainer->exec, &trainer->gradient,
                                        trainer->held_count));
     AN_TRY(an__exec_sync(trainer->exec));
-    return an__weights_get(&trainer->gradient, trainer->model, index, values);
+    return an__weights_get(&trainer->gradient, &trainer->model->net, index, values);
 }
 
 an_status an_trainer_set_note(an_trainer *trainer,

@@ -33,10 +33,10 @@ static an_status copy_parameters(an_model *to, const an_model *from,
 {
     uint32_t i;
 
-    for (i = 0; i < to->plan->param_count; i++)
+    for (i = 0; i < to->net.plan->param_count; i++)
         if (source[i] != NONE) {
-            AN_TRY(an__weights_get(&from->weights, from, source[i], values));
-            AN_TRY(an__weights_set(&to->weights, to, i, values));
+            AN_TRY(an__weights_get(&from->net.weights, &from->net, source[i], values));
+            AN_TRY(an__weights_set(&to->net.weights, &to->net, i, values));
         }
     return AN_OK;
 }
@@ -50,15 +50,15 @@ static an_status transfer(an_model *to, const an_model *from,
     float *values;
     an_status status = AN_OK;
 
-    for (i = 0; i < to->plan->param_count; i++)
-        if (to->plan->params[i].count > most) most = to->plan->params[i].count;
-    values = an__alloc(to->ctx, most * sizeof *values);
+    for (i = 0; i < to->net.plan->param_count; i++)
+        if (to->net.plan->params[i].count > most) most = to->net.plan->params[i].count;
+    values = an__alloc(&to->net.ctx->memory, most * sizeof *values);
     if (values == NULL) return AN_ERROR_MEMORY;
     if (from->input.size == to->input.size)
         status = an__model_set_input(to, &from->input.p, from->input.mean_image);
     if (status == AN_OK) status = copy_parameters(to, from, source, values);
-    an__model_changed(to);
-    an__free(to->ctx, values);
+    an__net_changed(&to->net);
+    an__free(&to->net.ctx->memory, values);
     return status;
 }
 
@@ -70,9 +70,9 @@ an_status an_model_transfer(an_model *to, const an_model *from, const char *skip
     AN_TRY(an__model_check(to));
     AN_TRY(an__model_check(from));
     AN_CHECK(to != from, "from is the model itself");
-    if (skip != NULL) AN_TRY(an__layer_find(to->plan, skip, "skip", &layer));
+    if (skip != NULL) AN_TRY(an__layer_find(to->net.plan, skip, "skip", &layer));
     if (to->trainer != NULL) return an__fail(AN_ERROR_STATE, "the model has a trainer");
-    count = pair_up(to->plan, from->plan, layer, source);
+    count = pair_up(to->net.plan, from->net.plan, layer, source);
     if (count == 0)
         return an__fail(AN_ERROR_STATE,
                         "from has no parameter of this model's names and shapes");

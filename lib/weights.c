@@ -6,26 +6,26 @@
 
 #include "internal.h"
 
-void an__weights_free(an_weights *w, const an_model *model)
+void an__weights_free(an_weights *w, const an_net *net)
 {
     uint32_t i, t;
 
     /* What was begun may still be writing. */
-    for (t = 0; t < model->plan->towers; t++)
-        if (model->queue[t] != NULL) model->slots[t].backend->sync(model->queue[t]);
-    for (i = 0; i < model->plan->param_count; i++)
-        for (t = 0; t < model->plan->towers; t++)
+    for (t = 0; t < net->plan->towers; t++)
+        if (net->queue[t] != NULL) net->slots[t].backend->sync(net->queue[t]);
+    for (i = 0; i < net->plan->param_count; i++)
+        for (t = 0; t < net->plan->towers; t++)
             if (w->part[i][t] != NULL)
-                model->slots[t].backend->release(model->slots[t].device, w->part[i][t]);
+                net->slots[t].backend->release(net->slots[t].device, w->part[i][t]);
     memset(w, 0, sizeof *w);
 }
 
-static an_status part_alloc(an_weights *w, const an_model *model, uint32_t index,
+static an_status part_alloc(an_weights *w, const an_net *net, uint32_t index,
                             uint32_t tower)
 {
     static const char zeros[16384];
-    const an_slot *slot = &model->slots[tower];
-    size_t bytes = model->plan->params[index].part[tower] * sizeof(float), done, part;
+    const an_slot *slot = &net->slots[tower];
+    size_t bytes = net->plan->params[index].part[tower] * sizeof(float), done, part;
     void *memory = NULL;
 
     if (bytes == 0) return AN_OK;
@@ -33,25 +33,25 @@ static an_status part_alloc(an_weights *w, const an_model *model, uint32_t index
     w->part[index][tower] = memory;
     for (done = 0; done < bytes; done += part) {
         part = bytes - done < sizeof zeros ? bytes - done : sizeof zeros;
-        AN_TRY(slot->backend->upload(model->queue[tower], (char *)memory + done, zeros,
-                                     part));
+        AN_TRY(
+            slot->backend->upload(net->queue[tower], (char *)memory + done, zeros, part));
     }
     return AN_OK;
 }
 
-an_status an__weights_alloc(an_weights *w, const an_model *model)
+an_status an__weights_alloc(an_weights *w, const an_net *net)
 {
     an_status status = AN_OK;
     uint32_t i, t;
 
     memset(w, 0, sizeof *w);
-    for (i = 0; i < model->plan->param_count && status == AN_OK; i++)
-        for (t = 0; t < model->plan->towers && status == AN_OK; t++)
-            status = part_alloc(w, model, i, t);
+    for (i = 0; i < net->plan->param_count && status == AN_OK; i++)
+        for (t = 0; t < net->plan->towers && status == AN_OK; t++)
+            status = part_alloc(w, net, i, t);
     /* Other queues than the model's will use it. */
-    for (t = 0; t < model->plan->towers && status == AN_OK; t++)
-        status = model->slots[t].backend->sync(model->queue[t]);
-    if (status != AN_OK) an__weights_free(w, model);
+    for (t = 0; t < net->plan->towers && status == AN_OK; t++)
+        status = net->slots[t].backend->sync(net->queue[t]);
+    if (status != AN_OK) an__weights_free(w, net);
     return status;
 }
 
@@ -67,55 +67,55 @@ static an_order order_of(const an_param *param, uint32_t tower)
     return order;
 }
 
-an_status an__weights_put_part(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_put_part(const an_weights *w, const an_net *net, uint32_t index,
                                uint32_t tower, size_t first, const float *values,
                                size_t count)
 {
-    an_order order = order_of(&model->plan->params[index], tower);
+    an_order order = order_of(&net->plan->params[index], tower);
 
-    return model->slots[tower].backend->put(model->queue[tower], &order,
-                                            w->part[index][tower], first, values, count);
+    return net->slots[tower].backend->put(net->queue[tower], &order,
+                                          w->part[index][tower], first, values, count);
 }
 
-an_status an__weights_get_part(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_get_part(const an_weights *w, const an_net *net, uint32_t index,
                                uint32_t tower, size_t first, float *values, size_t count)
 {
-    an_order order = order_of(&model->plan->params[index], tower);
+    an_order order = order_of(&net->plan->params[index], tower);
 
-    return model->slots[tower].backend->get(model->queue[tower], &order, values,
-                                            w->part[index][tower], first, count);
+    return net->slots[tower].backend->get(net->queue[tower], &order, values,
+                                          w->part[index][tower], first, count);
 }
 
-an_status an__weights_get(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_get(const an_weights *w, const an_net *net, uint32_t index,
                           float *values)
 {
-    const an_param *param = &model->plan->params[index];
+    const an_param *param = &net->plan->params[index];
     uint32_t t;
 
-    for (t = 0; t < model->plan->towers; t++) {
-        const an_backend *backend = model->slots[t].backend;
+    for (t = 0; t < net->plan->towers; t++) {
+        const an_backend *backend = net->slots[t].backend;
 
         if (param->part[t] == 0) continue;
-        AN_TRY(an__weights_get_part(w, model, index, t, 0, values + param->first[t],
+        AN_TRY(an__weights_get_part(w, net, index, t, 0, values + param->first[t],
                                     param->part[t]));
-        AN_TRY(backend->sync(model->queue[t]));
+        AN_TRY(backend->sync(net->queue[t]));
     }
     return AN_OK;
 }
 
-an_status an__weights_set(const an_weights *w, const an_model *model, uint32_t index,
+an_status an__weights_set(const an_weights *w, const an_net *net, uint32_t index,
                           const float *values)
 {
-    const an_param *param = &model->plan->params[index];
+    const an_param *param = &net->plan->params[index];
     uint32_t t;
 
-    for (t = 0; t < model->plan->towers; t++) {
-        const an_backend *backend = model->slots[t].backend;
+    for (t = 0; t < net->plan->towers; t++) {
+        const an_backend *backend = net->slots[t].backend;
 
         if (param->part[t] == 0) continue;
-        AN_TRY(an__weights_put_part(w, model, index, t, 0, values + param->first[t],
+        AN_TRY(an__weights_put_part(w, net, index, t, 0, values + param->first[t],
                                     param->part[t]));
-        AN_TRY(backend->sync(model->queue[t]));
+        AN_TRY(backend->sync(net->queue[t]));
     }
     return AN_OK;
 }
@@ -165,10 +165,10 @@ static void fill_item(uint32_t item, uint32_t worker, void *arg)
     for (; block < end; block++) fill_four(f, block);
 }
 
-an_status an__weights_init(const an_weights *w, const an_model *model)
+an_status an__weights_init(const an_weights *w, const an_net *net)
 {
-    const an_plan *plan = model->plan;
-    an_context *ctx = model->ctx;
+    const an_plan *plan = net->plan;
+    an_context *ctx = net->ctx;
     size_t most = 0, j;
     an_status status = AN_OK;
     an_filling f;
@@ -178,7 +178,7 @@ an_status an__weights_init(const an_weights *w, const an_model *model)
         if (plan->params[i].count > most) most = plan->params[i].count;
     memset(&f, 0, sizeof f);
     f.seed = plan->config.seed;
-    f.values = an__alloc(ctx, most * sizeof *f.values);
+    f.values = an__alloc(&ctx->memory, most * sizeof *f.values);
     if (f.values == NULL) return AN_ERROR_MEMORY;
 
     for (i = 0; i < plan->param_count && status == AN_OK; i++) {
@@ -205,8 +205,8 @@ an_status an__weights_init(const an_weights *w, const an_model *model)
         } else {
             for (j = 0; j < f.param->count; j++) f.values[j] = f.constant;
         }
-        status = an__weights_set(w, model, i, f.values);
+        status = an__weights_set(w, net, i, f.values);
     }
-    an__free(ctx, f.values);
+    an__free(&ctx->memory, f.values);
     return status;
 }

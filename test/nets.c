@@ -39,7 +39,7 @@ an_model_config net_small(uint32_t arch, uint32_t towers, const char *devices)
 
 float *net_images(const an_model *model)
 {
-    size_t numbers = model->plan->tensors[model->plan->input[0]].count * BATCH;
+    size_t numbers = model->net.plan->tensors[model->net.plan->input[0]].count * BATCH;
     float *images = malloc(numbers * sizeof *images);
 
     net_fill(images, numbers, 9, 1);
@@ -51,7 +51,8 @@ size_t net_parameters(const an_model *model)
     size_t count = 0;
     uint32_t i;
 
-    for (i = 0; i < model->plan->param_count; i++) count += model->plan->params[i].count;
+    for (i = 0; i < model->net.plan->param_count; i++)
+        count += model->net.plan->params[i].count;
     return count;
 }
 
@@ -60,8 +61,8 @@ an_status net_get(const an_model *model, float *values)
     an_status status = AN_OK;
     uint32_t i;
 
-    for (i = 0; i < model->plan->param_count && status == AN_OK; i++) {
-        size_t count = model->plan->params[i].count;
+    for (i = 0; i < model->net.plan->param_count && status == AN_OK; i++) {
+        size_t count = model->net.plan->params[i].count;
 
         status = an_parameter_get(model, i, values, count);
         values += count;

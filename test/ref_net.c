@@ -15,9 +15,9 @@ ref_net *ref_net_create(const an_model *model)
     uint32_t i;
     size_t j;
 
-    net->plan = model->plan;
-    for (i = 0; i < model->plan->param_count; i++) {
-        size_t count = model->plan->params[i].count;
+    net->plan = model->net.plan;
+    for (i = 0; i < model->net.plan->param_count; i++) {
+        size_t count = model->net.plan->params[i].count;
         float *values = malloc(count * sizeof *values);
 
         net->weight[i] = malloc(count * sizeof(double));
@@ -26,16 +26,16 @@ ref_net *ref_net_create(const an_model *model)
         for (j = 0; j < count; j++) net->weight[i][j] = (double)values[j];
         free(values);
     }
-    for (i = 0; i < model->plan->tensor_count; i++) {
+    for (i = 0; i < model->net.plan->tensor_count; i++) {
         net->value[i] =
-            calloc(model->plan->tensors[i].count * MOST_BATCH, sizeof(double));
+            calloc(model->net.plan->tensors[i].count * MOST_BATCH, sizeof(double));
         net->slope[i] =
-            calloc(model->plan->tensors[i].count * MOST_BATCH, sizeof(double));
+            calloc(model->net.plan->tensors[i].count * MOST_BATCH, sizeof(double));
     }
-    for (i = 0; i < model->plan->op_count; i++)
-        net->kept[i] =
-            calloc(model->plan->tensors[model->plan->ops[i].out].count * MOST_BATCH,
-                   sizeof(double));
+    for (i = 0; i < model->net.plan->op_count; i++)
+        net->kept[i] = calloc(
+            model->net.plan->tensors[model->net.plan->ops[i].out].count * MOST_BATCH,
+            sizeof(double));
     return net;
 }
 

@@ -85,7 +85,7 @@ an_trainer_config small_training(uint32_t batch)
 /* Of the batch's images. */
 static size_t numbers_of(const bench *b)
 {
-    size_t side = b->model->plan->config.image_size;
+    size_t side = b->model->net.plan->config.image_size;
 
     return 3 * side * side * b->batch;
 }
@@ -190,7 +190,7 @@ double parameters_apart(const an_model *a, const an_model *b)
     double worst = 0;
     uint32_t i;
 
-    for (i = 0; i < a->plan->param_count; i++) {
+    for (i = 0; i < a->net.plan->param_count; i++) {
         double apart = parameter_apart(a, b, i);
 
         if (!(apart <= worst)) worst = apart;
@@ -203,14 +203,15 @@ void same_parameters(const an_model *got, const an_model *wanted, double bound,
 {
     uint32_t i;
 
-    expect_count(got->plan->param_count, wanted->plan->param_count, "%s", what);
-    for (i = 0; i < wanted->plan->param_count; i++) {
+    expect_count(got->net.plan->param_count, wanted->net.plan->param_count, "%s", what);
+    for (i = 0; i < wanted->net.plan->param_count; i++) {
         size_t count, again;
         float *x = parameter_of(got, i, &count), *y = parameter_of(wanted, i, &again);
 
         expect_count(count, again, "%s: numbers of %s", what,
-                     wanted->plan->params[i].name);
-        expect_floats(x, y, count, bound, "%s: %s", what, wanted->plan->params[i].name);
+                     wanted->net.plan->params[i].name);
+        expect_floats(x, y, count, bound, "%s: %s", what,
+                      wanted->net.plan->params[i].name);
         free(x);
         free(y);
     }

@@ -71,8 +71,8 @@ static void same_parameters(const an_model *a, const an_model *b)
 {
     uint32_t i;
 
-    for (i = 0; i < a->plan->param_count; i++) {
-        size_t count = a->plan->params[i].count;
+    for (i = 0; i < a->net.plan->param_count; i++) {
+        size_t count = a->net.plan->params[i].count;
         float *x = malloc(count * sizeof *x), *y = malloc(count * sizeof *y);
 
         ck_assert_int_eq(an_parameter_get(a, i, x, count), AN_OK);
@@ -301,7 +301,7 @@ START_TEST(a_file_loads_into_two_towers)
     ck_assert_int_eq(an_model_save(model, path), AN_OK);
     ck_assert_msg(an_model_load(&two, ctx, path, &load) == AN_OK, "%s",
                   an_error_message());
-    ck_assert_uint_eq(two->plan->towers, 2);
+    ck_assert_uint_eq(two->net.plan->towers, 2);
     same_parameters(model, two);
     ck_assert_int_eq(an_infer(model, x, 1, p), AN_OK);
     ck_assert_int_eq(an_infer(two, x, 1, q), AN_OK);
@@ -340,8 +340,8 @@ START_TEST(half_precision_tensors_are_read)
         config.classes = 2;
         ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
         used = (size_t)snprintf(header, sizeof header, "{");
-        for (i = 0; i < model->plan->param_count; i++) {
-            const an_param *p = &model->plan->params[i];
+        for (i = 0; i < model->net.plan->param_count; i++) {
+            const an_param *p = &model->net.plan->params[i];
             size_t size = i == 1 ? 2 : 4, k;
 
             used += (size_t)snprintf(header + used, sizeof header - used,
@@ -360,7 +360,7 @@ START_TEST(half_precision_tensors_are_read)
         }
         snprintf(header + used, sizeof header - used, "}");
         m = file_with(header, at);
-        at = m.bytes - at + 4 * model->plan->params[0].count;
+        at = m.bytes - at + 4 * model->net.plan->params[0].count;
         for (i = 0; i < 64; i++) {
             uint16_t word = bf16 ? known[i % 4].bf16 : known[i % 4].f16;
 
@@ -379,8 +379,8 @@ START_TEST(half_precision_tensors_are_read)
             for (i = 0; i < 64; i++)
                 ck_assert(got[i] ==
                           (bf16 ? known[i % 4].from_bf16 : known[i % 4].from_f16));
-            ck_assert_uint_eq(loaded->plan->config.arch, AN_ARCH_TORCHVISION);
-            ck_assert_uint_eq(loaded->plan->config.classes, 2);
+            ck_assert_uint_eq(loaded->net.plan->config.arch, AN_ARCH_TORCHVISION);
+            ck_assert_uint_eq(loaded->net.plan->config.classes, 2);
         }
         an_model_destroy(model);
         an_model_destroy(loaded);
@@ -662,8 +662,8 @@ START_TEST(a_kill_during_saves_leaves_a_whole_file)
         close(counter[0]);
         ck_assert_msg(an_model_load(&loaded, ctx, path, NULL) == AN_OK, "%s",
                       an_error_message());
-        ck_assert_uint_le(loaded->plan->config.seed, 1);
-        whole[loaded->plan->config.seed]++;
+        ck_assert_uint_le(loaded->net.plan->config.seed, 1);
+        whole[loaded->net.plan->config.seed]++;
         an_model_destroy(loaded);
     }
     ck_assert_msg(whole[0] > 0 && whole[1] > 0, "only one of two ever seen");

@@ -205,10 +205,10 @@ START_TEST(an_allocator_is_never_asked_for_nothing)
 
     expect_refused(an_model_read(&model, ctx, read_zeros, &left, NULL), AN_ERROR_FORMAT,
                    NULL);
-    none = an__alloc_zero(ctx, 0);
+    none = an__alloc_zero(&ctx->memory, 0);
     ck_assert_ptr_nonnull(none);
-    an__free(ctx, none);
-    an__free(ctx, NULL);
+    an__free(&ctx->memory, none);
+    an__free(&ctx->memory, NULL);
     expect_count((uint64_t)counts.wrong, 0, "wrong uses of the allocator");
     an_context_destroy(ctx);
     expect_count((uint64_t)counts.blocks, 0, "blocks at the end");
@@ -265,17 +265,17 @@ START_TEST(the_log_gets_a_sentence_and_its_level)
     config.log = hear;
     config.log_user = &h;
     expect_ok(an_context_create(&ctx, &config));
-    an__log(ctx, AN_LOG_WARNING, "%u of %s", 7u, "these");
+    an__log(&ctx->memory, AN_LOG_WARNING, "%u of %s", 7u, "these");
     expect_count((uint64_t)h.count, 1, "calls");
     expect_count(h.level, AN_LOG_WARNING, "its level");
     expect_text(h.text, "7 of these", "its text");
-    an__log(ctx, AN_LOG_INFO, "%s", filler);
+    an__log(&ctx->memory, AN_LOG_INFO, "%s", filler);
     expect_count(h.level, AN_LOG_INFO, "its level");
     ck_assert_uint_ge(strlen(h.text), 255);
     expect_bytes(h.text, filler, strlen(h.text), "the text as far as it goes");
     an_context_destroy(ctx);
     ctx = context_of(1, 0, NULL);
-    an__log(ctx, AN_LOG_WARNING, "to nobody");
+    an__log(&ctx->memory, AN_LOG_WARNING, "to nobody");
     expect_count((uint64_t)h.count, 2, "calls");
     an_context_destroy(ctx);
 }

@@ -158,7 +158,7 @@ static outcome in_turn(const char *plugin, const char *devices)
     training.micro_batch = 2;
     training.rate = 0.05f;
     ck_assert_int_eq(an_trainer_create(&trainer, model, &training), AN_OK);
-    numbers = 4 * model->plan->tensors[model->plan->input[0]].count;
+    numbers = 4 * model->net.plan->tensors[model->net.plan->input[0]].count;
     images = malloc(numbers * sizeof *images);
     net_fill(images, numbers, 9, 1);
     for (i = 0; i < sizeof counts / sizeof counts[0]; i++)
@@ -215,9 +215,9 @@ START_TEST(activations_come_in_the_hosts_order)
     ck_assert_msg(an_model_create(&cuda, ctx, &here) == AN_OK, "%s", an_error_message());
     ck_assert_int_eq(an_model_create(&cpu, ctx, &there), AN_OK);
     images = net_images(cpu);
-    for (layer = 0; layer < cpu->plan->row.layers; layer++)
+    for (layer = 0; layer < cpu->net.plan->row.layers; layer++)
         for (point = AN_POINT_LINEAR; point <= AN_POINT_OUTPUT; point++) {
-            const char *name = cpu->plan->layers[layer].name;
+            const char *name = cpu->net.plan->layers[layer].name;
             size_t count, i;
             float *a, *b;
 
@@ -274,7 +274,7 @@ START_TEST(pictures_are_prepared_on_the_device)
     net_fill(mean, 3 * side * side, 4, 100);
     if (_i >= 4)
         ck_assert_int_eq(an_model_set_mean_image(model, mean, 3 * side * side), AN_OK);
-    numbers = model->plan->tensors[model->plan->input[0]].count;
+    numbers = model->net.plan->tensors[model->net.plan->input[0]].count;
     floats = malloc(numbers * sizeof *floats);
     for (view = 0; view < 10; view++) {
         an_view v = an__view(&model->input, view);
@@ -283,12 +283,12 @@ START_TEST(pictures_are_prepared_on_the_device)
         float *got = malloc(numbers * sizeof *got);
 
         ck_assert_int_eq(an_preprocess(model, &image, view, floats), AN_OK);
-        ck_assert_int_eq(an__exec_create(&exec, model, 1, 0), AN_OK);
+        ck_assert_int_eq(an__exec_create(&exec, &model->net, 1, 0), AN_OK);
         ck_assert_int_eq(an__exec_stage(exec, &model->input, &image, 1, &v, &feed),
                          AN_OK);
         ck_assert_ptr_nonnull(feed.crops);
         ck_assert_int_eq(an__exec_load(exec, 1, &feed), AN_OK);
-        ck_assert_int_eq(an__exec_get(exec, model->plan->input[0], 0, got), AN_OK);
+        ck_assert_int_eq(an__exec_get(exec, model->net.plan->input[0], 0, got), AN_OK);
         ck_assert_int_eq(an__exec_sync(exec), AN_OK);
         ck_assert_mem_eq(got, floats, numbers * sizeof *got);
         an__exec_destroy(exec);
@@ -518,7 +518,7 @@ START_TEST(two_towers_on_one_device_are_one)
     load.devices = "cuda:0";
     ck_assert_msg(an_model_load(&back, ctx, path, &load) == AN_OK, "%s",
                   an_error_message());
-    ck_assert_uint_eq(back->plan->towers, 1);
+    ck_assert_uint_eq(back->net.plan->towers, 1);
     count = net_parameters(model);
     x = malloc(count * sizeof *x), y = malloc(count * sizeof *y);
     ck_assert_int_eq(net_get(model, x), AN_OK);
@@ -616,10 +616,11 @@ START_TEST(a_towers_weights_live_on_its_device)
     ctx = plugin_context(host_run_path(), 1);
     ck_assert_msg(an_model_create(&model, ctx, &config) == AN_OK, "%s",
                   an_error_message());
-    for (i = 0; i < model->plan->param_count; i++) {
-        bytes += model->plan->params[i].count * sizeof(float);
-        ck_assert_uint_eq(model->plan->params[i].part[0] + model->plan->params[i].part[1],
-                          model->plan->params[i].count);
+    for (i = 0; i < model->net.plan->param_count; i++) {
+        bytes += model->net.plan->params[i].count * sizeof(float);
+        ck_assert_uint_eq(model->net.plan->params[i].part[0] +
+                              model->net.plan->params[i].part[1],
+                          model->net.plan->params[i].count);
     }
     /* Beside them the queues' own: pinned memory, a stage and a step's numbers. */
     ck_assert_uint_ge(hr()->allocated - before, bytes);

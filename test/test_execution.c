@@ -185,15 +185,15 @@ START_TEST(slices_are_of_large_layers_and_more_than_four_images)
     bench b;
 
     bench_open(&b, &config, NULL, 1);
-    expect_count(an__plan_sliced(b.model->plan, 0, 4), 0, "four images");
+    expect_count(an__plan_sliced(b.model->net.plan, 0, 4), 0, "four images");
     /* convolution, activation, pooling, normalisation; the next one's output is small */
-    expect_count(an__plan_sliced(b.model->plan, 0, 5), 4, "five images");
-    expect_count(an__plan_sliced(b.model->plan, 1, 5), 0, "from the activation on");
-    expect_count(an__plan_sliced(b.model->plan, 4, 5), 0, "conv2");
+    expect_count(an__plan_sliced(b.model->net.plan, 0, 5), 4, "five images");
+    expect_count(an__plan_sliced(b.model->net.plan, 1, 5), 0, "from the activation on");
+    expect_count(an__plan_sliced(b.model->net.plan, 4, 5), 0, "conv2");
     bench_close(&b);
     config.image_size = 127;
     bench_open(&b, &config, NULL, 1);
-    expect_count(an__plan_sliced(b.model->plan, 0, 5), 0, "a smaller layer");
+    expect_count(an__plan_sliced(b.model->net.plan, 0, 5), 0, "a smaller layer");
     bench_close(&b);
 }
 END_TEST
@@ -271,7 +271,7 @@ START_TEST(profiles_tell_how_convolutions_are_done)
                 const char *way = batch == 1 ? few[i] : many[i];
 
                 if (way == NULL) way = "";
-                expect_text(rows[i].name, model->plan->layers[i].name, "row %u", i);
+                expect_text(rows[i].name, model->net.plan->layers[i].name, "row %u", i);
                 expect_text(rows[i].way,
                             path == AN_CPU_PATH_REFERENCE && i < 5 ? "im2col" : way,
                             "path %u, %s of %u images", path, rows[i].name, batch);
@@ -297,8 +297,8 @@ START_TEST(what_is_done_in_slices_is_timed)
     bench b;
 
     bench_open(&b, &config, NULL, 1);
-    expect_count(b.model->plan->row.layers, 4, "layers");
-    expect_count(an__plan_sliced(b.model->plan, 0, 7), 4, "in slices");
+    expect_count(b.model->net.plan->row.layers, 4, "layers");
+    expect_count(an__plan_sliced(b.model->net.plan, 0, 7), 4, "in slices");
     for (i = 0; i < 4; i++) an_layer_time_init(&rows[i], sizeof rows[i]);
     expect_ok(an_model_profile(b.model, 7, 0, rows, 4));
     for (i = 0; i < 4; i++) expect_count(rows[i].forward > 0, 1, "%s", rows[i].name);

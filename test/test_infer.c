@@ -182,8 +182,8 @@ START_TEST(nonfinite_results_name_their_layer)
 
     /* A weight that only a damaged file could hold. */
     ck_assert_int_eq(an_parameter_find(model, "conv2.weight", &conv2), AN_OK);
-    model->weights.part[conv2][0][3] = NAN;
-    an__model_changed(model);
+    model->net.weights.part[conv2][0][3] = NAN;
+    an__net_changed(&model->net);
     ck_assert_int_eq(an_infer(model, images, 2, p), AN_ERROR_DIVERGED);
     ck_assert_msg(strstr(an_error_message(), "conv2") != NULL, "%s", an_error_message());
     an_evaluation_init(&e, sizeof e);
@@ -235,9 +235,9 @@ static void run_path(uint32_t arch, uint32_t path, const float *many, path_run *
     ck_assert_int_eq(an_trainer_create(&trainer, net, &training), AN_OK);
     ck_assert_int_eq(an_train_step(trainer, many, labels, MANY, NULL), AN_OK);
     for (i = 0; i < info.parameters; i++) { /* the first step is the velocity */
-        size_t bytes = net->plan->params[i].count * sizeof(float);
+        size_t bytes = net->net.plan->params[i].count * sizeof(float);
 
-        run->count[i] = net->plan->params[i].count;
+        run->count[i] = net->net.plan->params[i].count;
         run->step[i] = memcpy(malloc(bytes), trainer->velocity.part[i][0], bytes);
     }
     an_trainer_destroy(trainer);
@@ -420,8 +420,8 @@ static float *activations(an_model *net, const float *x, uint32_t batch,
 static void check_linear(an_model *net, uint32_t index, const float *input,
                          const float *linear, size_t count, uint32_t batch)
 {
-    const an_layer_info *info = &net->plan->layers[index];
-    const an_param *wp = &net->plan->params[2 * index], *bp = wp + 1;
+    const an_layer_info *info = &net->net.plan->layers[index];
+    const an_param *wp = &net->net.plan->params[2 * index], *bp = wp + 1;
     float *w = malloc(wp->count * sizeof *w), *b = malloc(bp->count * sizeof *b);
     double *y = malloc(count * batch * sizeof *y), *wd, *bd, *x, worst = 0, largest = 0;
     size_t i, inputs = (size_t)info->in_maps * info->in_height * info->in_width;
@@ -488,7 +488,7 @@ START_TEST(every_layer_can_be_asked)
     x = malloc(TWO * before * sizeof *x);
     memcpy(x, images, TWO * before * sizeof *x);
     for (index = 0; index < 8; index++) {
-        const char *name = net->plan->layers[index].name;
+        const char *name = net->net.plan->layers[index].name;
         float *linear = activations(net, images, TWO, name, AN_POINT_LINEAR, &count);
 
         check_linear(net, index, x, linear, count, TWO);
@@ -511,7 +511,7 @@ START_TEST(every_layer_can_be_asked)
     ck_assert_mem_eq(p, prob, sizeof p);
     ck_assert_int_eq(an_activation_count(net, "conv2", AN_POINT_LINEAR, &count, shape),
                      AN_OK);
-    ck_assert_uint_eq(shape[0], net->plan->layers[1].maps);
+    ck_assert_uint_eq(shape[0], net->net.plan->layers[1].maps);
     ck_assert_uint_eq(shape[1] * shape[2] * shape[0], count);
     ck_assert_int_eq(an_activation_count(net, "conv9", AN_POINT_LINEAR, &count, NULL),
                      AN_ERROR_ARGUMENT);

@@ -201,13 +201,13 @@ END_TEST
 /* Logits that are these, whatever the image: the last layer's weights are 0. */
 static void set_logits(an_model *model, const double *logits)
 {
-    uint32_t last = model->plan->param_count - 1, c;
-    float *zeros = calloc(model->plan->params[last - 1].count, sizeof *zeros);
+    uint32_t last = model->net.plan->param_count - 1, c;
+    float *zeros = calloc(model->net.plan->params[last - 1].count, sizeof *zeros);
     float bias[CLASSES];
 
     for (c = 0; c < CLASSES; c++) bias[c] = (float)logits[c];
-    expect_ok(
-        an_parameter_set(model, last - 1, zeros, model->plan->params[last - 1].count));
+    expect_ok(an_parameter_set(model, last - 1, zeros,
+                               model->net.plan->params[last - 1].count));
     expect_ok(an_parameter_set(model, last, bias, CLASSES));
     free(zeros);
 }
@@ -436,17 +436,17 @@ START_TEST(a_divergence_names_the_first_layer)
     config.towers = (uint32_t)_i + 1;
     bench_open(&b, &config, NULL, 2);
     for (index = 0; index < 8; index++) {
-        const char *name = b.model->plan->layers[index].name;
+        const char *name = b.model->net.plan->layers[index].name;
         /* the last layer stands on the first one */
         uint32_t towers = index < 7 ? config.towers : 1;
 
         for (tower = 0; tower < towers; tower++) {
-            float *weight = b.model->weights.part[2 * index][tower], good, *values;
-            size_t last = b.model->plan->params[2 * index].part[tower], count;
+            float *weight = b.model->net.weights.part[2 * index][tower], good, *values;
+            size_t last = b.model->net.plan->params[2 * index].part[tower], count;
 
             good = weight[last - 1];
             weight[last - 1] = NAN; /* an_parameter_set() would refuse it */
-            an__model_changed(b.model);
+            an__net_changed(&b.model->net);
             expect_refused(an_infer(b.model, b.images, 1, p), AN_ERROR_DIVERGED, name);
             expect_ok(an_activation_count(b.model, name, AN_POINT_LINEAR, &count, NULL));
             values = malloc(count * sizeof *values);
@@ -455,7 +455,7 @@ START_TEST(a_divergence_names_the_first_layer)
             expect_nans(values, count / towers, towers, tower, name);
             free(values);
             weight[last - 1] = good;
-            an__model_changed(b.model);
+            an__net_changed(&b.model->net);
         }
     }
     expect_ok(an_infer(b.model, b.images, 1, p));

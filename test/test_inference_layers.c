@@ -324,7 +324,7 @@ START_TEST(two_towers_compute_what_one_does)
     config.towers = 2;
     config.seed++;
     expect_ok(an_model_create(&two, b.ctx, &config));
-    for (i = 0; i < b.model->plan->param_count; i++) {
+    for (i = 0; i < b.model->net.plan->param_count; i++) {
         size_t count;
         float *values = parameter_of(b.model, i, &count);
 

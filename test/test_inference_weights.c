@@ -22,8 +22,8 @@ static an_model *copy_of(const an_model *model, const an_model_config *config)
     an_model *copy;
     uint32_t i;
 
-    expect_ok(an_model_create(&copy, model->ctx, config));
-    for (i = 0; i < model->plan->param_count; i++) {
+    expect_ok(an_model_create(&copy, model->net.ctx, config));
+    for (i = 0; i < model->net.plan->param_count; i++) {
         size_t count;
         float *values = parameter_of(model, i, &count);
 
@@ -65,14 +65,14 @@ START_TEST(answers_are_those_of_the_parameters_as_they_are)
     training.rate = 0.1f;
     bench_open(&b, &config, &training, 2);
     expect_answers_of_a_copy(&b, &config, "at first");
-    for (index = 0; index < b.model->plan->param_count; index++) {
+    for (index = 0; index < b.model->net.plan->param_count; index++) {
         float *values = parameter_of(b.model, index, &count);
         size_t i;
 
         for (i = 0; i < count; i++) values[i] = 1.5f * values[i] + 0.01f;
         expect_ok(an_parameter_set(b.model, index, values, count));
         free(values);
-        expect_answers_of_a_copy(&b, &config, b.model->plan->params[index].name);
+        expect_answers_of_a_copy(&b, &config, b.model->net.plan->params[index].name);
     }
     bench_step(&b);
     expect_answers_of_a_copy(&b, &config, "after a step");
@@ -98,7 +98,7 @@ static double rounded(float x)
 static void expect_dense(an_model *model, uint32_t layer, const float *images, uint32_t n,
                          int narrow)
 {
-    const an_plan *plan = model->plan;
+    const an_plan *plan = model->net.plan;
     const char *name = plan->layers[layer].name, *before = plan->layers[layer - 1].name;
     size_t inputs, outputs, count, i;
     float *w = parameter_of(model, 2 * layer, &count),

@@ -269,7 +269,7 @@ START_TEST(no_tensor_is_written_over_while_it_is_wanted)
     bench b;
 
     bench_open(&b, &config, NULL, 1);
-    check_layouts(b.model->plan);
+    check_layouts(b.model->net.plan);
     bench_close(&b);
 }
 END_TEST
@@ -286,7 +286,7 @@ START_TEST(no_slice_is_written_over_while_it_is_wanted)
     config.image_size = 128;
     bench_open(&b, &config, NULL, 1);
     for (training = 0; training < 2; training++)
-        check_layout(b.model->plan, 6, training, 1);
+        check_layout(b.model->net.plan, 6, training, 1);
     bench_close(&b);
 }
 END_TEST
@@ -408,9 +408,9 @@ START_TEST(fused_operations_are_done_by_another)
 
     bench_open(&b, &config, NULL, 1);
     backend = fusing(b.ctx->cpu);
-    slot = b.model->slots[0];
+    slot = b.model->net.slots[0];
     slot.backend = &backend;
-    expect_ok(an__plan_make(plan, &b.model->plan->config));
+    expect_ok(an__plan_make(plan, &b.model->net.plan->config));
     an__plan_fit(plan, &slot);
     check_taken(plan);
     check_ways_back(plan);
@@ -454,8 +454,8 @@ START_TEST(fused_operations_give_what_the_cpu_gives)
 
         config.devices = device ? "cuda:0" : NULL;
         expect_ok(an_model_create(&model, ctx, &config));
-        for (i = 0; device && i < model->plan->op_count; i++)
-            pooled += model->plan->ops[i].pool != 0;
+        for (i = 0; device && i < model->net.plan->op_count; i++)
+            pooled += model->net.plan->ops[i].pool != 0;
         expect_ok(an_infer(model, images, BATCH, p[device]));
         an_model_destroy(model);
     }

@@ -67,12 +67,12 @@ static void singles_make(singles *s, const an_model_config *config)
     bench b;
 
     open_pieces(&b, config, 0, 0);
-    for (i = 0; i < b.model->plan->param_count; i++)
+    for (i = 0; i < b.model->net.plan->param_count; i++)
         s->gradient[i] =
-            malloc(SMALL_BATCH * b.model->plan->params[i].count * sizeof(double));
+            malloc(SMALL_BATCH * b.model->net.plan->params[i].count * sizeof(double));
     for (n = 0; n < SMALL_BATCH; n++) {
         s->stats[n] = stats_of_step(&b, b.images + n * IMAGE, b.labels + n, 1);
-        for (i = 0; i < b.model->plan->param_count; i++) {
+        for (i = 0; i < b.model->net.plan->param_count; i++) {
             float *g = gradient_of(b.trainer, i, &count);
 
             for (j = 0; j < count; j++) s->gradient[i][n * count + j] = (double)g[j];
@@ -96,7 +96,7 @@ static void expect_mean(const singles *s, const bench *b, uint32_t count, uint32
     size_t numbers, j;
     uint32_t i, n;
 
-    for (i = 0; i < b->model->plan->param_count; i++) {
+    for (i = 0; i < b->model->net.plan->param_count; i++) {
         float *got = gradient_of(b->trainer, i, &numbers);
         float *want = malloc(numbers * sizeof *want);
 
@@ -107,7 +107,7 @@ static void expect_mean(const singles *s, const bench *b, uint32_t count, uint32
             want[j] = (float)(sum / count);
         }
         expect_floats(got, want, numbers, 2e-5, "%u images by %u: gradient of %s", count,
-                      micro, b->model->plan->params[i].name);
+                      micro, b->model->net.plan->params[i].name);
         free(got);
         free(want);
     }
@@ -158,13 +158,13 @@ START_TEST(towers_add_up_their_pieces)
     open_pieces(&pieces, &config, 3, 0);
     stats_of_step(&whole, whole.images, whole.labels, 7);
     stats_of_step(&pieces, whole.images, whole.labels, 7);
-    for (i = 0; i < whole.model->plan->param_count; i++) {
+    for (i = 0; i < whole.model->net.plan->param_count; i++) {
         size_t count;
         float *a = gradient_of(whole.trainer, i, &count);
         float *b = gradient_of(pieces.trainer, i, &count);
 
         expect_floats(b, a, count, 2e-5, "7 images by 3: gradient of %s",
-                      whole.model->plan->params[i].name);
+                      whole.model->net.plan->params[i].name);
         free(a);
         free(b);
     }
@@ -187,7 +187,7 @@ START_TEST(pieces_have_the_dropout_of_their_images)
     stats_of_step(&b, b.images, b.labels, 3);
     ref = ref_net_create(b.model);
     ref_net_gradients(ref, b.images, b.labels, 3, 11, 2);
-    for (i = 0; i < b.model->plan->param_count; i++) {
+    for (i = 0; i < b.model->net.plan->param_count; i++) {
         size_t count, j;
         float *got = gradient_of(b.trainer, i, &count);
         float *want = malloc(count * sizeof *want);
@@ -195,7 +195,7 @@ START_TEST(pieces_have_the_dropout_of_their_images)
         for (j = 0; j < count; j++) want[j] = (float)ref->gradient[i][j];
         /* As for whole steps: float32 through some 25 operations each way. */
         expect_floats(got, want, count, 2e-4, "3 images by %d: gradient of %s", _i,
-                      b.model->plan->params[i].name);
+                      b.model->net.plan->params[i].name);
         free(got);
         free(want);
     }
@@ -218,7 +218,7 @@ START_TEST(a_step_in_pieces_updates_once)
     bench_open(&b, &config, &training, 1);
     bench_open(&before, &config, NULL, 1);
     bench_step(&b);
-    for (i = 0; i < b.model->plan->param_count; i++) {
+    for (i = 0; i < b.model->net.plan->param_count; i++) {
         size_t count, j;
         float *w = parameter_of(before.model, i, &count);
         float *now = parameter_of(b.model, i, &count);
@@ -384,8 +384,8 @@ START_TEST(flat_starts_are_told_by_the_running_mean)
 
     config.image_size = 16;
     open_pieces(&b, &config, 0, 0);
-    b.ctx->log = listen; /* as a context's config would have it */
-    b.ctx->log_user = &h;
+    b.ctx->memory.log = listen; /* as a context's config would have it */
+    b.ctx->memory.log_user = &h;
     for (step = 1; step <= 150; step++) {
         double share = loss_at(_i, step), taken = fmin(share, 1) * guess;
         int flat;
@@ -415,7 +415,7 @@ END_TEST
 /* Everything that a step changes is as it was, and there is no gradient to ask for. */
 static void expect_untouched(const bench *b, const bench *wanted, const char *what)
 {
-    size_t count = b->model->plan->params[0].count;
+    size_t count = b->model->net.plan->params[0].count;
     float *g = malloc(count * sizeof *g);
 
     same_trainer(b->trainer, wanted->trainer, what);

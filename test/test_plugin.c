@@ -38,7 +38,7 @@ START_TEST(checkpoints_move_between_devices)
     load.precision = AN_PRECISION_BF16;
     ck_assert_msg(an_model_load(&back, ctx, path, &load) == AN_OK, "%s",
                   an_error_message());
-    ck_assert_uint_eq(back->plan->config.precision, AN_PRECISION_BF16);
+    ck_assert_uint_eq(back->net.plan->config.precision, AN_PRECISION_BF16);
     count = net_parameters(cuda);
     a = malloc(count * sizeof *a);
     b = malloc(count * sizeof *b);

@@ -178,7 +178,7 @@ static void check_current(an_model *model, const char *what, uint32_t index)
 
     expect_ok(an_model_get_config(model, &config));
     expect_ok(an_model_create(&fresh, ctx, &config));
-    for (i = 0; i < model->plan->param_count; i++) {
+    for (i = 0; i < model->net.plan->param_count; i++) {
         size_t count;
         float *x = parameter_of(model, i, &count);
 
@@ -197,7 +197,7 @@ START_TEST(what_is_set_is_computed_with_at_once)
     uint32_t i;
 
     check_current(model, "a new model", 0);
-    for (i = 0; i < model->plan->param_count; i++) {
+    for (i = 0; i < model->net.plan->param_count; i++) {
         size_t count, j;
         float *x = parameter_of(model, i, &count);
 
@@ -323,7 +323,7 @@ START_TEST(a_file_has_neither_towers_nor_precision)
         expect_ok(an_model_save(model, path));
         an_model_destroy(model);
         expect_ok(an_model_load(&model, ctx, path, NULL)); /* whole, in float32 */
-        expect_count(model->plan->towers, 1, "of a file of %u", towers);
+        expect_count(model->net.plan->towers, 1, "of a file of %u", towers);
         ck_assert_int_eq(same_rows(model, plain, 1), 1);
         an_model_destroy(model);
         an_load_config_init(&load, sizeof load);
@@ -335,7 +335,7 @@ START_TEST(a_file_has_neither_towers_nor_precision)
         load.towers = 2;
         load.devices = "cpu,cpu:0";
         expect_ok(an_model_load(&model, ctx, path, &load));
-        expect_count(model->plan->towers, 2, "of a file of %u", towers);
+        expect_count(model->net.plan->towers, 2, "of a file of %u", towers);
         same_parameters(model, plain, 0, "loaded in two towers");
         an_model_destroy(model);
     }

@@ -327,12 +327,12 @@ static void expect_gradients(const an_trainer *trainer, uint32_t layer, int froz
     uint32_t i;
 
     for (i = 2 * layer; i < 2 * layer + 2; i++) {
-        size_t count = trainer->model->plan->params[i].count;
+        size_t count = trainer->model->net.plan->params[i].count;
         float *g = malloc(count * sizeof *g);
         an_status status = an_trainer_get_gradient(trainer, i, g, count);
 
         expect_count(status, frozen ? AN_ERROR_STATE : AN_OK, "%s: gradient of %s", what,
-                     trainer->model->plan->params[i].name);
+                     trainer->model->net.plan->params[i].name);
         free(g);
     }
 }
@@ -408,7 +408,7 @@ START_TEST(any_layers_may_be_frozen)
         for (i = 0; i < 8; i++)
             if (frozen >> i & 1)
                 expect_ok(an_trainer_set_layer_rates(
-                    b.trainer, b.model->plan->layers[i].name, 0, 0));
+                    b.trainer, b.model->net.plan->layers[i].name, 0, 0));
         bench_step(&b);
         for (i = 0; i < 8; i++) {
             const an_model *wanted = frozen >> i & 1 ? start.model : free_.model;

@@ -290,7 +290,7 @@ static void open_small(bench *b, uint32_t arch)
 static void check_schedule(const row *r, const bench *b, const uint32_t *epochs,
                            double scale, const char *what)
 {
-    const an_plan *plan = b->model->plan;
+    const an_plan *plan = b->model->net.plan;
     const an_progress *at = &b->trainer->at;
     uint32_t i;
 
@@ -410,7 +410,7 @@ START_TEST(recipes_are_followed_to_their_end)
             if (c->bias_rate >= 0) rates[1] = c->bias_rate;
         }
         for (i = 0; i < 4; i++) {
-            const char *layer = b.model->plan->layers[i].name;
+            const char *layer = b.model->net.plan->layers[i].name;
             float got[2];
             int j;
 

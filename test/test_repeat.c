@@ -101,7 +101,7 @@ static void setup(void)
     backend.replay = replay;
     backend.recording_free = recording_free;
     plan.towers = 1;
-    context.log = listen;
+    context.memory.log = listen;
     exec.ctx = &context;
     exec.plan = &plan;
     exec.slots[0].backend = &backend;

@@ -76,7 +76,7 @@ static run resume(memfile *m, uint32_t towers, int way)
 
 static void step_floats(run *r, uint32_t seed, uint32_t count, an_step_stats *stats)
 {
-    uint32_t size = r->model->plan->config.image_size, i;
+    uint32_t size = r->model->net.plan->config.image_size, i;
     size_t numbers = (size_t)MOST_BATCH * 3 * size * size;
     float *images = malloc(numbers * sizeof *images);
     int32_t labels[MOST_BATCH];
@@ -89,7 +89,7 @@ static void step_floats(run *r, uint32_t seed, uint32_t count, an_step_stats *st
 
 static void step_pictures(run *r, uint32_t seed, uint32_t count, an_step_stats *stats)
 {
-    uint32_t side = r->model->plan->config.image_size + 11, i;
+    uint32_t side = r->model->net.plan->config.image_size + 11, i;
     size_t bytes = (size_t)side * (side + 3) * 3;
     uint8_t *pixels = malloc(MOST_BATCH * bytes);
     an_image pictures[MOST_BATCH];
@@ -109,7 +109,7 @@ static void step_pictures(run *r, uint32_t seed, uint32_t count, an_step_stats *
 
 static void set_any_layer_rates(run *r, uint32_t *seed)
 {
-    uint32_t layer = trial_below(seed, r->model->plan->row.layers), i;
+    uint32_t layer = trial_below(seed, r->model->net.plan->row.layers), i;
     float rate[2];
 
     for (i = 0; i < 2; i++) {
@@ -117,8 +117,8 @@ static void set_any_layer_rates(run *r, uint32_t *seed)
 
         rate[i] = kind == 0 ? -1 : kind == 1 ? 0 : trial_float(seed, 0, 0.02f);
     }
-    expect_ok(an_trainer_set_layer_rates(r->trainer, r->model->plan->layers[layer].name,
-                                         rate[0], rate[1]));
+    expect_ok(an_trainer_set_layer_rates(
+        r->trainer, r->model->net.plan->layers[layer].name, rate[0], rate[1]));
 }
 
 static void set_any_schedule(run *r, uint32_t *seed)
@@ -206,7 +206,7 @@ START_TEST(whatever_was_set_comes_back)
     for (i = 0; i < 7; i++) do_event(&a, seed + i * 31, told);
     set_the_rare(&a, &seed);
     m = memfile_of_trainer(a.trainer);
-    b = resume(&m, a.model->plan->towers, _i % 3);
+    b = resume(&m, a.model->net.plan->towers, _i % 3);
     expect_all(&b, &a, "a trainer's file");
     for (i = 0; i < 6; i++) {
         do_event(&a, seed + 1000 + i * 31, told);
@@ -231,7 +231,7 @@ START_TEST(a_models_file_has_the_model)
     run a = open_run(&seed);
 
     an_load_config_init(&load, sizeof load);
-    load.towers = a.model->plan->towers;
+    load.towers = a.model->net.plan->towers;
     m = memfile_of_model(a.model);
     expect_ok(memfile_load(&model, a.ctx, &m, &load));
     same_model_config(model, a.model, "a model's file");
@@ -265,7 +265,7 @@ START_TEST(a_run_may_be_stopped_anywhere)
         do_event(&a, seed + k * 37, told[k]);
     }
     for (k = 0; k < EVENTS; k++) {
-        run b = resume(&saved[k], a.model->plan->towers, (int)k % 3);
+        run b = resume(&saved[k], a.model->net.plan->towers, (int)k % 3);
 
         for (i = k; i < EVENTS; i++) {
             do_event(&b, seed + i * 37, again);
@@ -290,7 +290,7 @@ START_TEST(a_file_written_again_is_the_same)
 
     for (i = 0; i < 5; i++) do_event(&a, seed + i * 31, told);
     m = memfile_of_trainer(a.trainer);
-    b = resume(&m, a.model->plan->towers, _i % 3);
+    b = resume(&m, a.model->net.plan->towers, _i % 3);
     again = memfile_of_trainer(b.trainer);
     expect_count(again.bytes, m.bytes, "a file written again");
     expect_bytes(again.data, m.data, m.bytes, "a file written again");

@@ -108,8 +108,8 @@ static void parameters(const gallery *g, float *out, size_t *count)
 {
     uint32_t i;
 
-    for (i = 0; i < g->model->plan->param_count; i++) {
-        size_t numbers = g->model->plan->params[i].count;
+    for (i = 0; i < g->model->net.plan->param_count; i++) {
+        size_t numbers = g->model->net.plan->params[i].count;
 
         expect_ok(an_parameter_get(g->model, i, out + *count, numbers));
         *count += numbers;

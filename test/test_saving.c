@@ -74,7 +74,7 @@ START_TEST(a_writer_may_fail_at_any_call)
     memfile whole = memfile_of_trainer(b.trainer), after;
     size_t calls = whole.calls, i;
 
-    ck_assert_uint_gt(calls, 2 * b.model->plan->param_count);
+    ck_assert_uint_gt(calls, 2 * b.model->net.plan->param_count);
     for (i = 1; i <= calls; i++) {
         memfile m = {NULL, 0, 0, 0, i, 0};
 

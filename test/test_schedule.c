@@ -433,14 +433,14 @@ START_TEST(a_drop_reaches_every_layer)
     c.plateau_drops = c.plateau_patience = 1;
     c.plateau_factor = 0.5f;
     bench_open(&b, &config, &c, 1);
-    expect_count(b.model->plan->row.layers, 9, "layers");
+    expect_count(b.model->net.plan->row.layers, 9, "layers");
     for (i = 0; i < 9; i++)
-        expect_ok(an_trainer_set_layer_rates(b.trainer, b.model->plan->layers[i].name,
+        expect_ok(an_trainer_set_layer_rates(b.trainer, b.model->net.plan->layers[i].name,
                                              1 + (float)i, 11 + (float)i));
     end_epoch(b.trainer, 0.5);
     expect_count(end_epoch(b.trainer, 0.5).dropped, 1, "no new best");
     for (i = 0; i < 9; i++) {
-        const char *name = b.model->plan->layers[i].name;
+        const char *name = b.model->net.plan->layers[i].name;
         float rate, bias_rate;
 
         expect_ok(an_trainer_get_layer_rates(b.trainer, name, &rate, &bias_rate));

@@ -297,7 +297,7 @@ START_TEST(presets_bring_the_colours_of_their_pictures)
         config.image_size = size;
         expect_ok(an_model_create(&model, ctx, &config));
         expect_ok(an_model_get_preprocessing(model, &p));
-        expect_count(p.side, side_of(config.arch, model->plan->config.image_size),
+        expect_count(p.side, side_of(config.arch, model->net.plan->config.image_size),
                      "preset %d", _i);
         for (i = 0; i < 3; i++) {
             expect_number(p.mean[i], means[data][i], 1e-3, "preset %d, colour %u", _i, i);

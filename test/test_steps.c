@@ -43,8 +43,8 @@ static outcome gradients(const char *plugin, const char *devices)
         ck_assert_int_eq(an_train_step(trainer, images, net_labels, BATCH, NULL), AN_OK);
     o.count = net_parameters(model);
     to = o.values = malloc(o.count * sizeof *o.values);
-    for (i = 0; i < model->plan->param_count; i++) {
-        size_t count = model->plan->params[i].count;
+    for (i = 0; i < model->net.plan->param_count; i++) {
+        size_t count = model->net.plan->params[i].count;
 
         ck_assert_int_eq(an_trainer_get_gradient(trainer, i, to, count), AN_OK);
         to += count;
@@ -78,7 +78,7 @@ static uint32_t param(const an_model *model, const char *name)
 static void fill_param(an_model *model, const char *name, float value)
 {
     uint32_t index = param(model, name);
-    size_t count = model->plan->params[index].count, i;
+    size_t count = model->net.plan->params[index].count, i;
     float *w = malloc(count * sizeof *w);
 
     for (i = 0; i < count; i++) w[i] = i < count / 2 ? value : 0;
@@ -91,7 +91,7 @@ static void fill_tower(an_model *model, const char *name, size_t rows, uint32_t 
                        float value)
 {
     uint32_t index = param(model, name);
-    size_t count = model->plan->params[index].count, half = count / rows / 2, row, i;
+    size_t count = model->net.plan->params[index].count, half = count / rows / 2, row, i;
     float *w = malloc(count * sizeof *w);
 
     ck_assert_int_eq(an_parameter_get(model, index, w, count), AN_OK);
@@ -283,12 +283,13 @@ START_TEST(kernels_are_accounted_for)
         else
             flops += rows[i].flops;
     }
-    for (i = 1; i < model->plan->row.layers; i++)
-        least += 3 * 2 * batch * (double)model->plan->layers[i].multiply_adds;
+    for (i = 1; i < model->net.plan->row.layers; i++)
+        least += 3 * 2 * batch * (double)model->net.plan->layers[i].multiply_adds;
     ck_assert_double_eq_tol(flops, least, 1e-9 * least);
-    ck_assert_double_eq_tol(
-        conv1, 2 * 2 * batch * 432. / 363 * (double)model->plan->layers[0].multiply_adds,
-        1e-9 * conv1);
+    ck_assert_double_eq_tol(conv1,
+                            2 * 2 * batch * 432. / 363 *
+                                (double)model->net.plan->layers[0].multiply_adds,
+                            1e-9 * conv1);
     ck_assert_uint_ge(launches, 43);
     if (_i == 0 && touched > 0) ck_assert_double_eq_tol(touched, planned, 0.02 * planned);
     ck_assert_int_eq(net_get(model, after), AN_OK);
@@ -621,7 +622,7 @@ START_TEST(repeated_passes_give_the_same)
     uint32_t i;
 
     ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
-    numbers = model->plan->tensors[model->plan->input[0]].count;
+    numbers = model->net.plan->tensors[model->net.plan->input[0]].count;
     images = malloc(MOST * numbers * sizeof *images);
     net_fill(images, MOST * numbers, 9, 1);
     ck_assert_int_eq(an_infer(model, images, MOST, first), AN_OK);

@@ -89,10 +89,10 @@ static float *last_gradient(bench *b, const char *name, uint32_t count, size_t *
 
     expect_ok(an_parameter_find(b->model, name, &index));
     expect_ok(an_train_step(b->trainer, b->images, b->labels, count, NULL));
-    *numbers = b->model->plan->params[index].count;
+    *numbers = b->model->net.plan->params[index].count;
     values = malloc(*numbers * sizeof *values);
     expect_ok(an__weights_get(count > 1 ? &b->trainer->piece : &b->trainer->gradient,
-                              b->model, index, values));
+                              &b->model->net, index, values));
     return values;
 }
 
@@ -107,7 +107,7 @@ static mask mask_before(bench *b, const char *weight, uint32_t count)
 
     memset(&m, 0, sizeof m);
     expect_ok(an_parameter_find(b->model, weight, &index));
-    m.units = b->model->plan->params[index].shape[1];
+    m.units = b->model->net.plan->params[index].shape[1];
     ck_assert_uint_le(m.units, MOST_UNITS);
     for (i = 0; i < numbers; i++) m.kept[i % m.units] |= g[i] != 0;
     free(g);
@@ -191,7 +191,7 @@ START_TEST(dropout_of_maps_counts_in_the_hosts_order)
         uint64_t step = an_trainer_iteration(b.trainer);
 
         m = mask_before(&b, "classifier.1.weight", place + 1);
-        expect_count(m.units, 4 * b.model->plan->layers[4].maps, "inputs of fc6");
+        expect_count(m.units, 4 * b.model->net.plan->layers[4].maps, "inputs of fc6");
         expect_mask(&m, 77, 4, step, place, (double)0.3f, "what fc6 read");
     }
     bench_close(&b);

@@ -523,7 +523,7 @@ START_TEST(fields_that_a_caller_does_not_have_are_as_before)
     memset(&loading, 1, sizeof loading);
     an_load_config_init(&loading, offsetof(an_load_config, precision));
     expect_ok(an_model_load(&model, w.at.ctx, w.file, &loading));
-    expect_count(model->plan->config.precision, AN_PRECISION_FP32, "default");
+    expect_count(model->net.plan->config.precision, AN_PRECISION_FP32, "default");
     an_model_destroy(model);
 }
 END_TEST

@@ -86,7 +86,7 @@ START_TEST(a_file_lies_as_documented)
     written *w = write_file(AN_ARCH_PAPER, (uint32_t)_i);
     memfile_parts parts = memfile_take_apart(&w->file);
     memfile again = memfile_put_together(&parts);
-    uint32_t count = w->b.model->plan->param_count, i;
+    uint32_t count = w->b.model->net.plan->param_count, i;
     const memfile_tensor *mean = &parts.tensor[2 * count];
     uint64_t start = 0;
     json_t *a, *b;
@@ -97,9 +97,9 @@ START_TEST(a_file_lies_as_documented)
         float *value = parameter_of(w->b.model, i, &numbers);
         float *velocity = velocity_of(w->b.trainer, i, &numbers);
 
-        expect_tensor(&parts.tensor[i], "", &w->b.model->plan->params[i], value);
-        expect_tensor(&parts.tensor[count + i], "velocity.", &w->b.model->plan->params[i],
-                      velocity);
+        expect_tensor(&parts.tensor[i], "", &w->b.model->net.plan->params[i], value);
+        expect_tensor(&parts.tensor[count + i], "velocity.",
+                      &w->b.model->net.plan->params[i], velocity);
         free(value);
         free(velocity);
     }
@@ -444,7 +444,7 @@ START_TEST(each_tensor_is_wanted_as_it_is)
 {
     written *w = write_file(AN_ARCH_CIFAR10, 1);
     memfile_parts parts = memfile_take_apart(&w->file);
-    size_t i, count = 2 * w->b.model->plan->param_count;
+    size_t i, count = 2 * w->b.model->net.plan->param_count;
 
     ck_assert_uint_eq(parts.count, count + 1);
     for (i = 0; i < count; i++) {

@@ -58,14 +58,14 @@ START_TEST(gradients_equal_the_references)
     ck_assert_int_eq(an_train_step(b.trainer, b.images, b.labels, b.batch, &stats),
                      AN_OK);
     ck_assert_double_eq_tol(stats.loss, loss, 1e-6 * fabs(loss));
-    for (i = 0; i < b.model->plan->param_count; i++) {
+    for (i = 0; i < b.model->net.plan->param_count; i++) {
         size_t count, j;
         float *got = gradient_of(b.trainer, i, &count);
         float *want = malloc(count * sizeof *want);
 
         for (j = 0; j < count; j++) want[j] = (float)ref->gradient[i][j];
         expect_floats(got, want, count, 2e-4, "net %d, gradient of %s", _i,
-                      b.model->plan->params[i].name);
+                      b.model->net.plan->params[i].name);
         free(got);
         free(want);
     }
@@ -90,8 +90,8 @@ START_TEST(reference_gradients_are_slopes)
     open_bench(&b, &config, 1, 2, 0.01f);
     ref = ref_net_create(b.model);
     ref_net_gradients(ref, b.images, b.labels, b.batch, 11, 0);
-    for (i = 0; i < b.model->plan->param_count; i++) {
-        size_t count = b.model->plan->params[i].count, j;
+    for (i = 0; i < b.model->net.plan->param_count; i++) {
+        size_t count = b.model->net.plan->params[i].count, j;
         double largest = 0;
 
         for (j = 0; j < count; j++)
@@ -109,8 +109,9 @@ START_TEST(reference_gradients_are_slopes)
             *w = was;
             ck_assert_msg(fabs((up - down) / (2 * step) - ref->gradient[i][j]) <=
                               1e-5 * largest + 1e-9,
-                          "%s[%zu]: slope %g, gradient %g", b.model->plan->params[i].name,
-                          j, (up - down) / (2 * step), ref->gradient[i][j]);
+                          "%s[%zu]: slope %g, gradient %g",
+                          b.model->net.plan->params[i].name, j, (up - down) / (2 * step),
+                          ref->gradient[i][j]);
         }
     }
     ref_net_destroy(ref);
@@ -141,14 +142,14 @@ START_TEST(update_is_the_papers)
     training.weight_decay = decay;
     training.bias_decay = 0;
     ck_assert_int_eq(an_trainer_create(&b.trainer, b.model, &training), AN_OK);
-    for (i = 0; i < b.model->plan->param_count; i++) {
+    for (i = 0; i < b.model->net.plan->param_count; i++) {
         w[i] = parameter_of(b.model, i, &count[i]);
         v[i] = calloc(count[i], sizeof *v[i]);
     }
     for (s = 0; s < 2; s++) {
         ck_assert_int_eq(an_train_step(b.trainer, b.images, b.labels, 4, NULL), AN_OK);
-        for (i = 0; i < b.model->plan->param_count; i++) {
-            int bias = (int)b.model->plan->params[i].is_bias;
+        for (i = 0; i < b.model->net.plan->param_count; i++) {
+            int bias = (int)b.model->net.plan->params[i].is_bias;
             float *g = gradient_of(b.trainer, i, &count[i]);
             float *now, r = bias ? bias_rate : rate;
             size_t again;
@@ -164,7 +165,7 @@ START_TEST(update_is_the_papers)
             free(g);
         }
     }
-    for (i = 0; i < b.model->plan->param_count; i++) {
+    for (i = 0; i < b.model->net.plan->param_count; i++) {
         free(w[i]);
         free(v[i]);
     }
@@ -328,7 +329,7 @@ START_TEST(divergence_changes_nothing)
     /* Weights so large that conv3's output overflows. */
     w = parameter_of(a.model, 4, &count);
     while (count-- > 0) w[count] = 3e38f;
-    ck_assert_int_eq(an_parameter_set(a.model, 4, w, a.model->plan->params[4].count),
+    ck_assert_int_eq(an_parameter_set(a.model, 4, w, a.model->net.plan->params[4].count),
                      AN_OK);
     ck_assert_int_eq(an_train_step(a.trainer, a.images, a.labels, 4, NULL),
                      AN_ERROR_DIVERGED);
@@ -395,8 +396,8 @@ START_TEST(the_flat_start_is_reported)
     config.width = 0.1f;
     config.initialisation = AN_INIT_GAUSSIAN; /* sigma 0.01: logits near 0 */
     open_bench(&b, &config, 1, 8, 0);
-    b.ctx->log = count_warnings; /* as a context config would have set it */
-    b.ctx->log_user = &warnings;
+    b.ctx->memory.log = count_warnings; /* as a context config would have set it */
+    b.ctx->memory.log_user = &warnings;
     (void)context;
     an_step_stats_init(&stats, sizeof stats);
     for (s = 1; s <= 105; s++) {
@@ -439,7 +440,7 @@ START_TEST(bad_calls_are_refused_by_name)
     ck_assert_int_eq(an_trainer_get_gradient(b.trainer, 0, gradient, 1),
                      AN_ERROR_ARGUMENT);
     {
-        size_t count = b.model->plan->params[0].count;
+        size_t count = b.model->net.plan->params[0].count;
         float *g = malloc(count * sizeof *g);
 
         ck_assert_int_eq(an_trainer_get_gradient(b.trainer, 0, g, count), AN_ERROR_STATE);
@@ -465,7 +466,7 @@ START_TEST(profile_leaves_the_model_alone)
     ck_assert_int_eq(an_model_profile(a.model, 2, 1, rows, 8), AN_OK);
     same_parameters(a.model, b.model, 0, "a profile");
     for (i = 0; i < 8; i++) {
-        ck_assert_str_eq(rows[i].name, a.model->plan->layers[i].name);
+        ck_assert_str_eq(rows[i].name, a.model->net.plan->layers[i].name);
         ck_assert_double_gt(rows[i].forward, 0);
         ck_assert_double_gt(rows[i].backward, 0);
         ck_assert_double_gt(rows[i].update, 0);

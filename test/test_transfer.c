@@ -81,7 +81,7 @@ static void expect_transfer(const an_model_config *to_config, const an_model *fr
     const char *but = skip == NULL ? "none" : skip;
     uint32_t copied = 0, want = 0, i;
 
-    for (i = 0; i < to->plan->param_count; i++) {
+    for (i = 0; i < to->net.plan->param_count; i++) {
         an_parameter_info info = info_of(to, i);
 
         want += (uint32_t)is_taken(&info, from, skip);
@@ -89,7 +89,7 @@ static void expect_transfer(const an_model_config *to_config, const an_model *fr
     expect_count(an_model_transfer(to, from, skip, &copied),
                  want > 0 ? AN_OK : AN_ERROR_STATE, "%u tensors fit but %s", want, but);
     expect_count(copied, want, "tensors copied, skip %s", but);
-    for (i = 0; i < to->plan->param_count; i++) {
+    for (i = 0; i < to->net.plan->param_count; i++) {
         an_parameter_info info = info_of(to, i);
         int taken = is_taken(&info, from, skip);
 
@@ -138,14 +138,14 @@ START_TEST(every_layer_may_be_left_out)
 
         to_config.seed = 7;
         expect_transfer(&to_config, from, NULL);
-        for (i = 0; i < to->plan->row.layers; i++)
-            expect_transfer(&to_config, from, to->plan->layers[i].name);
-        for (i = 0; i < from->plan->row.layers; i++) {
-            const char *name = from->plan->layers[i].name;
+        for (i = 0; i < to->net.plan->row.layers; i++)
+            expect_transfer(&to_config, from, to->net.plan->layers[i].name);
+        for (i = 0; i < from->net.plan->row.layers; i++) {
+            const char *name = from->net.plan->layers[i].name;
             uint32_t index, found = 0;
 
-            for (index = 0; index < to->plan->row.layers; index++)
-                found |= strcmp(to->plan->layers[index].name, name) == 0;
+            for (index = 0; index < to->net.plan->row.layers; index++)
+                found |= strcmp(to->net.plan->layers[index].name, name) == 0;
             if (found) continue;
             expect_refused(an_model_transfer(to, from, name, &copied), AN_ERROR_ARGUMENT,
                            "skip is");
@@ -162,7 +162,7 @@ END_TEST
 /* As different from a preset's as it may be; a mean image if wanted. */
 static void prepare(an_model *model, uint32_t seed, int mean_image)
 {
-    uint32_t size = model->plan->config.image_size, i, j;
+    uint32_t size = model->net.plan->config.image_size, i, j;
     an_preprocessing p;
 
     an_preprocessing_init(&p, sizeof p);

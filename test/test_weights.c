@@ -126,7 +126,7 @@ static an_model *model_like(const subject *s)
     uint32_t i;
 
     expect_ok(an_model_create(&fresh, s->ctx, &s->config));
-    for (i = 0; i < fresh->plan->param_count; i++) {
+    for (i = 0; i < fresh->net.plan->param_count; i++) {
         size_t count;
         float *w = parameter_of(s->model, i, &count);
 
@@ -190,10 +190,10 @@ static void by_set(subject *s)
 {
     uint32_t i;
 
-    for (i = 0; i < s->model->plan->param_count; i++) {
+    for (i = 0; i < s->model->net.plan->param_count; i++) {
         set_one(s, i);
         if (s->config.arch == AN_ARCH_CIFAR10)
-            expect_weights_for(s, 1, s->model->plan->params[i].name);
+            expect_weights_for(s, 1, s->model->net.plan->params[i].name);
     }
 }
 
@@ -366,10 +366,10 @@ static void by_nothing(subject *s)
     memfile before = memfile_of_trainer(s->trainer), after;
     uint32_t i;
 
-    for (i = 0; i < s->model->plan->row.layers; i++)
+    for (i = 0; i < s->model->net.plan->row.layers; i++)
         an_layer_time_init(&rows[i], sizeof rows[i]);
-    expect_ok(an_model_profile(s->model, 2, 1, rows, s->model->plan->row.layers));
-    expect_ok(an_model_profile(s->model, 16, 0, rows, s->model->plan->row.layers));
+    expect_ok(an_model_profile(s->model, 2, 1, rows, s->model->net.plan->row.layers));
+    expect_ok(an_model_profile(s->model, 16, 0, rows, s->model->net.plan->row.layers));
     noise_floats(bad, (size_t)BATCH * 3 * 128 * 128, 5, 1);
     bad[1] = NAN;
     expect_refused(an_train_step(s->trainer, bad, s->labels, BATCH, NULL),
@@ -446,7 +446,7 @@ START_TEST(a_step_has_the_weights_that_were_set)
             an_trainer *trainer;
             an_model *fresh;
 
-            for (i = 0; i < s->model->plan->param_count; i++) set_one(s, i);
+            for (i = 0; i < s->model->net.plan->param_count; i++) set_one(s, i);
             fresh = model_like(s);
             expect_ok(an_trainer_create(&trainer, fresh, &c));
             an_step_stats_init(&a, sizeof a);
@@ -482,11 +482,12 @@ static void set_ties(an_model *model, int round)
 {
     uint32_t i, seed = 5;
 
-    for (i = 0; i < model->plan->param_count; i++) {
+    for (i = 0; i < model->net.plan->param_count; i++) {
         size_t count, j;
         float *w;
 
-        if (model->plan->params[i].is_bias || model->plan->params[i].dims != 2) continue;
+        if (model->net.plan->params[i].is_bias || model->net.plan->params[i].dims != 2)
+            continue;
         w = parameter_of(model, i, &count);
         for (j = 0; j < count; j++) {
             float eighth = (float)(129 + 2 * trial_below(&seed, 63)); /* odd: 9 bits */

@@ -100,13 +100,14 @@ uint32_t trial_changes(uint32_t *seed, const an_model *model, uint32_t epochs,
 
     for (i = 0; i < count; i++) {
         an_rate_change *c = &changes[i];
-        uint32_t layer = trial_below(seed, model->plan->row.layers + 2);
+        uint32_t layer = trial_below(seed, model->net.plan->row.layers + 2);
 
         an_rate_change_init(c, sizeof *c);
         epoch += trial_below(seed, 3);
         c->epoch = epoch < epochs ? epoch : epochs;
-        if (layer < model->plan->row.layers)
-            snprintf(c->layer, sizeof c->layer, "%s", model->plan->layers[layer].name);
+        if (layer < model->net.plan->row.layers)
+            snprintf(c->layer, sizeof c->layer, "%s",
+                     model->net.plan->layers[layer].name);
         if (trial_below(seed, 3)) c->rate = trial_float(seed, 0, 0.02f);
         if (trial_below(seed, 3)) c->bias_rate = trial_float(seed, 0, 0.02f);
         if (trial_below(seed, 6) == 0) c->rate = 0;
@@ -130,7 +131,7 @@ static void trial_name(uint32_t *seed, char name[256])
 
 void trial_prepare(uint32_t *seed, an_model *model)
 {
-    uint32_t size = model->plan->config.image_size, i, j;
+    uint32_t size = model->net.plan->config.image_size, i, j;
     an_preprocessing p;
     char name[256];
 
@@ -154,7 +155,7 @@ void trial_prepare(uint32_t *seed, an_model *model)
         expect_ok(an_model_set_mean_image(model, mean, count));
         free(mean);
     }
-    for (i = 0; i < model->plan->config.classes; i++) {
+    for (i = 0; i < model->net.plan->config.classes; i++) {
         trial_name(seed, name);
         if (trial_below(seed, 3)) expect_ok(an_model_set_class_name(model, i, name));
     }
@@ -227,7 +228,7 @@ void same_class_names(const an_model *got, const an_model *wanted, const char *w
 {
     uint32_t i;
 
-    for (i = 0; i < wanted->plan->config.classes; i++) {
+    for (i = 0; i < wanted->net.plan->config.classes; i++) {
         const char *a = an_model_class_name(got, i), *b = an_model_class_name(wanted, i);
 
         if (b == NULL)
@@ -290,9 +291,9 @@ float *velocity_of(const an_trainer *trainer, uint32_t index, size_t *count)
 {
     float *values;
 
-    *count = trainer->model->plan->params[index].count;
+    *count = trainer->model->net.plan->params[index].count;
     values = malloc(*count * sizeof *values);
-    expect_ok(an__weights_get(&trainer->velocity, trainer->model, index, values));
+    expect_ok(an__weights_get(&trainer->velocity, &trainer->model->net, index, values));
     return values;
 }
 
@@ -301,13 +302,13 @@ void same_velocities(const an_trainer *got, const an_trainer *wanted, double bou
 {
     uint32_t i;
 
-    for (i = 0; i < wanted->model->plan->param_count; i++) {
+    for (i = 0; i < wanted->model->net.plan->param_count; i++) {
         size_t count, again;
         float *x = velocity_of(got, i, &count), *y = velocity_of(wanted, i, &again);
 
         expect_count(count, again, "%s: numbers of velocity %u", what, i);
         expect_floats(x, y, count, bound, "%s: velocity of %s", what,
-                      wanted->model->plan->params[i].name);
+                      wanted->model->net.plan->params[i].name);
         free(x);
         free(y);
     }
