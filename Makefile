@@ -71,7 +71,7 @@ FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512vl -mavx512bw -mavx512dq \
 VECTOR       := $(notdir $(basename $(sort $(wildcard cpu/vector/*.c))))
 
 OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(filter-out cpu/private_blas.c,\
-             $(sort $(wildcard lib/*.c cpu/*.c)))) \
+             $(sort $(wildcard lib/*/*.c cpu/*.c)))) \
            $(foreach isa,$(ISAS),$(VECTOR:%=$(BUILD)/cpu/$(isa)/%.o))
 PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
@@ -105,7 +105,7 @@ $(BUILD)/lib/%.o: lib/%.c | $(AFTER)
 	$(Q)$(CC) $(LIBC) $(if $(filter %/plugin.c,$<),$(PLUGINS)) -c $< -o $@
 
 # Where the plugin will be may differ from the last time.
-$(BUILD)/lib/plugin.o: $(BUILD)/plugin-dir
+$(BUILD)/lib/device/plugin.o: $(BUILD)/plugin-dir
 $(BUILD)/plugin-dir: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LIBDIR)' | cmp -s - $@ || echo '$(LIBDIR)' > $@
@@ -383,6 +383,14 @@ check-headers:
 	    -Werror -fsyntax-only include/alexnet.h || exit 1; done
 	@echo "  check-headers: ok"
 
+# Includes run one way, and the script notices one that does not.
+check-layers:
+	$(Q)sh test/layers.sh
+	$(Q)rm -rf $(BUILD)/layers && mkdir -p $(BUILD)/layers && cp -r lib cpu cuda $(BUILD)/layers
+	$(Q)echo '#include "model/model.h"' >> $(BUILD)/layers/lib/engine/run.c
+	$(Q)! sh test/layers.sh $(BUILD)/layers 2>/dev/null
+	@echo "  check-layers: ok"
+
 # Header, map and library name the same functions; the archive defines an_* alone; nobody
 # calls what ends, prints or changes a process. A stack that can run code is refused.
 FORBIDDEN := exit|_exit|_Exit|abort|quick_exit|printf|__printf_chk|fprintf|__fprintf_chk|\
@@ -471,7 +479,7 @@ check-faults: $(BUILD)/test/check
 # Tests fork with threads running, and the children start threads of their own.
 SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
 
-GATES = check-headers check-symbols check-host check-abi check-install check-plugin \
+GATES = check-headers check-layers check-symbols check-host check-abi check-install check-plugin \
         check-examples check-cuda-examples check-probes
 # The operations, which take as long as all else, beside that.
 check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint check-faults
@@ -521,4 +529,4 @@ clean:
 FORCE:
 .PHONY: FORCE all deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
-        check-cuda-examples check-faults check-probes store-abi card-bundle mutate coverage
+        check-cuda-examples check-faults check-layers check-probes store-abi card-bundle mutate coverage

@@ -7,8 +7,7 @@
 #ifndef AN_CPU_H
 #define AN_CPU_H
 
-#include "backend.h"
-#include "internal.h"
+#include "device/device.h"
 
 struct an_device {
     const an_host *host;

@@ -18,7 +18,7 @@
 #include <sys/types.h>
 
 extern "C" {
-#include "backend.h"
+#include "device/backend.h"
 }
 
 #define AN_CUDA_DEVICES 16

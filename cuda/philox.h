@@ -1,5 +1,5 @@
 /*
- * philox.h - the library's generator (lib/rng.c) on the device, as dropout uses it: a mask that
+ * philox.h - the library's generator (lib/base/rng.c) on the device, as dropout uses it: a mask that
  * is a function of seed, iteration, layer and position.
  */
 #ifndef AN_CUDA_PHILOX_H
@@ -7,10 +7,10 @@
 
 #include "device.h"
 
-/* lib/internal.h's AN_STREAM_DROPOUT; test/test_ops.c compares with the reference. */
+/* lib/base/base.h's AN_STREAM_DROPOUT; test/test_ops.c compares with the reference. */
 #define STREAM_DROPOUT 0x100u
 
-/* Philox 4x32-10 (lib/rng.c), of which one word is wanted. */
+/* Philox 4x32-10 (lib/base/rng.c), of which one word is wanted. */
 static __device__ __forceinline__ uint32_t philox(uint64_t seed, uint32_t c0, uint32_t c1,
                                                   uint64_t high, uint32_t word)
 {

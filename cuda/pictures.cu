@@ -1,6 +1,6 @@
 /*
  * pictures.cu - crops of pictures to network input: mirrored, mean subtracted, colours moved.
- * The same arithmetic as lib/preprocess.c, in the same order. A batch crosses the bus as
+ * The same arithmetic as lib/image/view.c, in the same order. A batch crosses the bus as
  * bytes; the crop itself is cut where the bytes are gathered, so that no others travel.
  */
 #include "number.h"

@@ -6,7 +6,7 @@
 #ifndef AN_TEST_GALLERY_H
 #define AN_TEST_GALLERY_H
 
-#include "internal.h"
+#include "train/train.h"
 
 #define NOBODY UINT64_MAX
 

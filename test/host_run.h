@@ -6,7 +6,7 @@
 #define AN_TEST_HOST_RUN_H
 
 #include "cuda-host/control.h"
-#include "internal.h"
+#include "train/train.h"
 
 /* Absolute: beside the program, or $AN_TEST_HOST_RUN, one with a planted mistake. */
 const char *host_run_path(void);

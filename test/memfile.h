@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#include "internal.h"
+#include "train/train.h"
 
 typedef struct memfile {
     unsigned char *data;

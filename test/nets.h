@@ -4,7 +4,7 @@
 #ifndef AN_TEST_NETS_H
 #define AN_TEST_NETS_H
 
-#include "internal.h"
+#include "train/train.h"
 
 enum { BATCH = 2, CLASSES = 10, STEPS = 4, MOST_STEPS = 10 };
 

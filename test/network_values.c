@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "expect.h"
-#include "internal.h"
 #include "networks.h"
+#include "train/train.h"
 
 typedef struct maps { /* of NET_BATCH images */
     uint32_t maps, side;

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "pack.h"
+#include "data/data.h"
 
 enum { SIDE = 12, BYTES = SIDE * SIDE * 3, COUNT = 30, CLASSES = 3 };
 

@@ -5,7 +5,7 @@
 #ifndef AN_TEST_REF_H
 #define AN_TEST_REF_H
 
-#include "internal.h"
+#include "train/train.h"
 
 void ref_conv_forward(const an_conv_shape *s, uint32_t batch, const double *x,
                       const double *w, const double *b, double *y);

@@ -4,7 +4,7 @@
 #ifndef AN_TEST_SMALL_H
 #define AN_TEST_SMALL_H
 
-#include "internal.h"
+#include "train/train.h"
 
 enum { SMALL_BATCH = 8, SMALL_CLASSES = 10 };
 

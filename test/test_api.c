@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
 #include "test.h"
+#include "train/train.h"
 
 static an_context *ctx;
 static an_model *model;

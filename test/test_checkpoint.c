@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
 #include "scratch.h"
 #include "test.h"
+#include "train/train.h"
 
 enum { NUMBERS = 3 * 32 * 32, BATCH = 4 };
 

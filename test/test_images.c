@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
 #include "test.h"
+#include "train/train.h"
 
 static an_image image_of(const uint8_t *pixels, uint32_t width, uint32_t height)
 {

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
 #include "ref.h"
 #include "test.h"
+#include "train/train.h"
 
 enum { SIDE = 32, NUMBERS = 3 * SIDE * SIDE };
 

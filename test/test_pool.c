@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "expect.h"
-#include "internal.h"
 #include "test.h"
+#include "train/train.h"
 
 enum { MOST = 300, CALLERS = 4 };
 

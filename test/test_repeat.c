@@ -11,7 +11,7 @@
 #include "expect.h"
 #include "test.h"
 
-#include "internal.h"
+#include "train/train.h"
 
 struct an_recording {
     uint32_t replays;

@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base.h"
 #include "expect.h"
 #include "memfile.h"
-#include "safetensors.h"
 #include "scratch.h"
 #include "small.h"
 #include "test.h"

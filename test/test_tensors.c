@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base.h"
 #include "expect.h"
 #include "memfile.h"
-#include "safetensors.h"
 #include "scratch.h"
 #include "small.h"
 #include "test.h"

@@ -5,7 +5,7 @@
 #ifndef AN_TEST_TRIALS_H
 #define AN_TEST_TRIALS_H
 
-#include "internal.h"
+#include "train/train.h"
 
 /* Numbers that look random: the next below `below`, between low and high, of 64 bits. */
 uint32_t trial_below(uint32_t *seed, uint32_t below);

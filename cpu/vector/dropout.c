@@ -1,5 +1,5 @@
 /*
- * dropout.c - the reference's masks: the random numbers of lib/rng.c, VL blocks of them at a
+ * dropout.c - the reference's masks: the random numbers of lib/base/rng.c, VL blocks of them at a
  * time.
  */
 #include "path.h"

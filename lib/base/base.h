@@ -1,0 +1,199 @@
+/*
+ * base.h - what every room stands on, and what knows nothing of networks: errors, structs that
+ * grow, memory, threads, random numbers, files.
+ *
+ * Names: an_ for types and public functions, an__ for the library's own functions.
+ */
+#ifndef AN_BASE_H
+#define AN_BASE_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alexnet.h"
+
+/* --- errors (error.c) ---------------------------------------------------------------- */
+
+/* Sets the thread's message, returns status. `format` knows what printf does. */
+an_status an__fail(an_status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define AN_TRY(call)                                                                     \
+    do {                                                                                 \
+        an_status try_status_ = (call);                                                  \
+        if (try_status_ != AN_OK) return try_status_;                                    \
+    } while (0)
+
+#define AN_CHECK(condition, ...)                                                         \
+    do {                                                                                 \
+        if (!(condition)) return an__fail(AN_ERROR_ARGUMENT, __VA_ARGS__);               \
+    } while (0)
+
+/* *product = a * b; false if it does not fit. */
+int an__multiply(size_t a, size_t b, size_t *product);
+
+/* --- structs that grow (struct.c) ---------------------------------------------------- */
+
+/* Copies a caller's struct over one with defaults: `known` is this library's sizeof,
+ * `least` the size in 1.0. A longer struct must be zero beyond `known`. `what` names it. */
+an_status an__struct_read(void *to, const void *from, size_t known, size_t least,
+                          const char *what);
+/* The inverse: fills what the caller's struct has room for, keeping its size field. */
+an_status an__struct_write(void *to, const void *from, size_t known, size_t least,
+                           const char *what);
+/* For a public *_init(): `defaults` into the caller's struct, whose compiler gave it `size`
+ * bytes. */
+void an__struct_init(void *to, size_t size, const void *defaults, size_t known);
+
+/* The *_init() of a struct whose defaults are all 0. */
+#define AN_INIT_ZERO(type)                                                               \
+    void type##_init(type *object, size_t size)                                          \
+    {                                                                                    \
+        static const type defaults;                                                      \
+        an__struct_init(object, size, &defaults, sizeof defaults);                       \
+    }
+
+int an__in_range(float value, float low, float high); /* false for a NaN */
+
+/* --- memory and log (memory.c) ------------------------------------------------------- */
+
+/* Where memory comes from, and where messages go: the host's functions, or this library's. A
+ * context owns one, which outlives all that is allocated through it. */
+typedef struct an_allocator {
+    an_alloc_fn alloc;
+    an_release_fn release;
+    void *alloc_user;
+    an_log_fn log; /* null: messages go nowhere */
+    void *log_user;
+} an_allocator;
+
+/* Not zeroed. Null, with the thread's message set, if there is not so much. */
+void *an__alloc(const an_allocator *memory, size_t bytes);
+void *an__alloc_zero(const an_allocator *memory, size_t bytes);
+void an__free(const an_allocator *memory, void *block); /* block: null allowed */
+void an__log(const an_allocator *memory, an_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts rows of bytes, `pitch` from one to the next, one behind the other. */
+typedef void (*an_copy_rows_fn)(uint8_t *to, const uint8_t *from, size_t pitch,
+                                size_t bytes, uint32_t rows);
+void an__copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
+                   uint32_t rows);
+
+/* --- threads (pool.c) ---------------------------------------------------------------- */
+
+typedef struct an_pool an_pool;
+typedef void (*an_body_fn)(uint32_t item, uint32_t worker, void *arg);
+
+an_status an__pool_create(an_pool **out, const an_allocator *memory, uint32_t threads);
+void an__pool_destroy(an_pool *pool, int forked);
+/* Runs body for items 0..count-1. If the pool is busy with another caller's work, the
+ * calling thread does all of it alone, as worker 0. */
+void an__pool_run(an_pool *pool, uint32_t count, an_body_fn body, void *arg);
+
+/* --- random numbers (rng.c) ---------------------------------------------------------- */
+
+/* Philox 4x32-10: 128 bits that are a function of seed and counter alone. */
+void an__philox(uint64_t seed, const uint32_t counter[4], uint32_t out[4]);
+
+/* Which of the independent sequences of one seed; the third word of the counter's high
+ * part. The layer or parameter number is added. */
+enum {
+    AN_STREAM_DROPOUT = 0x100,
+    AN_STREAM_VIEW = 0x200, /* of an_train_step_images() */
+    AN_STREAM_INIT = 0x300,
+    AN_STREAM_LOADER_ORDER = 0x400,
+    AN_STREAM_LOADER_VIEW = 0x500,
+    AN_STREAM_LOADER_COLOUR = 0x600
+};
+
+/* In (0, 1]: never 0, whose logarithm Box and Muller's method could not take. */
+double an__uniform(uint32_t word);
+
+/* Four words for position 4 * block .. 4 * block + 3 of a stream at an iteration. */
+void an__random4(uint64_t seed, uint32_t stream, uint64_t iteration, uint32_t block,
+                 uint32_t out[4]);
+
+/* --- time (clock.c) ------------------------------------------------------------------ */
+
+double an__seconds(void); /* a clock that never goes back */
+
+/* --- text (text.c) ------------------------------------------------------------------- */
+
+/* A name of up to 255 bytes of UTF-8 in place of what *to has. */
+an_status an__name_copy(const an_allocator *memory, char **to, const char *name);
+void an__names_free(const an_allocator *memory, char **names,
+                    uint32_t count); /* names: null allowed */
+
+/* --- files (file.c) ------------------------------------------------------------------ */
+
+/* A file's bytes in memory: of the page cache, as long as nobody writes to them. */
+typedef struct an_mapping {
+    void *base;
+    size_t bytes;
+} an_mapping;
+
+/* Maps a file for reading. writable: its pages may be written, and are then this process's
+ * own. */
+an_status an__file_map(an_mapping *out, const char *path, int writable);
+int an__file_exists(const char *path);
+void an__file_unmap(an_mapping *mapping);
+
+/* Calls body with a writer and replaces `path` by what it wrote, in one moment: at any time
+ * the path names the old file or the new one, whole. */
+typedef an_status (*an_body_writer)(an_write_fn write, void *user, const void *arg);
+an_status an__file_replace(const an_allocator *memory, const char *path,
+                           an_body_writer body, const void *arg);
+
+/* --- safetensors (safetensors.c) ----------------------------------------------------- */
+
+/* The file format: u64 length of the header, little-endian; the header, JSON; the tensors'
+ * bytes. https://github.com/huggingface/safetensors describes it. */
+
+#define AN_HEADER_LIMIT ((size_t)8 << 20) /* bytes: room for 65,536 class names */
+#define AN_PIECE ((size_t)1 << 20)        /* bytes handed to a writer at once */
+
+typedef enum an_dtype { AN_F32, AN_F16, AN_BF16, AN_I32, AN_U64, AN_OTHER } an_dtype;
+
+typedef struct an_entry {
+    const char *name; /* in the header's JSON */
+    an_dtype dtype;
+    uint32_t dims;
+    uint64_t shape[4];   /* only if dims <= 4 */
+    uint64_t count;      /* product of the shape */
+    uint64_t begin, end; /* bytes, from the end of the header */
+} an_entry;
+
+typedef struct an_header {
+    json_t *json;
+    const char *metadata; /* the "alexnet" string, null if there is none */
+    an_entry *entries;    /* by place in the file */
+    size_t count;
+    size_t start;   /* of the tensors' bytes in the file */
+    uint64_t bytes; /* of all tensors */
+} an_header;
+
+/* `text` is `bytes` long, and everything in it is checked. */
+an_status an__header_parse(an_header *out, const an_allocator *memory, const char *text,
+                           size_t bytes);
+void an__header_free(an_header *header, const an_allocator *memory);
+const an_entry *an__header_find(const an_header *header, const char *name);
+
+/* Bytes of one number; 0 for AN_OTHER. */
+size_t an__dtype_bytes(an_dtype dtype);
+/* `count` numbers of a file, of one of the first three kinds, to float32. */
+void an__dtype_convert(an_dtype dtype, const void *from, size_t count, float *to);
+
+/* Adds a tensor of up to four dimensions at byte *at, and moves *at behind it; nonzero: no
+ * memory. */
+int an__header_add(json_t *json, const char *name, an_dtype dtype, const uint64_t *shape,
+                   uint32_t dims, uint64_t *at);
+/* Writes length and header: padded with spaces, so that the tensors begin at a multiple of
+ * 64 bytes. */
+an_status an__header_write(json_t *json, an_write_fn write, void *user);
+
+/* `bytes` of a reader, all of them. FORMAT: it ends before. */
+an_status an__read_all(an_read_fn read, void *user, void *data, size_t bytes);
+
+#endif

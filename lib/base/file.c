@@ -1,0 +1,154 @@
+/*
+ * file.c - whole files: mapped, and replaced in one moment.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+static an_status io_error(const char *what, const char *path)
+{
+    int error = errno;
+
+    return an__fail(AN_ERROR_IO, "%s %.160s: %s", what, path, strerror(error));
+}
+
+an_status an__file_map(an_mapping *out, const char *path, int writable)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    an_status status = AN_OK;
+    struct stat info;
+    void *base;
+
+    if (file < 0) return io_error("cannot open", path);
+    if (fstat(file, &info) != 0)
+        status = io_error("cannot read", path);
+    else if (!S_ISREG(info.st_mode))
+        status = an__fail(AN_ERROR_IO, "%.160s is no regular file", path);
+    else if (info.st_size < 8)
+        status = an__fail(AN_ERROR_FORMAT,
+                          "%.160s is too short: it has fewer than 8 bytes", path);
+    if (status == AN_OK) {
+        base = mmap(NULL, (size_t)info.st_size,
+                    writable ? PROT_READ | PROT_WRITE : PROT_READ,
+                    writable ? MAP_PRIVATE : MAP_SHARED, file, 0);
+        if (base == MAP_FAILED) {
+            status = io_error("cannot map", path);
+        } else {
+            out->base = base;
+            out->bytes = (size_t)info.st_size;
+        }
+    }
+    close(file);
+    return status;
+}
+
+int an__file_exists(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0;
+}
+
+void an__file_unmap(an_mapping *mapping)
+{
+    if (mapping->base != NULL) munmap(mapping->base, mapping->bytes);
+    mapping->base = NULL;
+}
+
+/* --- replacing ------------------------------------------------------------------------- */
+
+typedef struct an_output {
+    int file;
+    const char *path;
+} an_output;
+
+static int write_all(const void *data, size_t bytes, void *user)
+{
+    const an_output *out = user;
+    const char *at = data;
+
+    while (bytes > 0) {
+        ssize_t done = write(out->file, at, bytes);
+
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) {
+            io_error("cannot write beside", out->path);
+            return -1;
+        }
+        at += done;
+        bytes -= (size_t)done;
+    }
+    return 0;
+}
+
+/* A new file beside the target, so that a rename can put it in its place. Its name is kept
+ * from others' by O_EXCL; the clock only makes the first guess a good one. */
+static an_status open_beside(an_output *out, char *name, size_t size)
+{
+    struct timespec now;
+    int attempt;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (attempt = 0; attempt < 100; attempt++) {
+        snprintf(name, size, "%s.tmp-%lx-%lx", out->path, (long)getpid(),
+                 (now.tv_nsec + attempt) & 0xffffffL);
+        out->file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (out->file >= 0) return AN_OK;
+        if (errno != EEXIST) break;
+    }
+    return io_error("cannot create a file beside", out->path);
+}
+
+/* The rename itself is on disk once its folder is. Some file systems refuse to sync one:
+ * the file is whole all the same. */
+static void sync_folder(char *name)
+{
+    char *slash = strrchr(name, '/');
+    int folder;
+
+    if (slash != NULL) slash[slash == name] = '\0';
+    folder = open(slash != NULL ? name : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return;
+    (void)fsync(folder);
+    close(folder);
+}
+
+static an_status replace(an_output *out, char *name, an_body_writer body, const void *arg)
+{
+    an_status status = body(write_all, out, arg);
+
+    if (status == AN_OK && fsync(out->file) != 0)
+        status = io_error("cannot sync a file beside", out->path);
+    if (close(out->file) != 0 && status == AN_OK)
+        status = io_error("cannot close a file beside", out->path);
+    if (status == AN_OK && rename(name, out->path) != 0)
+        status = io_error("cannot replace", out->path);
+    if (status != AN_OK)
+        (void)unlink(name);
+    else
+        sync_folder(name);
+    return status;
+}
+
+an_status an__file_replace(const an_allocator *memory, const char *path,
+                           an_body_writer body, const void *arg)
+{
+    size_t size = strlen(path) + 48;
+    char *name = an__alloc(memory, size);
+    an_output out = {-1, path};
+    an_status status;
+
+    if (name == NULL) return AN_ERROR_MEMORY;
+    status = open_beside(&out, name, size);
+    if (status == AN_OK) status = replace(&out, name, body, arg);
+    an__free(memory, name);
+    return status;
+}

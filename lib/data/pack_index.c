@@ -1,0 +1,501 @@
+/*
+ * index.c - the index of a pack: a safetensors file with a row for every picture, and in its
+ * metadata, as JSON, what the pack is as a whole.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h> /* free(): of what jansson allocated */
+#include <string.h>
+
+#define XXH_INLINE_ALL
+/* How many bytes ahead of what it reads it asks for memory: over the end of a page, where
+ * processors that do so by themselves stop. A picture of a pack is read in 80 to 90 % of
+ * the time that xxHash's own distance takes. */
+#define XXH_PREFETCH_DIST 4096
+#include <xxhash.h>
+
+#include "data/data.h"
+
+static const char *const columns[AN_COLUMNS] = {"place", "bytes", "check", "label"};
+static const an_dtype column_types[AN_COLUMNS] = {AN_U64, AN_U64, AN_U64, AN_I32};
+#define PIXELS "sum"                /* U64 [3][side][side]: the mean image, times count */
+#define ABOUT "alexnet"             /* of the metadata: text that is JSON */
+#define ABOUT_CHECK "alexnet_check" /* its checksum */
+
+char *an__path_join(an_context *ctx, const char *folder, const char *name)
+{
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = an__alloc(&ctx->memory, size);
+
+    if (path != NULL) snprintf(path, size, "%s/%s", folder, name);
+    return path;
+}
+
+void an__part_name(char *name, uint32_t part)
+{
+    snprintf(name, 32, "part-%04u.bin", part);
+}
+
+uint64_t an__check_bytes(const void *bytes, size_t count)
+{
+    return XXH3_64bits(bytes, count);
+}
+
+void an__index_free(an_index *index, an_context *ctx)
+{
+    an__names_free(&ctx->memory, index->class_names, index->classes);
+    an__free(&ctx->memory, index->part_bytes);
+    an__free(&ctx->memory, index->records);
+    an__free(&ctx->memory, index->sums.pixels);
+    memset(index, 0, sizeof *index);
+}
+
+/* --- writing -------------------------------------------------------------------------- */
+
+/* One row of a column as bytes; returns how many. */
+static size_t column_get(const an_record *record, uint32_t column, unsigned char *out)
+{
+    const void *from[AN_COLUMNS];
+    size_t bytes = an__dtype_bytes(column_types[column]);
+
+    from[AN_COLUMN_PLACE] = &record->place;
+    from[AN_COLUMN_BYTES] = &record->bytes;
+    from[AN_COLUMN_CHECK] = &record->check;
+    from[AN_COLUMN_LABEL] = &record->label;
+    memcpy(out, from[column], bytes);
+    return bytes;
+}
+
+static void column_set(an_record *record, uint32_t column, const unsigned char *from)
+{
+    void *to[AN_COLUMNS];
+
+    to[AN_COLUMN_PLACE] = &record->place;
+    to[AN_COLUMN_BYTES] = &record->bytes;
+    to[AN_COLUMN_CHECK] = &record->check;
+    to[AN_COLUMN_LABEL] = &record->label;
+    memcpy(to[column], from, an__dtype_bytes(column_types[column]));
+}
+
+/* Calls write with every tensor's bytes in turn. */
+static int each_byte(const an_index *index, an_write_fn write, void *user)
+{
+    unsigned char piece[8 * 1024];
+    uint64_t i;
+    uint32_t c;
+
+    for (c = 0; c < AN_COLUMNS; c++) {
+        size_t used = 0;
+
+        for (i = 0; i < index->count; i++) {
+            used += column_get(&index->records[i], c, piece + used);
+            if (used + 8 > sizeof piece) {
+                if (write(piece, used, user) != 0) return -1;
+                used = 0;
+            }
+        }
+        if (used > 0 && write(piece, used, user) != 0) return -1;
+    }
+    return write(index->sums.pixels,
+                 (size_t)3 * index->side * index->side * sizeof *index->sums.pixels,
+                 user);
+}
+
+static int hash_bytes(const void *data, size_t bytes, void *user)
+{
+    return XXH3_64bits_update(user, data, bytes) == XXH_OK ? 0 : -1;
+}
+
+/* 64-bit numbers are hexadecimal text: JSON readers may round what is above 2^53. */
+static json_t *number_text(uint64_t number)
+{
+    char text[20];
+
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)number);
+    return json_string(text);
+}
+
+static json_t *numbers_text(const uint64_t *numbers, size_t count)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        failed |= json_array_append_new(list, number_text(numbers[i]));
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *names_make(const an_index *index)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    uint32_t i;
+
+    for (i = 0; i < index->classes; i++)
+        failed |= json_array_append_new(list, index->class_names[i] != NULL
+                                                  ? json_string(index->class_names[i])
+                                                  : json_null());
+    if (!failed) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *metadata_make(const an_index *index, uint64_t check)
+{
+    json_t *json = json_object(), *out = NULL;
+    char *text = NULL;
+    int failed = 0;
+
+    failed |= json_object_set_new(json, "version", json_integer(AN_PACK_VERSION));
+    failed |= json_object_set_new(json, "writer", json_string(an_version_string()));
+    failed |= json_object_set_new(json, "side", json_integer(index->side));
+    failed |= json_object_set_new(
+        json, "kind", json_string(index->kind == AN_PACK_RAW ? "raw" : "jpeg"));
+    failed |= json_object_set_new(
+        json, "fit", json_string(index->fit == AN_FIT_CROP ? "crop" : "warp"));
+    failed |= json_object_set_new(json, "skipped", number_text(index->skipped));
+    failed |=
+        json_object_set_new(json, "parts", numbers_text(index->part_bytes, index->parts));
+    failed |=
+        json_object_set_new(json, "colour_sums", numbers_text(index->sums.colour, 3));
+    failed |= json_object_set_new(json, "colour_products",
+                                  numbers_text(index->sums.product, 6));
+    failed |= json_object_set_new(json, "class_names", names_make(index));
+    failed |= json_object_set_new(json, "check", number_text(check));
+    if (!failed) text = json_dumps(json, JSON_COMPACT);
+    if (text != NULL) out = json_string(text);
+    free(text);
+    json_decref(json);
+    return out;
+}
+
+/* about: null where there was no memory for it. */
+static json_t *text_check(const json_t *about)
+{
+    if (about == NULL) return NULL;
+    return number_text(
+        an__check_bytes(json_string_value(about), json_string_length(about)));
+}
+
+static json_t *header_make(const an_index *index, uint64_t check)
+{
+    const uint64_t shape[3] = {3, index->side, index->side};
+    json_t *json = json_object(), *metadata = json_object();
+    json_t *about = metadata_make(index, check);
+    uint64_t at = 0;
+    int failed = 0;
+    uint32_t c;
+
+    failed |= json_object_set_new(metadata, ABOUT_CHECK, text_check(about));
+    failed |= json_object_set_new(metadata, ABOUT, about);
+    failed |= json_object_set_new(json, "__metadata__", metadata);
+    for (c = 0; c < AN_COLUMNS; c++)
+        failed |=
+            an__header_add(json, columns[c], column_types[c], &index->count, 1, &at);
+    failed |= an__header_add(json, PIXELS, AN_U64, shape, 3, &at);
+    if (!failed) return json;
+    json_decref(json);
+    return NULL;
+}
+
+static an_status write_index(an_write_fn write, void *user, const void *arg)
+{
+    const an_index *index = arg;
+    XXH3_state_t state;
+    json_t *header;
+    an_status status;
+
+    XXH3_64bits_reset(&state);
+    each_byte(index, hash_bytes, &state);
+    header = header_make(index, XXH3_64bits_digest(&state));
+    if (header == NULL) return an__fail(AN_ERROR_MEMORY, "no memory for the index");
+    status = an__header_write(header, write, user);
+    json_decref(header);
+    if (status == AN_OK && each_byte(index, write, user) != 0) status = AN_ERROR_IO;
+    return status;
+}
+
+an_status an__index_write(const an_index *index, an_context *ctx, const char *path)
+{
+    return an__file_replace(&ctx->memory, path, write_index, index);
+}
+
+/* --- reading -------------------------------------------------------------------------- */
+
+static an_status bad(const char *what)
+{
+    return an__fail(AN_ERROR_FORMAT, "the pack's index has no valid \"%s\"", what);
+}
+
+static int number_read(const json_t *json, uint64_t *out)
+{
+    const char *text = json_string_value(json);
+    size_t i;
+
+    if (text == NULL || strlen(text) != 16) return 0;
+    for (*out = 0, i = 0; i < 16; i++) {
+        static const char digits[] = "0123456789abcdef";
+        const char *digit = strchr(digits, text[i]);
+
+        if (digit == NULL) return 0;
+        *out = *out << 4 | (uint64_t)(digit - digits);
+    }
+    return 1;
+}
+
+static int numbers_read(const json_t *list, uint64_t *out, size_t count)
+{
+    size_t i;
+
+    if (json_array_size(list) != count) return 0;
+    for (i = 0; i < count; i++)
+        if (!number_read(json_array_get(list, i), &out[i])) return 0;
+    return 1;
+}
+
+static an_status read_lists(an_index *index, an_context *ctx, const json_t *json)
+{
+    const json_t *names = json_object_get(json, "class_names");
+    const json_t *parts = json_object_get(json, "parts");
+    uint32_t i;
+
+    if (json_array_size(names) < 2 || json_array_size(names) > 65536)
+        return bad("class_names");
+    if (json_array_size(parts) > 65536) return bad("parts");
+    index->classes = (uint32_t)json_array_size(names);
+    index->parts = (uint32_t)json_array_size(parts);
+    index->class_names = an__alloc_zero(&ctx->memory, index->classes * sizeof(char *));
+    index->part_bytes = an__alloc(&ctx->memory, index->parts * sizeof *index->part_bytes);
+    if (index->class_names == NULL || index->part_bytes == NULL) return AN_ERROR_MEMORY;
+    if (!numbers_read(parts, index->part_bytes, index->parts)) return bad("parts");
+    for (i = 0; i < index->classes; i++) {
+        const json_t *name = json_array_get(names, i);
+        size_t length = json_string_length(name);
+
+        if (json_is_null(name)) continue;
+        if (!json_is_string(name) || length > 255) return bad("class_names");
+        index->class_names[i] = an__alloc(&ctx->memory, length + 1);
+        if (index->class_names[i] == NULL) return AN_ERROR_MEMORY;
+        memcpy(index->class_names[i], json_string_value(name), length + 1);
+    }
+    return AN_OK;
+}
+
+static an_status read_metadata(an_index *index, an_context *ctx, const json_t *json,
+                               uint64_t *check)
+{
+    const char *kind = json_string_value(json_object_get(json, "kind"));
+    const char *fit = json_string_value(json_object_get(json, "fit"));
+    json_int_t version = json_integer_value(json_object_get(json, "version"));
+    json_int_t side = json_integer_value(json_object_get(json, "side"));
+
+    if (version > (json_int_t)AN_PACK_VERSION)
+        return an__fail(AN_ERROR_VERSION,
+                        "the pack's version is %lld, this library (%s) knows 1 to %u",
+                        (long long)version, an_version_string(), AN_PACK_VERSION);
+    if (version < 1) return bad("version");
+    if (side < 1 || side > 2048) return bad("side");
+    if (kind == NULL || (strcmp(kind, "raw") != 0 && strcmp(kind, "jpeg") != 0))
+        return bad("kind");
+    if (fit == NULL || (strcmp(fit, "crop") != 0 && strcmp(fit, "warp") != 0))
+        return bad("fit");
+    index->fit = strcmp(fit, "crop") == 0 ? AN_FIT_CROP : AN_FIT_WARP;
+    index->side = (uint32_t)side;
+    index->kind = strcmp(kind, "raw") == 0 ? AN_PACK_RAW : AN_PACK_JPEG;
+    if (!number_read(json_object_get(json, "skipped"), &index->skipped))
+        return bad("skipped");
+    if (!number_read(json_object_get(json, "check"), check)) return bad("check");
+    if (!numbers_read(json_object_get(json, "colour_sums"), index->sums.colour, 3))
+        return bad("colour_sums");
+    if (!numbers_read(json_object_get(json, "colour_products"), index->sums.product, 6))
+        return bad("colour_products");
+    return read_lists(index, ctx, json);
+}
+
+static an_status record_check(const an_index *index, uint64_t i)
+{
+    const an_record *r = &index->records[i];
+    uint64_t part = r->place >> AN_PLACE_BITS, at = r->place & AN_PLACE_MASK;
+    uint64_t raw = (uint64_t)3 * index->side * index->side;
+
+    if (part >= index->parts || at < AN_PART_HEAD || at > index->part_bytes[part] ||
+        r->bytes > index->part_bytes[part] - at ||
+        (index->kind == AN_PACK_RAW && r->bytes != raw) || r->label < 0 ||
+        (uint32_t)r->label >= index->classes)
+        return an__fail(AN_ERROR_FORMAT, "the pack's index: picture %llu is out of range",
+                        (unsigned long long)i);
+    return AN_OK;
+}
+
+static an_status read_columns(an_index *index, an_context *ctx, const an_header *header,
+                              const unsigned char *base)
+{
+    const an_entry *entry[AN_COLUMNS], *pixels = an__header_find(header, PIXELS);
+    size_t pixel_count = (size_t)3 * index->side * index->side;
+    uint64_t i;
+    uint32_t c;
+
+    for (c = 0; c < AN_COLUMNS; c++) {
+        entry[c] = an__header_find(header, columns[c]);
+        if (entry[c] == NULL || entry[c]->dtype != column_types[c] ||
+            entry[c]->dims != 1 || entry[c]->count != entry[0]->count)
+            return bad(columns[c]);
+    }
+    if (pixels == NULL || pixels->dtype != AN_U64 || pixels->count != pixel_count)
+        return bad(PIXELS);
+    index->count = entry[0]->count;
+    if (index->count > UINT32_MAX) return bad(columns[0]);
+    index->records =
+        an__alloc(&ctx->memory, (size_t)index->count * sizeof *index->records);
+    index->sums.pixels =
+        an__alloc(&ctx->memory, pixel_count * sizeof *index->sums.pixels);
+    if (index->records == NULL || index->sums.pixels == NULL) return AN_ERROR_MEMORY;
+    memcpy(index->sums.pixels, base + pixels->begin,
+           pixel_count * sizeof *index->sums.pixels);
+    for (c = 0; c < AN_COLUMNS; c++)
+        for (i = 0; i < index->count; i++)
+            column_set(&index->records[i], c,
+                       base + entry[c]->begin + i * an__dtype_bytes(column_types[c]));
+    for (i = 0; i < index->count; i++) AN_TRY(record_check(index, i));
+    return AN_OK;
+}
+
+/* The first packs have no checksum of what their metadata say. */
+static int about_is_whole(const an_header *header)
+{
+    const json_t *metadata = json_object_get(header->json, "__metadata__");
+    const json_t *check = json_object_get(metadata, ABOUT_CHECK);
+    uint64_t wanted;
+
+    return check == NULL ||
+           (number_read(check, &wanted) &&
+            an__check_bytes(header->metadata, strlen(header->metadata)) == wanted);
+}
+
+static an_status read_checked(an_index *index, an_context *ctx, const an_header *header,
+                              const unsigned char *base)
+{
+    json_t *json = NULL;
+    uint64_t check = 0;
+    an_status status;
+
+    if (header->metadata != NULL)
+        json = json_loads(header->metadata, JSON_REJECT_DUPLICATES, NULL);
+    status =
+        json_is_object(json) ? read_metadata(index, ctx, json, &check) : bad("metadata");
+    json_decref(json);
+    if (status != AN_OK) return status;
+    if (an__check_bytes(base, (size_t)header->bytes) != check || !about_is_whole(header))
+        return an__fail(AN_ERROR_FORMAT, "the pack's index is damaged: its checksum "
+                                         "is another");
+    return read_columns(index, ctx, header, base);
+}
+
+static an_status read_map(an_index *index, an_context *ctx, const an_mapping *map)
+{
+    const unsigned char *bytes = map->base;
+    an_header header;
+    uint64_t length = 0;
+    an_status status;
+    int i;
+
+    for (i = 0; i < 8; i++) length |= (uint64_t)bytes[i] << 8 * i;
+    if (length > map->bytes - 8 || length > AN_HEADER_LIMIT) return bad("header");
+    AN_TRY(
+        an__header_parse(&header, &ctx->memory, (const char *)bytes + 8, (size_t)length));
+    status = header.bytes == map->bytes - header.start
+                 ? read_checked(index, ctx, &header, bytes + header.start)
+                 : an__fail(AN_ERROR_FORMAT, "the pack's index is cut short");
+    an__header_free(&header, &ctx->memory);
+    return status;
+}
+
+an_status an__index_read(an_index *out, an_context *ctx, const char *path)
+{
+    an_mapping map = {NULL, 0};
+    an_status status;
+
+    memset(out, 0, sizeof *out);
+    AN_TRY(an__file_map(&map, path, 0));
+    status = read_map(out, ctx, &map);
+    an__file_unmap(&map);
+    if (status != AN_OK) an__index_free(out, ctx);
+    return status;
+}
+
+/* --- statistics ----------------------------------------------------------------------- */
+
+/* Eigenvectors, in the columns of `v`, and eigenvalues of a symmetric matrix: Jacobi's
+ * rotations, until what is off the diagonal is nothing beside it. */
+static void eigen(double a[3][3], double v[3][3])
+{
+    static const int pairs[3][2] = {{0, 1}, {0, 2}, {1, 2}};
+    int sweep, k, i;
+
+    for (i = 0; i < 9; i++) v[i / 3][i % 3] = i / 3 == i % 3;
+    for (sweep = 0; sweep < 32; sweep++)
+        for (k = 0; k < 3; k++) {
+            int p = pairs[k][0], q = pairs[k][1];
+            double theta, t, c, s;
+
+            if (fabs(a[p][q]) <= 1e-300) continue;
+            theta = (a[q][q] - a[p][p]) / (2 * a[p][q]);
+            t = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
+            c = 1 / sqrt(t * t + 1);
+            s = t * c;
+            for (i = 0; i < 3; i++) { /* columns, then rows */
+                double x = a[i][p], y = a[i][q];
+
+                a[i][p] = c * x - s * y;
+                a[i][q] = s * x + c * y;
+                x = v[i][p];
+                y = v[i][q];
+                v[i][p] = c * x - s * y;
+                v[i][q] = s * x + c * y;
+            }
+            for (i = 0; i < 3; i++) {
+                double x = a[p][i], y = a[q][i];
+
+                a[p][i] = c * x - s * y;
+                a[q][i] = s * x + c * y;
+            }
+        }
+}
+
+void an__colours_of(const an_index *index, an_colours *out)
+{
+    static const int at[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
+    double pixels = (double)index->count * index->side * index->side;
+    double covariance[3][3], axes[3][3], mean[3];
+    int order[3] = {0, 1, 2}, i, j, c;
+
+    for (c = 0; c < 3; c++) mean[c] = (double)index->sums.colour[c] / pixels;
+    for (i = 0; i < 3; i++)
+        for (j = 0; j < 3; j++)
+            covariance[i][j] =
+                (double)index->sums.product[at[i][j]] / pixels - mean[i] * mean[j];
+    for (c = 0; c < 3; c++) {
+        out->mean[c] = (float)mean[c];
+        out->deviation[c] = (float)sqrt(fmax(covariance[c][c], 0));
+    }
+    eigen(covariance, axes);
+    for (i = 0; i < 2; i++)
+        for (j = i + 1; j < 3; j++)
+            if (covariance[order[j]][order[j]] > covariance[order[i]][order[i]]) {
+                int was = order[i];
+
+                order[i] = order[j];
+                order[j] = was;
+            }
+    for (i = 0; i < 3; i++) {
+        int k = order[i];
+        double sum = axes[0][k] + axes[1][k] + axes[2][k];
+
+        out->colour_deviation[i] = (float)sqrt(fmax(covariance[k][k], 0));
+        for (c = 0; c < 3; c++) /* of the two directions, the one towards white */
+            out->colour_axis[i][c] = (float)(sum < 0 ? -axes[c][k] : axes[c][k]);
+    }
+}

@@ -1,0 +1,54 @@
+/*
+ * plugin.c - the backend that is a file of its own, alexnet-cuda.so, opened when first asked
+ * for: libalexnet.so itself needs nothing of NVIDIA's.
+ *
+ * A plugin is never closed: a driver's threads and exit handlers may outlive any context.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device/device.h"
+
+#ifndef AN_PLUGIN_DIR /* the Makefile's $(LIBDIR)/alexnet */
+#define AN_PLUGIN_DIR "/usr/local/lib/alexnet"
+#endif
+#define INSTALLED AN_PLUGIN_DIR "/alexnet-cuda.so"
+
+typedef const an_backend *(*an_plugin_fn)(uint32_t abi, uint32_t size);
+
+static an_status open_file(const char *path, const an_backend **out)
+{
+    an_plugin_fn table;
+    void *handle, *symbol;
+
+    if (path[0] != '/')
+        return an__fail(AN_ERROR_BACKEND, "\"%.200s\" is no absolute path", path);
+    handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (handle == NULL) return an__fail(AN_ERROR_BACKEND, "%.250s", dlerror());
+    symbol = dlsym(handle, "an_cuda_backend");
+    if (symbol == NULL)
+        return an__fail(AN_ERROR_BACKEND, "%.200s is no plugin of this library", path);
+    memcpy(&table, &symbol, sizeof table); /* ISO C has no cast between the two */
+    *out = table(AN_BACKEND_ABI, sizeof(an_backend));
+    if (*out == NULL)
+        return an__fail(AN_ERROR_BACKEND,
+                        "%.200s belongs to another version of libalexnet", path);
+    return AN_OK;
+}
+
+an_status an__plugin_open(const char *path, const an_backend **out)
+{
+    /* The environment of who runs a setuid program is not that program's. */
+    const char *named = path != NULL ? path : secure_getenv("ALEXNET_CUDA_PLUGIN");
+
+    *out = NULL;
+    if (path != NULL || (named != NULL && named[0] != '\0')) return open_file(named, out);
+    if (access(INSTALLED, F_OK) != 0)
+        return an__fail(AN_ERROR_BACKEND,
+                        "there is no %s, and ALEXNET_CUDA_PLUGIN names none", INSTALLED);
+    return open_file(INSTALLED, out);
+}

@@ -1,0 +1,270 @@
+/*
+ * infer.c - inference and evaluation: any number of images, by any number of threads.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/model.h"
+
+/* --- buffers -------------------------------------------------------------------------- */
+
+/* One exec for each call at a time: idle ones wait in the model's list. */
+static an_status exec_take(an_model *model, uint32_t batch, an_exec **out)
+{
+    an_exec *exec;
+
+    pthread_mutex_lock(&model->lock);
+    exec = model->idle;
+    if (exec != NULL) model->idle = exec->next;
+    pthread_mutex_unlock(&model->lock);
+    if (exec != NULL && exec->batch >= batch) {
+        *out = exec;
+        return AN_OK;
+    }
+    an__exec_destroy(exec);
+    return an__exec_create(out, &model->net, batch, 0);
+}
+
+static void exec_give(an_model *model, an_exec *exec)
+{
+    pthread_mutex_lock(&model->lock);
+    exec->next = model->idle;
+    model->idle = exec;
+    pthread_mutex_unlock(&model->lock);
+}
+
+/* So many images' bytes are copied to a device from where they were cropped, which the host waits
+ * for; fewer by way of the queue's own memory, which it need not wait for. */
+#define SENT 16u
+
+/* --- passes --------------------------------------------------------------------------- */
+
+static an_status do_scores(void *arg, uint32_t count)
+{
+    an_exec *exec = arg;
+
+    AN_TRY(an__exec_forward(exec, &exec->net->weights, count, 0));
+    return exec->slots[0].backend->softmax(exec->queue[0], exec->plan->config.classes,
+                                           count,
+                                           an__exec_value(exec, exec->plan->output));
+}
+
+static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
+                               const an_feed *feed, float *probabilities, int add)
+{
+    size_t numbers = (size_t)count * model->net.plan->config.classes, i;
+
+    AN_TRY(an__exec_load(exec, count, feed));
+    AN_TRY(an__repeat(exec, AN_REPEAT_CLASSIFY, count, do_scores, exec));
+    AN_TRY(exec->slots[0].backend->download(exec->queue[0], exec->scores,
+                                            an__exec_value(exec, exec->plan->output),
+                                            numbers * sizeof *exec->scores));
+    AN_TRY(an__exec_sync(exec));
+    for (i = 0; i < numbers; i++)
+        if (!isfinite(exec->scores[i]))
+            return an__exec_diverged(exec, &model->net.weights, count, feed, 0);
+    for (i = 0; i < numbers; i++)
+        probabilities[i] = add ? probabilities[i] + exec->scores[i] : exec->scores[i];
+    return AN_OK;
+}
+
+static an_status do_losses(void *arg, uint32_t count)
+{
+    an_exec *exec = arg;
+
+    AN_TRY(an__exec_forward(exec, &exec->net->weights, count, 0));
+    return an__exec_loss(exec, count);
+}
+
+static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
+                               const an_feed *feed, const int32_t *labels,
+                               an_evaluation *sum)
+{
+    uint32_t i;
+
+    AN_TRY(an__exec_load(exec, count, feed));
+    AN_TRY(an__exec_labels(exec, count, labels));
+    AN_TRY(an__repeat(exec, AN_REPEAT_EVALUATE, count, do_losses, exec));
+    AN_TRY(an__exec_outcome(exec, count));
+    for (i = 0; i < count; i++)
+        if (!isfinite(exec->losses[i]))
+            return an__exec_diverged(exec, &model->net.weights, count, feed, 0);
+    for (i = 0; i < count; i++) {
+        sum->top1 += an__top(&exec->ranks[i], 1);
+        sum->top5 += an__top(&exec->ranks[i], 5);
+        sum->loss += exec->losses[i];
+    }
+    sum->count += count;
+    return AN_OK;
+}
+
+/* The halves of two towers stand one after the other for each image. */
+static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count,
+                                  const an_feed *feed, const an_layer_output *output,
+                                  float *out)
+{
+    size_t part = model->net.plan->tensors[output->tensor[0]].count,
+           whole = part * output->towers;
+    uint32_t t, i;
+
+    an__repeat_forget(exec);
+    AN_TRY(an__exec_load(exec, count, feed));
+    AN_TRY(an__exec_forward_to(exec, &model->net.weights, count, output->end));
+    for (t = 0; t < output->towers; t++)
+        for (i = 0; i < count; i++)
+            AN_TRY(an__exec_get(exec, output->tensor[t], i, out + i * whole + t * part));
+    return an__exec_sync(exec);
+}
+
+static an_status do_pass(an_model *model, an_exec *exec, const an_request *request,
+                         uint32_t first, uint32_t count, const an_feed *feed)
+{
+    size_t classes = model->net.plan->config.classes;
+
+    if (request->layer != NULL)
+        return pass_activations(model, exec, count, feed, request->layer,
+                                request->activations + first * request->layer->numbers);
+    if (request->probabilities != NULL)
+        return pass_classify(model, exec, count, feed,
+                             request->probabilities + first * classes, request->add);
+    return pass_evaluate(model, exec, count, feed, request->labels + first,
+                         request->evaluation);
+}
+
+static an_status passes(an_model *model, an_exec *exec, const an_request *request,
+                        uint32_t count)
+{
+    size_t image = model->net.plan->tensors[model->net.plan->input[0]].count;
+    uint32_t done, part, i;
+
+    for (done = 0; done < count; done += part) {
+        an_view views[AN_PASS];
+        an_feed feed;
+
+        part = count - done < exec->batch ? count - done : exec->batch;
+        if (request->pictures != NULL) {
+            const char *from =
+                (const char *)request->pictures + done * request->pictures->size;
+
+            for (i = 0; i < part; i++) views[i] = an__view(&model->input, request->view);
+            AN_TRY(an__exec_stage(exec, &model->input,
+                                  (const an_image *)(const void *)from, part, views,
+                                  &feed));
+            if (feed.crops != NULL && part >= SENT &&
+                exec->slots[0].backend->upload_beside != NULL)
+                AN_TRY(an__exec_send(exec, part, &feed));
+        } else {
+            memset(&feed, 0, sizeof feed);
+            feed.floats = request->floats + done * image;
+        }
+        AN_TRY(do_pass(model, exec, request, done, part, &feed));
+    }
+    return AN_OK;
+}
+
+an_status an__request_run(an_model *model, const an_request *request, uint32_t count)
+{
+    an_exec *exec;
+    an_status status;
+
+    if (request->pictures != NULL) AN_TRY(an__images_check(request->pictures, count));
+    AN_TRY(exec_take(model, count < AN_PASS ? count : AN_PASS, &exec));
+    status = passes(model, exec, request, count);
+    if (status != AN_OK) an__exec_abandon(exec);
+    exec_give(model, exec);
+    return status;
+}
+
+/* --- public --------------------------------------------------------------------------- */
+
+an_status an__request_check(const an_model *model, const an_request *request,
+                            uint32_t count)
+{
+    AN_TRY(an__model_check(model));
+    AN_CHECK(request->floats != NULL || request->pictures != NULL, "images is null");
+    AN_CHECK(count >= 1 && count <= 1048576, "count is %u: must be 1 to 1048576", count);
+    return AN_OK;
+}
+
+an_request an__request(const float *floats, const an_image *pictures)
+{
+    an_request request;
+
+    memset(&request, 0, sizeof request);
+    request.floats = floats;
+    request.pictures = pictures;
+    return request;
+}
+
+static an_status infer(an_model *model, const float *floats, const an_image *pictures,
+                       uint32_t count, float *probabilities)
+{
+    an_request request = an__request(floats, pictures);
+
+    AN_TRY(an__request_check(model, &request, count));
+    AN_CHECK(probabilities != NULL, "probabilities is null");
+    request.probabilities = probabilities;
+    return an__request_run(model, &request, count);
+}
+
+an_status an_infer(an_model *model, const float *images, uint32_t count,
+                   float *probabilities)
+{
+    return infer(model, images, NULL, count, probabilities);
+}
+
+an_status an_infer_images(an_model *model, const an_image *images, uint32_t count,
+                          float *probabilities)
+{
+    return infer(model, NULL, images, count, probabilities);
+}
+
+an_status an_infer_views(an_model *model, const an_image *images, uint32_t count,
+                         uint32_t views, float *probabilities)
+{
+    an_request request = an__request(NULL, images);
+    size_t numbers, i;
+
+    AN_TRY(an__request_check(model, &request, count));
+    AN_CHECK(views == 1 || views == 2 * AN_VIEW_MIRRORED, "views is %u: must be 1 or 10",
+             views);
+    AN_CHECK(probabilities != NULL, "probabilities is null");
+    request.probabilities = probabilities;
+    for (request.view = 0; request.view < views; request.view++) {
+        request.add = request.view > 0;
+        AN_TRY(an__request_run(model, &request, count));
+    }
+    numbers = (size_t)count * model->net.plan->config.classes;
+    for (i = 0; i < numbers; i++) probabilities[i] /= (float)views;
+    return AN_OK;
+}
+
+static an_status evaluate(an_model *model, const float *floats, const an_image *pictures,
+                          const int32_t *labels, uint32_t count, an_evaluation *out)
+{
+    an_evaluation sum;
+    an_request request = an__request(floats, pictures);
+
+    AN_TRY(an__request_check(model, &request, count));
+    AN_TRY(an__labels_check(labels, count, model->net.plan->config.classes));
+    AN_CHECK(out != NULL, "evaluation is null");
+    an_evaluation_init(&sum, sizeof sum);
+    AN_TRY(an__struct_read(&sum, out, sizeof sum, sizeof sum, "evaluation"));
+    request.labels = labels;
+    request.evaluation = &sum;
+    AN_TRY(an__request_run(model, &request, count));
+    return an__struct_write(out, &sum, sizeof sum, sizeof sum, "evaluation");
+}
+
+an_status an_evaluate(an_model *model, const float *images, const int32_t *labels,
+                      uint32_t count, an_evaluation *evaluation)
+{
+    return evaluate(model, images, NULL, labels, count, evaluation);
+}
+
+an_status an_evaluate_images(an_model *model, const an_image *images,
+                             const int32_t *labels, uint32_t count,
+                             an_evaluation *evaluation)
+{
+    return evaluate(model, NULL, images, labels, count, evaluation);
+}

@@ -1,0 +1,349 @@
+/*
+ * profile.c - where the time goes: one pass with a clock after every operation.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "train/train.h"
+
+AN_INIT_ZERO(an_layer_time)
+AN_INIT_ZERO(an_kernel_time)
+
+/* What a profile needs of its own; weights to update, and theirs, only when training. */
+typedef struct an_profile {
+    an_exec *exec;
+    an_weights weights, velocity, gradient;
+    float *images;
+    int32_t *labels;
+    an_layer_time *times; /* [layers] */
+} an_profile;
+
+static void profile_free(an_profile *p, an_model *model)
+{
+    if (p->exec != NULL) {
+        an__free(&model->net.ctx->memory, p->exec->seconds);
+        an__exec_destroy(p->exec);
+    }
+    an__weights_free(&p->weights, &model->net);
+    an__weights_free(&p->velocity, &model->net);
+    an__weights_free(&p->gradient, &model->net);
+    an__free(&model->net.ctx->memory, p->images);
+    an__free(&model->net.ctx->memory, p->labels);
+    an__free(&model->net.ctx->memory, p->times);
+}
+
+static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
+                              int training)
+{
+    const an_plan *plan = model->net.plan;
+    an_context *ctx = model->net.ctx;
+    size_t numbers = plan->tensors[plan->input[0]].count * batch, i;
+
+    AN_TRY(an__exec_create(&p->exec, &model->net, batch, training));
+    if (training) {
+        AN_TRY(an__weights_alloc(&p->weights, &model->net));
+        AN_TRY(an__weights_alloc(&p->velocity, &model->net));
+        AN_TRY(an__weights_alloc(&p->gradient, &model->net));
+    }
+    p->images = an__alloc(&ctx->memory, numbers * sizeof *p->images);
+    p->labels = an__alloc_zero(&ctx->memory, batch * sizeof *p->labels);
+    p->times = an__alloc_zero(&ctx->memory, plan->row.layers * sizeof *p->times);
+    p->exec->seconds = an__alloc(&ctx->memory, 2 * plan->op_count * sizeof(double));
+    if (p->images == NULL || p->labels == NULL || p->times == NULL ||
+        p->exec->seconds == NULL)
+        return AN_ERROR_MEMORY;
+    for (i = 0; i < numbers; i += 4) {
+        uint32_t word[4], j;
+
+        an__random4(1, AN_STREAM_INIT, 0, (uint32_t)(i / 4), word);
+        for (j = 0; j < 4 && i + j < numbers; j++)
+            p->images[i + j] = (float)word[j] * (2 / 4294967296.0f) - 1;
+    }
+    return AN_OK;
+}
+
+/* Of weights of its own: the model's stay what they are. */
+static an_status profile_update(an_profile *p, an_model *model)
+{
+    const an_plan *plan = model->net.plan;
+    double since = an__seconds(), now;
+    uint32_t i, t;
+
+    for (i = 0; i < plan->param_count; i++) {
+        for (t = 0; t < plan->towers; t++) {
+            const an_backend *backend = model->net.slots[t].backend;
+            an_parameter_part part = {i,
+                                      plan->params[i].part[t],
+                                      p->gradient.part[i][t],
+                                      p->velocity.part[i][t],
+                                      p->weights.part[i][t],
+                                      NULL};
+
+            if (plan->params[i].part[t] == 0) continue;
+            AN_TRY(backend->update(p->exec->queue[t], &part, 1, p->exec->faults[t]));
+            AN_TRY(backend->sync(p->exec->queue[t]));
+        }
+        now = an__seconds();
+        p->times[plan->params[i].layer].update += now - since;
+        since = now;
+    }
+    return AN_OK;
+}
+
+/* What a training step begins with. */
+static an_status profile_begin(an_profile *p, an_model *model, uint32_t batch)
+{
+    static const float none[2] = {0, 0};
+    an_exec *exec = p->exec;
+    an_step step;
+    uint32_t i, t;
+
+    memset(&step, 0, sizeof step);
+    for (i = 0; i < AN_MAX_UPDATES; i++) {
+        step.update[i].rate = 0.01f; /* the paper, section 5 */
+        step.update[i].momentum = 0.9f;
+        step.update[i].decay = 0.0005f;
+    }
+    for (t = 0; t < model->net.plan->towers; t++) {
+        AN_TRY(exec->slots[t].backend->begin_step(exec->queue[t], &step));
+        AN_TRY(exec->slots[t].backend->upload(exec->queue[t], exec->faults[t], none,
+                                              sizeof none));
+    }
+    return an__exec_labels(exec, batch, p->labels);
+}
+
+static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
+                              int training)
+{
+    const an_plan *plan = model->net.plan;
+    an_feed feed;
+
+    if (p->exec->seconds != NULL)
+        memset(p->exec->seconds, 0, 2 * plan->op_count * sizeof(double));
+    memset(p->times, 0, plan->row.layers * sizeof *p->times);
+    memset(&feed, 0, sizeof feed);
+    feed.floats = p->images;
+    AN_TRY(an__exec_load(p->exec, batch, &feed));
+    if (training) AN_TRY(profile_begin(p, model, batch));
+    AN_TRY(an__exec_sync(p->exec));
+    AN_TRY(an__exec_forward(p->exec, &model->net.weights, batch, training));
+    if (!training) return AN_OK;
+    AN_TRY(an__exec_loss(p->exec, batch));
+    AN_TRY(an__exec_backward(p->exec, &model->net.weights, &p->gradient, batch));
+    return AN_OK;
+}
+
+/* sizeof in 1.0 */
+#define LEAST_TIME offsetof(an_layer_time, way)
+
+/* All of a caller's rows, before any is written: each begins with its size, the first one's. */
+static an_status rows_check(const void *rows, uint32_t count, size_t least)
+{
+    size_t stride, size;
+    uint32_t i;
+
+    memcpy(&stride, rows, sizeof stride);
+    AN_CHECK(stride >= least, "rows[0].size is %zu: less than %zu, was it initialised?",
+             stride, least);
+    for (i = 1; i < count; i++) {
+        memcpy(&size, (const char *)rows + i * stride, sizeof size);
+        AN_CHECK(size == stride, "rows[%u].size is %zu, that of rows[0] is %zu", i, size,
+                 stride);
+    }
+    return AN_OK;
+}
+
+/* How the first tower does it. */
+static void note_way(an_layer_time *time, const an_model *model, const an_op *op,
+                     uint32_t batch)
+{
+    const an_slot *slot = &model->net.slots[op->tower];
+    uint32_t way = 0;
+    size_t bytes;
+
+    if (op->kind != AN_OP_CONV) return;
+    if (slot->backend->conv_way != NULL)
+        way = slot->backend->conv_way(slot->device, &op->u.conv, batch, &bytes);
+    snprintf(time->way, sizeof time->way, "%s", slot->backend->ways[way]);
+}
+
+static an_status profile_rows(const an_profile *p, const an_model *model, uint32_t batch,
+                              an_layer_time *rows)
+{
+    const an_plan *plan = model->net.plan;
+    size_t stride = rows->size;
+    uint32_t i;
+
+    for (i = 0; i < plan->op_count; i++) {
+        p->times[plan->ops[i].layer].forward += p->exec->seconds[i];
+        p->times[plan->ops[i].layer].backward += p->exec->seconds[plan->op_count + i];
+        note_way(&p->times[plan->ops[i].layer], model, &plan->ops[i], batch);
+    }
+    for (i = 0; i < plan->row.layers; i++) {
+        memcpy(p->times[i].name, plan->layers[i].name, sizeof p->times[i].name);
+        AN_TRY(an__struct_write((char *)rows + i * stride, &p->times[i], sizeof *rows,
+                                LEAST_TIME, "rows"));
+    }
+    return AN_OK;
+}
+
+an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
+                           an_layer_time *rows, uint32_t count)
+{
+    an_profile profile;
+    an_status status;
+    uint32_t pass;
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(batch >= 1 && batch <= 8192, "batch is %u: must be 1 to 8192", batch);
+    AN_CHECK(training <= 1, "training is %u: must be 0 or 1", training);
+    AN_CHECK(rows != NULL, "rows is null");
+    AN_CHECK(count == model->net.plan->row.layers, "count is %u: the model has %u layers",
+             count, model->net.plan->row.layers);
+    AN_TRY(rows_check(rows, count, LEAST_TIME));
+    memset(&profile, 0, sizeof profile);
+    status = profile_make(&profile, model, batch, (int)training);
+    /* The first pass touches the buffers, the second counts. */
+    for (pass = 0; pass < 2 && status == AN_OK; pass++) {
+        status = profile_pass(&profile, model, batch, (int)training);
+        if (status == AN_OK && training) status = profile_update(&profile, model);
+    }
+    if (status == AN_OK) status = profile_rows(&profile, model, batch, rows);
+    profile_free(&profile, model);
+    return status;
+}
+
+/* --- kernel by kernel --------------------------------------------------------------------- */
+
+#define MOST_LAUNCHES 512u
+
+static an_status trace_all(an_exec *exec, const char *label)
+{
+    uint32_t t;
+
+    exec->traced = label != NULL;
+    for (t = 0; t < exec->plan->towers; t++)
+        AN_TRY(exec->slots[t].backend->trace(exec->queue[t], label));
+    return AN_OK;
+}
+
+/* All parameters as a step updates them, but dense weights that wait for their gradients. */
+static an_status trace_update(an_profile *p, const an_model *model, uint32_t batch)
+{
+    const an_plan *plan = model->net.plan;
+    an_exec *exec = p->exec;
+    an_parameter_part small[AN_MAX_UPDATES], held[AN_MAX_UPDATES];
+    uint32_t i, t;
+
+    AN_TRY(trace_all(exec, "update"));
+    for (t = 0; t < plan->towers; t++) {
+        uint32_t n = 0, waiting = 0;
+
+        for (i = 0; i < plan->param_count; i++) {
+            const an_param *param = &plan->params[i];
+            an_parameter_part part = {i,
+                                      param->part[t],
+                                      p->gradient.part[i][t],
+                                      p->velocity.part[i][t],
+                                      p->weights.part[i][t],
+                                      NULL};
+
+            if (part.count == 0) continue;
+            if (exec->held && !param->is_bias && param->dims == 2)
+                held[waiting++] = part;
+            else
+                small[n++] = part;
+        }
+        AN_TRY(exec->slots[t].backend->update(exec->queue[t], small, n, exec->faults[t]));
+        if (exec->held)
+            AN_TRY(an__exec_held_update(exec, t, batch, held, waiting, exec->faults[t]));
+    }
+    return AN_OK;
+}
+
+static an_status add_launch(const an_traced *launch, an_kernel_time *all,
+                            uint32_t capacity, uint32_t *count)
+{
+    char name[sizeof all->name];
+    uint32_t i;
+
+    snprintf(name, sizeof name, "%.24s: %.36s", launch->label, launch->what);
+    for (i = 0; i < *count && strcmp(all[i].name, name) != 0;) i++;
+    AN_CHECK(i < capacity, "capacity is %u: there are more kinds of kernels", capacity);
+    if (i == *count) {
+        memcpy(all[i].name, name, sizeof name);
+        (*count)++;
+    }
+    all[i].launches++;
+    all[i].seconds += launch->seconds;
+    all[i].flops += launch->flops;
+    all[i].bytes += launch->bytes;
+    return AN_OK;
+}
+
+/* all: [capacity], zeroed. */
+static an_status trace_pass(an_profile *p, an_model *model, uint32_t batch, int training,
+                            an_kernel_time *all, uint32_t capacity, uint32_t *count)
+{
+    an_exec *exec = p->exec;
+    an_traced *launches =
+        an__alloc(&model->net.ctx->memory, MOST_LAUNCHES * sizeof *launches);
+    an_status status = launches != NULL ? AN_OK : AN_ERROR_MEMORY;
+    uint32_t t, i, n;
+
+    if (status == AN_OK) status = trace_all(exec, "input");
+    if (status == AN_OK) status = profile_pass(p, model, batch, training);
+    if (status == AN_OK && training) status = trace_update(p, model, batch);
+    for (t = 0; t < exec->plan->towers && status == AN_OK; t++) {
+        status =
+            exec->slots[t].backend->traced(exec->queue[t], launches, MOST_LAUNCHES, &n);
+        for (i = 0; i < n && status == AN_OK; i++)
+            status = add_launch(&launches[i], all, capacity, count);
+    }
+    an__free(&model->net.ctx->memory, launches);
+    return status;
+}
+
+an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t training,
+                                   an_kernel_time *rows, uint32_t capacity,
+                                   uint32_t *count)
+{
+    an_kernel_time *all;
+    an_profile profile;
+    an_status status;
+    uint32_t kinds = 0, i;
+
+    AN_TRY(an__model_check(model));
+    AN_CHECK(batch >= 1 && batch <= 8192, "batch is %u: must be 1 to 8192", batch);
+    AN_CHECK(training <= 1, "training is %u: must be 0 or 1", training);
+    AN_CHECK(rows != NULL, "rows is null");
+    AN_CHECK(capacity >= 1 && capacity <= 4096, "capacity is %u: must be 1 to 4096",
+             capacity);
+    AN_CHECK(count != NULL, "count is null");
+    AN_TRY(rows_check(rows, capacity, sizeof *rows));
+    if (model->net.slots[0].backend->trace == NULL) {
+        *count = 0;
+        return AN_OK;
+    }
+    all = an__alloc_zero(&model->net.ctx->memory, capacity * sizeof *all);
+    if (all == NULL) return AN_ERROR_MEMORY;
+    memset(&profile, 0, sizeof profile);
+    status = profile_make(&profile, model, batch, (int)training);
+    if (status == AN_OK) {
+        an__free(&model->net.ctx->memory,
+                 profile.exec->seconds); /* no clock but the kernels' */
+        profile.exec->seconds = NULL;
+        profile.exec->held = training && model->net.plan->holds;
+        status =
+            profile_pass(&profile, model, batch, (int)training); /* the first touch */
+    }
+    if (status == AN_OK)
+        status = trace_pass(&profile, model, batch, (int)training, all, capacity, &kinds);
+    profile_free(&profile, model);
+    for (i = 0; i < kinds && status == AN_OK; i++)
+        status = an__struct_write((char *)rows + i * rows->size, &all[i], sizeof *rows,
+                                  sizeof *rows, "rows");
+    an__free(&model->net.ctx->memory, all);
+    if (status == AN_OK) *count = kinds;
+    return status;
+}
