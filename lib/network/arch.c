@@ -19,10 +19,6 @@
  * layers-145 and in Caffe it is divided by the window's size first (layer.py, lrn_layer).
  * The paper's figure 2 lets the GPUs talk in no place where this LRN could read the other's
  * maps, so its windows stay within a tower. */
-#define LRN_NONE                                                                         \
-    {                                                                                    \
-        0, 0, 0, 0, 0                                                                    \
-    }
 #define LRN_PAPER                                                                        \
     {                                                                                    \
         5, 2, 1e-4f, 0.75f, 1                                                            \
@@ -39,6 +35,10 @@
     {                                                                                    \
         5, 2, 1e-4f / 5, 0.75f, 0                                                        \
     }
+#define LRN_SMALL                                                                        \
+    {                                                                                    \
+        3, 1, 5e-5f, 0.75f, 0                                                            \
+    }
 #define WITHIN_145                                                                       \
     {                                                                                    \
         5, 1, 1e-3f / 25, 0.75f, 0                                                       \
@@ -54,6 +54,15 @@
         1, 1, 1                                                                          \
     }
 
+/* A layer is {name, CONV() or DENSE(), stages, ...}; what is not named, it does not have. */
+#define CONV(maps_, kernel_, stride_, pad_, groups_, ceil_)                              \
+    AN_LAYER_CONV, maps_, kernel_, stride_, pad_, groups_, ceil_
+#define DENSE(units) AN_LAYER_DENSE, units, 1, 1, 0, 1, 0
+#define POOL(kernel_, stride_, ceil_)                                                    \
+    .pool_kernel = kernel_, .pool_stride = stride_, .pool_ceil = ceil_
+#define START(sigma_, bias_) .sigma = sigma_, .bias = bias_
+#define IN_FILE(name_) .file_name = name_ /* where that is another than the name */
+
 /* clang-format off */
 static const an_arch_row rows[] = {
 { /* The text of the paper, sections 3 and 5. Its input is 224 and its first layer 55 wide,
@@ -61,75 +70,88 @@ static const an_arch_row rows[] = {
     AN_ARCH_PAPER, "paper", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
     1, 1, 0, 0, MEAN_2012, SCALE_NONE, 8, {
-    {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 1, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 0, "conv1"},
-    {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 1, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 1, "conv2"},
-    {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 1, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 0, "conv3"},
-    {"conv4", AN_LAYER_CONV,  384,  3, 1, 1, 2, 1, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "conv4"},
-    {"conv5", AN_LAYER_CONV,  256,  3, 1, 1, 2, 1, "ap",  LRN_NONE,  LRN_NONE, 3, 2, 0, 0.01f, 1, "conv5"},
-    {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "fc6"},
-    {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "fc7"},
-    {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",    LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 0, "fc8"}}},
+    {"conv1", CONV(96, 11, 4, 0, 1, 1), "anp", POOL(3, 2, 0), START(0.01f, 0),
+     .lrn = LRN_PAPER},
+    {"conv2", CONV(256, 5, 1, 2, 2, 1), "anp", POOL(3, 2, 0), START(0.01f, 1),
+     .lrn = LRN_PAPER},
+    {"conv3", CONV(384, 3, 1, 1, 1, 1), "a", START(0.01f, 0)},
+    {"conv4", CONV(384, 3, 1, 1, 2, 1), "a", START(0.01f, 1)},
+    {"conv5", CONV(256, 3, 1, 1, 2, 1), "ap", POOL(3, 2, 0), START(0.01f, 1)},
+    {"fc6", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc7", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc8", DENSE(0), "", START(0.01f, 0)}}},
 { /* layers-145. Pooling there rounds up, which changes nothing on 55, 27 and 13. */
     AN_ARCH_KRIZHEVSKY2012, "krizhevsky2012", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
     2, 0, 0, 0, MEAN_2012, SCALE_NONE, 8, {
-    {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 1, "npa",  LRN_145,  LRN_NONE,   3, 2, 1, 0.01f, 0, "conv1"},
-    {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 1, "anwp", LRN_145,  WITHIN_145, 3, 2, 1, 0.01f, 1, "conv2"},
-    {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 1, "a",    LRN_NONE, LRN_NONE,   0, 0, 0, 0.03f, 0, "conv3"},
-    {"conv4", AN_LAYER_CONV,  384,  3, 1, 1, 2, 1, "a",    LRN_NONE, LRN_NONE,   0, 0, 0, 0.03f, 1, "conv4"},
-    {"conv5", AN_LAYER_CONV,  256,  3, 1, 1, 2, 1, "pa",   LRN_NONE, LRN_NONE,   3, 2, 1, 0.03f, 1, "conv5"},
-    {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",   LRN_NONE, LRN_NONE,   0, 0, 0, 0.01f, 1, "fc6"},
-    {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",   LRN_NONE, LRN_NONE,   0, 0, 0, 0.01f, 1, "fc7"},
-    {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",     LRN_NONE, LRN_NONE,   0, 0, 0, 0.01f, 0, "fc8"}}},
+    {"conv1", CONV(96, 11, 4, 0, 1, 1), "npa", POOL(3, 2, 1), START(0.01f, 0),
+     .lrn = LRN_145},
+    {"conv2", CONV(256, 5, 1, 2, 2, 1), "anwp", POOL(3, 2, 1), START(0.01f, 1),
+     .lrn = LRN_145,
+     .within = WITHIN_145},
+    {"conv3", CONV(384, 3, 1, 1, 1, 1), "a", START(0.03f, 0)},
+    {"conv4", CONV(384, 3, 1, 1, 2, 1), "a", START(0.03f, 1)},
+    {"conv5", CONV(256, 3, 1, 1, 2, 1), "pa", POOL(3, 2, 1), START(0.03f, 1)},
+    {"fc6", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc7", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc8", DENSE(0), "", START(0.01f, 0)}}},
 { /* The paper's layers with sizes rounded down and no zeros added at the image's edge. */
     AN_ARCH_FLOOR224, "floor224", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
     1, 1, 0, 0, MEAN_2012, SCALE_NONE, 8, {
-    {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 0, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 0, "conv1"},
-    {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 0, "anp", LRN_PAPER, LRN_NONE, 3, 2, 0, 0.01f, 1, "conv2"},
-    {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 0, "conv3"},
-    {"conv4", AN_LAYER_CONV,  384,  3, 1, 1, 2, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "conv4"},
-    {"conv5", AN_LAYER_CONV,  256,  3, 1, 1, 2, 0, "ap",  LRN_NONE,  LRN_NONE, 3, 2, 0, 0.01f, 1, "conv5"},
-    {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "fc6"},
-    {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 1, "fc7"},
-    {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",    LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f, 0, "fc8"}}},
+    {"conv1", CONV(96, 11, 4, 0, 1, 0), "anp", POOL(3, 2, 0), START(0.01f, 0),
+     .lrn = LRN_PAPER},
+    {"conv2", CONV(256, 5, 1, 2, 2, 0), "anp", POOL(3, 2, 0), START(0.01f, 1),
+     .lrn = LRN_PAPER},
+    {"conv3", CONV(384, 3, 1, 1, 1, 0), "a", START(0.01f, 0)},
+    {"conv4", CONV(384, 3, 1, 1, 2, 0), "a", START(0.01f, 1)},
+    {"conv5", CONV(256, 3, 1, 1, 2, 0), "ap", POOL(3, 2, 0), START(0.01f, 1)},
+    {"fc6", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc7", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc8", DENSE(0), "", START(0.01f, 0)}}},
 { /* caffe, bvlc_alexnet: images in BGR, both sides scaled to 256 (create_imagenet.sh), minus
      a mean image, moved with the crop, whose average colour this is. */
     AN_ARCH_CAFFE_ALEXNET, "caffe_alexnet", 227, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
     2, 0, 1, 1, {123, 117, 104}, SCALE_NONE, 8, {
-    {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 0, "anp", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  0,    "conv1"},
-    {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 0, "anp", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  0.1f, "conv2"},
-    {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  0,    "conv3"},
-    {"conv4", AN_LAYER_CONV,  384,  3, 1, 1, 2, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  0.1f, "conv4"},
-    {"conv5", AN_LAYER_CONV,  256,  3, 1, 1, 2, 0, "ap",  LRN_NONE,  LRN_NONE, 3, 2, 1, 0.01f,  0.1f, "conv5"},
-    {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.005f, 0.1f, "fc6"},
-    {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.005f, 0.1f, "fc7"},
-    {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",    LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  0,    "fc8"}}},
+    {"conv1", CONV(96, 11, 4, 0, 1, 0), "anp", POOL(3, 2, 1), START(0.01f, 0),
+     .lrn = LRN_CAFFE},
+    {"conv2", CONV(256, 5, 1, 2, 2, 0), "anp", POOL(3, 2, 1), START(0.01f, 0.1f),
+     .lrn = LRN_CAFFE},
+    {"conv3", CONV(384, 3, 1, 1, 1, 0), "a", START(0.01f, 0)},
+    {"conv4", CONV(384, 3, 1, 1, 2, 0), "a", START(0.01f, 0.1f)},
+    {"conv5", CONV(256, 3, 1, 1, 2, 0), "ap", POOL(3, 2, 1), START(0.01f, 0.1f)},
+    {"fc6", DENSE(4096), "ad", START(0.005f, 0.1f)},
+    {"fc7", DENSE(4096), "ad", START(0.005f, 0.1f)},
+    {"fc8", DENSE(0), "", START(0.01f, 0)}}},
 { /* caffe, bvlc_reference_caffenet. */
     AN_ARCH_CAFFENET, "caffenet", 227, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
     2, 0, 1, 1, {123, 117, 104}, SCALE_NONE, 8, {
-    {"conv1", AN_LAYER_CONV,   96, 11, 4, 0, 1, 0, "apn", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  0, "conv1"},
-    {"conv2", AN_LAYER_CONV,  256,  5, 1, 2, 2, 0, "apn", LRN_CAFFE, LRN_NONE, 3, 2, 1, 0.01f,  1, "conv2"},
-    {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  0, "conv3"},
-    {"conv4", AN_LAYER_CONV,  384,  3, 1, 1, 2, 0, "a",   LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  1, "conv4"},
-    {"conv5", AN_LAYER_CONV,  256,  3, 1, 1, 2, 0, "ap",  LRN_NONE,  LRN_NONE, 3, 2, 1, 0.01f,  1, "conv5"},
-    {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.005f, 1, "fc6"},
-    {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE,  LRN_NONE, 0, 0, 0, 0.005f, 1, "fc7"},
-    {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",    LRN_NONE,  LRN_NONE, 0, 0, 0, 0.01f,  0, "fc8"}}},
+    {"conv1", CONV(96, 11, 4, 0, 1, 0), "apn", POOL(3, 2, 1), START(0.01f, 0),
+     .lrn = LRN_CAFFE},
+    {"conv2", CONV(256, 5, 1, 2, 2, 0), "apn", POOL(3, 2, 1), START(0.01f, 1),
+     .lrn = LRN_CAFFE},
+    {"conv3", CONV(384, 3, 1, 1, 1, 0), "a", START(0.01f, 0)},
+    {"conv4", CONV(384, 3, 1, 1, 2, 0), "a", START(0.01f, 1)},
+    {"conv5", CONV(256, 3, 1, 1, 2, 0), "ap", POOL(3, 2, 1), START(0.01f, 1)},
+    {"fc6", DENSE(4096), "ad", START(0.005f, 1)},
+    {"fc7", DENSE(4096), "ad", START(0.005f, 1)},
+    {"fc8", DENSE(0), "", START(0.01f, 0)}}},
 { /* cc2. The last bias, -7, is as there; softmax makes it nothing. */
     AN_ARCH_OWT2014, "owt2014", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
     2, 0, 0, 0, MEAN_2012, SCALE_NONE, 8, {
-    {"conv1", AN_LAYER_CONV,   64, 11, 4, 0, 1, 1, "npa", LRN_CC2,  LRN_NONE, 3, 2, 1, 0.01f,  0, "conv1"},
-    {"conv2", AN_LAYER_CONV,  192,  5, 1, 2, 1, 1, "anp", LRN_CC2,  LRN_NONE, 3, 2, 1, 0.01f,  1, "conv2"},
-    {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 1, "a",   LRN_NONE, LRN_NONE, 0, 0, 0, 0.03f,  0, "conv3"},
-    {"conv4", AN_LAYER_CONV,  256,  3, 1, 1, 1, 1, "a",   LRN_NONE, LRN_NONE, 0, 0, 0, 0.03f,  1, "conv4"},
-    {"conv5", AN_LAYER_CONV,  256,  3, 1, 1, 1, 1, "pa",  LRN_NONE, LRN_NONE, 3, 2, 1, 0.03f,  1, "conv5"},
-    {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f,  1, "fc6"},
-    {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f,  1, "fc7"},
-    {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",    LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f, -7, "fc8"}}},
+    {"conv1", CONV(64, 11, 4, 0, 1, 1), "npa", POOL(3, 2, 1), START(0.01f, 0),
+     .lrn = LRN_CC2},
+    {"conv2", CONV(192, 5, 1, 2, 1, 1), "anp", POOL(3, 2, 1), START(0.01f, 1),
+     .lrn = LRN_CC2},
+    {"conv3", CONV(384, 3, 1, 1, 1, 1), "a", START(0.03f, 0)},
+    {"conv4", CONV(256, 3, 1, 1, 1, 1), "a", START(0.03f, 1)},
+    {"conv5", CONV(256, 3, 1, 1, 1, 1), "pa", POOL(3, 2, 1), START(0.03f, 1)},
+    {"fc6", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc7", DENSE(4096), "ad", START(0.01f, 1)},
+    {"fc8", DENSE(0), "", START(0.01f, -7)}}},
 { /* torchvision. Dropout stands before fc6 and fc7, that is after pool5 and fc6. Its
      adaptive pooling to 6 x 6 is the identity at 224; at other sizes fc6 is as wide as the
      maps ask for. Mean and scale: ImageNet's, (0.485, 0.456, 0.406) and (0.229, 0.224,
@@ -138,23 +160,28 @@ static const an_arch_row rows[] = {
     AN_ACTIVATION_RELU, AN_INIT_FAN_IN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
     1, 1, 0, 0, {123.675f, 116.28f, 103.53f},
     {1 / (0.229f * 255), 1 / (0.224f * 255), 1 / (0.225f * 255)}, 8, {
-    {"conv1", AN_LAYER_CONV,   64, 11, 4, 2, 1, 0, "ap",  LRN_NONE, LRN_NONE, 3, 2, 0, 0.01f, 0, "features.0"},
-    {"conv2", AN_LAYER_CONV,  192,  5, 1, 2, 1, 0, "ap",  LRN_NONE, LRN_NONE, 3, 2, 0, 0.01f, 0, "features.3"},
-    {"conv3", AN_LAYER_CONV,  384,  3, 1, 1, 1, 0, "a",   LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f, 0, "features.6"},
-    {"conv4", AN_LAYER_CONV,  256,  3, 1, 1, 1, 0, "a",   LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f, 0, "features.8"},
-    {"conv5", AN_LAYER_CONV,  256,  3, 1, 1, 1, 0, "apd", LRN_NONE, LRN_NONE, 3, 2, 0, 0.01f, 0, "features.10"},
-    {"fc6",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "ad",  LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f, 0, "classifier.1"},
-    {"fc7",   AN_LAYER_DENSE, 4096, 1, 1, 0, 1, 0, "a",   LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f, 0, "classifier.4"},
-    {"fc8",   AN_LAYER_DENSE,    0, 1, 1, 0, 1, 0, "",    LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f, 0, "classifier.6"}}},
+    {"conv1", CONV(64, 11, 4, 2, 1, 0), "ap", POOL(3, 2, 0), START(0.01f, 0),
+     IN_FILE("features.0")},
+    {"conv2", CONV(192, 5, 1, 2, 1, 0), "ap", POOL(3, 2, 0), START(0.01f, 0),
+     IN_FILE("features.3")},
+    {"conv3", CONV(384, 3, 1, 1, 1, 0), "a", START(0.01f, 0), IN_FILE("features.6")},
+    {"conv4", CONV(256, 3, 1, 1, 1, 0), "a", START(0.01f, 0), IN_FILE("features.8")},
+    {"conv5", CONV(256, 3, 1, 1, 1, 0), "apd", POOL(3, 2, 0), START(0.01f, 0),
+     IN_FILE("features.10")},
+    {"fc6", DENSE(4096), "ad", START(0.01f, 0), IN_FILE("classifier.1")},
+    {"fc7", DENSE(4096), "a", START(0.01f, 0), IN_FILE("classifier.4")},
+    {"fc8", DENSE(0), "", START(0.01f, 0), IN_FILE("classifier.6")}}},
 { /* Four layers for 32 x 32 images. The paper gives no table of its own; maps and kernels
      follow cuda-convnet's small CIFAR-10 networks, pooling is by maximum throughout. */
     AN_ARCH_CIFAR10, "cifar10", 32, 10, 32,
     AN_ACTIVATION_RELU, AN_INIT_HE, AN_DROPOUT_SCALING_TEST, 0.5f,
     1, 0, 0, 0, {125.3f, 123.0f, 113.9f}, {1 / 63.0f, 1 / 62.1f, 1 / 66.7f}, 4, {
-    {"conv1", AN_LAYER_CONV,   32,  5, 1, 2, 1, 0, "apn", {3, 1, 5e-5f, 0.75f, 0}, LRN_NONE, 3, 2, 1, 0.01f, 0, "conv1"},
-    {"conv2", AN_LAYER_CONV,   32,  5, 1, 2, 1, 0, "apn", {3, 1, 5e-5f, 0.75f, 0}, LRN_NONE, 3, 2, 1, 0.01f, 0, "conv2"},
-    {"conv3", AN_LAYER_CONV,   64,  5, 1, 2, 1, 0, "ap",  LRN_NONE, LRN_NONE, 3, 2, 1, 0.01f, 0, "conv3"},
-    {"fc4",   AN_LAYER_DENSE,   0,  1, 1, 0, 1, 0, "",    LRN_NONE, LRN_NONE, 0, 0, 0, 0.01f, 0, "fc4"}}},
+    {"conv1", CONV(32, 5, 1, 2, 1, 0), "apn", POOL(3, 2, 1), START(0.01f, 0),
+     .lrn = LRN_SMALL},
+    {"conv2", CONV(32, 5, 1, 2, 1, 0), "apn", POOL(3, 2, 1), START(0.01f, 0),
+     .lrn = LRN_SMALL},
+    {"conv3", CONV(64, 5, 1, 2, 1, 0), "ap", POOL(3, 2, 1), START(0.01f, 0)},
+    {"fc4", DENSE(0), "", START(0.01f, 0)}}},
 };
 /* clang-format on */
 
@@ -310,6 +337,8 @@ an_status an__arch_apply(an_arch_row *row, an_model_config *c)
     uint32_t i;
 
     *row = *an__arch(c->arch);
+    for (i = 0; i < row->layers; i++)
+        if (row->layer[i].file_name == NULL) row->layer[i].file_name = row->layer[i].name;
     if (c->groups != 0) apply_groups(row, c->groups);
     apply_lrn(row, c->lrn);
     if (c->dropout == AN_SWITCH_OFF)

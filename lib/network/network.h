@@ -40,7 +40,7 @@ typedef struct an_layer_row {
     an_lrn_row lrn, within;
     uint32_t pool_kernel, pool_stride, pool_ceil;
     float sigma, bias;     /* gaussian initialisation */
-    const char *file_name; /* of its parameters */
+    const char *file_name; /* of its parameters; in a table, null: the name */
 } an_layer_row;
 
 typedef struct an_arch_row {
