@@ -24,26 +24,27 @@ static int train_only, forward_only, layers;
 static double width = 1, seconds_each = 0.5;
 
 static option table[] = {
-    {"--arch", OPTION_TEXT, &arch_text, 0, 0, "preset (paper)", 0},
-    {"--width", OPTION_REAL, &width, 0.02, 4, "factor on every layer's maps (1)", 0},
-    {"--towers", OPTION_NUMBER, &towers, 1, 2, "(1)", 0},
+    TEXT_OPTION("--arch", &arch_text, "preset (paper)"),
+    REAL_OPTION("--width", &width, 0.02, 4, "factor on every layer's maps (1)"),
+    NUMBER_OPTION("--towers", &towers, 1, 2, "(1)"),
     DEVICE_OPTIONS(place),
-    {"--batch", OPTION_TEXT, &batches, 0, 0,
-     "images at once, with commas (1,32,128; --pipeline: 128,256,1024)", 0},
-    {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
-    {"--runs", OPTION_NUMBER, &runs, 1, 1000, "of each, the median counts (5)", 0},
-    {"--train", OPTION_FLAG, &train_only, 0, 0, "training steps alone", 0},
-    {"--forward", OPTION_FLAG, &forward_only, 0, 0, "forward passes alone", 0},
-    {"--loader", OPTION_TEXT, &loader_pack, 0, 0,
-     "how fast workers crop, mirror and colour this pack's pictures: one, and all", 0},
-    {"--pipeline", OPTION_TEXT, &pipeline_pack, 0, 0,
-     "how fast this pack's pictures are trained on, the whole way", 0},
-    {"--workers", OPTION_NUMBER, &workers, 0, 256,
-     "threads of the loader; 0: as many as --threads (0)", 0},
-    {"--seconds", OPTION_REAL, &seconds_each, 0.01, 600,
-     "of each measurement with a pack (0.5)", 0},
-    {"--layers", OPTION_FLAG, &layers, 0, 0, "layer by layer, or a device's kernels", 0},
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    TEXT_OPTION("--batch", &batches,
+                "images at once, with commas (1,32,128; --pipeline: 128,256,1024)"),
+    NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
+    NUMBER_OPTION("--runs", &runs, 1, 1000, "of each, the median counts (5)"),
+    FLAG_OPTION("--train", &train_only, "training steps alone"),
+    FLAG_OPTION("--forward", &forward_only, "forward passes alone"),
+    TEXT_OPTION(
+        "--loader", &loader_pack,
+        "how fast workers crop, mirror and colour this pack's pictures: one, and all"),
+    TEXT_OPTION("--pipeline", &pipeline_pack,
+                "how fast this pack's pictures are trained on, the whole way"),
+    NUMBER_OPTION("--workers", &workers, 0, 256,
+                  "threads of the loader; 0: as many as --threads (0)"),
+    REAL_OPTION("--seconds", &seconds_each, 0.01, 600,
+                "of each measurement with a pack (0.5)"),
+    FLAG_OPTION("--layers", &layers, "layer by layer, or a device's kernels"),
+    OPTIONS_END};
 
 static an_model *model;
 static an_model_info info;

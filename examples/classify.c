@@ -19,13 +19,13 @@ static const char *sheet;
 static device_choice place;
 
 static option table[] = {
-    {"--top", OPTION_NUMBER, &top, 1, 20, "classes to show (5)", 0},
-    {"--views", OPTION_NUMBER, &views, 1, 10,
-     "1: the centre; 10: the paper's, averaged (1)", 0},
-    {"--sheet", OPTION_TEXT, &sheet, 0, 0, "a PNG file with pictures and bars", 0},
-    {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
+    NUMBER_OPTION("--top", &top, 1, 20, "classes to show (5)"),
+    NUMBER_OPTION("--views", &views, 1, 10,
+                  "1: the centre; 10: the paper's, averaged (1)"),
+    TEXT_OPTION("--sheet", &sheet, "a PNG file with pictures and bars"),
+    NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
     DEVICE_OPTIONS(place),
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    OPTIONS_END};
 
 enum { COLUMNS = 4, SIDE = 192, GAP = 14, LINE = 20, MOST = 20 };
 

@@ -19,12 +19,11 @@ static const char *confusion_path;
 static device_choice place;
 
 static option table[] = {
-    {"--views", OPTION_NUMBER, &views, 1, 10, "1: the centre; 10: the paper's (1)", 0},
-    {"--confusion", OPTION_TEXT, &confusion_path, 0, 0,
-     "CSV file: a row for each label, a column for each answer", 0},
-    {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
-    DEVICE_OPTIONS(place),
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    NUMBER_OPTION("--views", &views, 1, 10, "1: the centre; 10: the paper's (1)"),
+    TEXT_OPTION("--confusion", &confusion_path,
+                "CSV file: a row for each label, a column for each answer"),
+    NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
+    DEVICE_OPTIONS(place), OPTIONS_END};
 
 typedef struct watch {
     progress progress;

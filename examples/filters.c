@@ -13,9 +13,8 @@
 static unsigned long scale = 4, columns = 16;
 
 static option table[] = {
-    {"--scale", OPTION_NUMBER, &scale, 1, 32, "pixels for each weight (4)", 0},
-    {"--columns", OPTION_NUMBER, &columns, 1, 256, "kernels in a row (16)", 0},
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    NUMBER_OPTION("--scale", &scale, 1, 32, "pixels for each weight (4)"),
+    NUMBER_OPTION("--columns", &columns, 1, 256, "kernels in a row (16)"), OPTIONS_END};
 
 /* One kernel, [3][size][size], its smallest weight black and its largest white. */
 static void draw_kernel(canvas *page, int left, int top, const float *w, int size,

@@ -17,21 +17,20 @@ static double width = 1;
 static int list_archs, list_devices, list_recipes, no_lrn, extra_conv;
 
 static option table[] = {
-    {"--arch", OPTION_TEXT, &arch_text, 0, 0,
-     "preset to describe, instead of a file (paper)", 0},
-    {"--classes", OPTION_NUMBER, &classes, 2, 65536, "(the preset's)", 0},
-    {"--image-size", OPTION_NUMBER, &image_size, 1, 1024, "(the preset's)", 0},
-    {"--width", OPTION_REAL, &width, 0.02, 4, "factor on every layer's maps (1)", 0},
-    {"--towers", OPTION_NUMBER, &towers, 1, 2, "(1)", 0},
+    TEXT_OPTION("--arch", &arch_text, "preset to describe, instead of a file (paper)"),
+    NUMBER_OPTION("--classes", &classes, 2, 65536, "(the preset's)"),
+    NUMBER_OPTION("--image-size", &image_size, 1, 1024, "(the preset's)"),
+    REAL_OPTION("--width", &width, 0.02, 4, "factor on every layer's maps (1)"),
+    NUMBER_OPTION("--towers", &towers, 1, 2, "(1)"),
     DEVICE_OPTIONS(place),
-    {"--groups", OPTION_NUMBER, &groups, 1, 2, "(the preset's)", 0},
-    {"--no-lrn", OPTION_FLAG, &no_lrn, 0, 0, "without response normalisation", 0},
-    {"--remove-conv", OPTION_NUMBER, &remove_conv, 2, 5, "without this convolution", 0},
-    {"--extra-conv", OPTION_FLAG, &extra_conv, 0, 0, "with a sixth convolution", 0},
-    {"--archs", OPTION_FLAG, &list_archs, 0, 0, "list the presets", 0},
-    {"--devices", OPTION_FLAG, &list_devices, 0, 0, "list the devices", 0},
-    {"--recipes", OPTION_FLAG, &list_recipes, 0, 0, "list the recipes", 0},
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    NUMBER_OPTION("--groups", &groups, 1, 2, "(the preset's)"),
+    FLAG_OPTION("--no-lrn", &no_lrn, "without response normalisation"),
+    NUMBER_OPTION("--remove-conv", &remove_conv, 2, 5, "without this convolution"),
+    FLAG_OPTION("--extra-conv", &extra_conv, "with a sixth convolution"),
+    FLAG_OPTION("--archs", &list_archs, "list the presets"),
+    FLAG_OPTION("--devices", &list_devices, "list the devices"),
+    FLAG_OPTION("--recipes", &list_recipes, "list the recipes"),
+    OPTIONS_END};
 
 static void print_archs(an_context *ctx)
 {

@@ -17,13 +17,12 @@ static const char *title = "", *columns = "loss,top1", *mark;
 static int errors, each;
 
 static option table[] = {
-    {"--title", OPTION_TEXT, &title, 0, 0, "of the picture", 0},
-    {"--columns", OPTION_TEXT, &columns, 0, 0, "of the files, a panel each (loss,top1)",
-     0},
-    {"--errors", OPTION_FLAG, &errors, 0, 0, "draw 1 - top-1 or top-5: the error", 0},
-    {"--each", OPTION_FLAG, &each, 0, 0, "a curve for each file, not their mean", 0},
-    {"--mark", OPTION_TEXT, &mark, 0, 0, "a dashed line at this height of the panels", 0},
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    TEXT_OPTION("--title", &title, "of the picture"),
+    TEXT_OPTION("--columns", &columns, "of the files, a panel each (loss,top1)"),
+    FLAG_OPTION("--errors", &errors, "draw 1 - top-1 or top-5: the error"),
+    FLAG_OPTION("--each", &each, "a curve for each file, not their mean"),
+    TEXT_OPTION("--mark", &mark, "a dashed line at this height of the panels"),
+    OPTIONS_END};
 
 enum { MOST_FILES = 64, MOST_PANELS = 4 };
 

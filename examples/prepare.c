@@ -22,20 +22,19 @@ static const char *list_file, *like, *kind = "raw";
 static int warp;
 
 static option table[] = {
-    {"--side", OPTION_NUMBER, &side, 8, 2048, "of the fitted pictures (256)", 0},
-    {"--warp", OPTION_FLAG, &warp, 0, 0,
-     "both sides to that, instead of the centre's square", 0},
-    {"--kind", OPTION_TEXT, &kind, 0, 0, "raw or jpeg (raw)", 0},
-    {"--quality", OPTION_NUMBER, &quality, 1, 100, "of JPEG (95)", 0},
-    {"--val-split", OPTION_REAL, &val_split, 0, 0.5,
-     "share of each class for OUT/val, the rest for OUT/train (0: all in OUT)", 0},
-    {"--per-class", OPTION_NUMBER, &per_class, 1, 1e9, "only the first of each (all)", 0},
-    {"--list", OPTION_TEXT, &list_file, 0, 0,
-     "file of lines \"path class\"; paths from FOLDER", 0},
-    {"--like", OPTION_TEXT, &like, 0, 0, "number the classes as this pack does", 0},
-    {"--part-mb", OPTION_NUMBER, &part_mb, 1, 500000, "size of a file (4096)", 0},
-    {"--threads", OPTION_NUMBER, &threads, 0, 256, "0: all processors (0)", 0},
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    NUMBER_OPTION("--side", &side, 8, 2048, "of the fitted pictures (256)"),
+    FLAG_OPTION("--warp", &warp, "both sides to that, instead of the centre's square"),
+    TEXT_OPTION("--kind", &kind, "raw or jpeg (raw)"),
+    NUMBER_OPTION("--quality", &quality, 1, 100, "of JPEG (95)"),
+    REAL_OPTION(
+        "--val-split", &val_split, 0, 0.5,
+        "share of each class for OUT/val, the rest for OUT/train (0: all in OUT)"),
+    NUMBER_OPTION("--per-class", &per_class, 1, 1e9, "only the first of each (all)"),
+    TEXT_OPTION("--list", &list_file, "file of lines \"path class\"; paths from FOLDER"),
+    TEXT_OPTION("--like", &like, "number the classes as this pack does"),
+    NUMBER_OPTION("--part-mb", &part_mb, 1, 500000, "size of a file (4096)"),
+    NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
+    OPTIONS_END};
 
 enum { SYNC_EVERY = 2048, SETS = 2 }; /* SETS: train, or all; val */
 

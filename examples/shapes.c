@@ -18,14 +18,13 @@ static const char *out = "shapes";
 static unsigned long per_class = 80, unseen = 3, size = 256, seed = 1;
 
 static option table[] = {
-    {"--out", OPTION_TEXT, &out, 0, 0,
-     "folder: gets train/CLASS/*.png and unseen/*.png (shapes)", 0},
-    {"--per-class", OPTION_NUMBER, &per_class, 1, 99999, "pictures of each class (80)",
-     0},
-    {"--unseen", OPTION_NUMBER, &unseen, 0, 99, "and for unseen/ (3)", 0},
-    {"--size", OPTION_NUMBER, &size, 16, 2048, "side in pixels (256)", 0},
-    {"--seed", OPTION_NUMBER, &seed, 0, 1e9, "(1)", 0},
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    TEXT_OPTION("--out", &out,
+                "folder: gets train/CLASS/*.png and unseen/*.png (shapes)"),
+    NUMBER_OPTION("--per-class", &per_class, 1, 99999, "pictures of each class (80)"),
+    NUMBER_OPTION("--unseen", &unseen, 0, 99, "and for unseen/ (3)"),
+    NUMBER_OPTION("--size", &size, 16, 2048, "side in pixels (256)"),
+    NUMBER_OPTION("--seed", &seed, 0, 1e9, "(1)"),
+    OPTIONS_END};
 
 static uint64_t state;
 

@@ -25,10 +25,9 @@ static unsigned long nearest = 6;
 static device_choice place;
 
 static option table[] = {
-    {"--layer", OPTION_TEXT, &layer, 0, 0, "after its non-linearity (fc7)", 0},
-    {"--nearest", OPTION_NUMBER, &nearest, 1, 50, "pictures for each query (6)", 0},
-    DEVICE_OPTIONS(place),
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    TEXT_OPTION("--layer", &layer, "after its non-linearity (fc7)"),
+    NUMBER_OPTION("--nearest", &nearest, 1, 50, "pictures for each query (6)"),
+    DEVICE_OPTIONS(place), OPTIONS_END};
 
 enum { AT_ONCE = 64 };
 

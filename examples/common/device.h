@@ -14,24 +14,14 @@ typedef struct device_choice {
 
 /* Rows of a program's table of options. */
 #define DEVICE_OPTIONS(choice)                                                           \
-    {"--device",                                                                         \
-     OPTION_TEXT,                                                                        \
-     &(choice).devices,                                                                  \
-     0,                                                                                  \
-     0,                                                                                  \
-     "cpu, cuda:0, or cuda:0,cuda:1 for two towers: info --devices lists them (cpu)",    \
-     0},                                                                                 \
-        {"--precision",                                                                  \
-         OPTION_TEXT,                                                                    \
-         &(choice).precision,                                                            \
-         0,                                                                              \
-         0,                                                                              \
-         "fp32, tf32, bf16 or tf32x3: what its products may round to (fp32)",            \
-         0},                                                                             \
-    {                                                                                    \
-        "--cpu-path", OPTION_TEXT, &(choice).path, 0, 0,                                 \
-            "reference, avx2 or avx512 (the best that the processor has)", 0             \
-    }
+    TEXT_OPTION("--device", &(choice).devices,                                           \
+                "cpu, cuda:0, or cuda:0,cuda:1 for two towers: info --devices lists "    \
+                "them (cpu)"),                                                           \
+        TEXT_OPTION(                                                                     \
+            "--precision", &(choice).precision,                                          \
+            "fp32, tf32, bf16 or tf32x3: what its products may round to (fp32)"),        \
+        TEXT_OPTION("--cpu-path", &(choice).path,                                        \
+                    "reference, avx2 or avx512 (the best that the processor has)")
 
 /* The CPU's path. */
 void device_context_config(const device_choice *d, an_context_config *config);

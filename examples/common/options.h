@@ -22,6 +22,28 @@ typedef struct option {
     int given; /* set by options_parse() */
 } option;
 
+/* Rows of a table, which OPTIONS_END ends. */
+#define FLAG_OPTION(name, value, help)                                                   \
+    {                                                                                    \
+        name, OPTION_FLAG, value, 0, 0, help, 0                                          \
+    }
+#define TEXT_OPTION(name, value, help)                                                   \
+    {                                                                                    \
+        name, OPTION_TEXT, value, 0, 0, help, 0                                          \
+    }
+#define NUMBER_OPTION(name, value, low, high, help)                                      \
+    {                                                                                    \
+        name, OPTION_NUMBER, value, low, high, help, 0                                   \
+    }
+#define REAL_OPTION(name, value, low, high, help)                                        \
+    {                                                                                    \
+        name, OPTION_REAL, value, low, high, help, 0                                     \
+    }
+#define OPTIONS_END                                                                      \
+    {                                                                                    \
+        NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0                                           \
+    }
+
 /* Moves the operands to the front of argv, from argv[1], and returns how many there are.
  * --help prints `usage` and the table and exits with 0; anything wrong says so on stderr and
  * exits with 2. */

@@ -26,14 +26,14 @@ static struct {
 } values;
 
 static option table[] = {
-    {"--flag", OPTION_FLAG, &values.flag, 0, 0, "a flag", 0},
-    {"--other", OPTION_FLAG, &values.other, 0, 0, "another", 0},
-    {"--number", OPTION_NUMBER, &values.number, 2, 1e15, "a number", 0},
-    {"--more", OPTION_NUMBER, &values.more, 0, 10, "one more", 0},
-    {"--real", OPTION_REAL, &values.real, -2.5, 2.5, "a real number", 0},
-    {"--text", OPTION_TEXT, &values.text, 0, 0, "a text", 0},
-    {"--free", OPTION_TEXT, &values.free_text, 0, 0, "a text that is not given", 0},
-    {NULL, OPTION_FLAG, NULL, 0, 0, NULL, 0}};
+    FLAG_OPTION("--flag", &values.flag, "a flag"),
+    FLAG_OPTION("--other", &values.other, "another"),
+    NUMBER_OPTION("--number", &values.number, 2, 1e15, "a number"),
+    NUMBER_OPTION("--more", &values.more, 0, 10, "one more"),
+    REAL_OPTION("--real", &values.real, -2.5, 2.5, "a real number"),
+    TEXT_OPTION("--text", &values.text, "a text"),
+    TEXT_OPTION("--free", &values.free_text, "a text that is not given"),
+    OPTIONS_END};
 
 START_TEST(options_and_operands_stand_in_any_order)
 {
