@@ -603,6 +603,27 @@ START_TEST(what_is_begun_behind_a_divergence_is_given_up)
 }
 END_TEST
 
+/* The gradient of the step before is gone with a step that could not begin. */
+START_TEST(a_step_that_does_not_begin_leaves_no_gradient)
+{
+    fed *f = open_fed(AN_ARCH_CIFAR10, 1, "cuda:0");
+    uint32_t index = param(f->model, "conv1.bias");
+    size_t count = f->model->net.plan->params[index].count;
+    float *gradient = malloc(count * sizeof *gradient);
+
+    begin_step(f), end_step(f);
+    ck_assert_int_eq(an_trainer_get_gradient(f->trainer, index, gradient, count), AN_OK);
+    ck_assert_int_eq(an_loader_next(f->loader, &f->batch), AN_OK);
+    hr()->fail_kind = HOST_RUN_COPY;
+    hr()->fail_in = 1;
+    ck_assert_int_eq(an_train_step_begin(f->trainer, &f->batch), AN_ERROR_DEVICE);
+    ck_assert_int_eq(an_trainer_get_gradient(f->trainer, index, gradient, count),
+                     AN_ERROR_STATE);
+    free(gradient);
+    close_fed(f);
+}
+END_TEST
+
 /* --- passes ------------------------------------------------------------------------------------ */
 
 /* Numbers of images in turn, on one set of buffers: classified, evaluated, asked for a layer. */
@@ -747,6 +768,7 @@ Suite *steps_suite(void)
     tcase_add_test(tc, the_next_batch_comes_beside_the_step);
     tcase_add_test(tc, nothing_else_is_asked_meanwhile);
     tcase_add_test(tc, what_is_begun_behind_a_divergence_is_given_up);
+    tcase_add_test(tc, a_step_that_does_not_begin_leaves_no_gradient);
     tcase_add_loop_test(tc, repeated_passes_give_the_same, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;

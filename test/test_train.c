@@ -340,6 +340,31 @@ START_TEST(divergence_changes_nothing)
 }
 END_TEST
 
+/* Stats are a step's own, whatever the caller's struct has had. */
+START_TEST(stats_do_not_add_up)
+{
+    an_model_config config = small_config(AN_ARCH_CIFAR10);
+    an_step_stats stats, again;
+    bench a, b;
+
+    open_bench(&a, &config, 1, 4, 0.01f);
+    open_bench(&b, &config, 1, 4, 0.01f);
+    an_step_stats_init(&stats, sizeof stats);
+    again = stats;
+    again.loss = again.top1 = again.top5 = 1000;
+    again.iteration = again.flat = 77;
+    ck_assert_int_eq(an_train_step(a.trainer, a.images, a.labels, 4, &stats), AN_OK);
+    ck_assert_int_eq(an_train_step(b.trainer, b.images, b.labels, 4, &again), AN_OK);
+    expect_number(again.loss, stats.loss, 0, "loss");
+    expect_number(again.top1, stats.top1, 0, "top-1");
+    expect_number(again.top5, stats.top5, 0, "top-5");
+    expect_count(again.iteration, 1, "iteration");
+    expect_count(again.flat, 0, "flat");
+    bench_close(&a);
+    bench_close(&b);
+}
+END_TEST
+
 /* A finite loss whose gradient is not: the last layer's weights send infinity down. */
 START_TEST(a_gradient_that_overflows_is_named)
 {
@@ -505,6 +530,7 @@ Suite *train_suite(void)
                         AN_ARCH_FLOOR224 + 1);
     tcase_add_test(tc, pictures_are_cropped_and_mirrored_by_seed);
     tcase_add_test(tc, divergence_changes_nothing);
+    tcase_add_test(tc, stats_do_not_add_up);
     tcase_add_test(tc, a_gradient_that_overflows_is_named);
     tcase_add_test(tc, the_flat_start_is_reported);
     tcase_add_test(tc, bad_calls_are_refused_by_name);

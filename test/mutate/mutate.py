@@ -5,6 +5,9 @@ tests that reach the line until one turns red.
 usage: mutate.py [--count N] [--files GLOB,GLOB] [--seed N] [--limit SECONDS] [--jobs N]
                  [--again] [--coverage]
 
+Of the tests that reach a line those that have caught a mistake in its file come first, the
+quickest of them before the others; --limit says how long is tried for one mutant.
+
 A sample of N mutants, spread over the files by their size, the same for the same seed and
 sources. A mutant that does not compile, or whose machine code is the original's, is another's
 turn. --again takes last time's survivors; --coverage says what the tests reach and stops.
@@ -231,6 +234,7 @@ class Report:
     def __init__(self, texts, wanted):
         self.texts, self.wanted, self.known = texts, wanted, accepted()
         self.rows = {p: [] for p in wanted}
+        self.catchers = {p: set() for p in wanted}  # units that have caught one of the file's
         self.lock, self.began, self.tries = threading.Lock(), time.monotonic(), 0
 
     def note(self, mutant, verdict):
@@ -240,6 +244,8 @@ class Report:
             if verdict == "survived" and key in self.known:
                 verdict = "accepted"
             self.rows[mutant.path].append((mutant, verdict))
+            if verdict.startswith("caught by "):
+                self.catchers[mutant.path].add(verdict.split()[2])
             done = sum(len(self.counted(p)) for p in self.rows)
             whole = sum(self.wanted.values())
             spent = time.monotonic() - self.began
@@ -386,8 +392,10 @@ def main():
     def work(worker):
         mutant = take()
         while mutant is not None:
+            first = report.catchers[mutant.path]
             order = [(by_name[n], coverage.seconds[n])
-                     for n in coverage.units_of(mutant.path, mutant.line) if n in by_name]
+                     for n in sorted(coverage.units_of(mutant.path, mutant.line),
+                                     key=lambda n: n not in first) if n in by_name]
             verdict = worker.try_one(mutant, order, given.limit)
             with lock:
                 pending[mutant.path] -= 1
