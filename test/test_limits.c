@@ -391,6 +391,25 @@ END_TEST
 #undef GOOD
 #undef BAD
 
+/* Before the file is looked for. */
+START_TEST(a_load_config_is_checked_first)
+{
+    an_load_config c = load_base();
+    an_model *model;
+
+    c.towers = 3;
+    expect_refused(an_model_load(&model, w.at.ctx, "no such file", &c), AN_ERROR_ARGUMENT,
+                   "config.towers is 3");
+    c = load_base();
+    c.copy = 2;
+    expect_refused(an_model_load(&model, w.at.ctx, "no such file", &c), AN_ERROR_ARGUMENT,
+                   "config.copy is 2");
+    c = load_base();
+    expect_refused(an_model_load(&model, w.at.ctx, "no such file", &c), AN_ERROR_IO,
+                   "no such file");
+}
+END_TEST
+
 Suite *limits_suite(void)
 {
     Suite *suite = suite_create("limits");
@@ -405,6 +424,7 @@ Suite *limits_suite(void)
     tcase_add_test(tc, trainer_configs_have_limits);
     tcase_add_test(tc, the_largest_batch_is_taken_in_pieces);
     tcase_add_test(tc, load_configs_have_limits);
+    tcase_add_test(tc, a_load_config_is_checked_first);
     suite_add_tcase(suite, tc);
     return suite;
 }

@@ -467,6 +467,21 @@ START_TEST(an_index_of_another_model_or_layer_is_refused)
 }
 END_TEST
 
+/* Where it is read for an index, drawn as a neighbour, or compared by its pixels. */
+START_TEST(a_damaged_picture_ends_the_work)
+{
+    scene s = open_scene(14);
+
+    png_waves("q.png", 50, 60, 1);
+    program_succeeds(NULL, "similar index m pack i7");
+    byte_flip("pack/part-0000.bin", 16 + 3 * 3 * SIDE * SIDE);
+    program_fails(1, "picture 3", "similar index m pack another");
+    program_fails(1, "picture 3", "similar --nearest 14 query i7 m pack no.png q.png");
+    program_fails(1, "picture 3", "similar --nearest 2 score i7 pack");
+    close_scene(&s);
+}
+END_TEST
+
 START_TEST(similar_refuses_what_it_cannot_do)
 {
     pack_spec spec = {14, CLASSES, SIDE, 0, AN_FIT_WARP, class_names};
@@ -507,6 +522,7 @@ Suite *similar_suite(void)
     tcase_add_test(tc, of_a_small_pack_all_pictures_are_shown);
     tcase_add_test(tc, a_score_is_the_share_of_the_nearest_that_are_of_the_same_class);
     tcase_add_test(tc, an_index_of_another_model_or_layer_is_refused);
+    tcase_add_test(tc, a_damaged_picture_ends_the_work);
     tcase_add_test(tc, similar_refuses_what_it_cannot_do);
     suite_add_tcase(suite, tc);
     return suite;
