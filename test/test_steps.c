@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "expect.h"
 #include "host_run.h"
 #include "nets.h"
 #include "test.h"
@@ -626,6 +627,52 @@ END_TEST
 
 /* --- passes ------------------------------------------------------------------------------------ */
 
+/* Whichever copy of a pass fails, nothing that it had asked for happens after it, while another
+ * model is at work. */
+START_TEST(a_pass_that_fails_leaves_nothing_behind)
+{
+    an_model_config config = net_small(AN_ARCH_CIFAR10, 1, "cuda:0");
+    an_context *ctx = plugin_context(host_run_path(), 2);
+    float p[BATCH * CLASSES], *images;
+    uint64_t before, own;
+    an_model *model, *other;
+    unsigned copy, failed = 0;
+
+    ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
+    ck_assert_int_eq(an_model_create(&other, ctx, &config), AN_OK);
+    images = net_images(model);
+    for (copy = 0; copy < 3; copy++) { /* the third is as all later ones */
+        ck_assert_int_eq(an_infer(model, images, BATCH, p), AN_OK);
+        before = hr()->launches;
+        ck_assert_int_eq(an_infer(other, images, BATCH, p), AN_OK);
+        own = hr()->launches - before;
+    }
+    hr()->hurry = 1;
+    for (copy = 1; copy < 100; copy++) {
+        an_status status;
+
+        hr()->failed = 0;
+        hr()->fail_kind = HOST_RUN_COPY;
+        hr()->fail_in = copy;
+        status = an_infer(model, images, BATCH, p);
+        if (!hr()->failed) break;
+        ck_assert_int_eq(status, AN_ERROR_DEVICE);
+        failed++;
+        before = hr()->launches;
+        ck_assert_int_eq(an_infer(other, images, BATCH, p), AN_OK);
+        expect_count(hr()->launches - before, own, "kernels after copy %u has failed",
+                     copy);
+        ck_assert_int_eq(an_infer(model, images, BATCH, p), AN_OK);
+    }
+    hr()->fail_in = 0;
+    hr()->hurry = 0;
+    ck_assert_uint_ge(failed, 2); /* the input's and the scores' */
+    free(images);
+    an_model_destroy(model), an_model_destroy(other);
+    an_context_destroy(ctx);
+}
+END_TEST
+
 /* Numbers of images in turn, on one set of buffers: classified, evaluated, asked for a layer. */
 START_TEST(repeated_passes_give_the_same)
 {
@@ -769,6 +816,7 @@ Suite *steps_suite(void)
     tcase_add_test(tc, nothing_else_is_asked_meanwhile);
     tcase_add_test(tc, what_is_begun_behind_a_divergence_is_given_up);
     tcase_add_test(tc, a_step_that_does_not_begin_leaves_no_gradient);
+    tcase_add_test(tc, a_pass_that_fails_leaves_nothing_behind);
     tcase_add_loop_test(tc, repeated_passes_give_the_same, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;
