@@ -493,6 +493,8 @@ check-long: check check-reproducible $(if $(NVCC),$(BUILD)/test/probes)
 	$(Q)AN_LONG=1 CK_RUN_SUITE=checkpoint $(BUILD)/test/check
 	$(Q)AN_LONG=1 CK_RUN_CASE="full size" $(BUILD)/test/check
 	$(Q)AN_LONG=1 $(MAKE) check-faults
+	$(Q)if command -v python3 >/dev/null; then $(MAKE) mutate MUTATE=40; \
+	else echo "not run: make mutate, which wants python3"; fi
 
 # Needs python3 and gcov, and copies of the tree in build/mutate (test/mutate/mutate.py).
 MUTATE ?= 200

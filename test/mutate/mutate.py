@@ -15,13 +15,15 @@ Survivors that were looked at and are no test's business stand with the reason i
 accepted.txt, a line each: file | line before | line after | reason.
 
 All is done on copies of the tree below build/mutate, where results.txt and survivors/ are left.
-Exits with 1 if a folder of which at least 20 mutants were tried is below 90 %, or a file of more
-than 100 lines, of which at least 7 were, below 85 %.
+Exits with 1 if a folder is below 90 %, or a file of more than 100 lines, of which at least 7
+mutants were tried, below 85 %. Of less than 100 mutants of a folder chance is allowed for: two
+standard deviations.
 """
 import argparse
 import concurrent.futures
 import difflib
 import fnmatch
+import math
 import os
 import random
 import shutil
@@ -228,6 +230,11 @@ def shares(queues, count):
     return {p: n for p, n in wanted.items() if n > 0}
 
 
+def least_share(count):
+    """Of a folder's mutants, to be caught or accepted."""
+    return 0.9 if count >= 100 else 0.9 - 2 * math.sqrt(0.9 * 0.1 / max(1, count))
+
+
 # --- the run -----------------------------------------------------------------------------------
 
 class Report:
@@ -286,7 +293,7 @@ class Report:
                     file.write(difference(mutant, self.texts[path]))
         for name, counts in sorted(whole.items()):
             share = 1 - counts[3] / max(1, counts[0])
-            low = counts[0] >= 20 and share < 0.9
+            low = share < least_share(counts[0])
             good = good and not low
             lines.append(ROW % (name + "/", *counts, 100 * share, "  <" if low else ""))
         with open(os.path.join(WORK, "results.txt"), "w", encoding="utf-8") as file:
