@@ -439,9 +439,9 @@ check-plugin: all
 ifeq ($(PLUGIN),)
 	@echo "  check-plugin: left out, there is no nvcc: the plugin is not built"
 else
-	$(Q)test "$$(nm -D --defined-only $(PLUGIN) | cut -d' ' -f3)" = an_cuda_backend
+	$(Q)test "$$(nm -D --defined-only $(PLUGIN) | cut -d' ' -f3)" = an_plugin_backend
 	$(Q)! readelf -d $(PLUGIN) | grep -E 'NEEDED.*(cuda|nv)'
-	$(Q)ALEXNET_CUDA_PLUGIN=$(abspath $(PLUGIN)) $(BUILD)/examples/info --device cuda:0 \
+	$(Q)ALEXNET_PLUGIN=$(abspath $(PLUGIN)) $(BUILD)/examples/info --device cuda:0 \
 	    > $(BUILD)/test/plugin.out 2>&1 || grep -q 'but cuda has 0' $(BUILD)/test/plugin.out
 	@echo "  check-plugin: ok"
 endif

@@ -301,7 +301,7 @@ static const an_backend backend = table();
 
 /* The one symbol: null for a library that knows another table. */
 extern "C" __attribute__((visibility("default"))) const an_backend *
-an_cuda_backend(uint32_t abi, uint32_t size)
+an_plugin_backend(uint32_t abi, uint32_t size)
 {
     return abi == AN_BACKEND_ABI && size == sizeof backend ? &backend : NULL;
 }

@@ -175,8 +175,8 @@ typedef struct an_context_config {
     void *log_user;
     uint32_t threads;  /* 0: the processors that the process may run on; else 1 to 256 */
     uint32_t cpu_path; /* an_cpu_path. Since 1.1; was 0 */
-    const char *cuda_plugin; /* absolute path of alexnet-cuda.so, read during the call;
-                                null: see an_device_count(). Since 1.1 */
+    const char *plugin; /* absolute path of a backend's plugin, as alexnet-cuda.so, which is
+                           opened with the context; null: see an_device_count() */
 } an_context_config;
 
 AN_API void an_context_config_init(an_context_config *config, size_t size);
@@ -186,7 +186,7 @@ AN_API void an_context_config_init(an_context_config *config, size_t size);
  * microseconds after the last one. One that wakes on the processor of another thread of the
  * call moves away, among those that it may run on (sched_setaffinity, of that worker alone).
  * Statuses: ARGUMENT, MEMORY (also: no thread could be started), VERSION, BACKEND
- * (config->cuda_plugin; config->cpu_path: the processor lacks it). */
+ * (config->plugin; config->cpu_path: the processor lacks it). */
 AN_API an_status an_context_create(an_context **out, const an_context_config *config);
 
 /* an_context_destroy() frees the context once its last model and trainer are destroyed:
@@ -211,11 +211,11 @@ typedef struct an_device_info {
 AN_API void an_device_info_init(an_device_info *info, size_t size);
 
 /* an_device_count() and an_device_describe() list the devices of all backends; index is
- * 0 to count - 1, the CPU first. CUDA's are those that the plugin alexnet-cuda.so finds, which
- * is opened when first asked for: by the absolute path in an_context_config.cuda_plugin
- * (then with the context: BACKEND if it cannot be), in the environment's ALEXNET_CUDA_PLUGIN
- * (not in a setuid program), or in LIBDIR/alexnet; without it, or without a driver, there are
- * none. Statuses: ARGUMENT (no such index), DEVICE, VERSION. */
+ * 0 to count - 1, the CPU first. A backend other than the CPU's is a plugin: the one whose
+ * absolute path is in an_context_config.plugin; the one that the environment's ALEXNET_PLUGIN
+ * names, if it is of the backend that is asked for (not in a setuid program); or
+ * LIBDIR/alexnet/alexnet-NAME.so. CUDA's is alexnet-cuda.so; without it, or without a driver,
+ * there are no devices of it. Statuses: ARGUMENT (no such index), DEVICE, VERSION. */
 AN_API an_status an_device_count(an_context *ctx, uint32_t *count);
 AN_API an_status an_device_describe(an_context *ctx, uint32_t index,
                                     an_device_info *info);

@@ -30,7 +30,7 @@ import numpy as np
 class ContextConfig(c.Structure):
     _fields_ = [("size", c.c_size_t), ("alloc", c.c_void_p), ("release", c.c_void_p), ("alloc_user", c.c_void_p),
                 ("log", c.c_void_p), ("log_user", c.c_void_p), ("threads", c.c_uint32), ("cpu_path", c.c_uint32),
-                ("cuda_plugin", c.c_void_p)]
+                ("plugin", c.c_void_p)]
 
 
 class ModelConfig(c.Structure):

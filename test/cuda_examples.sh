@@ -6,8 +6,8 @@ set -eu
 
 bin=$1/examples
 devices=${3:-cuda:0,cuda:1}
-ALEXNET_CUDA_PLUGIN=$(realpath "$2")
-export ALEXNET_CUDA_PLUGIN
+ALEXNET_PLUGIN=$(realpath "$2")
+export ALEXNET_PLUGIN
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 say() { echo "  check-cuda-examples: $*"; }

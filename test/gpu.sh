@@ -46,7 +46,7 @@ bench=$bin/bench
 alone= # of the double: kernels are launched and do nothing
 test -z "$rehearsal" || alone="env HOST_RUN_COUNT=1" bench="env HOST_RUN_COUNT=1 $bench"
 test -z "$rehearsal" || plugin=$folder/test/alexnet-cuda-host.so probes=$folder/test/probes-host
-export ALEXNET_CUDA_PLUGIN="$plugin"
+export ALEXNET_PLUGIN="$plugin"
 PATH=$PATH:/usr/local/cuda/bin # CUDA's tools, if they are not on it
 began=$(date +%s)
 ends=$((began + limit))

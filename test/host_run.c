@@ -52,7 +52,7 @@ an_context *plugin_context(const char *path, uint32_t threads)
 
     an_context_config_init(&config, sizeof config);
     config.threads = threads;
-    config.cuda_plugin = path;
+    config.plugin = path;
     /* What a device is compared with computes by plain sums, whatever the processor can do. */
     if (path == NULL) config.cpu_path = AN_CPU_PATH_REFERENCE;
     ck_assert_msg(an_context_create(&ctx, &config) == AN_OK, "%s", an_error_message());

@@ -61,7 +61,7 @@ static an_context *place_context(const place *at, uint32_t threads)
 
     an_context_config_init(&config, sizeof config);
     config.threads = threads;
-    config.cuda_plugin = at->plugin;
+    config.plugin = at->plugin;
     config.cpu_path = at->path;
     if (at->fenced) {
         config.alloc = fenced_alloc;
@@ -80,7 +80,7 @@ static rig open_rig(const place *at, uint32_t threads, uint32_t precision,
     r.place = at->name;
     r.fenced = at->fenced;
     r.ctx = place_context(at, threads);
-    r.b = at->plugin != NULL ? r.ctx->cuda : r.ctx->cpu;
+    r.b = at->plugin != NULL ? r.ctx->backends[1] : r.ctx->backends[0];
     r.precision = precision;
     r.bound = bound_of[precision];
     r.tensors = r.b->narrow && precision == AN_PRECISION_BF16 ? precision : 0;

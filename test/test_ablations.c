@@ -46,7 +46,7 @@ static void pair_open(pair *p, const net_case *now, uint32_t cpu_path)
     an_context_config_init(&context, sizeof context);
     context.threads = 1;
     context.cpu_path = cpu_path;
-    if (now->config.devices != NULL) context.cuda_plugin = host_run_path();
+    if (now->config.devices != NULL) context.plugin = host_run_path();
     expect_ok(an_context_create(&p->ctx, &context));
     expect_ok(an_model_create(&p->model, p->ctx, &now->config));
     count = (size_t)NET_BATCH * 3 * p->n.image_size * p->n.image_size;

@@ -412,7 +412,7 @@ START_TEST(what_is_lent_is_not_written_over)
     uint32_t i;
 
     for (i = 0; i < NUMBERS; i++) ones[i] = 1, twos[i] = 2;
-    b = ctx->cuda;
+    b = ctx->backends[1];
     for (i = 0; i < 2; i++) {
         ck_assert_int_eq(b->open(&device[i], i, &ctx->host), AN_OK);
         ck_assert_int_eq(b->queue_open(&queue[i], device[i], 0), AN_OK);

@@ -25,7 +25,7 @@ FROZEN(an_context_config, log, 32);
 FROZEN(an_context_config, log_user, 40);
 FROZEN(an_context_config, threads, 48);
 FROZEN(an_context_config, cpu_path, 52);
-FROZEN(an_context_config, cuda_plugin, 56);
+FROZEN(an_context_config, plugin, 56);
 LEAST(an_context_config, 56);
 
 FROZEN(an_device_info, size, 0);

@@ -407,7 +407,7 @@ START_TEST(fused_operations_are_done_by_another)
     bench b;
 
     bench_open(&b, &config, NULL, 1);
-    backend = fusing(b.ctx->cpu);
+    backend = fusing(b.ctx->backends[0]);
     slot = b.model->net.slots[0];
     slot.backend = &backend;
     expect_ok(an__plan_make(plan, &b.model->net.plan->config));

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "expect.h"
 #include "host_run.h"
 #include "nets.h"
 #include "scratch.h"
@@ -175,16 +176,16 @@ START_TEST(a_plugin_is_found_or_missed)
     an_context_config_init(&config, sizeof config);
     config.threads = 1;
     for (i = 0; i < 3; i++) {
-        config.cuda_plugin = wrong[i];
+        config.plugin = wrong[i];
         if (wrong[i][0] == '\0') continue; /* as if it were null: below */
         ck_assert_int_eq(an_context_create(&ctx, &config), AN_ERROR_BACKEND);
         ck_assert_ptr_null(ctx);
     }
-    unsetenv("ALEXNET_CUDA_PLUGIN");
-    expect(NULL, "cuda:0", AN_ERROR_BACKEND, "ALEXNET_CUDA_PLUGIN");
-    setenv("ALEXNET_CUDA_PLUGIN", "libm.so.6", 1);
+    unsetenv("ALEXNET_PLUGIN");
+    expect(NULL, "cuda:0", AN_ERROR_BACKEND, "ALEXNET_PLUGIN");
+    setenv("ALEXNET_PLUGIN", "libm.so.6", 1);
     expect(NULL, "cuda:0", AN_ERROR_BACKEND, "absolute");
-    setenv("ALEXNET_CUDA_PLUGIN", host_run_path(), 1);
+    setenv("ALEXNET_PLUGIN", host_run_path(), 1);
     hr_devices(1, GIB, 1);
     ctx = plugin_context(NULL, 1);
     an_device_info_init(&info, sizeof info);
@@ -192,6 +193,32 @@ START_TEST(a_plugin_is_found_or_missed)
     ck_assert_str_eq(info.backend, "cuda");
     ck_assert_str_eq(info.device, "cuda:0");
     ck_assert_int_eq(an_device_describe(ctx, 2, &info), AN_ERROR_ARGUMENT);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* A name that no plugin has, though one is given or named: as often as one likes, and the others
+ * are found all the same. */
+START_TEST(a_plugin_serves_its_own_name_alone)
+{
+    static const char *const names[] = {"hip", "metal:1", "x", "cud", "cuda0", "hip"};
+    an_context *ctx;
+    an_model_config config = net_small(AN_ARCH_CIFAR10, 1, NULL);
+    an_model *model;
+    char words[64];
+    size_t i;
+
+    setenv("ALEXNET_PLUGIN", host_run_path(), 1);
+    ctx = plugin_context(_i ? host_run_path() : NULL, 1);
+    for (i = 0; i < sizeof names / sizeof names[0]; i++) {
+        config.devices = names[i];
+        snprintf(words, sizeof words, "/alexnet-%.*s.so", (int)strcspn(names[i], ":"),
+                 names[i]);
+        expect_refused(an_model_create(&model, ctx, &config), AN_ERROR_BACKEND, words);
+    }
+    config.devices = "cuda";
+    expect_ok(an_model_create(&model, ctx, &config));
+    an_model_destroy(model);
     an_context_destroy(ctx);
 }
 END_TEST
@@ -306,6 +333,7 @@ Suite *plugin_suite(void)
     tcase_add_test(tc, no_device_is_a_status);
     tcase_add_test(tc, what_is_too_old_is_refused);
     tcase_add_test(tc, a_plugin_is_found_or_missed);
+    tcase_add_loop_test(tc, a_plugin_serves_its_own_name_alone, 0, 2);
     tcase_add_test(tc, too_little_memory_is_said_in_bytes);
     suite_add_tcase(suite, tc);
     tcase_set_timeout(failing, 300);

@@ -74,7 +74,7 @@ static void no_plugin(const char *path, const char *words)
 
     an_context_config_init(&config, sizeof config);
     config.threads = 1;
-    config.cuda_plugin = path;
+    config.plugin = path;
     expect_refused(an_context_create(&ctx, &config), AN_ERROR_BACKEND, words);
     ck_assert_ptr_eq(ctx, (an_context *)&w);
 }

@@ -753,7 +753,7 @@ static outcome steps_heard(told *t, int fails)
     memset(&o, 0, sizeof o);
     memset(t, 0, sizeof *t);
     an_context_config_init(&setting, sizeof setting);
-    setting.cuda_plugin = host_run_path();
+    setting.plugin = host_run_path();
     setting.log = listen;
     setting.log_user = t;
     ck_assert_int_eq(an_context_create(&ctx, &setting), AN_OK);

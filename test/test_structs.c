@@ -279,7 +279,7 @@ typedef struct rule {
 #define SINCE_1_0(type, field) sizeof(type), offsetof(type, field)
 
 static const rule rules[] = {
-    {"an_context_create", "config", SINCE_1_0(an_context_config, cuda_plugin), READ, 0,
+    {"an_context_create", "config", SINCE_1_0(an_context_config, plugin), READ, 0,
      prepare_context, context_create},
     {"an_model_create", "config", SAME(an_model_config), READ, 0, prepare_model,
      model_create},

@@ -14,7 +14,7 @@
 AN_INIT_ZERO(an_context_config)
 
 /* sizeof in 1.0 */
-#define LEAST_CONFIG offsetof(an_context_config, cuda_plugin)
+#define LEAST_CONFIG offsetof(an_context_config, plugin)
 
 /* --- the default allocator ----------------------------------------------------------- */
 
@@ -116,7 +116,8 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->memory.log = config.log;
     ctx->memory.log_user = config.log_user;
     ctx->pid = getpid();
-    ctx->cpu = an__cpu_path(config.cpu_path);
+    ctx->backends[0] = an__cpu_path(config.cpu_path);
+    ctx->backend_count = 1;
     ctx->threads = config.threads > 0 ? config.threads : processors();
     ctx->refs = 1;
     ctx->host.user = ctx;
@@ -127,10 +128,8 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->host.fail = an__fail;
     pthread_mutex_init(&ctx->lock, NULL);
     status = an__pool_create(&ctx->pool, &ctx->memory, ctx->threads);
-    if (status == AN_OK && config.cuda_plugin != NULL) {
-        ctx->cuda_sought = 1;
-        status = an__plugin_open(config.cuda_plugin, &ctx->cuda);
-    }
+    if (status == AN_OK && config.plugin != NULL)
+        status = an__plugin_open(config.plugin, &ctx->backends[ctx->backend_count++]);
     if (status != AN_OK) {
         an__context_release(ctx);
         return status;

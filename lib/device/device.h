@@ -15,6 +15,7 @@
 
 #define AN_MAX_TOWERS 2
 #define AN_MAX_DEVICES 16
+#define AN_MAX_BACKENDS 4 /* the CPU's, and plugins */
 
 /* --- context (context.c) ------------------------------------------------------------- */
 
@@ -30,14 +31,13 @@ struct an_context {
     uint32_t threads;
     an_pool *pool;
     an_host host;
-    pthread_mutex_t lock; /* guards refs and slots */
+    pthread_mutex_t lock; /* guards all below */
     uint32_t refs;
     an_slot slots[AN_MAX_DEVICES];
     uint32_t slot_count;
-    const an_backend *cpu;  /* of the path in use */
-    const an_backend *cuda; /* null: not looked for yet, or not there: */
-    int cuda_sought;
-    char cuda_missing[320]; /* why */
+    const an_backend
+        *backends[AN_MAX_BACKENDS]; /* the CPU's first; then as they were opened */
+    uint32_t backend_count;
 };
 
 an_status an__context_check(const an_context *ctx); /* null, fork */
@@ -46,13 +46,19 @@ void an__context_release(an_context *ctx);
 
 /* --- devices (devices.c, plugin.c) --------------------------------------------------- */
 
+/* The backend of that name, the first `length` characters, whose plugin is opened when it is
+ * first asked for. The context's lock is not held. */
+an_status an__context_backend(an_context *ctx, const char *name, size_t length,
+                              const an_backend **out);
 /* Reads "cpu" or "cpu,cpu" and opens what it names, once per context. */
 an_status an__context_devices(an_context *ctx, const char *devices, uint32_t towers,
                               an_slot slots[AN_MAX_TOWERS]);
 
-/* The table of the CUDA plugin: path null for where it is found without being told. BACKEND:
- * it is not there, or not this library's. (plugin.c) */
+/* The backend of the plugin in that file, and of the one that serves a backend of that name: of
+ * $ALEXNET_PLUGIN if that does, else of the installed one. BACKEND: it is not there, or is not
+ * this library's. (plugin.c) */
 an_status an__plugin_open(const char *path, const an_backend **out);
+an_status an__plugin_find(const char *name, const an_backend **out);
 
 /* How rows of bytes are copied that this processor will not read again soon: past its caches, if
  * the CPU's backend has instructions for that. (cpu/path.c) */

@@ -6,44 +6,81 @@
 
 #include "device/device.h"
 
-#define BACKEND_COUNT 2u
+/* Backends whose plugins come with the library: they are listed before anyone names them. */
+static const char *const known[] = {"cuda"};
 
 AN_INIT_ZERO(an_device_info)
 
-/* The backend of that number, null where there is none. */
-static const an_backend *backend_at(an_context *ctx, size_t number)
-{
-    const an_backend *cuda;
+/* --- backends -------------------------------------------------------------------------- */
 
-    if (number == 0) return ctx->cpu;
-    pthread_mutex_lock(&ctx->lock);
-    if (!ctx->cuda_sought) {
-        ctx->cuda_sought = 1;
-        if (an__plugin_open(NULL, &ctx->cuda) != AN_OK)
-            snprintf(ctx->cuda_missing, sizeof ctx->cuda_missing, "%s",
-                     an_error_message());
+/* With the context's lock held. */
+static an_status find_backend(an_context *ctx, const char *name, const an_backend **out)
+{
+    uint32_t i;
+
+    for (i = 0; i < ctx->backend_count; i++)
+        if (strcmp(ctx->backends[i]->name, name) == 0) {
+            *out = ctx->backends[i];
+            return AN_OK;
+        }
+    if (ctx->backend_count == AN_MAX_BACKENDS)
+        return an__fail(AN_ERROR_BACKEND,
+                        "the context has %u backends, which is the most",
+                        AN_MAX_BACKENDS);
+    AN_TRY(an__plugin_find(name, out));
+    ctx->backends[ctx->backend_count++] = *out;
+    return AN_OK;
+}
+
+an_status an__context_backend(an_context *ctx, const char *name, size_t length,
+                              const an_backend **out)
+{
+    char word[16], why[320];
+    an_status status;
+    size_t i;
+
+    for (i = 0; i < length && i < sizeof word - 1; i++) {
+        if ((name[i] < 'a' || name[i] > 'z') && (name[i] < '0' || name[i] > '9')) break;
+        word[i] = name[i];
     }
-    cuda = ctx->cuda;
+    word[i] = '\0';
+    if (i == 0 || i < length)
+        return an__fail(AN_ERROR_BACKEND, "there is no backend \"%.*s\"", (int)length,
+                        name);
+    pthread_mutex_lock(&ctx->lock);
+    status = find_backend(ctx, word, out);
     pthread_mutex_unlock(&ctx->lock);
-    return cuda;
+    if (status == AN_OK) return AN_OK;
+    snprintf(why, sizeof why, "%s", an_error_message());
+    return an__fail(status, "there is no backend \"%s\": %.250s", word, why);
 }
 
-static an_status count_devices(an_context *ctx, const an_backend *backend,
-                               uint32_t *count)
+/* Opens the plugins that come with the library, as far as they are there. */
+static uint32_t all_backends(an_context *ctx)
 {
-    *count = 0;
-    return backend != NULL ? backend->count(&ctx->host, count) : AN_OK;
+    const an_backend *backend;
+    uint32_t count;
+    size_t i;
+
+    pthread_mutex_lock(&ctx->lock);
+    for (i = 0; i < sizeof known / sizeof known[0]; i++)
+        (void)find_backend(ctx, known[i], &backend);
+    count = ctx->backend_count;
+    pthread_mutex_unlock(&ctx->lock);
+    return count;
 }
+
+/* --- devices --------------------------------------------------------------------------- */
 
 an_status an_device_count(an_context *ctx, uint32_t *count)
 {
-    uint32_t total = 0, part;
-    size_t i;
+    uint32_t total = 0, part, backends, i;
 
     AN_TRY(an__context_check(ctx));
     AN_CHECK(count != NULL, "count is null");
-    for (i = 0; i < BACKEND_COUNT; i++) {
-        AN_TRY(count_devices(ctx, backend_at(ctx, i), &part));
+    backends = all_backends(ctx);
+    for (i = 0; i < backends; i++) {
+        AN_TRY(ctx->backends[i]->count(&ctx->host, &part));
         total += part;
     }
     *count = total;
@@ -60,20 +97,20 @@ static uint32_t path_of(const an_backend *cpu)
 
 an_status an_device_describe(an_context *ctx, uint32_t index, an_device_info *out)
 {
-    uint32_t before = 0, part;
+    uint32_t before = 0, part, backends, i;
     an_device_info info;
-    size_t i;
 
     AN_TRY(an__context_check(ctx));
     AN_CHECK(out != NULL, "info is null");
     an_device_info_init(&info, sizeof info);
-    for (i = 0; i < BACKEND_COUNT; i++) {
-        const an_backend *backend = backend_at(ctx, i);
+    backends = all_backends(ctx);
+    for (i = 0; i < backends; i++) {
+        const an_backend *backend = ctx->backends[i];
 
-        AN_TRY(count_devices(ctx, backend, &part));
+        AN_TRY(backend->count(&ctx->host, &part));
         if (index - before < part) {
             AN_TRY(backend->describe(&ctx->host, index - before, &info));
-            if (backend == ctx->cpu) info.cpu_path = path_of(backend);
+            if (i == 0) info.cpu_path = path_of(backend);
             return an__struct_write(out, &info, sizeof info,
                                     offsetof(an_device_info, flops), "info");
         }
@@ -90,6 +127,8 @@ static an_status device_parse(an_context *ctx, const char *text, size_t length,
     const char *colon = memchr(text, ':', length);
     size_t name = colon != NULL ? (size_t)(colon - text) : length, i;
     uint32_t number = 0;
+    an_status status;
+    char why[320];
 
     for (i = name + 1; i < length; i++) {
         if (text[i] < '0' || text[i] > '9' || number > 999) break;
@@ -100,18 +139,10 @@ static an_status device_parse(an_context *ctx, const char *text, size_t length,
                         "devices: \"%.*s\" has no number after the colon", (int)length,
                         text);
     *index = number;
-    if (name == 3 && memcmp(text, "cpu", 3) == 0) {
-        *backend = ctx->cpu;
-        return AN_OK;
-    }
-    if (name == 4 && memcmp(text, "cuda", 4) == 0) {
-        *backend = backend_at(ctx, 1);
-        if (*backend != NULL) return AN_OK;
-        return an__fail(AN_ERROR_BACKEND, "devices: no \"%.*s\": %s", (int)length, text,
-                        ctx->cuda_missing);
-    }
-    return an__fail(AN_ERROR_BACKEND, "devices: there is no backend \"%.*s\"", (int)name,
-                    text);
+    status = an__context_backend(ctx, text, name, backend);
+    if (status == AN_OK) return AN_OK;
+    snprintf(why, sizeof why, "%s", an_error_message());
+    return an__fail(status, "devices: %.300s", why);
 }
 
 static an_status device_open(an_context *ctx, const an_backend *backend, uint32_t index,

@@ -1,6 +1,6 @@
 /*
- * plugin.c - the backend that is a file of its own, alexnet-cuda.so, opened when first asked
- * for: libalexnet.so itself needs nothing of NVIDIA's.
+ * plugin.c - backends that are files of their own, as alexnet-cuda.so: opened when they are first
+ * asked for, so that libalexnet.so itself needs nothing that belongs to a device.
  *
  * A plugin is never closed: a driver's threads and exit handlers may outlive any context.
  */
@@ -16,11 +16,10 @@
 #ifndef AN_PLUGIN_DIR /* the Makefile's $(LIBDIR)/alexnet */
 #define AN_PLUGIN_DIR "/usr/local/lib/alexnet"
 #endif
-#define INSTALLED AN_PLUGIN_DIR "/alexnet-cuda.so"
 
 typedef const an_backend *(*an_plugin_fn)(uint32_t abi, uint32_t size);
 
-static an_status open_file(const char *path, const an_backend **out)
+an_status an__plugin_open(const char *path, const an_backend **out)
 {
     an_plugin_fn table;
     void *handle, *symbol;
@@ -29,7 +28,7 @@ static an_status open_file(const char *path, const an_backend **out)
         return an__fail(AN_ERROR_BACKEND, "\"%.200s\" is no absolute path", path);
     handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (handle == NULL) return an__fail(AN_ERROR_BACKEND, "%.250s", dlerror());
-    symbol = dlsym(handle, "an_cuda_backend");
+    symbol = dlsym(handle, "an_plugin_backend");
     if (symbol == NULL)
         return an__fail(AN_ERROR_BACKEND, "%.200s is no plugin of this library", path);
     memcpy(&table, &symbol, sizeof table); /* ISO C has no cast between the two */
@@ -40,15 +39,20 @@ static an_status open_file(const char *path, const an_backend **out)
     return AN_OK;
 }
 
-an_status an__plugin_open(const char *path, const an_backend **out)
+an_status an__plugin_find(const char *name, const an_backend **out)
 {
     /* The environment of who runs a setuid program is not that program's. */
-    const char *named = path != NULL ? path : secure_getenv("ALEXNET_CUDA_PLUGIN");
+    const char *named = secure_getenv("ALEXNET_PLUGIN");
+    char path[sizeof AN_PLUGIN_DIR + 64];
 
-    *out = NULL;
-    if (path != NULL || (named != NULL && named[0] != '\0')) return open_file(named, out);
-    if (access(INSTALLED, F_OK) != 0)
+    if (named != NULL && named[0] != '\0') {
+        AN_TRY(an__plugin_open(named, out));
+        if (strcmp((*out)->name, name) == 0) return AN_OK;
+    }
+    snprintf(path, sizeof path, AN_PLUGIN_DIR "/alexnet-%.32s.so", name);
+    if (access(path, F_OK) != 0)
         return an__fail(AN_ERROR_BACKEND,
-                        "there is no %s, and ALEXNET_CUDA_PLUGIN names none", INSTALLED);
-    return open_file(INSTALLED, out);
+                        "there is no %s, and ALEXNET_PLUGIN names none of that name",
+                        path);
+    return an__plugin_open(path, out);
 }

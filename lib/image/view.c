@@ -150,7 +150,7 @@ void an__input_crop(const an_context *ctx, const an_input *input, const an_image
     an_fitting fitting = an__fitting(image, input->p.side, input->p.fit);
 
     an__fitting_rows(&fitting, view->x, input->size, view->y, input->size,
-                     an__cpu_copy_rows(ctx->cpu), out);
+                     an__cpu_copy_rows(ctx->backends[0]), out);
 }
 
 typedef struct an_cropping {

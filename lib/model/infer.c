@@ -188,11 +188,8 @@ an_status an__request_check(const an_model *model, const an_request *request,
 
 an_request an__request(const float *floats, const an_image *pictures)
 {
-    an_request request;
+    an_request request = {.floats = floats, .pictures = pictures};
 
-    memset(&request, 0, sizeof request);
-    request.floats = floats;
-    request.pictures = pictures;
     return request;
 }
 
