@@ -85,7 +85,7 @@ TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/re
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \
-            libxxhash-dev libstb-dev libcairo2-dev check cmake
+            libxxhash-dev libstb-dev libcairo2-dev check cmake abigail-tools
 AFTER    := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 
 # The CUDA plugin is built wherever nvcc is (NVCC=: nowhere); no build needs a GPU.
@@ -410,13 +410,16 @@ check-symbols: $(BUILD)/$(SO) $(BUILD)/libalexnet.a
 	$(Q)readelf -lW $(BUILD)/$(SO) | grep -q 'GNU_STACK.*RW '
 	@echo "  check-symbols: ok"
 
-# abidiff compares with the ABI of 1.0; a deliberate addition stores a new baseline.
-ABIFILE := test/alexnet-$(SOMAJOR).abi
+# Each release's ABI is kept for ever; the one that is being made may be stored anew until it is
+# tagged.
+ABIFILE := test/abi/$(SOMAJOR).$(call ver,MINOR)-$(shell uname -m).abi
 check-abi: $(BUILD)/$(SO)
-	$(Q)if command -v abidiff > /dev/null; then abidiff --no-added-syms $(ABIFILE) $< && \
-	    echo "  check-abi: ok"; else echo "  check-abi: skipped, abidiff is not installed"; fi
+	$(Q)sh test/abi.sh $<
 
 store-abi: $(BUILD)/$(SO)
+	$(Q)if git rev-parse -q --verify v$(VERSION) >/dev/null; then \
+	    echo "store-abi: $(VERSION) is released: its ABI stays"; exit 1; fi
+	$(Q)mkdir -p $(dir $(ABIFILE))
 	$(Q)abidw --headers-dir include --drop-private-types --no-show-locs --no-corpus-path \
 	    --no-comp-dir-path --exported-interfaces-only --out-file $(ABIFILE) $<
 

@@ -93,7 +93,7 @@ extern "C" {
  * ------------------------------------------------------------------------------------ */
 
 #define AN_VERSION_MAJOR 1
-#define AN_VERSION_MINOR 1
+#define AN_VERSION_MINOR 0
 #define AN_VERSION_PATCH 0
 #define AN_VERSION_NUMBER                                                                \
     (AN_VERSION_MAJOR * 10000 + AN_VERSION_MINOR * 100 + AN_VERSION_PATCH)
@@ -174,7 +174,7 @@ typedef struct an_context_config {
     an_log_fn log; /* null: silence */
     void *log_user;
     uint32_t threads;  /* 0: the processors that the process may run on; else 1 to 256 */
-    uint32_t cpu_path; /* an_cpu_path. Since 1.1; was 0 */
+    uint32_t cpu_path; /* an_cpu_path */
     const char *plugin; /* absolute path of a backend's plugin, as alexnet-cuda.so, which is
                            opened with the context; null: see an_device_count() */
 } an_context_config;
@@ -202,9 +202,9 @@ typedef struct an_device_info {
     char name[96];     /* the processor, for people */
     uint64_t memory;   /* bytes in all; 0 if unknown */
     uint32_t units;    /* threads that compute (cpu), multiprocessors (cuda) */
-    uint32_t cpu_path; /* an_cpu_path in use; 0 for others than the CPU. Since 1.1 */
+    uint32_t cpu_path; /* an_cpu_path in use; 0 for others than the CPU */
     /* A CUDA device's limits, 0 if unknown: floating-point operations a second, by
-     * an_precision, and bytes a second of its memory. Since 1.1 */
+     * an_precision, and bytes a second of its memory */
     double flops[4], memory_rate;
 } an_device_info;
 
@@ -282,7 +282,7 @@ typedef enum an_precision {
     AN_PRECISION_FP32 = 0,   /* not at all */
     AN_PRECISION_TF32 = 1,   /* 10 bits behind the point, to nearest */
     AN_PRECISION_BF16 = 2,   /* 7 bits, to nearest even */
-    AN_PRECISION_TF32X3 = 3, /* 10 bits, twice. Since 1.1 */
+    AN_PRECISION_TF32X3 = 3, /* 10 bits, twice */
     AN_PRECISION_MAX_ = 0x7fffffff
 } an_precision;
 
@@ -318,7 +318,7 @@ typedef struct an_model_config {
                                  maps and groups as the layer before (paper, 6.1) */
     uint32_t initialisation; /* an_initialisation */
     uint32_t precision;      /* an_precision, of the device's products; not a property of
-                                 the network: no checkpoint keeps it. Since 1.1; was 0 */
+                                 the network: no checkpoint keeps it */
     uint64_t seed;           /* of the initialisation */
     const char *devices;     /* null or "cpu"; "cuda:0"; with two towers also two, as
                                  "cuda:0,cuda:1": one device for each tower, which may be
@@ -365,7 +365,7 @@ typedef struct an_model_info {
                                   train_bytes_image */
     uint64_t train_bytes_image;
     uint64_t exchanged_floats; /* values and gradients that this model's towers have sent
-                                  each other so far, counted as they were sent; since 1.1 */
+                                  each other so far, counted as they were sent */
 } an_model_info;
 
 AN_API void an_model_info_init(an_model_info *info, size_t size);
@@ -401,7 +401,7 @@ typedef struct an_layer_time {
     char name[16];
     double forward, backward, update; /* 0 where not training */
     char way[24]; /* how a convolution of so many images is done: "direct", "winograd",
-                     "im2col", "implicit product"; empty for dense layers. Since 1.1 */
+                     "im2col", "implicit product"; empty for dense layers */
 } an_layer_time;
 
 AN_API void an_layer_time_init(an_layer_time *time, size_t size);
@@ -415,7 +415,7 @@ AN_API void an_layer_time_init(an_layer_time *time, size_t size);
 AN_API an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
                                   an_layer_time *rows, uint32_t count);
 
-/* What a device's kernels take: a row for each kind of kernel of each layer. Since 1.1 */
+/* What a device's kernels take: a row for each kind of kernel of each layer. */
 typedef struct an_kernel_time {
     size_t size;
     char name[64]; /* "conv2 forward: a product" */
@@ -501,7 +501,6 @@ typedef struct an_preprocessing {
     uint32_t bgr;   /* 1: the network's first map is blue (Caffe) */
     float mean[3];  /* R, G, B in 0..255, subtracted */
     float scale[3]; /* R, G, B; then multiplied; not 0. 1 in 2012: raw pixel values */
-    /* since 1.1 */
     uint32_t fit;        /* an_fit */
     uint32_t mean_moves; /* of a mean image. 0: its centre is subtracted wherever the crop
                             lies, after mirroring (2012); 1: the part under the crop,
@@ -675,7 +674,6 @@ typedef struct an_trainer_config {
                              floor224 and torchvision, 0 for the rest */
     uint32_t reserved;  /* 0 */
     uint64_t seed;      /* of dropout, crops and mirrors */
-    /* since 1.1 */
     uint32_t micro_batch;   /* images computed at a time, 1 to batch: a step adds up the
                              gradients of its pieces, in the memory of one piece and one
                              more set of gradients. The same step but for the order of its
@@ -828,7 +826,7 @@ typedef struct an_load_config {
                             that another program overwrites in place, instead of renaming,
                             is then a danger (SIGBUS if it is cut short). 1: read at once;
                             a device with memory of its own always does */
-    uint32_t precision; /* as in an_model_config; since 1.1 */
+    uint32_t precision; /* as in an_model_config */
     uint32_t reserved;  /* 0 */
 } an_load_config;
 

@@ -107,39 +107,6 @@ START_TEST(every_field_has_its_limits)
 }
 END_TEST
 
-/* A program of 1.0 knows the fields before `fit` alone. */
-START_TEST(a_program_of_1_0_leaves_what_it_does_not_know)
-{
-    enum { OLD = offsetof(an_preprocessing, fit) };
-    gallery_shape shape = square_shape(1, SIDE, SIZE);
-    an_preprocessing before, p, old;
-    gallery g;
-    size_t i;
-
-    gallery_open(&g, &shape);
-    before = gallery_preprocessing(&g);
-    before.fit = before.mean_moves = 1;
-    gallery_set(&g, &before);
-    memset(&old, 0xa5, sizeof old);
-    an_preprocessing_init(&old, OLD);
-    expect_ok(an_model_get_preprocessing(g.model, &old));
-    expect_count(old.size, OLD, "the size that the program gave");
-    expect_bytes((char *)&old + sizeof old.size, (char *)&before + sizeof old.size,
-                 OLD - sizeof old.size, "what 1.0 knows");
-    for (i = OLD; i < sizeof old; i++)
-        expect_count(((uint8_t *)&old)[i], 0xa5, "byte %zu, behind 1.0's struct", i);
-    p = before;
-    old.mean[1] = p.mean[1] = 77;
-    old.bgr = p.bgr = 1;
-    expect_ok(an_model_set_preprocessing(g.model, &old));
-    is_set(&g, &p, "1.0's struct");
-    old.size = OLD - 1;
-    expect_refused(an_model_set_preprocessing(g.model, &old), AN_ERROR_ARGUMENT, "size");
-    expect_refused(an_model_get_preprocessing(g.model, &old), AN_ERROR_ARGUMENT, "size");
-    gallery_close(&g);
-}
-END_TEST
-
 /* --- mean images -------------------------------------------------------------------- */
 
 static void mean_is(const gallery *g, const float *wanted, const char *what)
@@ -384,7 +351,6 @@ Suite *means_suite(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, every_field_has_its_limits);
-    tcase_add_test(tc, a_program_of_1_0_leaves_what_it_does_not_know);
     tcase_add_test(tc, a_mean_image_is_copied_kept_and_taken_away);
     tcase_add_test(tc, a_device_follows_side_and_mean_image);
     tcase_add_test(tc, a_mean_image_crosses_once);

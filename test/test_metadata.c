@@ -1,6 +1,6 @@
 /*
  * test_metadata.c - what a checkpoint says beside its tensors: the text itself, files
- * that lack what 1.0 did not have, and every key missing, of another type, or beyond its
+ * that lack the plain square not have, and every key missing, of another type, or beyond its
  * limits.
  */
 #include <check.h>
@@ -16,7 +16,7 @@
 
 typedef enum kind { U32, U64, REAL, REALS, BYTES, TEXT, LIST } kind;
 
-/* Every key that is read. since: 1 for those that files of 1.0 lack. */
+/* Every key that is read. since: 1 for those that a file may lack. */
 static const struct {
     const char *place;
     kind kind;
@@ -245,8 +245,8 @@ static void load_both(memfile *m, an_context *ctx, an_model **model, an_trainer 
     expect_ok(memfile_load_trainer(trainer, *model, m));
 }
 
-/* What a file without the key gives: as docs/CHECKPOINTS.md says, the defaults of 1.1
- * (and of a picture's fit what 1.0 did, whatever the preset has). */
+/* What a file without the key gives: as docs/CHECKPOINTS.md says, the defaults
+ * (and of a picture's fit the plain square, whatever the preset has). */
 static void set_default(an_model *model, an_trainer *trainer, const char *place)
 {
     an_preprocessing *p = &model->input.p;
@@ -279,9 +279,9 @@ static void set_default(an_model *model, an_trainer *trainer, const char *place)
     if (strcmp(key, "schedule") == 0) at->change_count = 0;
 }
 
-/* Each key of 1.1 left out by itself, and all: that field has its default, the others the
+/* Each key that a file may lack left out by itself, and all: that field has its default, the others the
  * file's. */
-START_TEST(files_of_1_0_get_the_defaults)
+START_TEST(keys_that_are_not_there_get_the_defaults)
 {
     written *w = write_file(), *all = write_file();
     memfile m, none = memfile_with(&w->file, "writer", NULL); /* which is not read */
@@ -313,8 +313,8 @@ START_TEST(files_of_1_0_get_the_defaults)
         set_default(whole, its, keys[i].place);
     }
     load_both(&none, w->b.ctx, &model, &trainer);
-    same_preprocessing(model, whole, "a file of 1.0");
-    same_trainer(trainer, its, "a file of 1.0");
+    same_preprocessing(model, whole, "a file without them");
+    same_trainer(trainer, its, "a file without them");
     an_trainer_destroy(trainer);
     an_model_destroy(model);
     an_trainer_destroy(its);
@@ -608,7 +608,7 @@ Suite *metadata_suite(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, the_text_is_as_documented);
-    tcase_add_test(tc, files_of_1_0_get_the_defaults);
+    tcase_add_test(tc, keys_that_are_not_there_get_the_defaults);
     tcase_add_test(tc, unknown_keys_are_ignored);
     tcase_add_test(tc, a_missing_key_is_named);
     tcase_add_loop_test(tc, a_value_of_another_type_is_named, 0, 4);

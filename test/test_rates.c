@@ -102,32 +102,6 @@ START_TEST(every_field_of_a_config_is_taken)
 }
 END_TEST
 
-/* A caller of 1.0, whose struct ends before micro_batch, gets what 1.0 did. */
-START_TEST(a_config_of_1_0_means_what_it_did)
-{
-    an_trainer_config old, c;
-    bench b;
-
-    an_trainer_config_init(&old, sizeof old);
-    old.size = offsetof(an_trainer_config, micro_batch);
-    old.batch = 6;
-    old.micro_batch = 77; /* beyond its end: not looked at */
-    old.plateau_patience = 0;
-    old.plateau_factor = 5;
-    open_bench(&b, NULL);
-    expect_ok(an_trainer_create(&b.trainer, b.model, &old));
-    c = config_of(b.trainer);
-    expect_count(c.micro_batch, 6, "of a caller of 1.0");
-    expect_count(c.plateau_drops, 0, "of a caller of 1.0");
-    expect_count(c.plateau_patience, 5, "of a caller of 1.0");
-    c.size = offsetof(an_trainer_config, micro_batch);
-    c.micro_batch = 4321;
-    expect_ok(an_trainer_get_config(b.trainer, &c));
-    expect_count(c.micro_batch, 4321, "a shorter struct's room is all that is written");
-    bench_close(&b);
-}
-END_TEST
-
 /* As the header has it, preset by preset. */
 static const struct {
     uint32_t arch;
@@ -599,7 +573,6 @@ Suite *rates_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, without_a_config_the_defaults_hold);
     tcase_add_test(tc, every_field_of_a_config_is_taken);
-    tcase_add_test(tc, a_config_of_1_0_means_what_it_did);
     tcase_add_loop_test(tc, biases_learn_and_decay_as_the_preset_says, 0,
                         sizeof presets / sizeof presets[0]);
     tcase_add_test(tc, what_came_with_1_1_has_limits);

@@ -275,16 +275,14 @@ typedef struct rule {
 
 /* A struct that no release has made longer. */
 #define SAME(type) sizeof(type), sizeof(type)
-/* Since 1.0, which ended before this field. */
-#define SINCE_1_0(type, field) sizeof(type), offsetof(type, field)
 
 static const rule rules[] = {
-    {"an_context_create", "config", SINCE_1_0(an_context_config, plugin), READ, 0,
-     prepare_context, context_create},
+    {"an_context_create", "config", SAME(an_context_config), READ, 0, prepare_context,
+     context_create},
     {"an_model_create", "config", SAME(an_model_config), READ, 0, prepare_model,
      model_create},
-    {"an_model_set_preprocessing", "preprocessing", SINCE_1_0(an_preprocessing, fit),
-     READ, 0, prepare_input, set_input},
+    {"an_model_set_preprocessing", "preprocessing", SAME(an_preprocessing), READ, 0,
+     prepare_input, set_input},
     {"an_image_fit", "image", SAME(an_image), READ, 0, prepare_picture, image_fit},
     {"an_image_warp", "image", SAME(an_image), READ, 0, prepare_picture, image_warp},
     {"an_preprocess", "image", SAME(an_image), READ, 0, prepare_picture, preprocess},
@@ -296,14 +294,14 @@ static const rule rules[] = {
      evaluate_picture},
     {"an_train_step_images", "image", SAME(an_image), READ, 0, prepare_picture,
      train_step_pictures},
-    {"an_trainer_create", "config", SINCE_1_0(an_trainer_config, micro_batch), READ, 0,
-     prepare_training, trainer_create},
+    {"an_trainer_create", "config", SAME(an_trainer_config), READ, 0, prepare_training,
+     trainer_create},
     {"an_trainer_set_schedule", "changes", SAME(an_rate_change), READ, 0,
      prepare_rate_change, set_schedule},
-    {"an_model_load", "config", SINCE_1_0(an_load_config, precision), READ, 0,
-     prepare_load_config, model_load},
-    {"an_model_read", "config", SINCE_1_0(an_load_config, precision), READ, 0,
-     prepare_load_config, model_read},
+    {"an_model_load", "config", SAME(an_load_config), READ, 0, prepare_load_config,
+     model_load},
+    {"an_model_read", "config", SAME(an_load_config), READ, 0, prepare_load_config,
+     model_read},
     {"an_packing_create", "config", SAME(an_packing_config), READ, 0, prepare_packing,
      packing_create},
     {"an_loader_create's source", "source", SAME(an_source), READ, 0, prepare_source,
@@ -332,24 +330,24 @@ static const rule rules[] = {
     {"an_loader_next", "batch", SAME(an_batch), BOTH, 1, prepare_batch, loader_next},
     {"an_recipe_apply's model", "model", SAME(an_model_config), BOTH, 0, prepare_model,
      recipe_models},
-    {"an_recipe_apply's trainer", "trainer", SINCE_1_0(an_trainer_config, micro_batch),
-     BOTH, 0, prepare_training, apply_trainer},
+    {"an_recipe_apply's trainer", "trainer", SAME(an_trainer_config), BOTH, 0,
+     prepare_training, apply_trainer},
     {"an_recipe_apply's loader", "loader", SAME(an_loader_config), BOTH, 0,
      prepare_loader, apply_loader},
-    {"an_device_describe", "info", SINCE_1_0(an_device_info, flops), FILLED, 0,
-     prepare_device_info, device_describe},
-    {"an_model_describe", "info", SINCE_1_0(an_model_info, exchanged_floats), FILLED, 0,
-     prepare_model_info, model_describe},
+    {"an_device_describe", "info", SAME(an_device_info), FILLED, 0, prepare_device_info,
+     device_describe},
+    {"an_model_describe", "info", SAME(an_model_info), FILLED, 0, prepare_model_info,
+     model_describe},
     {"an_model_get_config", "config", SAME(an_model_config), FILLED, 0, prepare_model,
      get_config},
     {"an_layer_describe", "info", SAME(an_layer_info), FILLED, 0, prepare_layer_info,
      layer_describe},
     {"an_parameter_describe", "info", SAME(an_parameter_info), FILLED, 0,
      prepare_parameter_info, parameter_describe},
-    {"an_model_get_preprocessing", "preprocessing", SINCE_1_0(an_preprocessing, fit),
-     FILLED, 0, prepare_input, get_input},
-    {"an_trainer_get_config", "config", SINCE_1_0(an_trainer_config, micro_batch), FILLED,
-     0, prepare_training, trainer_get_config},
+    {"an_model_get_preprocessing", "preprocessing", SAME(an_preprocessing), FILLED, 0,
+     prepare_input, get_input},
+    {"an_trainer_get_config", "config", SAME(an_trainer_config), FILLED, 0,
+     prepare_training, trainer_get_config},
     {"an_pack_describe", "info", SAME(an_pack_info), FILLED, 0, prepare_pack_info,
      pack_describe},
     {"an_pack_source", "source", SAME(an_source), FILLED, 0, prepare_source, pack_source},
@@ -479,52 +477,54 @@ START_TEST(structs_of_other_versions_are_taken_or_refused)
 }
 END_TEST
 
-/* A caller of 1.0 has no say in what came later: of what is made it is the default, of
- * what is there it stays. */
+/* A struct of a later release, which has grown by two fields, and callers who know none, one or
+ * all of them: of what a caller does not have, a config's default stays, and nothing is written. */
 START_TEST(fields_that_a_caller_does_not_have_are_as_before)
 {
-    an_trainer_config old, training;
-    an_preprocessing input, shorter, after;
-    an_load_config loading;
-    an_trainer *trainer;
-    an_model *model;
+    typedef struct grown {
+        size_t size;
+        uint32_t first, second, third;
+        double fourth;
+    } grown;
+    enum { LEAST = offsetof(grown, third) };
+    static const size_t sizes[] = {LEAST, offsetof(grown, fourth), sizeof(grown)};
+    const grown defaults = {sizeof(grown), 1, 2, 3, 4};
+    size_t i;
 
-    memset(&old, FILL, sizeof old);
-    an_trainer_config_init(&old, offsetof(an_trainer_config, micro_batch));
-    old.batch = 7;
-    expect_ok(an_trainer_create(&trainer, w.free_model, &old));
-    an_trainer_config_init(&training, sizeof training);
-    expect_ok(an_trainer_get_config(trainer, &training));
-    expect_count(training.batch, 7, "of 1.0");
-    expect_count(training.micro_batch, 7, "batch");
-    expect_count(training.plateau_drops, 0, "default");
-    expect_count(training.plateau_patience, 5, "default");
-    expect_number(training.plateau_factor, 0.1f, 0, "default");
-    expect_number(training.plateau_gain, 0, 0, "default");
-    an_trainer_destroy(trainer);
+    for (i = 0; i < 3; i++) {
+        const size_t size = sizes[i];
+        const grown given = {size, 10, 20, 30, 40};
+        grown read = defaults, filled;
 
-    an_preprocessing_init(&input, sizeof input);
-    expect_ok(an_model_get_preprocessing(w.free_model, &input));
-    input.fit = AN_FIT_WARP;
-    input.mean_moves = 1;
-    input.colour_deviation[2] = 3;
-    input.colour_axis[2][1] = 0.5f;
-    expect_ok(an_model_set_preprocessing(w.free_model, &input));
-    memset(&shorter, FILL, sizeof shorter);
-    prepare_input(&shorter, offsetof(an_preprocessing, fit));
-    shorter.side = 40;
-    expect_ok(an_model_set_preprocessing(w.free_model, &shorter));
-    an_preprocessing_init(&after, sizeof after);
-    expect_ok(an_model_get_preprocessing(w.free_model, &after));
-    expect_count(after.side, 40, "of 1.0");
-    expect_bytes(&after.fit, &input.fit, sizeof after - offsetof(an_preprocessing, fit),
-                 "what 1.0 does not have");
+        expect_ok(an__struct_read(&read, &given, sizeof read, LEAST, "config"));
+        expect_count(read.size, sizeof read, "the library's own size");
+        expect_count(read.first, 10, "size %zu", size);
+        expect_count(read.second, 20, "size %zu", size);
+        expect_count(read.third, i > 0 ? 30 : 3, "size %zu", size);
+        expect_number(read.fourth, i > 1 ? 40 : 4, 0, "size %zu", size);
+        memset(&filled, FILL, sizeof filled);
+        filled.size = size;
+        expect_ok(an__struct_write(&filled, &given, sizeof given, LEAST, "info"));
+        expect_count(filled.size, size, "the caller's size");
+        expect_bytes((char *)&filled + sizeof size, (const char *)&given + sizeof size,
+                     size - sizeof size, "what the caller has room for");
+        expect_count(((unsigned char *)&filled)[sizeof filled - 1],
+                     size == sizeof filled
+                         ? ((const unsigned char *)&given)[sizeof given - 1]
+                         : FILL,
+                     "the last byte of a caller's %zu", size);
+        an__struct_init(&filled, size, &defaults, sizeof defaults);
+        expect_count(filled.size, size, "as it was given");
+        expect_count(filled.second, 2, "a default");
+    }
+    {
+        grown read = defaults;
+        const grown given = {LEAST - 1, 10, 20, 30, 40};
 
-    memset(&loading, 1, sizeof loading);
-    an_load_config_init(&loading, offsetof(an_load_config, precision));
-    expect_ok(an_model_load(&model, w.at.ctx, w.file, &loading));
-    expect_count(model->net.plan->config.precision, AN_PRECISION_FP32, "default");
-    an_model_destroy(model);
+        expect_refused(an__struct_read(&read, &given, sizeof read, LEAST, "config"),
+                       AN_ERROR_ARGUMENT, "config.size is");
+        expect_bytes(&read, &defaults, sizeof read, "a config that is too short");
+    }
 }
 END_TEST
 

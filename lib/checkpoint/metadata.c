@@ -27,8 +27,8 @@ typedef struct an_field {
     const char *name;
     size_t offset;
     an_field_kind kind;
-    size_t count;  /* of an array; of bytes */
-    int since_1_1; /* files of 1.0 lack it: what the object has stays */
+    size_t count; /* of an array; of bytes */
+    int optional; /* where a file lacks it, what the object has stays */
 } an_field;
 
 #define U32(type, name)                                                                  \
@@ -43,7 +43,7 @@ typedef struct an_field {
     {                                                                                    \
 #name, offsetof(type, name), KIND_FLOAT, 1, 0                                    \
     }
-/* Added in 1.1. */
+/* A file may lack it. */
 #define ARRAY(type, name, kind, count)                                                   \
     {                                                                                    \
 #name, offsetof(type, name), kind, count, 1                                      \
@@ -319,7 +319,7 @@ static an_status fields_read(const json_t *json, void *object, const an_field *f
         char *at = (char *)object + field->offset;
         size_t i;
 
-        if (value == NULL && field->since_1_1) continue;
+        if (value == NULL && field->optional) continue;
         if (field->kind == KIND_FLOAT && field->count > 1) {
             if (json_array_size(value) != field->count) return bad(section, field->name);
             for (i = 0; i < field->count; i++)
@@ -378,7 +378,7 @@ an_status an__metadata_apply(const json_t *metadata, an_model *model)
     size_t i;
 
     p = model->input.p;
-    p.fit = AN_FIT_CROP; /* as 1.0 did, whose files do not say */
+    p.fit = AN_FIT_CROP; /* where the file does not say */
     p.mean_moves = 0;
     AN_TRY(fields_read(json_object_get(metadata, "preprocessing"), &p,
                        preprocessing_fields, "preprocessing"));
@@ -420,7 +420,7 @@ static an_status changes_read(const json_t *list, an_trainer *trainer)
     an_progress *at = &trainer->at;
     uint32_t i;
 
-    if (list == NULL) return AN_OK; /* a file of 1.0 */
+    if (list == NULL) return AN_OK; /* none */
     if (!json_is_array(list) || json_array_size(list) > AN_MAX_CHANGES)
         return bad("trainer", "schedule");
     at->change_count = (uint32_t)json_array_size(list);

@@ -383,13 +383,11 @@ static an_status load_model(an_model **out, an_context *ctx, an_reading *source,
     return status;
 }
 
-#define LEAST_CONFIG offsetof(an_load_config, precision) /* sizeof in 1.0 */
-
 static an_status load_config_read(an_load_config *config, const an_load_config *given)
 {
     an_load_config_init(config, sizeof *config);
     if (given != NULL)
-        AN_TRY(an__struct_read(config, given, sizeof *config, LEAST_CONFIG, "config"));
+        AN_TRY(an__struct_read(config, given, sizeof *config, sizeof *config, "config"));
     AN_CHECK(config->reserved == 0, "config.reserved is %u: must be 0", config->reserved);
     AN_CHECK(config->towers <= AN_MAX_TOWERS, "config.towers is %u: must be 0, 1 or 2",
              config->towers);

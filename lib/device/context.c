@@ -13,9 +13,6 @@
 
 AN_INIT_ZERO(an_context_config)
 
-/* sizeof in 1.0 */
-#define LEAST_CONFIG offsetof(an_context_config, plugin)
-
 /* --- the default allocator ----------------------------------------------------------- */
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -89,7 +86,7 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     AN_CHECK(out != NULL, "out is null");
     an_context_config_init(&config, sizeof config);
     if (given != NULL)
-        AN_TRY(an__struct_read(&config, given, sizeof config, LEAST_CONFIG, "config"));
+        AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
     AN_CHECK((config.alloc == NULL) == (config.release == NULL),
              "config.alloc and config.release: both or neither");
     AN_CHECK(config.threads <= 256, "config.threads is %u: must be 1 to 256, or 0",

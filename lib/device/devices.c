@@ -111,8 +111,7 @@ an_status an_device_describe(an_context *ctx, uint32_t index, an_device_info *ou
         if (index - before < part) {
             AN_TRY(backend->describe(&ctx->host, index - before, &info));
             if (i == 0) info.cpu_path = path_of(backend);
-            return an__struct_write(out, &info, sizeof info,
-                                    offsetof(an_device_info, flops), "info");
+            return an__struct_write(out, &info, sizeof info, sizeof info, "info");
         }
         before += part;
     }

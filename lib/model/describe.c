@@ -51,8 +51,7 @@ an_status an_model_describe(const an_model *model, an_model_info *out)
     info.train_bytes = one + 2 * plan->parameter_count * sizeof(float);
     info.train_bytes_image = two - one;
     info.exchanged_floats = __atomic_load_n(&model->net.exchanged, __ATOMIC_RELAXED);
-    return an__struct_write(out, &info, sizeof info,
-                            offsetof(an_model_info, exchanged_floats), "info");
+    return an__struct_write(out, &info, sizeof info, sizeof info, "info");
 }
 
 an_status an_model_get_config(const an_model *model, an_model_config *config)

@@ -49,9 +49,6 @@ an_status an_preprocess(const an_model *model, const an_image *image, uint32_t v
     return AN_OK;
 }
 
-/* sizeof in 1.0 */
-#define LEAST_PREPROCESSING offsetof(an_preprocessing, fit)
-
 static an_status colours_check(const an_preprocessing *p)
 {
     uint32_t c, i;
@@ -77,9 +74,9 @@ static an_status preprocessing_read(an_preprocessing *p, const an_model *model,
     uint32_t least = model->net.plan->config.image_size;
 
     AN_CHECK(given != NULL, "preprocessing is null");
-    /* A caller of 1.0 leaves what he does not know as it is. */
+    /* A caller whose struct is shorter leaves what he does not know as it is. */
     *p = model->input.p;
-    AN_TRY(an__struct_read(p, given, sizeof *p, LEAST_PREPROCESSING, "preprocessing"));
+    AN_TRY(an__struct_read(p, given, sizeof *p, sizeof *p, "preprocessing"));
     AN_CHECK(p->side >= least && p->side <= 2048,
              "preprocessing.side is %u: must be %u to 2048", p->side, least);
     AN_CHECK(p->bgr <= 1, "preprocessing.bgr is %u: must be 0 or 1", p->bgr);
@@ -107,8 +104,7 @@ an_status an_model_get_preprocessing(const an_model *model, an_preprocessing *p)
 {
     AN_TRY(an__model_check(model));
     AN_CHECK(p != NULL, "preprocessing is null");
-    return an__struct_write(p, &model->input.p, sizeof *p, LEAST_PREPROCESSING,
-                            "preprocessing");
+    return an__struct_write(p, &model->input.p, sizeof *p, sizeof *p, "preprocessing");
 }
 
 static an_status mean_count_check(const an_model *model, size_t count)

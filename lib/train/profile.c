@@ -133,9 +133,6 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
     return AN_OK;
 }
 
-/* sizeof in 1.0 */
-#define LEAST_TIME offsetof(an_layer_time, way)
-
 /* All of a caller's rows, before any is written: each begins with its size, the first one's. */
 static an_status rows_check(const void *rows, uint32_t count, size_t least)
 {
@@ -182,7 +179,7 @@ static an_status profile_rows(const an_profile *p, const an_model *model, uint32
     for (i = 0; i < plan->row.layers; i++) {
         memcpy(p->times[i].name, plan->layers[i].name, sizeof p->times[i].name);
         AN_TRY(an__struct_write((char *)rows + i * stride, &p->times[i], sizeof *rows,
-                                LEAST_TIME, "rows"));
+                                sizeof *rows, "rows"));
     }
     return AN_OK;
 }
@@ -200,7 +197,7 @@ an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
     AN_CHECK(rows != NULL, "rows is null");
     AN_CHECK(count == model->net.plan->row.layers, "count is %u: the model has %u layers",
              count, model->net.plan->row.layers);
-    AN_TRY(rows_check(rows, count, LEAST_TIME));
+    AN_TRY(rows_check(rows, count, sizeof *rows));
     memset(&profile, 0, sizeof profile);
     status = profile_make(&profile, model, batch, (int)training);
     /* The first pass touches the buffers, the second counts. */

@@ -173,7 +173,6 @@ static void fill_loader(const recipe_row *row, uint32_t epochs, an_loader_config
 an_status an_recipe_apply(const char *name, uint32_t epochs, an_model_config *model,
                           an_trainer_config *trainer, an_loader_config *loader)
 {
-    const size_t least = offsetof(an_trainer_config, micro_batch);
     const recipe_row *row = NULL;
     an_model_config m;
     an_trainer_config t;
@@ -184,7 +183,8 @@ an_status an_recipe_apply(const char *name, uint32_t epochs, an_model_config *mo
     an_trainer_config_init(&t, sizeof t);
     an_loader_config_init(&l, sizeof l);
     if (model != NULL) AN_TRY(an__struct_read(&m, model, sizeof m, sizeof m, "model"));
-    if (trainer != NULL) AN_TRY(an__struct_read(&t, trainer, sizeof t, least, "trainer"));
+    if (trainer != NULL)
+        AN_TRY(an__struct_read(&t, trainer, sizeof t, sizeof t, "trainer"));
     if (loader != NULL) AN_TRY(an__struct_read(&l, loader, sizeof l, sizeof l, "loader"));
     if (row->arch != 0) m.arch = row->arch;
     fill_trainer(row, &t);
@@ -192,7 +192,7 @@ an_status an_recipe_apply(const char *name, uint32_t epochs, an_model_config *mo
     /* Whoever could be read can be written. */
     if (model != NULL) AN_TRY(an__struct_write(model, &m, sizeof m, sizeof m, "model"));
     if (trainer != NULL)
-        AN_TRY(an__struct_write(trainer, &t, sizeof t, least, "trainer"));
+        AN_TRY(an__struct_write(trainer, &t, sizeof t, sizeof t, "trainer"));
     if (loader != NULL)
         AN_TRY(an__struct_write(loader, &l, sizeof l, sizeof l, "loader"));
     return AN_OK;

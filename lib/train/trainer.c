@@ -54,9 +54,6 @@ an_status an__trainer_config_check(const an_trainer_config *c)
     return AN_OK;
 }
 
-/* sizeof in 1.0 */
-#define LEAST_CONFIG offsetof(an_trainer_config, micro_batch)
-
 /* --- life ----------------------------------------------------------------------------- */
 
 static void trainer_free(an_trainer *trainer)
@@ -123,7 +120,7 @@ an_status an_trainer_create(an_trainer **out, an_model *model,
     AN_TRY(an__model_check(model));
     an_trainer_config_init(&config, sizeof config);
     if (given != NULL)
-        AN_TRY(an__struct_read(&config, given, sizeof config, LEAST_CONFIG, "config"));
+        AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
     resolve(&config,
             &model->net.plan->row); /* first: what is in force has the same limits */
     AN_TRY(an__trainer_config_check(&config));
@@ -164,7 +161,7 @@ an_status an_trainer_get_config(const an_trainer *trainer, an_trainer_config *co
 {
     AN_TRY(an__trainer_check(trainer));
     AN_CHECK(config != NULL, "config is null");
-    return an__struct_write(config, &trainer->config, sizeof *config, LEAST_CONFIG,
+    return an__struct_write(config, &trainer->config, sizeof *config, sizeof *config,
                             "config");
 }
 
