@@ -234,6 +234,24 @@ START_TEST(the_text_is_as_documented)
 }
 END_TEST
 
+START_TEST(without_class_names_the_list_is_empty)
+{
+    an_model_config config = tiny_config();
+    json_t *about;
+    memfile file;
+    bench b;
+
+    bench_open(&b, &config, NULL, 1);
+    file = memfile_of_model(b.model);
+    about = memfile_about(&file);
+    ck_assert(json_is_array(json_object_get(about, "class_names")));
+    expect_count(json_array_size(json_object_get(about, "class_names")), 0, "names");
+    json_decref(about);
+    memfile_free(&file);
+    bench_close(&b);
+}
+END_TEST
+
 /* --- files of other versions and writers -------------------------------------------- */
 
 /* Loads model and trainer. */
@@ -608,6 +626,7 @@ Suite *metadata_suite(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, the_text_is_as_documented);
+    tcase_add_test(tc, without_class_names_the_list_is_empty);
     tcase_add_test(tc, keys_that_are_not_there_get_the_defaults);
     tcase_add_test(tc, unknown_keys_are_ignored);
     tcase_add_test(tc, a_missing_key_is_named);

@@ -227,6 +227,73 @@ START_TEST(bits_do_not_depend_on_threads)
 }
 END_TEST
 
+/* Fills what it gives with one byte: 0xff, of which floats are NaN. */
+static void *filled_alloc(size_t bytes, void *user)
+{
+    void *memory = malloc(bytes);
+
+    if (memory != NULL) memset(memory, *(const unsigned char *)user, bytes);
+    return memory;
+}
+
+static void filled_release(void *memory, void *user)
+{
+    (void)user;
+    free(memory);
+}
+
+/* Three steps of a preset on a path, and what its model then says of the images. */
+static void train_in_filled(bench *b, uint32_t arch, uint32_t path, unsigned char *fill,
+                            float *p)
+{
+    an_model_config config = small_config(arch);
+    an_trainer_config training = small_training(5);
+    an_context_config context;
+    size_t numbers;
+    int step;
+
+    memset(b, 0, sizeof *b);
+    an_context_config_init(&context, sizeof context);
+    context.threads = 2;
+    context.cpu_path = path;
+    context.alloc = filled_alloc;
+    context.release = filled_release;
+    context.alloc_user = fill;
+    expect_ok(an_context_create(&b->ctx, &context));
+    expect_ok(an_model_create(&b->model, b->ctx, &config));
+    training.micro_batch = 3;
+    expect_ok(an_trainer_create(&b->trainer, b->model, &training));
+    numbers = b->model->net.plan->tensors[b->model->net.plan->input[0]].count * 5;
+    b->images = malloc(numbers * sizeof *b->images);
+    noise_floats(b->images, numbers, 9, 1);
+    for (step = 0; step < 3; step++)
+        expect_ok(an_train_step(b->trainer, b->images, b->labels, 5, NULL));
+    expect_ok(an_infer(b->model, b->images, 5, p));
+}
+
+/* Whatever stood in it before: each preset, on each of the CPU's paths. */
+START_TEST(bits_do_not_depend_on_what_memory_held)
+{
+    static unsigned char clean = 0, full = 0xff;
+    float p[50], q[50];
+    uint32_t path;
+    bench a, b;
+
+    for (path = AN_CPU_PATH_REFERENCE; path <= AN_CPU_PATH_AVX512; path++) {
+        an_context *there = small_context(1, path);
+
+        if (there == NULL) continue;
+        an_context_destroy(there);
+        train_in_filled(&a, (uint32_t)_i, path, &clean, p);
+        train_in_filled(&b, (uint32_t)_i, path, &full, q);
+        same_parameters(b.model, a.model, 0, "memory that was not empty");
+        expect_floats(q, p, 50, 0, "arch %d, path %u", _i, path);
+        bench_close(&a);
+        bench_close(&b);
+    }
+}
+END_TEST
+
 /* The split changes the order of some sums (conv3 and the dense layers add two halves on the
  * way back), no more: 2e-5 of each tensor's largest after three steps, dropout included. */
 START_TEST(two_towers_equal_the_grouped_net)
@@ -522,6 +589,8 @@ Suite *train_suite(void)
     tcase_add_loop_test(tc, reference_gradients_are_slopes, 0, count);
     tcase_add_test(tc, update_is_the_papers);
     tcase_add_test(tc, presets_have_their_rates_of_biases);
+    tcase_add_loop_test(tc, bits_do_not_depend_on_what_memory_held, AN_ARCH_PAPER,
+                        AN_ARCH_CIFAR10 + 1);
     tcase_add_loop_test(tc, bits_do_not_depend_on_threads, AN_ARCH_PAPER,
                         AN_ARCH_KRIZHEVSKY2012 + 1);
     tcase_add_loop_test(tc, bits_do_not_depend_on_threads, AN_ARCH_CIFAR10,

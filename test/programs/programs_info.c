@@ -213,6 +213,7 @@ START_TEST(a_file_is_described_with_its_preprocessing_and_names)
     expect_line(out,
                 "colours         deviations along their principal axes 3.25 2.25 1.25");
     expect_line(out, "class names     ant, bee, cow");
+    expect_count(out[strlen(out) - 1], '\n', "the last character of: %s", out);
     free(out);
     an_model_destroy(model);
     model = model_make(ctx, "m", &config, 20, NULL); /* one name of three */

@@ -294,6 +294,8 @@ START_TEST(kernels_are_drawn_weight_by_weight)
     expect_kernels("small.png", &k, 0, 1, 3, 0);
     program_succeeds(NULL, "filters --scale 7 --columns 4 m large.png");
     expect_kernels("large.png", &k, 0, 7, 4, 0); /* no halves that were apart: no gap */
+    program_succeeds(NULL, "filters --scale 2 --columns 7 m last.png");
+    expect_kernels("last.png", &k, 0, 2, 7, 0); /* the last row has one */
     an_preprocessing_init(&p, sizeof p);
     expect_ok(an_model_get_preprocessing(model, &p));
     p.bgr = 1; /* the first map is blue */
