@@ -274,19 +274,29 @@ START_TEST(no_tensor_is_written_over_while_it_is_wanted)
 }
 END_TEST
 
-/* Where a first layer is so large that batches are done slice by slice; and has so many maps
- * that what is made of a slice is larger than what the layer has read. */
+/* Where a first layer is so large that batches are done slice by slice, or three are; and one
+ * has so many maps that what is made of a slice is larger than what the layer has read. */
 START_TEST(no_slice_is_written_over_while_it_is_wanted)
 {
+    static const struct {
+        uint32_t side, groups; /* of layers that are done so */
+        float width;
+    } cases[] = {{128, 1, 0.5f}, {256, 3, 0.5f}, {256, 3, 1}};
     an_model_config config = tiny_config();
+    uint32_t op, groups = 0;
     int training;
     bench b;
 
-    config.width = 0.5f;
-    config.image_size = 128;
+    config.width = cases[_i].width;
+    config.image_size = cases[_i].side;
     bench_open(&b, &config, NULL, 1);
-    for (training = 0; training < 2; training++)
+    for (op = 0; op < b.model->net.plan->op_count; op++)
+        groups += an__plan_sliced(b.model->net.plan, op, 6) > 0;
+    expect_count(groups, cases[_i].groups, "layers done slice by slice, case %d", _i);
+    for (training = 0; training < 2; training++) {
         check_layout(b.model->net.plan, 6, training, 1);
+        check_layout(b.model->net.plan, 11, training, 1);
+    }
     bench_close(&b);
 }
 END_TEST
@@ -472,7 +482,7 @@ void add_memory(Suite *suite)
 
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, no_tensor_is_written_over_while_it_is_wanted, 0, NETS);
-    tcase_add_test(tc, no_slice_is_written_over_while_it_is_wanted);
+    tcase_add_loop_test(tc, no_slice_is_written_over_while_it_is_wanted, 0, 3);
     tcase_add_loop_test(tc, fused_operations_are_done_by_another, 0, NETS);
     tcase_add_loop_test(tc, fused_operations_give_what_the_cpu_gives, 0, 3);
     suite_add_tcase(suite, tc);
