@@ -141,8 +141,9 @@ START_TEST(recipes_are_described)
     expect_count(info.changes, changes_of(r), "recipe %s", r->name);
     expect_count(info.unit, r->unit, "recipe %s", r->name);
     expect_count(info.mean_image, r->mean_image, "recipe %s", r->name);
-    expect_refused(an_recipe_describe(ROWS, &info), AN_ERROR_ARGUMENT,
-                   "index is 4: there are 4 recipes");
+    expect_refused(an_recipe_describe(ROWS, &info), AN_ERROR_ARGUMENT, "index is 4");
+    expect_refused(an_recipe_describe(77, &info), AN_ERROR_ARGUMENT,
+                   "index is 77: there are 4 recipes");
     expect_refused(an_recipe_find("krizhevsky", &index), AN_ERROR_ARGUMENT,
                    "\"krizhevsky\"");
     expect_count(index, _i, "of a call that failed");
