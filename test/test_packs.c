@@ -405,7 +405,13 @@ START_TEST(what_is_no_pack_does_not_open)
     place p = place_open();
     an_packing_config c = set_config(&s, 0);
     an_packing *packing = NULL;
+    an_context_config config;
+    counted memory;
 
+    an_context_destroy(p.ctx); /* another, which counts what is not given back */
+    an_context_config_init(&config, sizeof config);
+    counted_allocator(&config, &memory);
+    expect_ok(an_context_create(&p.ctx, &config));
     expect_refused(opens(&p, NULL), AN_ERROR_IO, NULL); /* no folder */
     expect_ok(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c));
     expect_refused(opens(&p, NULL), AN_ERROR_IO, NULL); /* an empty one */
@@ -428,6 +434,7 @@ START_TEST(what_is_no_pack_does_not_open)
     expect_refused(opens(&p, NULL), AN_ERROR_ARGUMENT, "decode is null");
     expect_ok(opens(&p, set_decode));
     place_close(&p);
+    expect_count(memory.blocks, 0, "blocks that are left");
 }
 END_TEST
 
