@@ -18,7 +18,8 @@ typedef struct an_weights { /* parameters or something of their shape, on their 
  * for, and again after the weights have changed. */
 typedef struct an_packed {
     void *memory;
-    uint64_t version; /* of the weights it was made of */
+    uint64_t
+        version; /* of the weights it was made of; atomic: written with pack_lock held */
 } an_packed;
 
 /* What inference and training run. A model owns it. */
@@ -28,7 +29,7 @@ typedef struct an_net {
     an_slot slots[AN_MAX_TOWERS];
     an_queue *queue[AN_MAX_TOWERS]; /* for moving parameters */
     an_weights weights;
-    uint64_t version; /* of the weights: another after every change */
+    uint64_t version; /* of the weights: another after every change; atomic */
     an_packed packs[AN_MAX_OPS][AN_CONV_WAYS]; /* of operations */
     pthread_mutex_t pack_lock;                 /* held while one is made */
     int mapped;         /* the weights are where a file is mapped, not the net's own */

@@ -151,18 +151,19 @@ an_status an__net_pack(an_net *net, uint32_t op, uint32_t batch, int training,
     way = way_of(net, &net->plan->ops[op], batch, training, &bytes);
     if (bytes == 0) return AN_OK;
     pack = &net->packs[op][way];
-    pthread_mutex_lock(&net->pack_lock);
+    *out = pack->memory;
     version = __atomic_load_n(&net->version, __ATOMIC_ACQUIRE);
-    if (pack->version != version) {
+    if (__atomic_load_n(&pack->version, __ATOMIC_ACQUIRE) == version) return AN_OK;
+    pthread_mutex_lock(&net->pack_lock);
+    if (pack->version != version) { /* else another thread has been here */
         const an_op *o = &net->plan->ops[op];
 
         status = make_pack(net, o, way, pack->memory, queue);
         /* Other queues may read it from now on. */
         if (status == AN_OK) status = net->slots[o->tower].backend->sync(queue);
     }
-    if (status == AN_OK) pack->version = version;
+    if (status == AN_OK) __atomic_store_n(&pack->version, version, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&net->pack_lock);
-    *out = pack->memory;
     return status;
 }
 
@@ -208,6 +209,7 @@ void an__net_repacked(an_net *net)
     uint32_t i;
 
     pthread_mutex_lock(&net->pack_lock);
-    for (i = 0; i < net->plan->op_count; i++) net->packs[i][0].version = version;
+    for (i = 0; i < net->plan->op_count; i++)
+        __atomic_store_n(&net->packs[i][0].version, version, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&net->pack_lock);
 }
