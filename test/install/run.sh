@@ -59,7 +59,7 @@ left=$(find "$work/stage" ! -type d)
 test -z "$left" || { say "left behind: $left"; exit 1; }
 say "uninstall leaves no file"
 
-for source in lib/*.c cpu/*.c; do
+for source in lib/*/*.c cpu/*.c; do
     # shellcheck disable=SC2086
     $CC -std=c99 -O1 -Iinclude -Ilib $BLAS_CFLAGS -c "$source" -o "$work/object.o"
 done
