@@ -30,6 +30,10 @@ $train --device "$devices" --out "$work/cuda.safetensors" "$work/pack" >/dev/nul
 near "$work/cpu.safetensors.csv" "$work/cuda.safetensors.csv"
 say "train: the CPU's curve, on $devices"
 
+# Saved every second, for which the steps that are under way end first.
+$train --save-every 1 --device "$devices" --out "$work/saved.safetensors" "$work/pack" >/dev/null
+cmp "$work/saved.safetensors" "$work/cuda.safetensors" || die "a run that is saved often differs"
+
 # Cut after a step and resumed, it is the run that was not cut, to the bit; elsewhere, near.
 $train --steps 3 --device "$devices" --out "$work/cut.safetensors" "$work/pack" >/dev/null
 cp "$work/cut.safetensors" "$work/moved.safetensors"
