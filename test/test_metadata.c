@@ -1,6 +1,6 @@
 /*
  * test_metadata.c - what a checkpoint says beside its tensors: the text itself, files
- * that lack the plain square not have, and every key missing, of another type, or beyond its
+ * that lack what a file may lack, and every key missing, of another type, or beyond its
  * limits.
  */
 #include <check.h>
