@@ -175,8 +175,9 @@ typedef struct an_context_config {
     void *log_user;
     uint32_t threads;  /* 0: the processors that the process may run on; else 1 to 256 */
     uint32_t cpu_path; /* an_cpu_path */
-    const char *plugin; /* absolute path of a backend's plugin, as alexnet-cuda.so, which is
-                           opened with the context; null: see an_device_count() */
+    /* Absolute path of a backend's plugin, as alexnet-cuda.so, which is opened with the
+     * context; null: see an_device_count(). */
+    const char *plugin;
 } an_context_config;
 
 AN_API void an_context_config_init(an_context_config *config, size_t size);
@@ -501,7 +502,7 @@ typedef struct an_preprocessing {
     uint32_t bgr;   /* 1: the network's first map is blue (Caffe) */
     float mean[3];  /* R, G, B in 0..255, subtracted */
     float scale[3]; /* R, G, B; then multiplied; not 0. 1 in 2012: raw pixel values */
-    uint32_t fit;        /* an_fit */
+    uint32_t fit;   /* an_fit */
     uint32_t mean_moves; /* of a mean image. 0: its centre is subtracted wherever the crop
                             lies, after mirroring (2012); 1: the part under the crop,
                             before mirroring (Caffe) */
@@ -669,11 +670,11 @@ typedef struct an_trainer_config {
                              krizhevsky2012, owt2014, caffe_alexnet and caffenet, which
                              may be no more than 1000 either */
     float momentum;   /* 0 to below 1; default 0.9 */
-    float weight_decay; /* 0 to 1; default 0.0005 */
-    float bias_decay;   /* of biases; negative: the preset's: weight_decay for paper,
+    float weight_decay;     /* 0 to 1; default 0.0005 */
+    float bias_decay;       /* of biases; negative: the preset's: weight_decay for paper,
                              floor224 and torchvision, 0 for the rest */
-    uint32_t reserved;  /* 0 */
-    uint64_t seed;      /* of dropout, crops and mirrors */
+    uint32_t reserved;      /* 0 */
+    uint64_t seed;          /* of dropout, crops and mirrors */
     uint32_t micro_batch;   /* images computed at a time, 1 to batch: a step adds up the
                              gradients of its pieces, in the memory of one piece and one
                              more set of gradients. The same step but for the order of its

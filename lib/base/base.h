@@ -36,7 +36,8 @@ int an__multiply(size_t a, size_t b, size_t *product);
 /* --- structs that grow (struct.c) ---------------------------------------------------- */
 
 /* Copies a caller's struct over one with defaults: `known` is this library's sizeof,
- * `least` the size in the release that the struct came with. A longer struct must be zero beyond `known`. `what` names it. */
+ * `least` the size in the release that the struct came with. A longer struct must be zero
+ * beyond `known`. `what` names it. */
 an_status an__struct_read(void *to, const void *from, size_t known, size_t least,
                           const char *what);
 /* The inverse: fills what the caller's struct has room for, keeping its size field. */

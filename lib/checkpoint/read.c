@@ -1,5 +1,5 @@
 /*
- * checkpoint.c - models and trainers from safetensors files.
+ * read.c - models and trainers from safetensors files.
  */
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * saving.c - models and trainers to safetensors files.
+ * write.c - models and trainers to safetensors files.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * index.c - the index of a pack: a safetensors file with a row for every picture, and in its
+ * pack_index.c - the index of a pack: a safetensors file with a row for every picture, and in its
  * metadata, as JSON, what the pack is as a whole.
  */
 #include <math.h>

@@ -1,5 +1,5 @@
 /*
- * packing.c - making a pack: pictures appended to its parts, an index when all are there.
+ * pack_writer.c - making a pack: pictures appended to its parts, an index when all are there.
  *
  * Until then an index under another name, the journal, says how much is safe: what was
  * written after it is cut off when the work is taken up again.

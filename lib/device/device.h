@@ -46,10 +46,6 @@ void an__context_release(an_context *ctx);
 
 /* --- devices (devices.c, plugin.c) --------------------------------------------------- */
 
-/* The backend of that name, the first `length` characters, whose plugin is opened when it is
- * first asked for. The context's lock is not held. */
-an_status an__context_backend(an_context *ctx, const char *name, size_t length,
-                              const an_backend **out);
 /* Reads "cpu" or "cpu,cpu" and opens what it names, once per context. */
 an_status an__context_devices(an_context *ctx, const char *devices, uint32_t towers,
                               an_slot slots[AN_MAX_TOWERS]);

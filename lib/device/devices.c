@@ -32,8 +32,9 @@ static an_status find_backend(an_context *ctx, const char *name, const an_backen
     return AN_OK;
 }
 
-an_status an__context_backend(an_context *ctx, const char *name, size_t length,
-                              const an_backend **out)
+/* The backend of that name, the first `length` characters of a list of devices. */
+static an_status named_backend(an_context *ctx, const char *name, size_t length,
+                               const an_backend **out)
 {
     char word[16], why[320];
     an_status status;
@@ -45,14 +46,14 @@ an_status an__context_backend(an_context *ctx, const char *name, size_t length,
     }
     word[i] = '\0';
     if (i == 0 || i < length)
-        return an__fail(AN_ERROR_BACKEND, "there is no backend \"%.*s\"", (int)length,
-                        name);
+        return an__fail(AN_ERROR_BACKEND, "devices: there is no backend \"%.*s\"",
+                        (int)length, name);
     pthread_mutex_lock(&ctx->lock);
     status = find_backend(ctx, word, out);
     pthread_mutex_unlock(&ctx->lock);
     if (status == AN_OK) return AN_OK;
     snprintf(why, sizeof why, "%s", an_error_message());
-    return an__fail(status, "there is no backend \"%s\": %.250s", word, why);
+    return an__fail(status, "devices: there is no backend \"%s\": %.250s", word, why);
 }
 
 /* Opens the plugins that come with the library, as far as they are there. */
@@ -126,8 +127,6 @@ static an_status device_parse(an_context *ctx, const char *text, size_t length,
     const char *colon = memchr(text, ':', length);
     size_t name = colon != NULL ? (size_t)(colon - text) : length, i;
     uint32_t number = 0;
-    an_status status;
-    char why[320];
 
     for (i = name + 1; i < length; i++) {
         if (text[i] < '0' || text[i] > '9' || number > 999) break;
@@ -138,10 +137,7 @@ static an_status device_parse(an_context *ctx, const char *text, size_t length,
                         "devices: \"%.*s\" has no number after the colon", (int)length,
                         text);
     *index = number;
-    status = an__context_backend(ctx, text, name, backend);
-    if (status == AN_OK) return AN_OK;
-    snprintf(why, sizeof why, "%s", an_error_message());
-    return an__fail(status, "devices: %.300s", why);
+    return named_backend(ctx, text, name, backend);
 }
 
 static an_status device_open(an_context *ctx, const an_backend *backend, uint32_t index,

@@ -18,8 +18,8 @@ typedef struct an_weights { /* parameters or something of their shape, on their 
  * for, and again after the weights have changed. */
 typedef struct an_packed {
     void *memory;
-    uint64_t
-        version; /* of the weights it was made of; atomic: written with pack_lock held */
+    /* Of the weights it was made of; atomic, written with pack_lock held. */
+    uint64_t version;
 } an_packed;
 
 /* What inference and training run. A model owns it. */
@@ -75,7 +75,7 @@ an_status an__weights_get_part(const an_weights *w, const an_net *net, uint32_t 
 
 /* --- exec: a plan with memory -------------------------------------------------------- */
 
-/* What is done again and again (repeat.c). */
+/* What is done again and again (record.c). */
 typedef enum an_repeat {
     AN_REPEAT_CLASSIFY,
     AN_REPEAT_EVALUATE,
@@ -133,7 +133,7 @@ typedef struct an_exec {
     uint32_t most; /* images that any of them has had */
     uint32_t
         told; /* what the log has been told of them: bits of recorded, of refused << 4 */
-    int held; /* backward: dense weights' gradients are left to an__exec_update() */
+    int held; /* backward: dense weights' gradients are left to an__exec_held_update() */
 } an_exec;
 
 /* body(arg, count), with the kernels and copies that it gives the queues recorded where it comes

@@ -1,5 +1,5 @@
 /*
- * repeat.c - what a pass or step does again and again: recorded, where the backend can, when it
+ * record.c - what a pass or step does again and again: recorded, where the backend can, when it
  * comes a second time. (The first may have memory to make.)
  */
 #include <stdio.h>
