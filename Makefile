@@ -78,8 +78,8 @@ EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 EXARCHIVE = $(BUILD)/examples/common.a
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
-             test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c \
-             test/choose.c test/expect.c test/fence.c test/gallery.c test/memfile.c \
+             test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c test/twin.c \
+             test/describe.c test/choose.c test/expect.c test/fence.c test/gallery.c test/memfile.c \
              test/network_values.c test/networks.c test/scratch.c test/small.c test/trials.c \
              test/world.c test/main.c)
 
@@ -260,6 +260,14 @@ $(BUILD)/test/alexnet-cuda-host.so: $(HOSTOBJ)
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(SANFLAGS) -shared $^ -pthread -o $@
 
+# --- the minimal backend, a plugin of the tests (test/backend-minimal) ---------------------
+
+$(BUILD)/test/alexnet-minimal.so: test/backend-minimal/minimal.c | $(AFTER)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BASE) -Iinclude -Ilib -fPIC -fvisibility=hidden $(CPPFLAGS) $(CFLAGS) \
+	    $(SANFLAGS) -MT $@ -shared $< -lm -o $@
+
 # --- what a machine with a card is given (docs/CUDA.md) -----------------------------------
 
 # Programs that need nothing but the C library and C++'s there, stripped, and no cairo: one
@@ -270,7 +278,7 @@ CARD      = $(BUILD)/card/alexnet-card
 CARDEX   := bench train prepare evaluate classify info shapes
 CARDFILES = $(CARD)/libalexnet.so.$(SOMAJOR) $(CARD)/libjansson.so.4 $(CARD)/alexnet-cuda.so \
             $(CARD)/test/check $(CARD)/test/probes $(CARD)/test/probes-host \
-            $(CARD)/test/alexnet-cuda-host.so \
+            $(CARD)/test/alexnet-cuda-host.so $(CARD)/test/alexnet-minimal.so \
             $(CARDEX:%=$(CARD)/examples/%)
 static    = -Wl,-Bstatic $(1) -Wl,-Bdynamic
 
@@ -309,7 +317,7 @@ $(CARD)/test/probes $(CARD)/test/probes-host: $(CARD)/test/%: $(BUILD)/test/%
 	@mkdir -p $(@D)
 	$(Q)strip -o $@ $<
 
-$(CARD)/test/alexnet-cuda-host.so: $(BUILD)/test/alexnet-cuda-host.so
+$(CARD)/test/alexnet-cuda-host.so $(CARD)/test/alexnet-minimal.so: $(CARD)/test/%: $(BUILD)/test/%
 	@mkdir -p $(@D)
 	$(Q)strip -o $@ $<
 
@@ -339,7 +347,7 @@ TESTBLAS = $(if $(filter shared,$(OPENBLAS)),$(BLAS_SHARED),$(OPENBLAS_A) \
              -Wl,--wrap=getenv,--wrap=pthread_mutex_lock)
 
 $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
-                     $(BUILD)/test/alexnet-cuda-host.so
+                     $(BUILD)/test/alexnet-cuda-host.so $(BUILD)/test/alexnet-minimal.so
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(TESTS) $(OBJ) $(PRIVATE) $(TESTBLAS) \
 	    $(shell $(PKG_CONFIG) --libs jansson) $(CHECK_LIBS) -lm -ldl -pthread -o $@
@@ -525,7 +533,7 @@ PYTHON ?= python3
 bench-peers: all
 	$(Q)$(PYTHON) test/bench_cpu.py $(BUILD)
 
--include $(HOSTOBJ:.o=.d) $(BUILD)/test/probes-host.d $(CUDASRC:%.cu=$(BUILD)/%.d)
+-include $(HOSTOBJ:.o=.d) $(BUILD)/test/alexnet-minimal.d $(BUILD)/test/probes-host.d $(CUDASRC:%.cu=$(BUILD)/%.d)
 -include $(OBJ:.o=.d) $(TESTS:.o=.d) $(PROGRAMTESTS:.o=.d) $(EXCOMMON:.o=.d) $(EXNAMES:%=$(BUILD)/examples/%.d)
 
 clean:

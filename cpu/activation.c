@@ -1,5 +1,5 @@
 /*
- * activation.c - ReLU, tanh and sigmoid, in place; their ways back need only the output.
+ * activation.c - ReLU, tanh and sigmoid, in place; their backward passes need the output alone.
  */
 #include <math.h>
 
@@ -33,11 +33,10 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-an_status an__cpu_activation_forward(an_queue *q, uint32_t kind, uint32_t precision,
-                                     size_t count, float *y)
+an_status an__cpu_activation_forward(an_queue *q, uint32_t kind, size_t count,
+                                     an_operand y)
 {
-    (void)precision;
-    an_activation_work a = {kind, count, NULL, y};
+    an_activation_work a = {kind, count, NULL, an__cpu_floats(y)};
 
     an__cpu_parallel(q, an__cpu_chunks(count), forward_item, &a);
     return AN_OK;
@@ -65,11 +64,10 @@ static void backward_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-an_status an__cpu_activation_backward(an_queue *q, uint32_t kind, uint32_t precision,
-                                      size_t count, const float *y, float *dy)
+an_status an__cpu_activation_backward(an_queue *q, uint32_t kind, size_t count,
+                                      an_operand y, an_operand dy)
 {
-    (void)precision;
-    an_activation_work a = {kind, count, y, dy};
+    an_activation_work a = {kind, count, an__cpu_floats(y), an__cpu_floats(dy)};
 
     an__cpu_parallel(q, an__cpu_chunks(count), backward_item, &a);
     return AN_OK;

@@ -132,27 +132,33 @@ an_status an__cpu_sync(an_queue *queue)
     return AN_OK;
 }
 
-/* Upload and download alike. */
-an_status an__cpu_copy(an_queue *queue, void *to, const void *from, size_t bytes)
+an_status an__cpu_upload(an_queue *queue, an_operand to, const void *from, size_t bytes)
 {
     (void)queue;
-    memcpy(to, from, bytes);
+    memcpy(an__cpu_address(to), from, bytes);
+    return AN_OK;
+}
+
+an_status an__cpu_download(an_queue *queue, void *to, an_operand from, size_t bytes)
+{
+    (void)queue;
+    memcpy(to, an__cpu_address(from), bytes);
     return AN_OK;
 }
 
 /* The host's order is the device's. */
-static an_status cpu_put(an_queue *queue, const an_order *order, float *to, size_t first,
-                         const float *from, size_t count)
+static an_status cpu_put(an_queue *queue, const an_order *order, an_operand to,
+                         size_t first, const float *from, size_t count)
 {
     (void)order;
-    return an__cpu_copy(queue, to + first, from, count * sizeof *to);
+    return an__cpu_upload(queue, an__operand_from(to, first), from, count * sizeof *from);
 }
 
 static an_status cpu_get(an_queue *queue, const an_order *order, float *to,
-                         const float *from, size_t first, size_t count)
+                         an_operand from, size_t first, size_t count)
 {
     (void)order;
-    return an__cpu_copy(queue, to, from + first, count * sizeof *to);
+    return an__cpu_download(queue, to, an__operand_from(from, first), count * sizeof *to);
 }
 
 an_status an__cpu_begin_step(an_queue *queue, const an_step *step)
@@ -186,38 +192,35 @@ void an__cpu_chunk(size_t count, uint32_t item, size_t *from, size_t *to)
     *to = count - *from < AN_CHUNK ? count : *from + AN_CHUNK;
 }
 
-/* --- exchange, scale, all_finite ------------------------------------------------------- */
+/* --- copy, scale, all_finite ------------------------------------------------------- */
 
 typedef struct an_copying {
+    const an_copy_shape *s;
     float *to;
     const float *from;
-    size_t to_pitch, from_pitch, count;
-    int add;
 } an_copying;
 
-static void copy_item(uint32_t image, uint32_t worker, void *arg)
+static void copy_item(uint32_t row, uint32_t worker, void *arg)
 {
     const an_copying *c = arg;
-    float *to = c->to + image * c->to_pitch;
-    const float *from = c->from + image * c->from_pitch;
+    float *to = c->to + row * c->s->to_pitch;
+    const float *from = c->from + row * c->s->from_pitch;
     size_t i;
 
     (void)worker;
-    if (!c->add)
-        memcpy(to, from, c->count * sizeof *to);
+    if (!c->s->accumulate)
+        memcpy(to, from, c->s->count * sizeof *to);
     else
-        for (i = 0; i < c->count; i++) to[i] += from[i];
+        for (i = 0; i < c->s->count; i++) to[i] += from[i];
 }
 
-an_status an__cpu_exchange(an_queue *to_queue, float *to, size_t to_pitch,
-                           an_queue *from_queue, const float *from, size_t from_pitch,
-                           size_t count, uint32_t batch, uint32_t precision, int add)
+an_status an__cpu_copy(an_queue *to_queue, const an_copy_shape *s, an_operand to,
+                       an_queue *from_queue, an_operand from)
 {
-    an_copying c = {to, from, to_pitch, from_pitch, count, add};
+    an_copying c = {s, an__cpu_floats(to), an__cpu_floats(from)};
 
     (void)from_queue;
-    (void)precision;
-    an__cpu_parallel(to_queue, batch, copy_item, &c);
+    an__cpu_parallel(to_queue, s->rows, copy_item, &c);
     return AN_OK;
 }
 
@@ -245,12 +248,10 @@ static void scale_item(uint32_t item, uint32_t worker, void *arg)
     for (an__cpu_chunk(s->count, item, &i, &end); i < end; i++) s->x[i] *= s->factor;
 }
 
-an_status an__cpu_scale(an_queue *q, uint32_t precision, size_t count, float factor,
-                        float *x)
+an_status an__cpu_scale(an_queue *q, size_t count, float factor, an_operand x)
 {
-    an_scaling s = {x, factor, count};
+    an_scaling s = {an__cpu_floats(x), factor, count};
 
-    (void)precision;
     an__cpu_parallel(q, an__cpu_chunks(count), scale_item, &s);
     return AN_OK;
 }
@@ -274,15 +275,15 @@ static void check_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_all_finite(an_queue *q, const an_array *arrays, uint32_t count,
-                             float *faults)
+                             an_operand faults)
 {
     uint32_t i;
 
     for (i = 0; i < count; i++) {
-        an_checking c = {arrays[i].p, arrays[i].count, 0};
+        an_checking c = {an__cpu_floats(arrays[i].x), arrays[i].count, 0};
 
         an__cpu_parallel(q, an__cpu_chunks(c.count), check_item, &c);
-        if (c.found) *faults = 1;
+        if (c.found) *an__cpu_floats(faults) = 1;
     }
     return AN_OK;
 }
@@ -292,7 +293,7 @@ const an_backend an__cpu_backend = {
     .size = sizeof(an_backend),
     .name = "cpu",
     .host_memory = 1,
-    .ways = {"im2col"},
+    .algorithms = {"im2col"},
     .count = an__cpu_count,
     .describe = an__cpu_describe,
     .open = an__cpu_open,
@@ -302,11 +303,12 @@ const an_backend an__cpu_backend = {
     .queue_open = an__cpu_queue_open,
     .queue_close = an__cpu_queue_close,
     .sync = an__cpu_sync,
-    .upload = an__cpu_copy,
-    .download = an__cpu_copy,
+    .upload = an__cpu_upload,
+    .download = an__cpu_download,
     .put = cpu_put,
     .get = cpu_get,
-    .exchange = an__cpu_exchange,
+    .copy = an__cpu_copy,
+    .begin_step = an__cpu_begin_step,
     .conv_scratch = an__cpu_conv_scratch,
     .dense_scratch = cpu_dense_scratch,
     .conv_forward = an__cpu_conv_forward,
@@ -323,7 +325,6 @@ const an_backend an__cpu_backend = {
     .lrn_within_backward = an__cpu_lrn_within_backward,
     .pool_forward = an__cpu_pool_forward,
     .pool_backward = an__cpu_pool_backward,
-    .begin_step = an__cpu_begin_step,
     .dropout = an__cpu_dropout,
     .scale = an__cpu_scale,
     .softmax = an__cpu_softmax,

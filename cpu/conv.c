@@ -196,22 +196,22 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                               const float *x, const float *w, const float *pack,
-                               const float *b, float *y)
+                               an_operand x, an_operand w, an_operand prepacked,
+                               an_operand b, an_operand y)
 {
     an_conv_work c;
 
-    (void)pack;
+    (void)prepacked;
     memset(&c, 0, sizeof c);
     c.queue = q;
     c.s = s;
     c.u = unfold_of(s);
     c.lines = tile_lines(s, batch);
     c.blocks = (s->out_height + c.lines - 1) / c.lines;
-    c.x = x;
-    c.w = w;
-    c.b = b;
-    c.y = y;
+    c.x = an__cpu_floats(x);
+    c.w = an__cpu_floats(w);
+    c.b = an__cpu_floats(b);
+    c.y = an__cpu_floats(y);
     an__cpu_parallel(q, batch * s->groups * c.blocks, forward_item, &c);
     return AN_OK;
 }
@@ -247,21 +247,21 @@ static void data_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                     const float *w, const float *pack, const float *dy,
-                                     const float *x, float *dx)
+                                     an_operand w, an_operand prepacked, an_operand dy,
+                                     an_operand x, an_operand dx)
 {
     an_conv_work c;
 
-    (void)pack;
+    (void)prepacked;
     (void)x;
     memset(&c, 0, sizeof c);
     c.queue = q;
     c.s = s;
     c.u = unfold_of(s);
     c.blocks = data_blocks(&c.u, batch);
-    c.w = w;
-    c.dy = dy;
-    c.dx = dx;
+    c.w = an__cpu_floats(w);
+    c.dy = an__cpu_floats(dy);
+    c.dx = an__cpu_floats(dx);
     an__cpu_parallel(q, batch * s->groups * c.blocks, data_item, &c);
     return AN_OK;
 }
@@ -316,8 +316,8 @@ static void bias_item(uint32_t map, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_conv_backward_weights(an_queue *q, const an_conv_shape *s,
-                                        uint32_t batch, const float *x, const float *dy,
-                                        float *dw, float *db)
+                                        uint32_t batch, an_operand x, an_operand dy,
+                                        an_operand dw, an_operand db)
 {
     an_conv_work c;
 
@@ -327,10 +327,10 @@ an_status an__cpu_conv_backward_weights(an_queue *q, const an_conv_shape *s,
     c.u = unfold_of(s);
     c.batch = batch;
     c.blocks = weight_blocks(&c.u);
-    c.x = x;
-    c.dy = dy;
-    c.dw = dw;
-    c.db = db;
+    c.x = an__cpu_floats(x);
+    c.dy = an__cpu_floats(dy);
+    c.dw = an__cpu_floats(dw);
+    c.db = an__cpu_floats(db);
     an__cpu_parallel(q, s->groups * c.blocks, weights_item, &c);
     an__cpu_parallel(q, s->out_maps, bias_item, &c);
     return AN_OK;

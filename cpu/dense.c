@@ -62,17 +62,18 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                const float *x, const float *w, const void *pack,
-                                const float *b, const an_dropout_shape *drop, float *y)
+                                an_operand x, an_operand w, an_operand prepacked,
+                                an_operand b, const an_dropout_shape *dropout,
+                                an_operand y)
 {
     an_dense_work d = work_of(s, batch);
 
-    (void)drop;
-    (void)pack;
-    d.x = x;
-    d.w = w;
-    d.b = b;
-    d.y = y;
+    (void)dropout;
+    (void)prepacked;
+    d.x = an__cpu_floats(x);
+    d.w = an__cpu_floats(w);
+    d.b = an__cpu_floats(b);
+    d.y = an__cpu_floats(y);
     an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), forward_item, &d);
     return AN_OK;
 }
@@ -98,16 +99,16 @@ static void data_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_dense_backward_data(an_queue *q, const an_dense_shape *s,
-                                      uint32_t batch, const float *w, const void *pack,
-                                      const float *dy, const float *x, float *dx)
+                                      uint32_t batch, an_operand w, an_operand prepacked,
+                                      an_operand dy, an_operand x, an_operand dx)
 {
     an_dense_work d = work_of(s, batch);
 
-    (void)pack;
+    (void)prepacked;
     (void)x;
-    d.w = w;
-    d.dy = dy;
-    d.dx = dx;
+    d.w = an__cpu_floats(w);
+    d.dy = an__cpu_floats(dy);
+    d.dx = an__cpu_floats(dx);
     an__cpu_parallel(q, blocks(s->inputs, INPUTS), data_item, &d);
     return AN_OK;
 }
@@ -142,15 +143,15 @@ static void weights_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_dense_backward_weights(an_queue *q, const an_dense_shape *s,
-                                         uint32_t batch, const float *x, const float *dy,
-                                         float *dw, float *db)
+                                         uint32_t batch, an_operand x, an_operand dy,
+                                         an_operand dw, an_operand db)
 {
     an_dense_work d = work_of(s, batch);
 
-    d.x = x;
-    d.dy = dy;
-    d.dw = dw;
-    d.db = db;
+    d.x = an__cpu_floats(x);
+    d.dy = an__cpu_floats(dy);
+    d.dw = an__cpu_floats(dw);
+    d.db = an__cpu_floats(db);
     an__cpu_parallel(q, blocks(s->outputs, OUTPUTS), weights_item, &d);
     return AN_OK;
 }

@@ -31,9 +31,9 @@ static void dropout_item(uint32_t image, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
-                          float *x)
+                          an_operand x)
 {
-    an_dropout_work d = {s, &q->step, x};
+    an_dropout_work d = {s, &q->step, an__cpu_floats(x)};
 
     an__cpu_parallel(q, batch, dropout_item, &d);
     return AN_OK;

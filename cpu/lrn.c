@@ -4,7 +4,7 @@
  *     y_i  = x_i * s_i^-beta            s_i = k + alpha * sum of x_j^2, j around i
  *     dx_i = dy_i * s_i^-beta - 2 alpha beta x_i * sum of dy_j x_j s_j^(-beta-1), j around i
  *
- * "Around" is the same relation both ways, so the way back sums over the same windows. The
+ * "Around" is the same relation both ways, so the backward pass sums over the same windows. The
  * scale s is computed again there: that is cheaper than keeping it.
  */
 #include <math.h>
@@ -88,7 +88,7 @@ static void across_forward_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-/* What the way back needs of each map near the current one: s^-beta, and the term
+/* What the backward pass needs of each map near the current one: s^-beta, and the term
  * dy x s^(-beta-1) that windows sum. Map j stands at j % WINDOW. */
 typedef struct an_lrn_ring {
     float power[WINDOW][PIXELS], term[WINDOW][PIXELS];
@@ -147,15 +147,17 @@ static an_status across(an_queue *q, const an_lrn_shape *s, uint32_t batch,
 }
 
 an_status an__cpu_lrn_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                              const float *x, float *y)
+                              an_operand x, an_operand y)
 {
-    return across(q, s, batch, x, NULL, y, across_forward_item);
+    return across(q, s, batch, an__cpu_floats(x), NULL, an__cpu_floats(y),
+                  across_forward_item);
 }
 
 an_status an__cpu_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                               const float *x, const float *dy, float *dx)
+                               an_operand x, an_operand dy, an_operand dx)
 {
-    return across(q, s, batch, x, dy, dx, across_backward_item);
+    return across(q, s, batch, an__cpu_floats(x), an__cpu_floats(dy), an__cpu_floats(dx),
+                  across_backward_item);
 }
 
 /* --- within a map: one map is an item ---------------------------------------------------- */
@@ -245,13 +247,15 @@ static an_status within(an_queue *q, const an_lrn_shape *s, uint32_t batch,
 }
 
 an_status an__cpu_lrn_within_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                     const float *x, float *y)
+                                     an_operand x, an_operand y)
 {
-    return within(q, s, batch, x, NULL, y, within_forward_item);
+    return within(q, s, batch, an__cpu_floats(x), NULL, an__cpu_floats(y),
+                  within_forward_item);
 }
 
 an_status an__cpu_lrn_within_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                      const float *x, const float *dy, float *dx)
+                                      an_operand x, an_operand dy, an_operand dx)
 {
-    return within(q, s, batch, x, dy, dx, within_backward_item);
+    return within(q, s, batch, an__cpu_floats(x), an__cpu_floats(dy), an__cpu_floats(dx),
+                  within_backward_item);
 }

@@ -79,22 +79,22 @@ static void backward_item(uint32_t item, uint32_t worker, void *arg)
 
 /* A map of an image is an item. */
 an_status an__cpu_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                               const float *x, float *y, void *marks)
+                               an_operand x, an_operand y, an_operand argmax)
 {
-    an_pool_work p = {s, x, NULL, y};
+    an_pool_work p = {s, an__cpu_floats(x), NULL, an__cpu_floats(y)};
 
-    (void)marks;
+    (void)argmax;
     an__cpu_parallel(q, batch * s->maps, forward_item, &p);
     return AN_OK;
 }
 
 an_status an__cpu_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                                const float *x, const void *marks, const float *dy,
-                                float *dx)
+                                an_operand x, an_operand argmax, an_operand dy,
+                                an_operand dx)
 {
-    an_pool_work p = {s, x, dy, dx};
+    an_pool_work p = {s, an__cpu_floats(x), an__cpu_floats(dy), an__cpu_floats(dx)};
 
-    (void)marks;
+    (void)argmax;
     an__cpu_parallel(q, batch * s->maps, backward_item, &p);
     return AN_OK;
 }

@@ -51,9 +51,10 @@ static void softmax_item(uint32_t image, uint32_t worker, void *arg)
     for (i = 0; i < s->classes; i++) p[i] = (float)exp((double)x[i] - total);
 }
 
-an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x)
+an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, an_operand x)
 {
-    an_softmax_work s = {classes, batch, x, NULL, NULL, x, NULL, NULL};
+    an_softmax_work s = {classes, batch, an__cpu_floats(x), NULL, NULL, an__cpu_floats(x),
+                         NULL,    NULL};
 
     an__cpu_parallel(q, batch, softmax_item, &s);
     return AN_OK;
@@ -77,12 +78,17 @@ static void loss_item(uint32_t image, uint32_t worker, void *arg)
 }
 
 an_status an__cpu_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
-                               const float *x, const int32_t *labels, uint32_t precision,
-                               float *dx, an_rank *ranks, double *loss)
+                               const an_loss_operands *o)
 {
-    an_softmax_work s = {classes, batch, x, labels, dx, NULL, ranks, loss};
+    an_softmax_work s = {classes,
+                         batch,
+                         an__cpu_floats(o->logits),
+                         an__cpu_address(o->labels),
+                         an__cpu_floats(o->dx),
+                         NULL,
+                         an__cpu_address(o->ranks),
+                         an__cpu_address(o->losses)};
 
-    (void)precision;
     an__cpu_parallel(q, batch, loss_item, &s);
     return AN_OK;
 }

@@ -27,24 +27,25 @@ static void update_item(uint32_t item, uint32_t worker, void *arg)
 
 static void update_part(an_queue *q, const an_parameter_part *p)
 {
-    an_update_work d = {&q->step.update[p->index], p->count, p->g, p->v, p->w};
+    an_update_work d = {&q->step.update[p->index], p->count, an__cpu_floats(p->g),
+                        an__cpu_floats(p->v), an__cpu_floats(p->w)};
 
     an__cpu_parallel(q, an__cpu_chunks(p->count), update_item, &d);
 }
 
 an_status an__cpu_update_parts(an_queue *q, const an_parameter_part *parts,
-                               uint32_t count, const float *faults,
+                               uint32_t count, an_operand faults,
                                void (*update)(an_queue *q, const an_parameter_part *part))
 {
     uint32_t i;
 
-    for (i = 0; i < count && *faults == 0; i++)
+    for (i = 0; i < count && *an__cpu_floats(faults) == 0; i++)
         if (q->step.update[parts[i].index].rate != 0) update(q, &parts[i]);
     return AN_OK;
 }
 
 an_status an__cpu_update(an_queue *q, const an_parameter_part *parts, uint32_t count,
-                         const float *faults)
+                         an_operand faults)
 {
     return an__cpu_update_parts(q, parts, count, faults, update_part);
 }

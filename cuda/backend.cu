@@ -1,5 +1,6 @@
 /*
- * backend.cu - CUDA devices, their memory, and the table of operations: the plugin's face.
+ * backend.cu - CUDA devices, their memory, and the backend's tables, which the plugin
+ * exports.
  */
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 #include "pipeline.h"
 
-/* --- failures ---------------------------------------------------------------------------------- */
+/* --- failures ----------------------------------------------------------------------- */
 
 bool an__cuda_ours(const an_device *device)
 {
@@ -25,15 +26,16 @@ an_status an__cuda_alive(an_device *device)
                               cudaGetErrorString(device->lost));
 }
 
-/* What may not be done while a stream is captured spoils the capture, not the device. */
+/* A call that may not be made while a stream is captured spoils the capture, not the
+ * device. */
 static bool of_a_capture(cudaError_t error)
 {
     return error >= cudaErrorStreamCaptureUnsupported &&
            error <= cudaErrorStreamCaptureWrongThread;
 }
 
-/* After some errors (a kernel's fault, a card that fell off the bus) no call works any more:
- * a call that always would is tried. */
+/* After some errors (a kernel's fault, a card that fell off the bus) no call works any
+ * more. To find out, one that always works is tried. */
 static void note_loss(an_device *device, cudaError_t error)
 {
     size_t unused, total;
@@ -56,7 +58,7 @@ an_status an__cuda_check(an_device *device, cudaError_t error, const char *what)
         "cuda:%d: %s failed: %s", device->index, what, cudaGetErrorString(error));
 }
 
-/* --- devices ------------------------------------------------------------------------------------ */
+/* --- devices ------------------------------------------------------------------------ */
 
 /* Why there is no device. */
 static const char *no_device(cudaError_t error)
@@ -67,8 +69,8 @@ static const char *no_device(cudaError_t error)
     return driver == 0 ? "there is no NVIDIA driver" : cudaGetErrorString(error);
 }
 
-/* No driver and no device are no failure here: there are none. Asked to open one, cuda_open()
- * says why. */
+/* Without a driver there are no devices, which is no failure here; cuda_open() says why
+ * if it is asked for one. */
 static an_status cuda_count(const an_host *host, uint32_t *count)
 {
     int found = 0;
@@ -82,8 +84,8 @@ static an_status cuda_count(const an_host *host, uint32_t *count)
     return AN_OK;
 }
 
-/* Operations a clock of a multiprocessor, by an_precision: NVIDIA's whitepapers on A100 and
- * H100, dense, summed in float32. */
+/* Operations a clock of a multiprocessor, by an_precision: NVIDIA's whitepapers on A100
+ * and H100, dense, summed in float32. */
 static const struct {
     int major, minor;
     double rate[4];
@@ -195,7 +197,7 @@ static void cuda_close(an_device *device)
     device->host->release(device, device->host->user);
 }
 
-/* --- memory ------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------- */
 
 an_status an__cuda_alloc(an_device *device, size_t bytes, void **out)
 {
@@ -221,9 +223,49 @@ static void cuda_release(an_device *device, void *memory)
     if (an__cuda_ours(device) && cudaFree(memory) != cudaSuccess) cudaGetLastError();
 }
 
-/* --- the table ------------------------------------------------------------------------------------ */
+/* --- the tables --------------------------------------------------------------------- */
 
-/* C++17 has no designated initialisers. */
+static const an_prepack_table prepack = {
+    an__cuda_conv_algorithm, an__cuda_conv_prepack, an__cuda_dense_prepack_bytes,
+    an__cuda_dense_prepack,  an__cuda_input_layout,
+};
+
+/* All patterns but AN_FUSE_SLICES: a whole batch keeps the device busy. Only two depend
+ * on the shapes. */
+static int can_fuse(const an_device *, const an_fusion *f)
+{
+    switch (f->pattern) {
+    case AN_FUSE_ARGMAX: return an__cuda_argmax_bytes(f->pool) > 0;
+    case AN_FUSE_LRN_POOL: return an__cuda_can_lrn_pool(f->lrn, f->pool);
+    case AN_FUSE_SLICES: return 0;
+    default: return 1;
+    }
+}
+
+static const an_fused_table fused = {
+    (1u << AN_PATTERNS) - 1 - (1u << AN_FUSE_SLICES),
+    can_fuse,
+    an__cuda_argmax_bytes,
+    an__cuda_lrn_pool_forward,
+    an__cuda_lrn_pool_backward,
+    an__cuda_dense_update,
+};
+
+static const an_async_table async = {
+    an__cuda_host_alloc, an__cuda_host_release, an__cuda_upload_async,
+    an__cuda_fence,      an__cuda_wait_fence,   an__cuda_preprocess,
+};
+
+static const an_graph_table graph = {
+    an__cuda_record,
+    an__cuda_recorded,
+    an__cuda_replay,
+    an__cuda_recording_free,
+};
+
+static const an_trace_table trace = {an__cuda_trace, an__cuda_read_trace};
+
+/* C++17 has no designated initialisers, so that assignments name what is initialised. */
 static an_backend table()
 {
     an_backend b = {};
@@ -231,10 +273,8 @@ static an_backend table()
     b.abi = AN_BACKEND_ABI;
     b.size = sizeof b;
     b.name = "cuda";
-    b.fuses = AN_FUSES_RELU | AN_FUSES_DROPOUT | AN_FUSES_MASK | AN_FUSES_PACKS |
-              AN_FUSES_UPDATE | AN_FUSES_TOWERS;
-    b.narrow = 1;
-    b.ways[0] = "implicit product";
+    b.bf16_tensors = 1;
+    b.algorithms[0] = "implicit product";
     b.count = cuda_count;
     b.describe = cuda_describe;
     b.open = cuda_open;
@@ -246,24 +286,15 @@ static an_backend table()
     b.sync = an__cuda_sync;
     b.upload = an__cuda_upload;
     b.download = an__cuda_download;
-    b.upload_beside = an__cuda_upload_beside;
-    b.mark = an__cuda_mark;
-    b.wait_for = an__cuda_wait_for;
-    b.host_alloc = an__cuda_host_alloc;
-    b.host_release = an__cuda_host_release;
     b.put = an__cuda_put;
     b.get = an__cuda_get;
-    b.exchange = an__cuda_exchange;
+    b.copy = an__cuda_copy;
+    b.begin_step = an__cuda_begin_step;
     b.conv_scratch = an__cuda_conv_scratch;
     b.dense_scratch = an__cuda_dense_scratch;
-    b.conv_way = an__cuda_conv_way;
-    b.conv_pack = an__cuda_conv_pack;
-    b.input_form = an__cuda_input_form;
     b.conv_forward = an__cuda_conv_forward;
     b.conv_backward_data = an__cuda_conv_backward_data;
     b.conv_backward_weights = an__cuda_conv_backward_weights;
-    b.dense_way = an__cuda_dense_way;
-    b.dense_pack = an__cuda_dense_pack;
     b.dense_forward = an__cuda_dense_forward;
     b.dense_backward_data = an__cuda_dense_backward_data;
     b.dense_backward_weights = an__cuda_dense_backward_weights;
@@ -273,33 +304,26 @@ static an_backend table()
     b.lrn_backward = an__cuda_lrn_backward;
     b.lrn_within_forward = an__cuda_lrn_within_forward;
     b.lrn_within_backward = an__cuda_lrn_within_backward;
-    b.pool_marks = an__cuda_pool_marks;
     b.pool_forward = an__cuda_pool_forward;
     b.pool_backward = an__cuda_pool_backward;
-    b.lrn_pool_fits = an__cuda_lrn_pool_fits;
-    b.lrn_pool_forward = an__cuda_lrn_pool_forward;
-    b.lrn_pool_backward = an__cuda_lrn_pool_backward;
-    b.begin_step = an__cuda_begin_step;
     b.dropout = an__cuda_dropout;
     b.scale = an__cuda_scale;
     b.softmax = an__cuda_softmax;
     b.softmax_loss = an__cuda_softmax_loss;
     b.update = an__cuda_update;
-    b.dense_update = an__cuda_dense_update;
     b.all_finite = an__cuda_all_finite;
-    b.pictures = an__cuda_pictures;
-    b.record = an__cuda_record;
-    b.recorded = an__cuda_recorded;
-    b.replay = an__cuda_replay;
-    b.recording_free = an__cuda_recording_free;
-    b.trace = an__cuda_trace;
-    b.traced = an__cuda_traced;
+    b.prepack = &prepack;
+    b.fused = &fused;
+    b.async = &async;
+    b.graph = &graph;
+    b.trace = &trace;
     return b;
 }
 
 static const an_backend backend = table();
 
-/* The one symbol: null for a library that knows another table. */
+/* The one symbol that the plugin exports. It returns null to a library that knows another
+ * table. */
 extern "C" __attribute__((visibility("default"))) const an_backend *
 an_plugin_backend(uint32_t abi, uint32_t size)
 {

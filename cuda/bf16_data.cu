@@ -1,6 +1,6 @@
 /*
- * bf16_data.cu - wgmma.cuh's kernels of one product, apart so that they compile beside the
- * others'.
+ * bf16_data.cu - wgmma.cuh's kernels of one product, in a file of their own so that files
+ * compile in parallel.
  */
 #include "wgmma.cuh"
 

@@ -1,49 +1,48 @@
 /*
- * exchange.cu - what towers send each other, and steps recorded to be repeated.
+ * exchange.cu - what towers send each other, and steps that are recorded to be repeated.
  *
- * What comes from another queue is copied to the landing buffer of the one that gets it, by
- * that one's copy stream, as soon as it is ready there: directly between peers, through
- * pinned memory otherwise. Both go on meanwhile. settle() then waits for the arrival and
- * brings it to its place; and the queue that lent waits, at its own next settle(), until its
- * memory has been read.
+ * What comes from another queue is copied to the receive buffer of the queue that gets
+ * it, by the copy stream of the latter, as soon as it is ready: directly between peers,
+ * through pinned memory otherwise. Both queues go on meanwhile. complete_receive() then
+ * waits for the arrival and brings it to its place; and the queue whose memory was copied
+ * ("lent") waits, at its own next complete_receive(), until that has been read.
  */
-#include "number.h"
-
 #include "device.h"
+#include "element.h"
 
-/* --- on one device ---------------------------------------------------------------------------- */
+/* --- on one device ------------------------------------------------------------------ */
 
-struct moving {
+struct copying {
+    an_copy_shape s;
     void *to;
     const void *from;
-    size_t to_pitch, from_pitch, count; /* in numbers */
-    uint32_t batch, precision;
-    int add;
 };
 
-template <class T> static __global__ void move_kernel(moving m)
+template <class T> static __global__ void copy_kernel(copying c)
 {
-    for (AN_CUDA_EACH(i, m.batch * m.count)) {
-        size_t image = i / m.count, at = i - image * m.count;
-        float value = get_number((const T *)m.from + image * m.from_pitch + at);
-        T *to = (T *)m.to + image * m.to_pitch + at;
+    const an_copy_shape &s = c.s;
 
-        put_number(to, m.add ? get_number(to) + value : value);
+    for (AN_CUDA_EACH(i, s.rows * s.count)) {
+        size_t row = i / s.count, at = i - row * s.count;
+        float value = get_element((const T *)c.from + row * s.from_pitch + at);
+        T *to = (T *)c.to + row * s.to_pitch + at;
+
+        put_element(to, s.accumulate ? get_element(to) + value : value);
     }
 }
 
-static an_status move(an_queue *q, const moving &m)
+static an_status copy_here(an_queue *q, const copying &c, uint32_t dtype)
 {
-    size_t count = m.batch * m.count,
+    size_t count = c.s.rows * c.s.count,
            blocks = (count + AN_CUDA_THREADS - 1) / AN_CUDA_THREADS;
 
-    an__cuda_cost(q, 0, m.precision, (m.add ? 3.0 : 2.0) * (double)count, 0);
-    return an__cuda_launch(q, AN_CUDA_BY_NUMBER(m.precision, move_kernel),
+    an__cuda_cost(q, 0, dtype, (c.s.accumulate ? 3.0 : 2.0) * (double)count, 0);
+    return an__cuda_launch(q, AN_CUDA_BY_DTYPE(dtype, copy_kernel),
                            dim3((unsigned)(blocks < 4096 ? blocks : 4096)),
-                           dim3(AN_CUDA_THREADS), 0, m, "an exchange");
+                           dim3(AN_CUDA_THREADS), 0, c, "an exchange");
 }
 
-/* --- between queues --------------------------------------------------------------------------- */
+/* --- between queues ----------------------------------------------------------------- */
 
 static an_status record(an_queue *q, cudaEvent_t event, cudaStream_t stream)
 {
@@ -55,17 +54,17 @@ static an_status wait(an_queue *q, cudaStream_t stream, cudaEvent_t event)
     return an__cuda_check(q->device, cudaStreamWaitEvent(stream, event, 0), "an event");
 }
 
-an_status an__cuda_settle(an_queue *q)
+an_status an__cuda_complete_receive(an_queue *q)
 {
     AN_CUDA_TRY(an__cuda_alive(q->device));
     if (q->arrival.pending) {
-        const double flops = q->flops, bytes = q->bytes; /* of what comes behind it */
-        const an_arrival &a = q->arrival;
-        moving m = {a.to,    q->landing, a.pitch,     a.count,
-                    a.count, a.batch,    a.precision, a.add};
+        const double flops = q->flops,
+                     bytes = q->bytes; /* of the operation that follows */
+        copying c = {q->arrival.shape, q->arrival.to, q->receive_buffer};
 
+        c.s.from_pitch = c.s.count;
         AN_CUDA_TRY(wait(q, q->stream, q->arrived));
-        AN_CUDA_TRY(move(q, m));
+        AN_CUDA_TRY(copy_here(q, c, q->arrival.dtype));
         q->flops = flops;
         q->bytes = bytes;
         AN_CUDA_TRY(record(q, q->landed, q->stream));
@@ -84,17 +83,17 @@ an_status an__cuda_early(an_queue *q, const void *from)
     return record(q, q->early, q->stream);
 }
 
-/* A buffer that grows: what was in it has been read. */
-static an_status landing_room(an_queue *q, size_t bytes, bool bounces)
+/* Makes the buffers as large as this; what was in them has been read. */
+static an_status receive_room(an_queue *q, size_t bytes, bool bounces)
 {
     void *memory = NULL;
 
-    if (q->landing_bytes < bytes) {
+    if (q->receive_bytes < bytes) {
         AN_CUDA_TRY(an__cuda_alloc(q->device, bytes, &memory));
         cudaStreamSynchronize(q->stream);
-        cudaFree(q->landing);
-        q->landing = memory;
-        q->landing_bytes = bytes;
+        cudaFree(q->receive_buffer);
+        q->receive_buffer = memory;
+        q->receive_bytes = bytes;
     }
     if (bounces && q->bounce_bytes < bytes) {
         AN_CUDA_TRY(
@@ -117,14 +116,14 @@ static an_status copy_rows(an_queue *q, void *to, size_t to_pitch, const void *f
         "an exchange");
 }
 
-/* From `from_queue`'s device, which is the current one, to the pinned buffer of the other. */
+/* From `from_queue`'s device to the pinned buffer of the other queue. */
 static an_status to_bounce(an_queue *to_queue, an_queue *from_queue, cudaEvent_t ready,
                            const void *from, size_t from_pitch, size_t width, size_t rows)
 {
     an_use use(from_queue->device);
 
     AN_CUDA_TRY(wait(from_queue, from_queue->copy, ready));
-    /* Until what was in the buffer has left it. */
+    /* The buffer is free when what was in it has been copied on. */
     AN_CUDA_TRY(wait(from_queue, from_queue->copy, to_queue->arrived));
     AN_CUDA_TRY(copy_rows(from_queue, to_queue->bounce, width, from, from_pitch, width,
                           rows, cudaMemcpyDeviceToHost, from_queue->copy));
@@ -133,88 +132,89 @@ static an_status to_bounce(an_queue *to_queue, an_queue *from_queue, cudaEvent_t
 
 /* Rows of `width` bytes. */
 static an_status send(an_queue *to_queue, an_queue *from_queue, const void *from,
-                      size_t from_pitch, size_t width, uint32_t batch)
+                      size_t from_pitch, size_t width, uint32_t rows)
 {
     bool same = to_queue->device == from_queue->device;
     bool direct = same || an__cuda_peers(to_queue->device, from_queue->device);
     bool early = from_queue->early_from == from;
     cudaEvent_t ready = early ? from_queue->early : from_queue->ready;
 
-    AN_CUDA_TRY(landing_room(to_queue, width * batch, !direct));
+    AN_CUDA_TRY(receive_room(to_queue, width * rows, !direct));
     if (!early) {
         an_use use(from_queue->device);
 
         AN_CUDA_TRY(record(from_queue, ready, from_queue->stream));
     }
-    /* Until what landed last has been brought to its place. */
+    /* The buffer is free when what was received last has been brought to its place. */
     AN_CUDA_TRY(wait(to_queue, to_queue->copy, to_queue->landed));
     if (direct) {
         AN_CUDA_TRY(wait(to_queue, to_queue->copy, ready));
-        AN_CUDA_TRY(copy_rows(to_queue, to_queue->landing, width, from, from_pitch, width,
-                              batch, same ? cudaMemcpyDeviceToDevice : cudaMemcpyDefault,
-                              to_queue->copy));
+        AN_CUDA_TRY(copy_rows(
+            to_queue, to_queue->receive_buffer, width, from, from_pitch, width, rows,
+            same ? cudaMemcpyDeviceToDevice : cudaMemcpyDefault, to_queue->copy));
     } else {
         AN_CUDA_TRY(
-            to_bounce(to_queue, from_queue, ready, from, from_pitch, width, batch));
+            to_bounce(to_queue, from_queue, ready, from, from_pitch, width, rows));
         AN_CUDA_TRY(wait(to_queue, to_queue->copy, from_queue->bounced));
-        AN_CUDA_TRY(copy_rows(to_queue, to_queue->landing, width, to_queue->bounce, width,
-                              width, batch, cudaMemcpyHostToDevice, to_queue->copy));
+        AN_CUDA_TRY(copy_rows(to_queue, to_queue->receive_buffer, width, to_queue->bounce,
+                              width, width, rows, cudaMemcpyHostToDevice,
+                              to_queue->copy));
     }
     return record(to_queue, to_queue->arrived, to_queue->copy);
 }
 
-/* Whether what is on its way is none of a local copy's business. */
+/* Whether a copy within the queue touches neither what it is about to receive nor what it
+ * lends. */
 static bool apart(const an_queue *q, const void *from, size_t from_bytes, const void *to,
                   size_t to_bytes)
 {
+    const an_arrival &a = q->arrival;
     const char *source = (const char *)from, *target = (const char *)to;
-    const char *first = (const char *)q->arrival.to;
-    const char *end = first + q->arrival.pitch * q->arrival.batch *
-                                  an__cuda_number_bytes(q->arrival.precision);
+    const char *first = (const char *)a.to;
+    const char *end = first + a.shape.to_pitch * a.shape.rows * an__dtype_bytes(a.dtype);
 
-    if (q->arrival.pending && ((source + from_bytes > first && source < end) ||
-                               (target + to_bytes > first && target < end)))
+    if (a.pending && ((source + from_bytes > first && source < end) ||
+                      (target + to_bytes > first && target < end)))
         return false;
     return !q->lending || target + to_bytes <= q->lent_from || target >= q->lent_end;
 }
 
-an_status an__cuda_exchange(an_queue *to_queue, float *to, size_t to_pitch,
-                            an_queue *from_queue, const float *from, size_t from_pitch,
-                            size_t count, uint32_t batch, uint32_t precision, int add)
+an_status an__cuda_copy(an_queue *to_queue, const an_copy_shape *given, an_operand to,
+                        an_queue *from_queue, an_operand from)
 {
     an_use use(to_queue->device);
-    size_t bytes = an__cuda_number_bytes(precision);
+    size_t element = an__dtype_bytes(to.dtype);
+    copying c = {*given, an__cuda_address(to), an__cuda_address(from)};
+    an_copy_shape *s = &c.s;
 
+    /* One row may be given any pitches; from here on they cover it. */
+    if (s->rows == 1) s->to_pitch = s->from_pitch = s->count;
     if (to_queue == from_queue) {
-        moving m = {to, from, to_pitch, from_pitch, count, batch, precision, add};
-
         AN_CUDA_TRY(an__cuda_alive(to_queue->device));
-        if (!apart(to_queue, from, from_pitch * batch * bytes, to,
-                   to_pitch * batch * bytes))
-            AN_CUDA_TRY(an__cuda_settle(to_queue));
-        return move(to_queue, m);
+        if (!apart(to_queue, c.from, s->from_pitch * s->rows * element, c.to,
+                   s->to_pitch * s->rows * element))
+            AN_CUDA_TRY(an__cuda_complete_receive(to_queue));
+        return copy_here(to_queue, c, to.dtype);
     }
     AN_CUDA_TRY(an__cuda_alive(from_queue->device));
-    if (to_queue->arrival.pending) AN_CUDA_TRY(an__cuda_settle(to_queue));
+    if (to_queue->arrival.pending) AN_CUDA_TRY(an__cuda_complete_receive(to_queue));
     if (from_queue->lending) {
         an_use other(from_queue->device);
 
-        AN_CUDA_TRY(an__cuda_settle(from_queue));
+        AN_CUDA_TRY(an__cuda_complete_receive(from_queue));
     }
-    AN_CUDA_TRY(
-        send(to_queue, from_queue, from, from_pitch * bytes, count * bytes, batch));
-    an_arrival a = {true, to, to_pitch, count, batch, precision, add};
-
-    to_queue->arrival = a;
+    AN_CUDA_TRY(send(to_queue, from_queue, c.from, s->from_pitch * element,
+                     s->count * element, s->rows));
+    to_queue->arrival = {true, c.to, *s, to.dtype};
     from_queue->early_from = NULL;
     from_queue->lent = to_queue->arrived;
-    from_queue->lent_from = (const char *)from;
-    from_queue->lent_end = (const char *)from + from_pitch * batch * bytes;
+    from_queue->lent_from = (const char *)c.from;
+    from_queue->lent_end = from_queue->lent_from + s->from_pitch * s->rows * element;
     from_queue->lending = true;
     return AN_OK;
 }
 
-/* --- recordings: a graph --------------------------------------------------------------------------- */
+/* --- recordings: a graph ------------------------------------------------------------ */
 
 struct an_recording {
     an_device *device;
@@ -223,7 +223,7 @@ struct an_recording {
     uint32_t count;
 };
 
-/* `stream` waits for all that `other`, a queue, has been given; or the reverse. */
+/* `first` waits for all that `other` has been given; or the reverse. */
 static an_status join(an_queue *first, an_queue *other, bool reverse)
 {
     an_queue *from = reverse ? first : other, *to = reverse ? other : first;
@@ -231,7 +231,7 @@ static an_status join(an_queue *first, an_queue *other, bool reverse)
     {
         an_use use(from->device);
 
-        AN_CUDA_TRY(an__cuda_settle(from));
+        AN_CUDA_TRY(an__cuda_complete_receive(from));
         AN_CUDA_TRY(record(from, from->ready, from->stream));
     }
     an_use use(to->device);
@@ -239,20 +239,21 @@ static an_status join(an_queue *first, an_queue *other, bool reverse)
     return wait(to, to->stream, from->ready);
 }
 
-/* What was recorded before a capture may not be waited for within it: the events stand for
- * nothing until they are recorded anew. */
+/* A stream may not wait, within a capture, for an event that was recorded before it. So
+ * the host waits for all work, and the events stand for nothing until they are recorded
+ * anew. */
 static an_status quiet(an_queue *q)
 {
     an_use use(q->device);
 
-    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
     AN_CUDA_TRY(
         an__cuda_check(q->device, cudaStreamSynchronize(q->stream), "the device"));
     AN_CUDA_TRY(an__cuda_check(q->device, cudaStreamSynchronize(q->copy), "the device"));
     return AN_OK;
 }
 
-/* Events that an exchange waits for before it has recorded them itself. */
+/* Records the events that an exchange waits for before it has recorded them itself. */
 static an_status begin_anew(an_queue *q)
 {
     an_use use(q->device);
@@ -263,8 +264,8 @@ static an_status begin_anew(an_queue *q)
     return record(q, q->arrived, q->stream);
 }
 
-/* What was recorded within may not be waited for outside; nor, if it came to nothing, has
- * anything arrived. */
+/* Nor may a stream wait, outside, for an event that was recorded within a capture; and if
+ * the capture came to nothing, nothing has arrived. */
 static an_status end_capture(an_queue *const *queues, uint32_t count, cudaGraph_t *graph)
 {
     an_device *device = queues[0]->device;
@@ -321,7 +322,7 @@ an_status an__cuda_recorded(an_queue *const *queues, uint32_t count, an_recordin
     for (i = 1; i < count && status == AN_OK; i++) status = join(first, queues[i], false);
     an_use use(device);
 
-    if (status == AN_OK) status = an__cuda_settle(first);
+    if (status == AN_OK) status = an__cuda_complete_receive(first);
     ended = end_capture(queues, count, &graph);
     if (status == AN_OK) status = ended;
     if (status == AN_OK)
@@ -353,7 +354,7 @@ an_status an__cuda_replay(an_recording *recording)
     {
         an_use use(first->device);
 
-        AN_CUDA_TRY(an__cuda_settle(first));
+        AN_CUDA_TRY(an__cuda_complete_receive(first));
         AN_CUDA_TRY(an__cuda_check(first->device,
                                    cudaGraphLaunch(recording->graph, first->stream),
                                    "a recorded step"));
@@ -370,7 +371,7 @@ void an__cuda_recording_free(an_recording *recording)
     if (an__cuda_ours(recording->device)) {
         an_use use(recording->device);
 
-        cudaStreamSynchronize(recording->queues[0]->stream); /* it may be under way */
+        cudaStreamSynchronize(recording->queues[0]->stream); /* it may still be running */
         cudaGraphExecDestroy(recording->graph);
         cudaGetLastError();
     }

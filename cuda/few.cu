@@ -1,7 +1,7 @@
 /*
- * few.cu - a dense layer forward of a few images: to read each weight once takes longest, so a
- * warp adds up an output's products on ordinary cores, of all images at once, and no sum is in
- * parts.
+ * few.cu - the forward pass of a dense layer of a few images. Reading each weight once
+ * takes longest there; so a warp adds up an output's products on ordinary cores, for all
+ * images at once, and there are no partial sums.
  */
 #include "few.h"
 #include "finish.h"
@@ -9,17 +9,17 @@
 enum {
     WARPS = 8,
     OUTPUTS = 2,    /* of a warp */
-    STRIDE = 32 * 8 /* numbers that a warp reads at a time */
+    STRIDE = 32 * 8 /* elements that a warp reads at a time */
 };
 
 struct few {
     const void *x, *w;
     void *y;
     an_finish finish;
-    uint32_t inputs, outputs, wide;
+    uint32_t inputs, outputs, y_float; /* y_float: y is float32, whatever T is */
 };
 
-/* Numbers of a row from `first` on, of which a thread has so many eights under way. */
+/* Elements of a row from `first` on, of which a thread loads so many eights ahead. */
 template <class W> struct ahead {
     enum { EIGHTS = 4 };
     uint32_t word[EIGHTS][8 * sizeof(W) / 4];
@@ -32,7 +32,7 @@ template <class W> struct ahead {
     }
 };
 
-/* T: of tensors; W: of weights. */
+/* T: the type of tensors; W: of weights. */
 template <class T, class W, int IMAGES>
 static __global__ void __launch_bounds__(WARPS * 32) few_kernel(few f)
 {
@@ -59,7 +59,7 @@ static __global__ void __launch_bounds__(WARPS * 32) few_kernel(few f)
                 unpack((const W *)NULL, row[o].word[i], weight[o]);
 #pragma unroll
             for (int b = 0; b < IMAGES; b++) {
-                get_numbers((const T *)f.x + (size_t)b * f.inputs + at, x);
+                get_elements((const T *)f.x + (size_t)b * f.inputs + at, x);
 #pragma unroll
                 for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
@@ -77,13 +77,13 @@ static __global__ void __launch_bounds__(WARPS * 32) few_kernel(few f)
 #pragma unroll
             for (int other = 16; other > 0; other /= 2)
                 all += __shfl_xor_sync(0xffffffffu, all, other);
-            /* A lane for each number. */
+            /* A lane writes one element. */
             if (lane != (uint32_t)(o * IMAGES + b) || output + o >= f.outputs) continue;
             all = finished<T>(f.finish, all, b, output + o, at);
-            if (f.wide)
+            if (f.y_float)
                 ((float *)f.y)[at] = all;
             else
-                put_number((T *)f.y + at, all);
+                put_element((T *)f.y + at, all);
         }
 }
 
@@ -97,24 +97,24 @@ template <class T, class W> static void (*kernel_for(uint32_t images))(few)
 
 bool an__cuda_is_few(const an_dense_shape *s, uint32_t images)
 {
-    return images <= AN_FEW && s->slabs == 1 && s->inputs % 8 == 0;
+    return images <= AN_FEW && s->halves == 1 && s->inputs % 8 == 0;
 }
 
 an_status an__cuda_few(an_queue *q, const an_dense_shape *s, uint32_t images,
-                       const void *x, const void *w, const an_finish *to, void *y)
+                       an_operand x, an_operand w, const an_finish *to, an_operand y)
 {
     an_use use(q->device);
-    bool narrow = s->precision == AN_PRECISION_BF16;
     double weights = (double)s->inputs * s->outputs;
-    few f = {x, w, y, *to, s->inputs, s->outputs, s->wide};
+    few f = {an__cuda_address(x), an__cuda_address(w), an__cuda_address(y),     *to,
+             s->inputs,           s->outputs,          y.dtype == AN_DTYPE_FP32};
 
     AN_CUDA_TRY(an__cuda_alive(q->device));
-    AN_CUDA_TRY(an__cuda_settle(q));
-    an__cuda_cost(q, 2 * weights * images, s->precision,
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
+    an__cuda_cost(q, 2 * weights * images, x.dtype,
                   weights + (double)images * (s->inputs + s->outputs), 0);
     return an__cuda_launch(q,
-                           narrow ? kernel_for<an_bf16, an_bf16>(images)
-                                  : kernel_for<float, float>(images),
+                           x.dtype == AN_DTYPE_BF16 ? kernel_for<an_bf16, an_bf16>(images)
+                                                    : kernel_for<float, float>(images),
                            dim3((s->outputs + WARPS * OUTPUTS - 1) / (WARPS * OUTPUTS)),
                            dim3(WARPS * 32), 0, f, "a product of few images");
 }

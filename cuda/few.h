@@ -1,5 +1,6 @@
 /*
- * few.h - a dense layer forward of a few images (few.cu), which waits for its weights alone.
+ * few.h - the forward pass of a dense layer of a few images (few.cu), whose time is that
+ * of reading its weights.
  */
 #ifndef AN_CUDA_FEW_H
 #define AN_CUDA_FEW_H
@@ -8,11 +9,11 @@
 
 #define AN_FEW 4 /* images */
 
-/* Whether it goes that way. */
+/* Whether few.cu can do it. */
 bool an__cuda_is_few(const an_dense_shape *s, uint32_t images);
 
-/* w: packed where the precision packs weights. */
+/* w: the prepacked weights where there are such. */
 an_status an__cuda_few(an_queue *q, const an_dense_shape *s, uint32_t images,
-                       const void *x, const void *w, const an_finish *to, void *y);
+                       an_operand x, an_operand w, const an_finish *to, an_operand y);
 
 #endif

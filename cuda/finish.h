@@ -1,16 +1,16 @@
 /*
- * finish.h - what becomes of a product's number before it is written: bias, ReLU, dropout,
- * what ReLU lets through on the way back.
+ * finish.h - what is done to an element of a product before it is written: bias, ReLU,
+ * dropout, the mask of a ReLU's backward pass.
  */
 #ifndef AN_CUDA_FINISH_H
 #define AN_CUDA_FINISH_H
 
+#include "element.h"
 #include "map.h"
-#include "number.h"
 #include "philox.h"
 #include "update.h"
 
-/* Columns of C of one group, and where a group's begin. */
+/* Columns of C that a group has, and the place in C where a group begins. */
 template <an_product PRODUCT>
 static __device__ __forceinline__ uint32_t columns_of(const an_gemm &g)
 {
@@ -24,7 +24,7 @@ static __device__ __forceinline__ uint32_t group_offset(const an_gemm &g, uint32
            (PRODUCT == AN_WEIGHTS ? g.out_maps * g.w_pitch : columns_of<PRODUCT>(g));
 }
 
-/* row, column: of C, over all groups; at: where it is in C. T: of tensors. */
+/* row, column: of C, over all groups; at: the place in C. T: the type of tensors. */
 template <class T>
 static __device__ __forceinline__ float
 finished(const an_finish &f, float value, uint32_t row, uint32_t column, uint32_t at)
@@ -33,12 +33,12 @@ finished(const an_finish &f, float value, uint32_t row, uint32_t column, uint32_
     if (f.relu) value = value <= 0 ? 0 : value; /* a NaN stays one */
     if (f.step != NULL) value *= dropout_factor(f.drop, f.step, row, column);
     if (f.factor != 0) value *= f.factor;
-    if (f.x != NULL) value = get_number((const T *)f.x + at) > 0 ? value * f.mask : 0;
+    if (f.x != NULL) value = get_element((const T *)f.x + at) > 0 ? value * f.mask : 0;
     return value;
 }
 
-/* The same of eight beside each other, at a multiple of 16 bytes. DROPS: there may be dropout, whose
- * code is long. */
+/* The same of eight elements beside each other, at a multiple of 16 bytes. DROPS: whether
+ * there may be dropout, whose code is long. */
 template <class T, bool DROPS>
 static __device__ __forceinline__ void finish_eight(const an_finish &f, float (&v)[8],
                                                     uint32_t row, uint32_t column,
@@ -68,19 +68,22 @@ static __device__ __forceinline__ void finish_eight(const an_finish &f, float (&
     }
 }
 
-/* Whether a product's numbers are to be updates, and are none: uniform over the grid. */
+/* Whether a product is to update weights, but must leave them as they are: the same for
+ * all of the grid. */
 static __device__ __forceinline__ bool stays(const an_gemm &g)
 {
-    return g.faults != NULL && (*g.faults != 0 || g.step->update[g.part.index].rate == 0);
+    return g.faults != NULL &&
+           (*g.faults != 0 || g.step->update[g.updated.index].rate == 0);
 }
 
-/* What a gradient's number does to its parameter; one that is not finite, nothing. */
+/* Updates an element of a parameter by its gradient, unless that is not finite. */
 static __device__ __forceinline__ void update_at(const an_gemm &g, const an_update &u,
                                                  float value, uint32_t at)
 {
     if (value * 0.0f != 0) return;
-    update_number(u, value, g.part.v + at, g.part.w + at);
-    if (g.part.pack != NULL) put_number((an_bf16 *)g.part.pack + at, g.part.w[at]);
+    update_element(u, value, g.updated.v + at, g.updated.w + at);
+    if (g.updated.prepacked != NULL)
+        put_element(g.updated.prepacked + at, g.updated.w[at]);
 }
 
 /* The same of eight, moved together. */
@@ -89,18 +92,19 @@ static __device__ __forceinline__ void update_eight(const an_gemm &g, const an_u
 {
     float v[8], w[8];
 
-    get_numbers((const float *)g.part.v + at, v);
-    get_numbers((const float *)g.part.w + at, w);
+    get_elements((const float *)g.updated.v + at, v);
+    get_elements((const float *)g.updated.w + at, w);
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        if (value[i] * 0.0f == 0) update_number(u, value[i], &v[i], &w[i]);
-    put_numbers(g.part.v + at, v);
-    put_numbers(g.part.w + at, w);
-    if (g.part.pack != NULL) put_numbers((an_bf16 *)g.part.pack + at, w);
+        if (value[i] * 0.0f == 0) update_element(u, value[i], &v[i], &w[i]);
+    put_elements(g.updated.v + at, v);
+    put_elements(g.updated.w + at, w);
+    if (g.updated.prepacked != NULL) put_elements(g.updated.prepacked + at, w);
 }
 
-/* Eight numbers of row m of C, from column n on, to where they belong, finished; part: not null:
- * there instead, as sums of a part of k. Addresses are multiples of 16 bytes. T: of tensors. */
+/* Finishes eight elements of row m of C, from column n on, and writes them. part: null,
+ * or where they are written instead, as partial sums. Addresses are multiples of 16
+ * bytes. T: the type of tensors. */
 template <class T, an_product PRODUCT, bool DROPS>
 static __device__ __forceinline__ void put_eight(const an_gemm &g, float (&v)[8],
                                                  uint32_t m, uint32_t n, uint32_t group,
@@ -109,21 +113,21 @@ static __device__ __forceinline__ void put_eight(const an_gemm &g, float (&v)[8]
     uint32_t at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
 
     if (part != NULL) {
-        put_numbers(part + (size_t)m * g.n + n, v);
+        put_elements(part + (size_t)m * g.n + n, v);
         return;
     }
     if (PRODUCT == AN_WEIGHTS) {
         if (g.faults != NULL)
-            update_eight(g, g.step->update[g.part.index], v, at);
+            update_eight(g, g.step->update[g.updated.index], v, at);
         else
-            put_numbers((float *)g.c + at, v);
+            put_elements((float *)g.c + at, v);
         return;
     }
     finish_eight<T, DROPS>(g.finish, v, m, group * columns_of<PRODUCT>(g) + n, at);
-    if (g.wide)
-        put_numbers((float *)g.c + at, v);
+    if (g.c_float)
+        put_elements((float *)g.c + at, v);
     else
-        put_numbers((T *)g.c + at, v);
+        put_elements((T *)g.c + at, v);
 }
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * gemm.cuh - the kernel behind gemm.h: tiles of A and B through shared memory.
  *
- * A block computes TM x TN numbers of C, DEPTH of k at a time; loads of later steps are under
- * way (cp.async) while it multiplies. An operand whose rows are contiguous along k lies in
- * shared memory as [row][k]; one that is contiguous along its rows as [k][row]: so both are
- * copied in the order of their memory, 16 bytes at a time where sizes allow (VECTOR 4).
+ * A block computes TM x TN elements of C, by DEPTH of k at a time; while it multiplies,
+ * the loads of later steps are in flight (cp.async). A factor whose rows are contiguous
+ * along k lies in shared memory as [row][k], one that is contiguous along its rows as
+ * [k][row]: so both are copied in the order of their memory, 16 bytes at a time where
+ * sizes allow (VECTOR 4).
  */
 #ifndef AN_CUDA_GEMM_CUH
 #define AN_CUDA_GEMM_CUH
@@ -15,9 +16,9 @@
 
 enum { DEPTH = 32, STAGES = 3 };
 
-/* --- tiles in shared memory ----------------------------------------------------------------- */
+/* --- tiles in shared memory --------------------------------------------------------- */
 
-/* ALONG_K: [ROWS][DEPTH], whose 16-byte pieces change places by row, so that eight rows at
+/* ALONG_K: [ROWS][DEPTH], whose 16-byte pieces are swapped by row, so that eight rows at
  * one k lie in different banks; else [DEPTH][ROWS + 8], for the same reason. */
 template <int ROWS, int ALONG_K> struct an_tile {
     enum { NUMBERS = ALONG_K ? ROWS * DEPTH : DEPTH * (ROWS + 8), IS_ALONG_K = ALONG_K };
@@ -28,7 +29,8 @@ template <int ROWS, int ALONG_K> struct an_tile {
                        : k * (ROWS + 8) + row;
     }
 
-    /* Begins the copies of rows `row0`.. and k `k0`.. below `k_end`. */
+    /* Begins the copies of rows from `row0` on, and of k from `k0` on and below
+     * `k_end`. */
     template <an_product PRODUCT, bool IS_A, int VECTOR, int THREADS>
     static __device__ __forceinline__ void load(float *tile, const an_gemm &g,
                                                 const float *from, uint32_t row0,
@@ -65,7 +67,8 @@ template <int ROWS, int ALONG_K> struct an_tile {
         }
     }
 
-    /* Four numbers: of a row from k on, or of one k from a row on. Both % 4 = 0. */
+    /* Four elements: of a row from k on, or of one k from a row on. Both are multiples of
+     * 4. */
     static __device__ __forceinline__ float4 four(const float *tile, int row, int k)
     {
         return *(const float4 *)(tile + at(row, k));
@@ -79,7 +82,7 @@ template <int ROWS, int ALONG_K> struct an_tile {
         return word;
     }
 
-    /* A lane's part of 16 rows x 8 k, as mma_tf32() wants A. */
+    /* A lane's words of 16 rows x 8 k, as mma_tf32() wants A. */
     static __device__ __forceinline__ void a_part(const float *tile, int row, int k,
                                                   uint32_t r[4])
     {
@@ -94,7 +97,7 @@ template <int ROWS, int ALONG_K> struct an_tile {
         }
     }
 
-    /* Of two times 8 rows x 8 k, as it wants two B. */
+    /* Those of twice 8 rows x 8 k, as it wants two B. */
     static __device__ __forceinline__ void b_parts(const float *tile, int row, int k,
                                                    uint32_t r[4])
     {
@@ -111,15 +114,15 @@ template <int ROWS, int ALONG_K> struct an_tile {
     }
 };
 
-/* --- products of a step ---------------------------------------------------------------------- */
+/* --- products of a step ------------------------------------------------------------- */
 
 static __device__ __forceinline__ float part_of(const float4 &f, int i)
 {
     return i == 0 ? f.x : i == 1 ? f.y : i == 2 ? f.z : f.w;
 }
 
-/* Which of a tile's ROWS one of WAYS threads has, and their numbers, which it reads by 16 bytes:
- * along k every WAYS-th row, at four k; across, rows by fours, at one k. */
+/* Which of a tile's ROWS one of WAYS threads has, and their elements, which it reads by
+ * 16 bytes: along k every WAYS-th row, at four k; across, rows by fours, at one k. */
 template <class Tile, int ROWS, int WAYS> struct an_share {
     enum { COUNT = ROWS / WAYS, ALONG_K = Tile::IS_ALONG_K };
     float4 of[ALONG_K ? COUNT : COUNT / 4];
@@ -146,15 +149,15 @@ template <class Tile, int ROWS, int WAYS> struct an_share {
         }
     }
 
-    /* Of its row i, at the e-th of four k. */
-    __device__ __forceinline__ float number(int i, int e) const
+    /* The element of its row i, at the e-th of four k. */
+    __device__ __forceinline__ float element(int i, int e) const
     {
         return ALONG_K ? part_of(of[i], e) : part_of(of[i / 4], i % 4);
     }
 };
 
-/* Thread (y, x) of 16 x 16, or of 8 x 16, has share y of the rows and x of the columns: float32
- * throughout. */
+/* Thread (y, x) of 16 x 16, or of 8 x 16, has share y of the rows and x of the columns:
+ * float32 throughout. */
 template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_products_fp32 {
     enum { X = 16, Y = THREADS / X, RM = TM / Y, RN = TN / X };
     typedef an_share<TileA, TM, Y> rows;
@@ -169,8 +172,9 @@ template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_produ
             for (int j = 0; j < RN; j++) sum[i][j] = 0;
     }
 
-    /* Every sum's products are added in the order of k. Of two factors along k, one column's
-     * numbers are held at a time: registers would not do for all. */
+    /* Every sum's products are added in the order of k. Where both factors lie along k,
+     * the elements of one column are held at a time, since there are not enough registers
+     * for all. */
     __device__ __forceinline__ void add(const float *a, const float *b, int depth)
     {
         static_assert(rows::ALONG_K || !columns::ALONG_K, "no product has these");
@@ -188,7 +192,7 @@ template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_produ
                     for (int e = 0; e < 4; e++)
 #pragma unroll
                         for (int i = 0; i < RM; i++)
-                            sum[i][j] += left.number(i, e) * part_of(right, e);
+                            sum[i][j] += left.element(i, e) * part_of(right, e);
                 }
                 continue;
             }
@@ -202,7 +206,7 @@ template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_produ
                 for (int i = 0; i < RM; i++)
 #pragma unroll
                     for (int j = 0; j < RN; j++)
-                        sum[i][j] += left.number(i, e) * right.number(j, e);
+                        sum[i][j] += left.element(i, e) * right.element(j, e);
             }
         }
     }
@@ -219,9 +223,9 @@ template <int TM, int TN, int THREADS, class TileA, class TileB> struct an_produ
     }
 };
 
-/* Tensor cores, factors rounded to TF32, a warp has WM x WN numbers. TWICE: what rounding takes
- * from a factor is a second one, and three products come to float32's precision but for the
- * least, of what was taken from both. */
+/* Tensor cores, by factors rounded to TF32; a warp has WM x WN elements. TWICE: what
+ * rounding takes from a factor becomes a second factor, and three products give float32's
+ * precision; the smallest one, of what was taken from both, is left out. */
 template <int TM, int TN, int THREADS, class TileA, class TileB, bool TWICE>
 struct an_products_mma_tf32 {
     enum {
@@ -253,8 +257,9 @@ struct an_products_mma_tf32 {
         return (int)threadIdx.x / 32 / WARPS_M * WN;
     }
 
-    /* word: a factor, which becomes it rounded; rest, if it is wanted: what that takes, whose own
-     * last bits the product drops. (By hand: a NaN may be lost in the one, but not in the other.) */
+    /* word: a factor, which becomes it rounded; rest, if it is wanted: what that takes,
+     * whose own last bits the product drops. (By hand: a NaN may be lost in the one, but
+     * not in the other.) */
     static __device__ __forceinline__ void round(uint32_t &word, uint32_t &rest)
     {
         uint32_t rounded = TWICE ? (word + 0x1000u) & 0xffffe000u : to_tf32(word);
@@ -263,8 +268,8 @@ struct an_products_mma_tf32 {
         word = rounded;
     }
 
-    /* Tensor cores round their sums towards zero: so of eight products each, which ordinary
-     * cores add up. */
+    /* Tensor cores round their sums towards zero: so of eight products each, which
+     * ordinary cores add up. */
     static __device__ __forceinline__ void
     add_twice(float (&sum)[4], const uint32_t *left, const uint32_t *left_rest,
               const uint32_t *right, const uint32_t *right_rest)
@@ -323,13 +328,13 @@ struct an_products_mma_tf32 {
     }
 };
 
-/* --- the kernel -------------------------------------------------------------------------------- */
+/* --- the kernel --------------------------------------------------------------------- */
 
-/* Where a block's numbers go. */
+/* Writes a block's elements. */
 template <an_product PRODUCT> struct an_store {
     const an_gemm &g;
     uint32_t row0, column0, group;
-    float *part; /* null: where they belong; else sums of one part of k, dense [m][n] */
+    float *part; /* null: they are finished; else where partial sums go, [m][n] */
 
     __device__ __forceinline__ void operator()(int row, int column, float value) const
     {
@@ -342,7 +347,7 @@ template <an_product PRODUCT> struct an_store {
         }
         at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
         if (PRODUCT == AN_WEIGHTS && g.faults != NULL) {
-            update_at(g, g.step->update[g.part.index], value, at);
+            update_at(g, g.step->update[g.updated.index], value, at);
             return;
         }
         ((float *)g.c)[at] =
@@ -361,8 +366,8 @@ template <an_product PRODUCT, int TM, int TN> struct an_tiles {
     };
 };
 
-/* Grid: tiles of m, tiles of n, groups x splits. Two blocks share a multiprocessor, but those
- * that copy number by number need more registers. */
+/* Grid: tiles of m, tiles of n, groups x splits. Two blocks share a multiprocessor,
+ * except those that copy element by element, which need more registers. */
 template <an_product PRODUCT, int TM, int TN, int VECTOR,
           template <int, int, int, class, class> class Products>
 static __global__ void __launch_bounds__(an_tiles<PRODUCT, TM, TN>::THREADS,
@@ -402,8 +407,8 @@ static __global__ void __launch_bounds__(an_tiles<PRODUCT, TM, TN>::THREADS,
         uint32_t left = k_end - k0 - (uint32_t)s * DEPTH;
 
         cp_async_wait<STAGES - 2>();
-        /* Step s has arrived for all threads, and all have done with step s - 1, whose place
-         * the next load takes. */
+        /* Step s has arrived for all threads, and all have done with step s - 1, whose
+         * place the next load takes. */
         __syncthreads();
         if (s + STAGES - 1 < steps) {
             float *next = tiles + (s + STAGES - 1) % STAGES * STAGE;
@@ -426,7 +431,7 @@ static __global__ void __launch_bounds__(an_tiles<PRODUCT, TM, TN>::THREADS,
     products.store(store);
 }
 
-/* --- launching ---------------------------------------------------------------------------------- */
+/* --- launching ---------------------------------------------------------------------- */
 
 template <an_product PRODUCT, int TM, int TN, int VECTOR,
           template <int, int, int, class, class> class Products>
@@ -445,9 +450,10 @@ static an_status gemm_launch(an_queue *q, const an_gemm *g)
                            g->what);
 }
 
-/* The tile of tiles.cu; a small one where a block cannot have its memory, or where sizes are not
- * for 16-byte copies (a product's own numbers are written one by one). LARGE: two blocks with
- * tiles of 128 x 128 have registers enough. */
+/* Launches the kernel with the tile of tiles.cu; with a small one where a block cannot
+ * have that much memory, or where sizes do not allow 16-byte copies (those of C do not
+ * matter, whose elements are written one by one). LARGE: there are enough registers for
+ * two blocks with tiles of 128 x 128. */
 template <an_product PRODUCT, bool LARGE,
           template <int, int, int, class, class> class Products>
 static an_status gemm_tiles(an_queue *q, const an_gemm *g)

@@ -1,14 +1,14 @@
 /*
- * gemm.h - one matrix product for all: convolutions and dense layers, forward and both ways
- * back, as an implicit GEMM whose operands are gathered from images.
+ * gemm.h - one matrix product for all: convolutions and dense layers, forward and both
+ * backward passes, as an implicit GEMM whose factors are gathered from images.
  */
 #ifndef AN_CUDA_GEMM_H
 #define AN_CUDA_GEMM_H
 
-#include "device.h"
+#include "update.h"
 
-/* n / d for n below 2^31 by a multiplication: Granlund and Montgomery, "Division by invariant
- * integers using multiplication", PLDI 1994, figure 4.1. */
+/* n / d for n below 2^31 by a multiplication: Granlund and Montgomery, "Division by
+ * invariant integers using multiplication", PLDI 1994, figure 4.1. */
 struct an_divisor {
     uint32_t d, factor, shift;
 };
@@ -29,38 +29,40 @@ static __device__ __forceinline__ uint32_t divide(uint32_t n, const an_divisor &
  */
 enum an_product { AN_FORWARD, AN_DATA, AN_WEIGHTS };
 
-/* What is done to a number of C before it is written, in this order. */
+/* What is done to an element of C before it is written, in this order. */
 struct an_finish {
     const float *bias; /* null: none */
     uint32_t relu;
     const an_step *step; /* null: no dropout */
     an_dropout_shape drop;
     float factor; /* 0: none */
-    /* Not null: of C's size; where it is not above 0 the number becomes 0, elsewhere it is
-     * multiplied by mask. */
+    /* Null, or as large as C: where it is not above 0, the element becomes 0; elsewhere
+     * it is multiplied by `mask`. */
     const void *x;
     float mask;
 };
 
-/* Sizes are those of one group and one slab; pitches and images those of the whole tensor. */
+/* Sizes are those of one group and one half; pitches and images those of the whole
+ * tensor. */
 struct an_gemm {
-    const char *what; /* a launch of it is called */
+    const char *what; /* how a trace names its launch */
     const void *a, *b;
     void *c;
-    float *parts; /* null: C is finished; else sums by part of k: [split][group][m][n] */
+    float *parts; /* null: C is finished; else partial sums: [split][group][m][n] */
     an_finish finish;
-    /* WEIGHTS: not null: C is no gradient but what it updates, where *faults is 0. */
+    /* WEIGHTS: null, or what allows updates where it is 0: the gradient then updates
+     * `updated`, which begins where C would, and is not written. */
     const float *faults;
     const an_step *step;
-    an_parameter_part part; /* from C's first number on */
-    uint32_t wide;          /* C is float32 though A and B are narrow */
-    uint32_t rounded;       /* B is float32 numbers rounded to TF32 */
+    an_updated updated;
+    uint32_t c_float; /* C is float32, even if A and B are bfloat16 */
+    uint32_t rounded; /* B is float32 and rounded to TF32 */
     uint32_t m, n, k;
-    uint32_t groups, splits; /* splits: parts of k */
+    uint32_t groups, splits; /* splits: partial sums, over parts of k */
     uint32_t split_k;        /* of one part */
     uint32_t in_height, in_width, out_height, out_width, kernel, stride, pad;
     uint32_t in_maps, out_maps;
-    uint32_t in_pitch, out_pitch; /* numbers from pixel to pixel */
+    uint32_t in_pitch, out_pitch; /* elements from pixel to pixel */
     uint32_t w_pitch;             /* from output map to output map */
     uint32_t in_image, out_image; /* from image to image */
     an_divisor by_in_maps, by_out_maps, by_kernel, by_width, by_pixels, by_stride;
@@ -78,8 +80,9 @@ an_status an__cuda_bf16_data(an_queue *q, const an_gemm *g);
 an_status an__cuda_bf16_weights(an_queue *q, const an_gemm *g);
 an_status an__cuda_wgmma_tf32(an_queue *q, const an_gemm *g); /* FORWARD, rounded */
 
-/* By what the parts of k are chosen: tiles of C; how many of them fill a device, no more than 264
- * (conv.cu's scratch memory); what a part's k is a multiple of. */
+/* What the number of partial sums follows from: the tiles of C; how many tiles fill a
+ * device, no more than 264 (conv.cu's scratch memory); what the k of a part is a multiple
+ * of. */
 struct an_split_size {
     uint32_t tiles, fill, depth;
 };
@@ -95,22 +98,23 @@ struct an_tile_size {
 an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g); /* gemm.cuh's */
 an_tile_size an__cuda_wgmma_tile(an_product product, const an_gemm *g);
 
-/* Whether wgmma.cuh can move everything by eight numbers: each eight lie within one tap, and a
- * window's taps are few enough for the bits of a word (taps_seen()). */
+/* Whether wgmma.cuh can move everything by eight elements: each eight lie within one tap,
+ * and a window's taps are few enough for the bits of a word (taps_seen()). */
 static inline bool by_eight(const an_gemm *g)
 {
     return g->kernel <= 5 &&
            (g->in_maps | g->in_pitch | g->w_pitch | g->out_maps | g->out_pitch) % 8 == 0;
 }
 
-/* y = w * x, finished (conv.cu); pack: null, or w packed; wide: y is float32. */
+/* y = w * x, finished (conv.cu). */
 an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                           const void *x, const void *w, const void *pack,
-                           const an_finish *to, uint32_t wide, void *y);
+                           an_operand x, an_operand w, an_operand prepacked,
+                           const an_finish *to, an_operand y);
 
-/* A weight's gradient to its update, nowhere else; of weights in no form. */
+/* Updates weights that lie in no space-to-depth layout by their gradient, which is not
+ * written. */
 an_status an__cuda_weight_update(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                 const float *x, const float *dy,
-                                 const an_parameter_part *weight, const float *faults);
+                                 an_operand x, an_operand dy,
+                                 const an_parameter_part *weight, an_operand faults);
 
 #endif

@@ -1,21 +1,22 @@
 /*
- * lrn.cu - local response normalisation, across maps and within a map: the formulas are those
- * of cpu/lrn.c.
+ * lrn.cu - local response normalisation, across maps and within a map, and its fusion
+ * with the pooling behind it. The formulas are those of cpu/lrn.c:
  *
  *     y_i  = x_i * s_i^-beta            s_i = k + alpha * sum of x_j^2, j around i
- *     dx_i = dy_i * s_i^-beta - 2 alpha beta x_i * sum of dy_j x_j s_j^(-beta-1), j around i
+ *     dx_i = dy_i * s_i^-beta
+ *            - 2 alpha beta x_i * sum of dy_j x_j s_j^(-beta-1), j around i
  */
-#include "marks.h"
-#include "number.h"
+#include "argmax.h"
+#include "element.h"
 
 struct normalising {
     an_lrn_shape s;
     const void *x, *dy; /* dy: backward */
     void *out;
-    uint32_t pixels, per_block; /* across: of the batch, of a block */
+    uint32_t pixels, per_block; /* across maps: pixels of the batch, and of a block */
 };
 
-/* s^-3/4, the paper's, from the inverse root of s; of an infinity it is 0. */
+/* s^-3/4, the paper's power, from the inverse root of s; it is 0 if s is infinite. */
 static __device__ __forceinline__ float usual_power(float inverse_root)
 {
     return inverse_root * root_near(inverse_root);
@@ -26,7 +27,7 @@ static __device__ __forceinline__ float power(float s, float beta)
     return beta == 0.75f ? usual_power(inverse_root_near(s)) : powf(s, -beta);
 }
 
-/* --- across maps: a block has some pixels, all maps, in shared memory ------------------------ */
+/* --- across maps: a block has all maps of some pixels in shared memory -------------- */
 
 /* The maps [*first, *end) around `map`, in its group. */
 static __device__ __forceinline__ void window(const an_lrn_shape &s, uint32_t map,
@@ -59,14 +60,14 @@ template <class T, bool BACKWARD> static __global__ void across_kernel(normalisi
     uint32_t count = pixels * n.s.maps, i;
     size_t base = (size_t)pixel0 * n.s.maps;
 
-    for (i = threadIdx.x; i < count; i += blockDim.x) x[i] = get_number(from + base + i);
+    for (i = threadIdx.x; i < count; i += blockDim.x) x[i] = get_element(from + base + i);
     __syncthreads();
     if (BACKWARD) {
         for (i = threadIdx.x; i < count; i += blockDim.x) {
             uint32_t map = i % n.s.maps;
             float scale = across_scale(n.s, x + (i - map), map);
 
-            terms[i] = get_number(dy + base + i) * x[i] * power(scale, n.s.beta) / scale;
+            terms[i] = get_element(dy + base + i) * x[i] * power(scale, n.s.beta) / scale;
         }
         __syncthreads();
     }
@@ -75,29 +76,29 @@ template <class T, bool BACKWARD> static __global__ void across_kernel(normalisi
         float p = power(across_scale(n.s, x + (i - map), map), n.s.beta), sum = 0;
 
         if (!BACKWARD) {
-            put_number(out + base + i, x[i] * p);
+            put_element(out + base + i, x[i] * p);
             continue;
         }
         for (window(n.s, map, &first, &end); first < end; first++)
             sum += terms[i - map + first];
-        put_number(out + base + i,
-                   get_number(dy + base + i) * p - 2 * n.s.alpha * n.s.beta * x[i] * sum);
+        put_element(out + base + i, get_element(dy + base + i) * p -
+                                        2 * n.s.alpha * n.s.beta * x[i] * sum);
     }
 }
 
-/* --- across five maps and to the power of -3/4, the usual ones, eight maps a thread ------------ */
+/* --- across five maps and to the power of -3/4, the usual case: eight maps a thread - */
 
 enum { REACH = 2, PIECE = 8, AROUND = PIECE + 2 * REACH };
 
-/* Pieces do not cross groups, and a pixel's lie in one block. */
+/* Whether pieces of eight maps do not cross groups, and a pixel's are one block's. */
 static bool in_pieces(const an_lrn_shape *s)
 {
     return s->size == 2 * REACH + 1 && s->beta == 0.75f && s->maps % s->groups == 0 &&
            s->maps / s->groups % PIECE == 0 && s->maps <= AN_CUDA_THREADS * PIECE;
 }
 
-/* Threads that have all pieces of something, in a block: small ones, of full warps if that can
- * be. */
+/* A block's threads: all pieces of some pixels. Blocks are small, and of full warps where
+ * that is possible. */
 static dim3 block_of(uint32_t maps)
 {
     uint32_t pieces = maps / PIECE, times = AN_CUDA_THREADS / 2 / pieces;
@@ -105,7 +106,8 @@ static dim3 block_of(uint32_t maps)
     return dim3(pieces, times >= 8 ? times / 8 * 8 : times > 0 ? times : 1);
 }
 
-/* Eight maps and REACH on either side, as they lie in memory: zeros beyond their group. */
+/* Eight maps and REACH more on either side, as they lie in memory; zeros beyond their
+ * group. */
 template <class T> struct around {
     enum { SIDE = REACH * sizeof(T) / 4 };
     uint32_t before[SIDE], piece[4 * SIDE], after[SIDE];
@@ -120,7 +122,7 @@ template <class T> struct around {
         }
     }
 
-    __device__ __forceinline__ void numbers(float (&x)[AROUND]) const
+    __device__ __forceinline__ void unpack_to(float (&x)[AROUND]) const
     {
         uint32_t word[6 * SIDE];
 
@@ -133,7 +135,7 @@ template <class T> struct around {
     }
 };
 
-/* Whether a piece is its group's first, or last. */
+/* Whether a piece is the first, or the last, of its group. */
 static __device__ __forceinline__ void ends(const an_lrn_shape &n, uint32_t map,
                                             bool *first, bool *last)
 {
@@ -149,8 +151,9 @@ template <bool SQUARES> static __device__ __forceinline__ float plus(float sum, 
     return SQUARES ? sum + x * x : sum + x;
 }
 
-/* Sums over windows of five, or of their squares: four windows share what is in all of them,
- * and two by two what is in these. */
+/* The sums of eight windows of five elements, or of their squares. Four windows that
+ * overlap share the sum of what is in all of them, and two of these the sum of what is in
+ * both. */
 template <bool SQUARES>
 static __device__ __forceinline__ void sums(const float (&x)[AROUND], float (&sum)[PIECE])
 {
@@ -180,12 +183,13 @@ struct normal_pooling {
     an_lrn_shape n;
     an_pool_shape s;
     const void *x, *dy;
-    const uint16_t *given; /* back: marks */
-    uint16_t *marks;       /* forward: null, or to be made */
+    const uint16_t *given; /* backward: the argmax mask */
+    uint16_t *argmax;      /* forward: null, or room for it */
     void *out;
-    uint32_t items; /* of threads that have all maps between them */
-    /* With pooling, an item is some columns of some rows of an image, which has so many. */
-    uint32_t strips, sections, rows; /* rows: of windows, forward */
+    uint32_t items; /* each is the work of threads that have all maps between them */
+    /* With pooling, an item is one strip of columns in one section of rows of an image,
+     * which has so many of them. */
+    uint32_t strips, sections, rows; /* rows: forward, of windows in a section */
 };
 
 /* Blocks: (pieces, pixels). */
@@ -200,15 +204,15 @@ template <class T> static __global__ void pieces_kernel(normal_pooling p)
     if (pixel >= p.items) return;
     ends(p.n, map, &first, &last);
     words.get((const T *)p.x + at, first, last);
-    words.numbers(x);
+    words.unpack_to(x);
     inverse_roots(p.n, x, y);
 #pragma unroll
     for (int i = 0; i < PIECE; i++) y[i] = x[REACH + i] * usual_power(y[i]);
-    put_numbers((T *)p.out + at, y);
+    put_elements((T *)p.out + at, y);
 }
 
-/* The same; POOLED: of two by two pixels a thread, whose gradient is gathered from the marks
- * of their pooling. */
+/* The backward pass. POOLED: of two by two pixels a thread, whose gradient is gathered
+ * from that of their pooling by its argmax mask. */
 template <class T, bool POOLED>
 static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
     pieces_backward_kernel(normal_pooling p)
@@ -216,7 +220,7 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
     enum { PIXELS = POOLED ? 4 : 1 };
     const an_lrn_shape &n = p.n;
     uint32_t map = threadIdx.x * PIECE, at = blockIdx.x * blockDim.y + threadIdx.y;
-    /* Of each thread the terms that its neighbours need. */
+    /* The terms of this thread that its neighbours need. */
     float *mine = (float *)shared_memory() +
                   2 * REACH * PIXELS * (threadIdx.y * blockDim.x + threadIdx.x);
     float x[PIXELS][AROUND], dy[PIXELS][PIECE], term[PIXELS][AROUND];
@@ -225,8 +229,8 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
     size_t base = map; /* of the image's first pixel */
     bool first, last, has[PIXELS];
 
-    /* What is beyond the edges, or the last thread's, is done as what is next to it, but not
-     * written: nothing waits for a branch. */
+    /* Threads beyond the edges, or beyond the last item, do what their neighbours do but
+     * write nothing: so nothing waits for a branch. */
     ends(n, map, &first, &last);
     if constexpr (POOLED) {
         uint32_t item = at < p.items ? at : p.items - 1, line = item / p.strips;
@@ -249,7 +253,7 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
         has[0] = at < p.items;
         pixel[0] = 0;
         base += (size_t)(has[0] ? at : p.items - 1) * n.maps;
-        get_numbers((const T *)p.dy + base, dy[0]);
+        get_elements((const T *)p.dy + base, dy[0]);
     }
 #pragma unroll
     for (int j = 0; j < PIXELS; j++)
@@ -258,7 +262,7 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
     for (int j = 0; j < PIXELS; j++) {
         float root[PIECE];
 
-        words[j].numbers(x[j]);
+        words[j].unpack_to(x[j]);
         inverse_roots(n, x[j], root);
 #pragma unroll
         for (int i = 0; i < PIECE; i++) {
@@ -287,7 +291,7 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
 #pragma unroll
         for (int i = 0; i < PIECE; i++)
             dy[j][i] -= 2 * n.alpha * n.beta * x[j][REACH + i] * sum[i];
-        if (has[j]) put_numbers((T *)p.out + base + pixel[j], dy[j]);
+        if (has[j]) put_elements((T *)p.out + base + pixel[j], dy[j]);
     }
 }
 
@@ -298,23 +302,24 @@ static an_status in_blocks(an_queue *q, void (*kernel)(normal_pooling),
     an_use use(q->device);
     dim3 block = block_of(p.n.maps);
 
-    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
     return an__cuda_launch(q, kernel, dim3((p.items + block.y - 1) / block.y), block,
                            (size_t)thread_bytes * block.x * block.y, p, what);
 }
 
-/* Bytes of a thread's terms that others need, of a pixel. */
+/* Bytes of those of a thread's terms that others need, for each of its pixels. */
 #define TERMS ((uint32_t)(2 * REACH * sizeof(float)))
 
-/* --- the same with the pooling of it ------------------------------------------------------------- */
+/* --- normalisation fused with pooling ----------------------------------------------- */
 
 static __device__ __forceinline__ float equal(float a, float b)
 {
     return a == b ? 1 : 0;
 }
 
-/* What is compared are squares of normalised maps, with their signs: they take one root each,
- * and the other is taken of the maxima alone. */
+/* Squares of normalised elements, with the elements' signs, are what the pooling
+ * compares: each of them takes one root, and the second root is taken of the maxima
+ * alone. */
 static __device__ __forceinline__ void
 normal_squares(const an_lrn_shape &n, const float (&x)[AROUND], float (&y)[PIECE])
 {
@@ -335,10 +340,11 @@ static __device__ __forceinline__ void roots(const float (&square)[PIECE],
         y[i] = copysignf(root_near(fabsf(square[i])), square[i]);
 }
 
-/* A window's maxima as its rows are added, of eight maps, and their marks: whole numbers as
- * float32, for which there are more units. A NaN is marked nowhere. */
+/* The maxima of a window for eight maps, as its rows are added, and their argmax masks,
+ * which are whole numbers in float32, since there are more units for that. A NaN has no
+ * bit in a mask. */
 struct window_maxima {
-    float value[PIECE], marks[PIECE];
+    float value[PIECE], argmax[PIECE];
 
     __device__ __forceinline__ void add(const window_maxima &row, float factor)
     {
@@ -346,16 +352,16 @@ struct window_maxima {
         for (int i = 0; i < PIECE; i++) {
             float most = greater(value[i], row.value[i]);
 
-            marks[i] = marks[i] * equal(value[i], most) +
-                       row.marks[i] * factor * equal(row.value[i], most);
+            argmax[i] = argmax[i] * equal(value[i], most) +
+                        row.argmax[i] * factor * equal(row.value[i], most);
             value[i] = most;
         }
     }
 };
 
-/* places: the bits of those within the image. */
+/* places: the mask of all places that are within the image. */
 static __device__ __forceinline__ void
-put_marks(uint16_t *to, const window_maxima &window, uint32_t places, uint32_t relu)
+put_argmax(uint16_t *to, const window_maxima &window, uint32_t places, uint32_t relu)
 {
     uint32_t word[PIECE / 2];
 
@@ -367,8 +373,8 @@ put_marks(uint16_t *to, const window_maxima &window, uint32_t places, uint32_t r
         for (int j = 0; j < 2; j++) {
             int e = 2 * i + j;
 
-            /* The last bits of 2^23 and a whole number are that number's. */
-            both[j] = float_word(window.marks[e] + 8388608.0f) & places;
+            /* The last bits of the sum of 2^23 and a whole number are that number. */
+            both[j] = float_word(window.argmax[e] + 8388608.0f) & places;
             if (relu && !(window.value[e] > 0)) both[j] = 0;
         }
         word[i] = both[0] | both[1] << 16;
@@ -376,12 +382,13 @@ put_marks(uint16_t *to, const window_maxima &window, uint32_t places, uint32_t r
     put_words(to, word);
 }
 
-/* Windows that a thread has side by side: they share the columns that they overlap in. */
+/* Windows side by side that a thread computes: they share the columns in which they
+ * overlap. */
 enum { STRIP = 2 };
 
-/* A thread has eight maps of a strip of windows, and goes down some rows of them: no pixel is
- * normalised twice but at strips' and sections' edges. Blocks: (pieces, strips of windows in
- * sections of images). */
+/* A thread computes eight maps of a strip of windows, row after row of a section: so no
+ * pixel is normalised twice, except at the edges of strips and sections. Blocks: (pieces,
+ * strips of windows in sections of images). */
 template <class T, int KERNEL>
 static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
     normal_pool_kernel(normal_pooling p)
@@ -408,7 +415,7 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
         offset[i] = (c < s.in_width ? c : s.in_width - 1) * s.maps;
     }
     for (uint32_t y = 2 * row; y < 2 * end + KERNEL - 2; y++) {
-        /* Beyond the image's edge its last row is seen again. */
+        /* Beyond the image's edge its last row is read again. */
         const T *line =
             x + (size_t)(y < s.in_height ? y : s.in_height - 1) * s.in_width * s.maps;
         bool begins = y % 2 == 0, done = KERNEL == 2 ? !begins : begins && y > 2 * row;
@@ -422,24 +429,24 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
             float around[AROUND];
             int w = (i - KERNEL + 1) / 2;
 
-            words[i].numbers(around);
+            words[i].unpack_to(around);
             normal_squares(p.n, around, normal[i % KERNEL]);
             if (i < KERNEL - 1 || (i - KERNEL + 1) % 2 != 0) continue;
 
-            /* Columns i - KERNEL + 1 .. i are window w's. */
+            /* Window w has the columns from i - KERNEL + 1 to i. */
             window_maxima across;
 #pragma unroll
             for (int e = 0; e < PIECE; e++) {
-                float most = normal[i % KERNEL][e], marks = 0;
+                float most = normal[i % KERNEL][e], argmax = 0;
 
 #pragma unroll
                 for (int k = 1; k < KERNEL; k++)
                     most = greater(most, normal[(i - k) % KERNEL][e]);
 #pragma unroll
                 for (int k = 0; k < KERNEL; k++)
-                    marks +=
+                    argmax +=
                         (float)(1 << k) * equal(normal[(2 * w + k) % KERNEL][e], most);
-                across.value[e] = most, across.marks[e] = marks;
+                across.value[e] = most, across.argmax[e] = argmax;
             }
             if (y > 2 * row && (KERNEL == 3 || !begins))
                 window[w].add(across, begins ? 256 : 16);
@@ -448,13 +455,14 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
                 float value[PIECE];
 
                 roots(window[w].value, value);
-                put_numbers((T *)p.out + there, value);
-                if (p.marks != NULL)
-                    put_marks(p.marks + there, window[w],
-                              window_places(window_of(y / 2 - (KERNEL == 3), KERNEL, 2,
-                                                      s.in_height),
-                                            window_of(column + w, KERNEL, 2, s.in_width)),
-                              s.relu);
+                put_elements((T *)p.out + there, value);
+                if (p.argmax != NULL)
+                    put_argmax(
+                        p.argmax + there, window[w],
+                        window_places(
+                            window_of(y / 2 - (KERNEL == 3), KERNEL, 2, s.in_height),
+                            window_of(column + w, KERNEL, 2, s.in_width)),
+                        s.relu);
             }
             if (begins) window[w] = across;
         }
@@ -462,8 +470,7 @@ static __global__ void __launch_bounds__(AN_CUDA_THREADS, 2)
     }
 }
 
-int an__cuda_lrn_pool_fits(const an_device *, const an_lrn_shape *n,
-                           const an_pool_shape *s)
+bool an__cuda_can_lrn_pool(const an_lrn_shape *n, const an_pool_shape *s)
 {
     return in_pieces(n) && in_twos(s);
 }
@@ -471,10 +478,16 @@ int an__cuda_lrn_pool_fits(const an_device *, const an_lrn_shape *n,
 #define POOL_BLOCKS 1024 /* enough for any device */
 
 an_status an__cuda_lrn_pool_forward(an_queue *q, const an_lrn_shape *n,
-                                    const an_pool_shape *s, uint32_t batch,
-                                    const float *x, float *y, void *marks)
+                                    const an_pool_shape *s, uint32_t batch, an_operand x,
+                                    an_operand y, an_operand argmax)
 {
-    normal_pooling p = {*n, *s, x, NULL, NULL, (uint16_t *)marks, y};
+    normal_pooling p = {*n,
+                        *s,
+                        an__cuda_address(x),
+                        NULL,
+                        NULL,
+                        (uint16_t *)an__cuda_address(argmax),
+                        an__cuda_address(y)};
     const char *what = "pooling of normalised maps";
     double in = (double)batch * s->in_height * s->in_width * s->maps;
     double out = (double)batch * s->out_height * s->out_width * s->maps;
@@ -487,76 +500,87 @@ an_status an__cuda_lrn_pool_forward(an_queue *q, const an_lrn_shape *n,
              p.strips * p.sections * batch / block_of(n->maps).y < POOL_BLOCKS);
     p.sections = (s->out_height + p.rows - 1) / p.rows;
     p.items = p.strips * p.sections * batch;
-    an__cuda_cost(q, 0, n->precision, in + out, marks != NULL ? 2 * out : 0);
+    an__cuda_cost(q, 0, x.dtype, in + out, p.argmax != NULL ? 2 * out : 0);
     return in_blocks(q,
-                     s->kernel == 2
-                         ? AN_CUDA_BY_NUMBER_OF(n->precision, normal_pool_kernel, 2)
-                         : AN_CUDA_BY_NUMBER_OF(n->precision, normal_pool_kernel, 3),
+                     s->kernel == 2 ? AN_CUDA_BY_DTYPE_OF(x.dtype, normal_pool_kernel, 2)
+                                    : AN_CUDA_BY_DTYPE_OF(x.dtype, normal_pool_kernel, 3),
                      0, p, what);
 }
 
 an_status an__cuda_lrn_pool_backward(an_queue *q, const an_lrn_shape *n,
-                                     const an_pool_shape *s, uint32_t batch,
-                                     const float *x, const void *marks, const float *dy,
-                                     float *dx)
+                                     const an_pool_shape *s, uint32_t batch, an_operand x,
+                                     an_operand argmax, an_operand dy, an_operand dx)
 {
-    normal_pooling p = {*n, *s, x, dy, (const uint16_t *)marks, NULL, dx};
+    normal_pooling p = {*n,
+                        *s,
+                        an__cuda_address(x),
+                        an__cuda_address(dy),
+                        (const uint16_t *)an__cuda_address(argmax),
+                        NULL,
+                        an__cuda_address(dx)};
     double in = (double)batch * s->in_height * s->in_width * s->maps;
     double out = (double)batch * s->out_height * s->out_width * s->maps;
 
     p.strips = (s->in_width + 1) / 2;
     p.sections = (s->in_height + 1) / 2;
     p.items = p.strips * p.sections * batch;
-    an__cuda_cost(q, 0, n->precision, 2 * in + out, 2 * out);
-    return in_blocks(q, AN_CUDA_BY_NUMBER_OF(n->precision, pieces_backward_kernel, true),
+    an__cuda_cost(q, 0, x.dtype, 2 * in + out, 2 * out);
+    return in_blocks(q, AN_CUDA_BY_DTYPE_OF(x.dtype, pieces_backward_kernel, true),
                      4 * TERMS, p, "gradient of pooled, normalised maps");
 }
 
-/* --- across, as it is asked for ---------------------------------------------------------------------- */
+/* --- across maps, by whichever kernel ----------------------------------------------- */
 
+/* dy: none: forward. */
 template <class T>
-static an_status across(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                        const float *x, const float *dy, float *out, const char *what)
+static an_status across(an_queue *q, const an_lrn_shape *s, uint32_t batch, an_operand x,
+                        an_operand dy, an_operand out, const char *what)
 {
     an_use use(q->device);
-    normalising n = {*s, x, dy, out, batch * s->height * s->width, 0};
+    bool backward = dy.buffer != NULL;
+    normalising n = {*s,
+                     an__cuda_address(x),
+                     an__cuda_address(dy),
+                     an__cuda_address(out),
+                     batch * s->height * s->width,
+                     0};
     size_t bytes;
 
-    an__cuda_cost(q, 0, s->precision, (dy != NULL ? 3.0 : 2.0) * n.pixels * s->maps, 0);
+    an__cuda_cost(q, 0, x.dtype, (backward ? 3.0 : 2.0) * n.pixels * s->maps, 0);
     if (in_pieces(s)) {
-        normal_pooling p = {*s, {}, x, dy, NULL, NULL, out, n.pixels};
+        normal_pooling p = {*s, {}, n.x, n.dy, NULL, NULL, n.out, n.pixels};
 
-        return dy != NULL ? in_blocks(q, pieces_backward_kernel<T, false>, TERMS, p, what)
-                          : in_blocks(q, pieces_kernel<T>, 0, p, what);
+        return backward ? in_blocks(q, pieces_backward_kernel<T, false>, TERMS, p, what)
+                        : in_blocks(q, pieces_kernel<T>, 0, p, what);
     }
-    AN_CUDA_TRY(an__cuda_settle(q));
-    n.per_block = s->maps >= 1024 ? 1 : 1024 / s->maps; /* four numbers a thread */
-    bytes = (dy != NULL ? 2 : 1) * (size_t)n.per_block * s->maps * sizeof(float);
-    return an__cuda_launch(q,
-                           dy != NULL ? across_kernel<T, true> : across_kernel<T, false>,
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
+    n.per_block = s->maps >= 1024 ? 1 : 1024 / s->maps; /* four elements a thread */
+    bytes = (backward ? 2 : 1) * (size_t)n.per_block * s->maps * sizeof(float);
+    return an__cuda_launch(q, backward ? across_kernel<T, true> : across_kernel<T, false>,
                            dim3((n.pixels + n.per_block - 1) / n.per_block),
                            dim3(AN_CUDA_THREADS), bytes, n, what);
 }
 
 an_status an__cuda_lrn_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                               const float *x, float *y)
+                               an_operand x, an_operand y)
 {
-    return AN_CUDA_BY_NUMBER(s->precision, across)(q, s, batch, x, NULL, y,
-                                                   "response normalisation");
+    return AN_CUDA_BY_DTYPE(x.dtype, across)(q, s, batch, x, an__no_operand(), y,
+                                             "response normalisation");
 }
 
 an_status an__cuda_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                const float *x, const float *dy, float *dx)
+                                an_operand x, an_operand dy, an_operand dx)
 {
-    return AN_CUDA_BY_NUMBER(s->precision, across)(q, s, batch, x, dy, dx,
-                                                   "response normalisation's gradient");
+    return AN_CUDA_BY_DTYPE(x.dtype, across)(q, s, batch, x, dy, dx,
+                                             "response normalisation's gradient");
 }
 
-/* --- within a map: a block has SIDE x SIDE pixels of MAPS maps, and what lies around --------- */
+/* --- within a map: a block has SIDE x SIDE pixels of MAPS maps, and those around ---- */
 
 enum { SIDE = 8, MAPS = 8 };
 
-/* A square of shared memory: `side` pixels from (top, left) of the image on, MAPS maps. */
+/* A square of shared memory: `side` pixels from (top, left) of the image on, MAPS
+ * maps. */
 struct square {
     float *at;
     int top, left, side;
@@ -567,7 +591,8 @@ static __device__ __forceinline__ float *spot(const square &q, int y, int x, int
     return q.at + ((y - q.top) * q.side + (x - q.left)) * MAPS + map;
 }
 
-/* Sum over the window around a pixel, clipped at the image's edges, of numbers or squares. */
+/* Sum over the window around a pixel, clipped at the image's edges, of elements or their
+ * squares. */
 template <bool SQUARES>
 static __device__ __forceinline__ float within_sum(const an_lrn_shape &s, const square &q,
                                                    int y, int x, int map)
@@ -587,7 +612,7 @@ static __device__ __forceinline__ float within_sum(const an_lrn_shape &s, const 
     return sum;
 }
 
-/* x: of the square, where it lies in the image. */
+/* Reads x into the part of the square that lies in the image. */
 template <class T>
 static __device__ __forceinline__ void fill(const normalising &n, const square &q,
                                             const T *image, int map0)
@@ -598,8 +623,8 @@ static __device__ __forceinline__ void fill(const normalising &n, const square &
         if (y < 0 || x < 0 || y >= (int)n.s.height || x >= (int)n.s.width ||
             map0 + map >= (int)n.s.maps)
             continue;
-        q.at[i] = get_number(image + ((size_t)y * n.s.width + (size_t)x) * n.s.maps +
-                             map0 + map);
+        q.at[i] = get_element(image + ((size_t)y * n.s.width + (size_t)x) * n.s.maps +
+                              map0 + map);
     }
 }
 
@@ -629,8 +654,8 @@ template <class T, bool BACKWARD> static __global__ void within_kernel(normalisi
             continue;
         scale = n.s.k + n.s.alpha * within_sum<true>(n.s, xs, y, x, map);
         terms.at[i] =
-            get_number(dy + base + ((size_t)y * n.s.width + (size_t)x) * n.s.maps + map0 +
-                       map) *
+            get_element(dy + base + ((size_t)y * n.s.width + (size_t)x) * n.s.maps +
+                        map0 + map) *
             *spot(xs, y, x, map) * power(scale, n.s.beta) / scale;
     }
     if (BACKWARD) __syncthreads();
@@ -646,41 +671,42 @@ template <class T, bool BACKWARD> static __global__ void within_kernel(normalisi
         value *= BACKWARD ? -2 * n.s.alpha * n.s.beta *
                                 within_sum<false>(n.s, terms, y, x, map)
                           : p;
-        if (BACKWARD) value += get_number(dy + at) * p;
-        put_number((T *)n.out + at, value);
+        if (BACKWARD) value += get_element(dy + at) * p;
+        put_element((T *)n.out + at, value);
     }
 }
 
 template <class T>
-static an_status within(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                        const float *x, const float *dy, float *out, const char *what)
+static an_status within(an_queue *q, const an_lrn_shape *s, uint32_t batch, an_operand x,
+                        an_operand dy, an_operand out, const char *what)
 {
     an_use use(q->device);
-    normalising n = {*s, x, dy, out, 0, 0};
+    bool backward = dy.buffer != NULL;
+    normalising n = {
+        *s, an__cuda_address(x), an__cuda_address(dy), an__cuda_address(out), 0, 0};
     size_t half = s->size / 2, wide = SIDE + 2 * half, wider = SIDE + 4 * half;
     size_t bytes =
-        (dy != NULL ? wider * wider + wide * wide : wide * wide) * MAPS * sizeof(float);
+        (backward ? wider * wider + wide * wide : wide * wide) * MAPS * sizeof(float);
     dim3 grid((s->height + SIDE - 1) / SIDE * ((s->width + SIDE - 1) / SIDE),
               (s->maps + MAPS - 1) / MAPS, batch);
 
-    an__cuda_cost(q, 0, s->precision,
-                  (dy != NULL ? 3.0 : 2.0) * batch * s->height * s->width * s->maps, 0);
-    AN_CUDA_TRY(an__cuda_settle(q));
-    return an__cuda_launch(q,
-                           dy != NULL ? within_kernel<T, true> : within_kernel<T, false>,
+    an__cuda_cost(q, 0, x.dtype,
+                  (backward ? 3.0 : 2.0) * batch * s->height * s->width * s->maps, 0);
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
+    return an__cuda_launch(q, backward ? within_kernel<T, true> : within_kernel<T, false>,
                            grid, dim3(AN_CUDA_THREADS), bytes, n, what);
 }
 
 an_status an__cuda_lrn_within_forward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                      const float *x, float *y)
+                                      an_operand x, an_operand y)
 {
-    return AN_CUDA_BY_NUMBER(s->precision, within)(q, s, batch, x, NULL, y,
-                                                   "normalisation within maps");
+    return AN_CUDA_BY_DTYPE(x.dtype, within)(q, s, batch, x, an__no_operand(), y,
+                                             "normalisation within maps");
 }
 
 an_status an__cuda_lrn_within_backward(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                       const float *x, const float *dy, float *dx)
+                                       an_operand x, an_operand dy, an_operand dx)
 {
-    return AN_CUDA_BY_NUMBER(s->precision, within)(
-        q, s, batch, x, dy, dx, "gradient of normalisation within maps");
+    return AN_CUDA_BY_DTYPE(x.dtype, within)(q, s, batch, x, dy, dx,
+                                             "gradient of normalisation within maps");
 }

@@ -1,22 +1,22 @@
 /*
- * map.h - where the factors of a product are, and its results: an address is put together from
- * a row's place and that of a position along k.
+ * map.h - where the factors of a product, and its results, lie: an address is put
+ * together from the place of a row and that of a position along k.
  */
 #ifndef AN_CUDA_MAP_H
 #define AN_CUDA_MAP_H
 
 #include "gemm.h"
 
-/* Half of an address: a row's part or that of a position along k. */
+/* A part of an address: that of a row or of a position along k. */
 struct an_place {
     int h, w;             /* in pixels */
-    uint32_t step, image; /* in numbers, beside those; below 2^32, see conv.cu */
+    uint32_t step, image; /* in elements, besides those; below 2^32, see conv.cu */
     bool ok;
 };
 
 template <an_product PRODUCT> struct an_map;
 
-/* Of a pixel of the batch, in a tensor of such images and pixels. */
+/* The place of a pixel of the batch in a tensor of such images and pixels. */
 static __device__ __forceinline__ uint32_t pixel_offset(const an_gemm &g, uint32_t pixel,
                                                         uint32_t image_size,
                                                         uint32_t pitch)
@@ -38,7 +38,8 @@ static __device__ __forceinline__ an_place window_place(const an_gemm &g, uint32
     return p;
 }
 
-/* Which taps of a window are within the image, a bit each; kernels have 5 x 5 taps at most. */
+/* Which taps of a window are within the image, a bit each; kernels have 5 x 5 taps at
+ * most. */
 static __device__ __forceinline__ uint32_t taps_seen(const an_gemm &g,
                                                      const an_place &window)
 {
@@ -51,7 +52,7 @@ static __device__ __forceinline__ uint32_t taps_seen(const an_gemm &g,
     return seen;
 }
 
-/* A number within a window: k = (kernel row, kernel column, map). */
+/* An element within a window: k = (kernel row, kernel column, map). */
 static __device__ __forceinline__ an_place tap_place(const an_gemm &g, uint32_t k,
                                                      const an_divisor &by_maps, bool ok)
 {
@@ -71,8 +72,8 @@ static __device__ __forceinline__ bool in_window(const an_gemm &g, const an_plac
     return window.ok && tap.ok && h < g.in_height && w < g.in_width;
 }
 
-/* Of a product's factors: where a row's number at a position along k is, in numbers from the
- * factor's first; false where there is none, and it is 0. */
+/* For each product and factor: the place of a row's element at a position along k, in
+ * elements from the factor's first; false where there is none, and it counts as 0. */
 template <> struct an_map<AN_FORWARD> {
     enum { A_ALONG_K = 1, B_ALONG_K = 1 };
     static __device__ __forceinline__ an_place a_row(const an_gemm &g, uint32_t m)

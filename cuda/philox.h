@@ -1,6 +1,6 @@
 /*
- * philox.h - the library's generator (lib/base/rng.c) on the device, as dropout uses it: a mask that
- * is a function of seed, iteration, layer and position.
+ * philox.h - the library's generator (lib/base/rng.c) on the device, as dropout uses it:
+ * a mask that is a function of seed, iteration, layer and position.
  */
 #ifndef AN_CUDA_PHILOX_H
 #define AN_CUDA_PHILOX_H
@@ -10,7 +10,7 @@
 /* lib/base/base.h's AN_STREAM_DROPOUT; test/test_ops.c compares with the reference. */
 #define STREAM_DROPOUT 0x100u
 
-/* Philox 4x32-10 (lib/base/rng.c), of which one word is wanted. */
+/* One word of Philox 4x32-10 (lib/base/rng.c). */
 static __device__ __forceinline__ uint32_t philox(uint64_t seed, uint32_t c0, uint32_t c1,
                                                   uint64_t high, uint32_t word)
 {
@@ -31,7 +31,8 @@ static __device__ __forceinline__ uint32_t philox(uint64_t seed, uint32_t c0, ui
     return word == 0 ? c0 : word == 1 ? c1 : word == 2 ? c2 : c3;
 }
 
-/* What unit `unit` (in the host's order) of an image is multiplied by: 0, or s.scale. */
+/* The factor, 0 or s.scale, of a unit of an image, which is counted in the host's
+ * order. */
 static __device__ __forceinline__ float dropout_factor(const an_dropout_shape &s,
                                                        const an_step *step,
                                                        uint64_t image, uint32_t unit)

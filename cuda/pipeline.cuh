@@ -1,12 +1,14 @@
 /*
- * pipeline.cuh - the kernel behind gemm.h for convolutions of bfloat16 numbers on Hopper, forward and
- * back to the weights (back to the data is forward with turned weights, conv.cu).
+ * pipeline.cuh - the kernel behind gemm.h for convolutions of bfloat16 tensors on Hopper:
+ * forward, and for the gradients of weights. (The data's gradient is a forward product
+ * with turned weights, conv.cu.)
  *
- * A block is a producer, one thread that gives copies to the tensor memory accelerator, and consumers,
- * warpgroups that multiply 64 rows of a tile each. Between them are stages of shared memory, a step of
- * 64 k each. Of a stage, `full` ends a phase when its copies have arrived, `empty` when all consumers
- * have done with it. A block goes from tile to tile, and the producer to the next tile's steps while
- * consumers write a tile's numbers.
+ * A block consists of a producer, one thread that gives copies to the tensor memory
+ * accelerator, and of consumers, warpgroups that multiply 64 rows of a tile each. Between
+ * them are stages of shared memory, of one step of 64 k each. A stage has two barriers:
+ * `full` ends a phase when its copies have arrived, `empty` when all consumers have read
+ * it. A block computes one tile after another, and the producer goes on to the next
+ * tile's steps while consumers write a tile's elements.
  *
  * Step of k and rows, by product:
  *
@@ -14,9 +16,9 @@
  *   FORWARD    output pixels          output maps      up to 64 maps of a tap
  *   WEIGHTS    64 maps of a tap each  output maps      64 output pixels
  *
- * so that a weight's gradient is computed with its sides changed over, C^T. Where a tap has less than
- * 64 maps beyond the last whole step, the copy brings the next group's or zeros, which are not
- * multiplied (FORWARD), or not written (WEIGHTS).
+ * so that a weight's gradient is computed with its sides exchanged, as C^T. Where fewer
+ * than 64 maps of a tap are left for its last step, the copy brings maps of the next
+ * group, or zeros; those are not multiplied (FORWARD), or not written (WEIGHTS).
  */
 #ifndef AN_CUDA_PIPELINE_CUH
 #define AN_CUDA_PIPELINE_CUH
@@ -37,7 +39,8 @@ enum {
     SHARED_BYTES = 227 * 1024
 };
 
-/* A tile of a group, or a part of its sum: which steps. */
+/* A tile of a group, and the steps of k that are summed: all, or those of a partial
+ * sum. */
 struct an_task {
     uint32_t group, split, down, across, first, end;
 };
@@ -56,7 +59,7 @@ static __device__ __forceinline__ an_task task_of(const an_pipelined &p, uint32_
     return t;
 }
 
-/* Where a part of a sum belongs; null: it is all of it. */
+/* Where a partial sum goes; null: the sum is whole. */
 static __device__ __forceinline__ float *part_of(const an_gemm &g, const an_task &t)
 {
     return g.parts == NULL ? NULL
@@ -75,7 +78,7 @@ static __device__ __forceinline__ an_corner corner_of(const an_gemm &g, uint32_t
     return {window.w, window.h, divide(pixel, g.by_pixels)};
 }
 
-/* Pieces of 64 maps that a tap has, the last of which may be a part. */
+/* The pieces of 64 maps that a tap has, the last of which may have fewer. */
 static __device__ __forceinline__ uint32_t pieces_of(const an_gemm &g)
 {
     return (g.in_maps + STEP - 1) / STEP;
@@ -93,7 +96,7 @@ struct an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
     };
     static_assert(DEPTH % 16 == 0 && N % 32 == 0 && RIGHT_BYTES % 1024 == 0, "");
 
-    /* The producer's way through a tile. */
+    /* Where the producer is within a tile. */
     an_corner corner;
     an_place tap; /* and its map, in step */
     uint32_t row, k, maps0;
@@ -134,8 +137,8 @@ struct an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
                                 wgmma_further(right, k * 32));
     }
 
-    /* What four lanes beside each other have of rows l / 4 of 8 x 32 numbers, two of each eight
-     * columns: so that each has one eight. */
+    /* Four neighbouring lanes have a row of 32 elements between them, each two of every
+     * eight columns. They exchange them, so that each has one whole eight. */
     static __device__ __forceinline__ void eight_of(const float *sum, int half,
                                                     float (&v)[8])
     {
@@ -191,7 +194,7 @@ struct an_pipe<AN_WEIGHTS, WARPGROUPS, N, DEPTH> {
     enum {
         LEFT_BYTES = WARPGROUPS * BOX_BYTES,
         RIGHT_BYTES = (N + 63) / 64 * BOX_BYTES,
-        /* From blocks of 64 columns, whole ones are read. */
+        /* Columns lie in blocks of 64, of which a product reads whole ones. */
         WHOLE = N / 64 * 64,
         REST = N - WHOLE
     };
@@ -296,7 +299,7 @@ template <an_product PRODUCT, int WARPGROUPS, int N, int DEPTH> struct an_stages
     };
 };
 
-/* Which stage a step has, and which of its phases. */
+/* The stage that a step uses, and the parity of its phase. */
 template <int STAGES> struct an_turn {
     uint32_t stage = 0, parity = 0;
 
@@ -372,7 +375,7 @@ static __global__ void
 #endif
 }
 
-/* --- launching ------------------------------------------------------------------------------------ */
+/* --- launching ---------------------------------------------------------------------- */
 
 template <an_product PRODUCT, int WARPGROUPS, int N, int DEPTH>
 static an_status pipeline_launch(an_queue *q, const an_gemm *g,

@@ -1,5 +1,6 @@
 /*
- * pipeline_forward.cu - pipeline.cuh's kernels forward, apart so that they compile beside the others.
+ * pipeline_forward.cu - pipeline.cuh's kernels of forward products, in a file of their
+ * own so that files compile in parallel.
  */
 #include "pipeline.cuh"
 

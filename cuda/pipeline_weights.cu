@@ -1,6 +1,6 @@
 /*
- * pipeline_weights.cu - pipeline.cuh's kernels for gradients of weights, apart so that they compile
- * beside the others.
+ * pipeline_weights.cu - pipeline.cuh's kernels of gradients of weights, in a file of
+ * their own so that files compile in parallel.
  */
 #include "pipeline.cuh"
 

@@ -1,27 +1,28 @@
 /*
  * pool.cu - max-pooling, windows overlapping or not.
  *
- * Ties: as in cuda-convnet, every input that equals its window's maximum receives the whole
- * gradient of that window. Forward marks them, a bit for each place of a window; the way back
- * is gathered from the marks: an input asks the windows it is in, so that no two threads add to
- * one number. Windows too large for 16 marks are looked through again.
+ * Ties: as in cuda-convnet, every input that equals its window's maximum receives the
+ * whole gradient of that window. The forward pass writes the argmax mask, which has a bit
+ * for each place of a window. The backward pass gathers: an input asks the windows that
+ * it is in, so that no two threads add to one element. Windows too large for 16 bits have
+ * no mask, and their maxima are looked for again.
  */
-#include "number.h"
-
-#include "marks.h"
+#include "argmax.h"
 
 struct pooling {
     an_pool_shape s;
     uint32_t batch;
     const void *x, *dy;
-    const uint16_t *given; /* back: marks */
-    uint16_t *marks;       /* forward: null, or to be made */
+    const uint16_t *given; /* backward: the argmax mask */
+    uint16_t *argmax;      /* forward: null, or room for it */
     void *out;
+    uint32_t dtype;
 };
 
-/* --- the usual windows: a thread has 16 bytes of a pixel's maps --------------------------------- */
+/* --- the usual windows: a thread computes 16 bytes of a pixel's maps ---------------- */
 
-/* Words of these, as they lie in memory. */
+/* The maxima of two words' elements, and where they are equal: one float32 or two
+ * bfloat16, as they lie in memory. */
 static __device__ __forceinline__ uint32_t greater_word(const float *, uint32_t a,
                                                         uint32_t b)
 {
@@ -43,12 +44,13 @@ static __device__ __forceinline__ uint32_t equal_word(const an_bf16 *, uint32_t 
     return equal_bf16x2(a, b);
 }
 
-/* Adds a mark to those of a word's maps, two maps a word; i: which of a piece's words. */
+/* Sets bits in the masks of a word's maps where `where` is ones. Words of masks are those
+ * of two maps; i: which of a piece's words. */
 template <int V>
-static __device__ __forceinline__ void mark_word(uint32_t (&mark)[V / 2], int i,
+static __device__ __forceinline__ void mask_word(uint32_t (&mask)[V / 2], int i,
                                                  uint32_t where, uint32_t bits)
 {
-    mark[i * V / 8] |= where & (V == 8 ? bits * 0x10001 : bits << i % 2 * 16);
+    mask[i * V / 8] |= where & (V == 8 ? bits * 0x10001 : bits << i % 2 * 16);
 }
 
 enum { SIDE = 3 };
@@ -67,12 +69,12 @@ template <class T> static __global__ void forward_kernel(pooling p)
     if (row >= s.out_height || column >= s.out_width) return;
     for (uint32_t map = threadIdx.x * V; map < s.maps; map += blockDim.x * V) {
         const T *x = (const T *)p.x + image * s.in_height * s.in_width * s.maps + map;
-        uint32_t v[SIDE * SIDE][4], top[4], mark[V / 2] = {}, kept[V / 2] = {};
+        uint32_t v[SIDE * SIDE][4], top[4], mask[V / 2] = {}, kept[V / 2] = {};
         uint32_t places = window_places(rows, columns);
 
 #pragma unroll
         for (uint32_t i = 0; i < SIDE * SIDE; i++) {
-            /* Beyond the window's end its last place is seen again. */
+            /* Beyond the window's end its last place is read again. */
             uint32_t r = rows.first + i / SIDE, c = columns.first + i % SIDE;
 
             r = r < rows.end ? r : rows.end - 1,
@@ -87,24 +89,24 @@ template <class T> static __global__ void forward_kernel(pooling p)
                 top[w] = greater_word(x, top[w], v[i][w]);
         }
         put_words((T *)p.out + to * s.maps + map, top);
-        if (p.marks == NULL) continue;
+        if (p.argmax == NULL) continue;
 #pragma unroll
         for (int w = 0; w < 4; w++) {
             uint32_t low = equal_word(x, greater_word(x, top[w], 0), 0);
 
 #pragma unroll
             for (int i = 0; i < SIDE * SIDE; i++)
-                mark_word<V>(mark, w, equal_word(x, v[i][w], top[w]),
+                mask_word<V>(mask, w, equal_word(x, v[i][w], top[w]),
                              1u << (i / SIDE * 4 + i % SIDE));
-            mark_word<V>(kept, w, s.relu ? ~low : ~0u, places);
+            mask_word<V>(kept, w, s.relu ? ~low : ~0u, places);
         }
 #pragma unroll
-        for (int i = 0; i < V / 2; i++) mark[i] &= kept[i];
-        put_words(p.marks + to * s.maps + map, mark);
+        for (int i = 0; i < V / 2; i++) mask[i] &= kept[i];
+        put_words(p.argmax + to * s.maps + map, mask);
     }
 }
 
-/* The same of the input, of two by two pixels a thread. */
+/* The same for the gradient, of two by two pixels of the input a thread. */
 template <class T> static __global__ void backward_kernel(pooling p)
 {
     enum { V = 16 / sizeof(T) };
@@ -124,48 +126,56 @@ template <class T> static __global__ void backward_kernel(pooling p)
             uint32_t row = 2 * y + i / 2, column = 2 * x + i % 2;
 
             if (row < s.in_height && column < s.in_width)
-                put_numbers(out + (row * s.in_width + column) * s.maps, sum[i]);
+                put_elements(out + (row * s.in_width + column) * s.maps, sum[i]);
         }
     }
 }
 
-static bool in_pieces(const an_pool_shape *s, uint32_t batch)
+/* Elements in 16 bytes. */
+static uint32_t piece_of(uint32_t dtype)
 {
-    return in_twos(s) && s->maps % (s->precision == AN_PRECISION_BF16 ? 8 : 4) == 0 &&
+    return dtype == AN_DTYPE_BF16 ? 8 : 4;
+}
+
+static bool in_pieces(const an_pool_shape *s, uint32_t batch, uint32_t dtype)
+{
+    return in_twos(s) && s->maps % piece_of(dtype) == 0 &&
            batch < 65536; /* images of a grid */
 }
 
-/* A thread for each piece of such an image, or more. */
+/* A thread for each piece of such an image; one for several where there are very many
+ * maps. */
 static an_status in_blocks(an_queue *q, void (*kernel)(pooling), uint32_t rows,
                            uint32_t columns, const pooling &p, const char *what)
 {
     an_use use(q->device);
-    uint32_t pieces = p.s.maps / (p.s.precision == AN_PRECISION_BF16 ? 8 : 4);
+    uint32_t pieces = p.s.maps / piece_of(p.dtype);
     uint32_t deep = rows < 2 ? 1 : 2, wide, blocks;
 
     if (pieces > AN_CUDA_THREADS / 2) pieces = AN_CUDA_THREADS / 2;
     wide = AN_CUDA_THREADS / (pieces * deep);
     blocks = (columns + wide - 1) / wide;
     wide = (columns + blocks - 1) / blocks;
-    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
     return an__cuda_launch(q, kernel, dim3(blocks, (rows + deep - 1) / deep, p.batch),
                            dim3(pieces, wide, deep), 0, p, what);
 }
 
-/* --- any windows: a thread has a number ------------------------------------------------------------ */
+/* --- any windows: a thread computes one element ------------------------------------- */
 
-/* The maximum of a window's numbers. A NaN is its window's, and marked nowhere. */
+/* The maximum of a window's elements and its argmax mask. A NaN is its window's maximum,
+ * and has no bit in the mask. */
 struct maximum_of {
     float value;
-    uint32_t marks;
+    uint32_t argmax;
 
-    __device__ __forceinline__ void add(float v, uint32_t mark)
+    __device__ __forceinline__ void add(float v, uint32_t bit)
     {
         if (v == value)
-            marks |= mark;
+            argmax |= bit;
         else if (!(v <= value) && value == value) {
             value = v;
-            marks = v == v ? mark : 0;
+            argmax = v == v ? bit : 0;
         }
     }
 };
@@ -181,7 +191,7 @@ static __device__ __forceinline__ maximum_of find_maximum(const an_pool_shape &s
 
     for (uint32_t r = rows.first; r < rows.end; r++)
         for (uint32_t c = columns.first; c < columns.end; c++)
-            maximum.add(get_number(image + ((size_t)r * s.in_width + c) * s.maps),
+            maximum.add(get_element(image + ((size_t)r * s.in_width + c) * s.maps),
                         1u << ((r - rows.first) * 4 + (c - columns.first)) % 16);
     return maximum;
 }
@@ -198,13 +208,14 @@ template <class T> static __global__ void any_forward_kernel(pooling p)
         maximum_of maximum = find_maximum(s, (const T *)p.x + image * in + map,
                                           at / s.out_width, at % s.out_width);
 
-        put_number((T *)p.out + i, maximum.value);
-        if (p.marks != NULL)
-            p.marks[i] = (uint16_t)(s.relu && !(maximum.value > 0) ? 0 : maximum.marks);
+        put_element((T *)p.out + i, maximum.value);
+        if (p.argmax != NULL)
+            p.argmax[i] = (uint16_t)(s.relu && !(maximum.value > 0) ? 0 : maximum.argmax);
     }
 }
 
-/* From marks or, where windows are too large for them, from what the maxima were found in. */
+/* From the argmax mask or, where windows are too large for one, from the pooling's
+ * input. */
 template <class T> static __global__ void any_backward_kernel(pooling p)
 {
     const an_pool_shape &s = p.s;
@@ -227,52 +238,66 @@ template <class T> static __global__ void any_backward_kernel(pooling p)
                 bool is =
                     p.given != NULL
                         ? p.given[window] >> place & 1
-                        : get_number((const T *)p.x + i) ==
+                        : get_element((const T *)p.x + i) ==
                               find_maximum(s, (const T *)p.x + image * in + map, oy, ox)
                                   .value;
 
-                if (is) sum += get_number((const T *)p.dy + window);
+                if (is) sum += get_element((const T *)p.dy + window);
             }
-        put_number((T *)p.out + i, sum);
+        put_element((T *)p.out + i, sum);
     }
 }
 
-size_t an__cuda_pool_marks(const an_pool_shape *s)
+size_t an__cuda_argmax_bytes(const an_pool_shape *s)
 {
-    if (s->kernel > MARKED) return 0;
+    if (s->kernel > MASKED) return 0;
     return (size_t)s->out_height * s->out_width * s->maps * sizeof(uint16_t);
 }
 
 an_status an__cuda_pool_forward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                                const float *x, float *y, void *marks)
+                                an_operand x, an_operand y, an_operand argmax)
 {
-    pooling p = {*s, batch, x, NULL, NULL, (uint16_t *)marks, y};
+    pooling p = {*s,
+                 batch,
+                 an__cuda_address(x),
+                 NULL,
+                 NULL,
+                 (uint16_t *)an__cuda_address(argmax),
+                 an__cuda_address(y),
+                 x.dtype};
     size_t count = (size_t)batch * s->out_height * s->out_width * s->maps;
 
-    an__cuda_cost(q, 0, s->precision,
+    an__cuda_cost(q, 0, x.dtype,
                   (double)count + (double)batch * s->in_height * s->in_width * s->maps,
-                  marks != NULL ? 2 * (double)count : 0);
-    if (in_pieces(s, batch))
-        return in_blocks(q, AN_CUDA_BY_NUMBER(s->precision, forward_kernel),
-                         s->out_height, s->out_width, p, "pooling");
-    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, any_forward_kernel), count, p,
+                  p.argmax != NULL ? 2 * (double)count : 0);
+    if (in_pieces(s, batch, x.dtype))
+        return in_blocks(q, AN_CUDA_BY_DTYPE(x.dtype, forward_kernel), s->out_height,
+                         s->out_width, p, "pooling");
+    return an__cuda_each(q, AN_CUDA_BY_DTYPE(x.dtype, any_forward_kernel), count, p,
                          "pooling");
 }
 
 an_status an__cuda_pool_backward(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                                 const float *x, const void *marks, const float *dy,
-                                 float *dx)
+                                 an_operand x, an_operand argmax, an_operand dy,
+                                 an_operand dx)
 {
-    pooling p = {*s, batch, x, dy, (const uint16_t *)marks, NULL, dx};
+    pooling p = {*s,
+                 batch,
+                 an__cuda_address(x),
+                 an__cuda_address(dy),
+                 (const uint16_t *)an__cuda_address(argmax),
+                 NULL,
+                 an__cuda_address(dx),
+                 dy.dtype};
     size_t count = (size_t)batch * s->in_height * s->in_width * s->maps;
     double out = (double)batch * s->out_height * s->out_width * s->maps;
     const char *what = "pooling's gradient";
 
-    an__cuda_cost(q, 0, s->precision, out + (marks != NULL ? 1 : 2) * (double)count,
-                  marks != NULL ? 2 * out : 0);
-    if (marks != NULL && in_pieces(s, batch))
-        return in_blocks(q, AN_CUDA_BY_NUMBER(s->precision, backward_kernel),
+    an__cuda_cost(q, 0, dy.dtype, out + (p.given != NULL ? 1 : 2) * (double)count,
+                  p.given != NULL ? 2 * out : 0);
+    if (p.given != NULL && in_pieces(s, batch, dy.dtype))
+        return in_blocks(q, AN_CUDA_BY_DTYPE(dy.dtype, backward_kernel),
                          (s->in_height + 1) / 2, (s->in_width + 1) / 2, p, what);
-    return an__cuda_each(q, AN_CUDA_BY_NUMBER(s->precision, any_backward_kernel), count,
-                         p, what);
+    return an__cuda_each(q, AN_CUDA_BY_DTYPE(dy.dtype, any_backward_kernel), count, p,
+                         what);
 }

@@ -1,7 +1,7 @@
 /*
- * ptx.h - the instructions that CUDA's language has no words for, each beside a host version
- * of itself: what we take the PTX manual (ISA 7.0 and later) to say. The host's is used by
- * test/cuda-host alone.
+ * ptx.h - instructions for which CUDA C++ has no words, each beside a host version of
+ * itself, which does what we take the PTX manual (ISA 7.0 and later) to say and is used
+ * by test/cuda-host alone.
  */
 #ifndef AN_CUDA_PTX_H
 #define AN_CUDA_PTX_H
@@ -14,7 +14,7 @@ struct alignas(64) an_tensor_map {
     uint64_t words[16];
 };
 
-/* --- a kernel's dynamic shared memory ---------------------------------------------------- */
+/* --- a kernel's dynamic shared memory ----------------------------------------------- */
 
 #ifdef __CUDACC__
 static __device__ __forceinline__ void *shared_memory()
@@ -37,7 +37,7 @@ static inline uint32_t shared_address(const void *p)
 }
 #endif
 
-/* --- cp.async: global to shared memory, BYTES 4 or 16, aligned to that; zeros if !ok ------- */
+/* --- cp.async: global to shared memory, BYTES 4 or 16, aligned to that; zeros if !ok  */
 
 template <int BYTES>
 static __device__ __forceinline__ void cp_async(void *to, const void *from, bool ok)
@@ -66,7 +66,7 @@ static __device__ __forceinline__ void cp_async_commit()
 #endif
 }
 
-/* Until no more than PENDING of this thread's groups are under way. */
+/* Waits until no more than PENDING of this thread's groups are in flight. */
 template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
 {
 #ifdef __CUDACC__
@@ -76,11 +76,11 @@ template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
 #endif
 }
 
-/* --- ldmatrix: four blocks of 8 rows of 16 bytes ------------------------------------------- */
+/* --- ldmatrix: four blocks of 8 rows of 16 bytes ------------------------------------ */
 
-/* Lane l gives the address of row l % 8 of block l / 8, and gets of block b, in r[b], word
- * l % 4 of row l / 4. TURNED: rows are eight numbers of two bytes, and a lane gets of block b
- * numbers l / 4 of rows l % 4 * 2 and the next. */
+/* Lane l gives the address of row l % 8 of block l / 8, and gets of block b, in r[b],
+ * word l % 4 of row l / 4. TURNED: rows are eight elements of two bytes, and a lane gets
+ * of block b elements l / 4 of row l % 4 * 2 and of the next. */
 template <bool TURNED>
 static __device__ __forceinline__ void ldmatrix4(uint32_t r[4], const void *row)
 {
@@ -121,7 +121,7 @@ static __device__ __forceinline__ void ldmatrix4(uint32_t r[4], const void *row)
 #endif
 }
 
-/* --- numbers and their bits ------------------------------------------------------------------ */
+/* --- float32 and their bits --------------------------------------------------------- */
 
 static __device__ __forceinline__ float word_float(uint32_t word)
 {
@@ -147,7 +147,7 @@ static __device__ __forceinline__ uint32_t float_word(float value)
 #endif
 }
 
-/* --- roundings ----------------------------------------------------------------------------- */
+/* --- roundings ---------------------------------------------------------------------- */
 
 /* To 10 bits behind the point; ties away from zero. */
 static __device__ __forceinline__ uint32_t to_tf32(uint32_t word)
@@ -185,9 +185,9 @@ static __device__ __forceinline__ uint32_t to_bf16x2(uint32_t low, uint32_t high
 #endif
 }
 
-/* --- what is greater, and what is equal, in words of one float32 or two bfloat16 numbers ------ */
+/* --- maxima and comparisons, in words of one float32 or two bfloat16 ---------------- */
 
-/* Of a NaN and a number: a NaN. */
+/* The greater of two; of a NaN and a number, the NaN. */
 static __device__ __forceinline__ float greater(float a, float b)
 {
 #ifdef __CUDACC__
@@ -213,7 +213,7 @@ static __device__ __forceinline__ uint32_t greater_bf16x2(uint32_t a, uint32_t b
 #endif
 }
 
-/* Ones in the halves that are equal numbers, zeros in the others. */
+/* Ones in the halves that are equal, zeros in the others. */
 static __device__ __forceinline__ uint32_t equal_bf16x2(uint32_t a, uint32_t b)
 {
 #if defined __CUDA_ARCH__ && __CUDA_ARCH__ >= 900
@@ -227,7 +227,7 @@ static __device__ __forceinline__ uint32_t equal_bf16x2(uint32_t a, uint32_t b)
 #endif
 }
 
-/* --- roots of numbers that are normal, infinite or 0, to 22 bits ----------------------------- */
+/* --- roots of what is normal, infinite or 0, to 22 bits ----------------------------- */
 
 static __device__ __forceinline__ float root_near(float x)
 {
@@ -253,11 +253,11 @@ static __device__ __forceinline__ float inverse_root_near(float x)
 #endif
 }
 
-/* --- mma.sync: c += a * b, with c 16 x 8 ---------------------------------------------------- */
+/* --- mma.sync: c += a * b, with c 16 x 8 -------------------------------------------- */
 
 #ifndef __CUDACC__
-/* Each lane's c from whole matrices. With row = lane / 4 and column = lane % 4, c has rows
- * row and row + 8, columns 2 * column and 2 * column + 1. in: a, b, then c. */
+/* Each lane's c from whole matrices. With row = lane / 4 and column = lane % 4, c has
+ * rows row and row + 8, columns 2 * column and 2 * column + 1. in: a, b, then c. */
 template <int K>
 HOST_RUN_QUIET void mma_all(host_run::Lanes &l, const float (&a)[16][K],
                             const float (&b)[K][8], int c_word)
@@ -277,8 +277,8 @@ HOST_RUN_QUIET void mma_all(host_run::Lanes &l, const float (&a)[16][K],
 #endif
 
 /* a: 16 x 8. With row = lane / 4 and column = lane % 4 the lane's a has (row, column),
- * (row + 8, column), (row, column + 4), (row + 8, column + 4); its b, 8 x 8, (column, row)
- * and (column + 4, row). */
+ * (row + 8, column), (row, column + 4), (row + 8, column + 4); its b, 8 x 8, (column,
+ * row) and (column + 4, row). */
 static __device__ __forceinline__ void mma_tf32(float c[4], const uint32_t a[4],
                                                 const uint32_t b[2])
 {
@@ -311,8 +311,9 @@ static __device__ __forceinline__ void mma_tf32(float c[4], const uint32_t a[4],
 }
 
 /* a: 16 x 16. The lane's four words of a are pairs: (row, 2 column), (row + 8, 2 column),
- * (row, 2 column + 8), (row + 8, 2 column + 8), each with its right neighbour in the upper
- * half; those of b, 16 x 8, (2 column, row), (2 column + 8, row), each with the one below. */
+ * (row, 2 column + 8), (row + 8, 2 column + 8), each with its right neighbour in the
+ * upper half; those of b, 16 x 8, (2 column, row), (2 column + 8, row), each with the one
+ * below. */
 static __device__ __forceinline__ void mma_bf16(float c[4], const uint32_t a[4],
                                                 const uint32_t b[2])
 {
@@ -349,8 +350,8 @@ static __device__ __forceinline__ void mma_bf16(float c[4], const uint32_t a[4],
 #endif
 }
 
-/* What is the same for all of a warp, told to the compiler: such numbers have registers and
- * instructions of their own. */
+/* Tells the compiler that x is the same for all threads of a warp: there are registers
+ * and instructions for such values. */
 static __device__ __forceinline__ int same_in_warp(int x)
 {
 #ifdef __CUDACC__
@@ -360,17 +361,17 @@ static __device__ __forceinline__ int same_in_warp(int x)
 #endif
 }
 
-/* --- wgmma: products of a warpgroup, 128 threads, from shared memory ------------------------- */
+/* --- wgmma: products of a warpgroup, 128 threads, from shared memory ---------------- */
 
-/* Whether it is compiled for what has them. */
+/* Whether code is compiled for a device that has them. */
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL) || !defined(__CUDACC__)
 #define AN_HAS_WGMMA 1
 #else
 #define AN_HAS_WGMMA 0
 #endif
 
-/* What it takes is read by another proxy than writes it: who has written says so before a
- * barrier, and the products begin behind it. */
+/* wgmma reads its factors through another proxy than threads write them: a thread that
+ * has written calls this before a barrier, and the products begin behind it. */
 static __device__ __forceinline__ void fence_proxy_async()
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -380,17 +381,19 @@ static __device__ __forceinline__ void fence_proxy_async()
 #endif
 }
 
-/* Describes a factor that lies in rows of 128 bytes whose 16-byte pieces are swapped as p ^ row
- * % 8, from a multiple of 1024 bytes on. Along k: a row is 64 k of one m (or n), 8 rows make
- * 1024 bytes. Across: a row is 64 m of one k, 8 rows likewise, and `block` bytes lie between
- * one 64 m and the next. (PTX: matrix descriptor; swizzle mode 1 is that of 128 bytes.) */
+/* Describes a factor that lies in rows of 128 bytes whose 16-byte pieces are swapped as p
+ * ^ row % 8, from a multiple of 1024 bytes on. Along k: a row is 64 k of one m (or n), 8
+ * rows make 1024 bytes. Across: a row is 64 m of one k, 8 rows likewise, and `block`
+ * bytes lie between one 64 m and the next. (PTX: matrix descriptor; swizzle mode 1 is
+ * that of 128 bytes.) */
 static __device__ __forceinline__ uint64_t wgmma_factor(const void *p, uint32_t block)
 {
     return (uint64_t)((shared_address(p) & 0x3ffff) >> 4) | (uint64_t)(block >> 4) << 16 |
            (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
 }
 
-/* The same, `bytes` further on: its address ends below the next field. */
+/* The same factor, `bytes` further on. The address does not run over into the next
+ * field. */
 static __device__ __forceinline__ uint64_t wgmma_further(uint64_t factor, uint32_t bytes)
 {
     return (factor & 0xffffffff00000000) | ((uint32_t)factor + (bytes >> 4));
@@ -412,7 +415,7 @@ static __device__ __forceinline__ void wgmma_commit()
 #endif
 }
 
-/* Until no more than PENDING groups are under way. */
+/* Waits until no more than PENDING groups are in flight. */
 template <int PENDING> static __device__ __forceinline__ void wgmma_wait()
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -422,8 +425,8 @@ template <int PENDING> static __device__ __forceinline__ void wgmma_wait()
 #endif
 }
 
-/* The instruction of 64 x N numbers: the operands that are registers of d, and the numbers of
- * those behind them. */
+/* The instruction for 64 x N elements: the operands that are registers of d, and the
+ * numbers of the operands behind them. */
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define AN_D8(i)                                                                         \
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]),          \
@@ -466,8 +469,9 @@ template <int PENDING> static __device__ __forceinline__ void wgmma_wait()
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 #endif
 
-/* d += a * b of 64 x N x 16 bf16 numbers. Register i of a thread has row 16 * warp + lane / 4 +
- * 8 * (i / 2 % 2) and column i / 4 * 8 + lane % 4 * 2 + i % 2. A_ACROSS, B_ACROSS: see above. */
+/* d += a * b of 64 x N x 16 bfloat16. Register i of a thread has row 16 * warp + lane / 4
+ * + 8 * (i / 2 % 2) and column i / 4 * 8 + lane % 4 * 2 + i % 2. A_ACROSS, B_ACROSS: see
+ * above. */
 template <int N, int A_ACROSS, int B_ACROSS>
 static __device__ __forceinline__ void wgmma_bf16(float *d, uint64_t a, uint64_t b)
 {
@@ -479,7 +483,7 @@ static __device__ __forceinline__ void wgmma_bf16(float *d, uint64_t a, uint64_t
 #endif
 }
 
-/* The same of 64 x N x 8 TF32 numbers, b along k; of a, a warp has its 16 rows in registers as
+/* The same of 64 x N x 8 TF32, b along k; of a, a warp has its 16 rows in registers as
  * mma_tf32() wants them, which stay as they are until the product has been waited for. */
 template <int N>
 static __device__ __forceinline__ void wgmma_tf32(float *d, const uint32_t *a, uint64_t b)
@@ -492,10 +496,11 @@ static __device__ __forceinline__ void wgmma_tf32(float *d, const uint32_t *a, u
 #endif
 }
 
-/* --- mbarrier: a place in shared memory where threads and copies arrive ------------------------ */
+/* --- mbarrier: a place in shared memory where threads and copies arrive ------------- */
 
-/* It counts, phase by phase, the arrivals that it was made for and the bytes that copies still
- * owe it. A phase ends when both are done; the first has parity 0, the next 1, and so on. */
+/* An mbarrier counts, in each phase, the arrivals that it was made for and the bytes that
+ * copies still owe it. A phase ends when both have come; the first has parity 0, the next
+ * 1, and so on. */
 typedef uint64_t an_mbarrier;
 
 static __device__ __forceinline__ void mbarrier_init(an_mbarrier *b, uint32_t arrivals)
@@ -509,7 +514,8 @@ static __device__ __forceinline__ void mbarrier_init(an_mbarrier *b, uint32_t ar
 #endif
 }
 
-/* Before a barrier of the block: copies and other threads may use what has been made. */
+/* Called before a barrier of the block, behind which copies and other threads may use
+ * mbarriers that have been made. */
 static __device__ __forceinline__ void mbarrier_fence_init()
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -528,7 +534,7 @@ static __device__ __forceinline__ void mbarrier_arrive(an_mbarrier *b)
 #endif
 }
 
-/* The same, and copies will bring so many bytes in this phase. */
+/* An arrival, which also says how many bytes copies will bring in this phase. */
 static __device__ __forceinline__ void mbarrier_expect(an_mbarrier *b, uint32_t bytes)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -541,7 +547,8 @@ static __device__ __forceinline__ void mbarrier_expect(an_mbarrier *b, uint32_t 
 #endif
 }
 
-/* Until the phase of this parity has ended; the one before the first counts as of parity 1. */
+/* Waits until the phase of this parity has ended; the one before the first counts as of
+ * parity 1. */
 static __device__ __forceinline__ void mbarrier_wait(an_mbarrier *b, uint32_t parity)
 {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -560,13 +567,14 @@ static __device__ __forceinline__ void mbarrier_wait(an_mbarrier *b, uint32_t pa
 #endif
 }
 
-/* --- copies by the tensor memory accelerator, which arrive at an mbarrier ----------------------- */
+/* --- copies by the tensor memory accelerator, which arrive at an mbarrier ----------- */
 
-/* Both bring rows of 128 bytes, 64 numbers of bfloat16, to a multiple of 1024 bytes of shared
- * memory, where their 16-byte pieces are swapped as wgmma_factor() wants them; what a tensor has
- * not is 0, and its bytes count all the same. Their maps (tensor_map.cu) say how many rows. */
+/* Both bring rows of 128 bytes, 64 bfloat16, to a multiple of 1024 bytes of shared
+ * memory, where their 16-byte pieces are swapped as wgmma_factor() wants them. What is
+ * beyond the tensor is 0, and its bytes count all the same. The maps (tensor_map.cu) say
+ * how many rows a copy brings. */
 
-/* Numbers from `column` on, of rows from `row` on. */
+/* Elements from `column` on, of rows from `row` on. */
 static __device__ __forceinline__ void copy_rows(void *to, const an_tensor_map *map,
                                                  an_mbarrier *b, uint32_t column,
                                                  uint32_t row)
@@ -582,16 +590,16 @@ static __device__ __forceinline__ void copy_rows(void *to, const an_tensor_map *
 #endif
 }
 
-/* A pixel of windows is where the upper left corner of one is. */
+/* The place of the upper left corner of a window. */
 struct an_corner {
     int w, h;
     uint32_t image;
 };
 
-/* Of windows from the one at `corner` on, row by row and image by image, the pixels at a tap;
- * numbers from `number` on. */
+/* The pixels at a tap of windows from the one at `corner` on, row by row and image by
+ * image: maps from `map0` on. */
 static __device__ __forceinline__ void copy_windows(void *to, const an_tensor_map *map,
-                                                    an_mbarrier *b, uint32_t number,
+                                                    an_mbarrier *b, uint32_t map0,
                                                     const an_corner &corner,
                                                     uint32_t tap_w, uint32_t tap_h)
 {
@@ -599,11 +607,11 @@ static __device__ __forceinline__ void copy_windows(void *to, const an_tensor_ma
     asm volatile(
         "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::"
         "bytes [%0], [%1, {%3, %4, %5, %6}], [%2], {%7, %8};\n" ::"r"(shared_address(to)),
-        "l"(map), "r"(shared_address(b)), "r"(number), "r"(corner.w), "r"(corner.h),
+        "l"(map), "r"(shared_address(b)), "r"(map0), "r"(corner.w), "r"(corner.h),
         "r"(corner.image), "h"((uint16_t)tap_w), "h"((uint16_t)tap_h)
         : "memory");
 #elif !defined(__CUDACC__)
-    host_run::copy_windows(to, map, b, number, corner.w, corner.h, corner.image, tap_w,
+    host_run::copy_windows(to, map, b, map0, corner.w, corner.h, corner.image, tap_w,
                            tap_h);
 #endif
 }

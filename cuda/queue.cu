@@ -1,18 +1,17 @@
 /*
  * queue.cu - queues, and what goes between the host's memory and a device's.
  *
- * Everything passes through pinned memory of the queue's own: the host's may change as soon
- * as upload() or put() has returned, and copies are asynchronous.
+ * Transfers pass through pinned memory of the queue's own, since what the host gives may
+ * change as soon as upload() or put() has returned, while copies are asynchronous.
  */
 #include <string.h>
 
-#include "number.h"
-
-#include "form.h"
+#include "element.h"
+#include "space_to_depth.h"
 
 #define STAGE ((size_t)4 << 20) /* bytes of each pinned buffer, and of the device's */
 
-/* --- life ------------------------------------------------------------------------------------ */
+/* --- life --------------------------------------------------------------------------- */
 
 static void close_streams(an_queue *q)
 {
@@ -21,8 +20,8 @@ static void close_streams(an_queue *q)
 
     if (q->stream != NULL) cudaStreamSynchronize(q->stream);
     if (q->copy != NULL) cudaStreamSynchronize(q->copy);
-    if (q->beside != NULL) cudaStreamDestroy(q->beside);
-    for (cudaEvent_t event : q->marked)
+    if (q->async != NULL) cudaStreamDestroy(q->async);
+    for (cudaEvent_t event : q->fence)
         if (event != NULL) cudaEventDestroy(event);
     for (cudaEvent_t event : events)
         if (event != NULL) cudaEventDestroy(event);
@@ -41,11 +40,11 @@ void an__cuda_queue_close(an_queue *q)
         cudaFree(q->scratch);
         cudaFree(q->step);
         cudaFree(q->stage);
-        cudaFree(q->landing);
+        cudaFree(q->receive_buffer);
         cudaFreeHost(q->upload[0]);
         cudaFreeHost(q->upload[1]);
         cudaFreeHost(q->download);
-        cudaFreeHost(q->passing);
+        cudaFreeHost(q->async_stage);
         cudaFreeHost(q->bounce);
         cudaGetLastError(); /* of a device that is lost */
     }
@@ -98,7 +97,7 @@ an_status an__cuda_queue_open(an_queue **out, an_device *device, size_t scratch_
     return AN_OK;
 }
 
-/* --- pinned memory ----------------------------------------------------------------------------- */
+/* --- pinned memory ------------------------------------------------------------------ */
 
 static an_status pinned(an_queue *q, char **buffer)
 {
@@ -121,8 +120,8 @@ static an_status stage_memory(an_queue *q)
     return AN_OK;
 }
 
-/* Room for `bytes` (at most STAGE) in the half that is being filled, or in the other one once
- * its copies are done. */
+/* Room for `bytes` (at most STAGE) in the half that is being filled, or in the other half
+ * once its copies are done. */
 static an_status upload_room(an_queue *q, size_t bytes, char **room)
 {
     AN_CUDA_TRY(pinned(q, &q->upload[q->upload_turn]));
@@ -154,28 +153,30 @@ static an_status upload_piece(an_queue *q, void *to, const void *from, size_t by
         "an upload");
 }
 
-an_status an__cuda_upload(an_queue *q, void *to, const void *from, size_t bytes)
+an_status an__cuda_upload(an_queue *q, an_operand to, const void *from, size_t bytes)
 {
     an_use use(q->device);
+    char *target = (char *)an__cuda_address(to);
     size_t done, part;
 
-    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
     for (done = 0; done < bytes; done += part) {
         part = bytes - done < STAGE ? bytes - done : STAGE;
-        AN_CUDA_TRY(upload_piece(q, (char *)to + done, (const char *)from + done, part));
+        AN_CUDA_TRY(upload_piece(q, target + done, (const char *)from + done, part));
     }
     return AN_OK;
 }
 
-/* What has been fetched to where it was asked for: of one mark, or all. */
-static void hand_over(an_queue *q, bool all, uint32_t mark)
+/* Copies what has been downloaded to where it was asked for: what is before one fence, or
+ * all. */
+static void hand_over(an_queue *q, bool all, uint32_t fence)
 {
     uint32_t i, left = 0;
 
     for (i = 0; i < q->fetches; i++) {
         const an_fetch &f = q->fetch[i];
 
-        if (all || f.mark == mark)
+        if (all || f.fence == fence)
             memcpy(f.to, q->download + f.at, f.bytes);
         else
             q->fetch[left++] = f;
@@ -203,7 +204,7 @@ static an_status download_piece(an_queue *q, void *to, const void *from, size_t 
     fetch->to = to;
     fetch->at = q->download_used;
     fetch->bytes = bytes;
-    fetch->mark = AN_MARKS;
+    fetch->fence = AN_MAX_IN_FLIGHT;
     AN_CUDA_TRY(an__cuda_check(q->device,
                                cudaMemcpyAsync(q->download + fetch->at, from, bytes,
                                                cudaMemcpyDeviceToHost, q->stream),
@@ -214,25 +215,26 @@ static an_status download_piece(an_queue *q, void *to, const void *from, size_t 
     return AN_OK;
 }
 
-an_status an__cuda_download(an_queue *q, void *to, const void *from, size_t bytes)
+an_status an__cuda_download(an_queue *q, void *to, an_operand from, size_t bytes)
 {
     an_use use(q->device);
+    const char *source = (const char *)an__cuda_address(from);
     size_t done, part;
 
-    AN_CUDA_TRY(an__cuda_settle(q));
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
     for (done = 0; done < bytes; done += part) {
         part = bytes - done < STAGE ? bytes - done : STAGE;
-        AN_CUDA_TRY(
-            download_piece(q, (char *)to + done, (const char *)from + done, part));
+        AN_CUDA_TRY(download_piece(q, (char *)to + done, source + done, part));
     }
     return AN_OK;
 }
 
-/* What was fetched before a failure is given up: its place may be the host's again. */
+/* Downloads before a failure are given up: the host may use their targets for something
+ * else. */
 an_status an__cuda_sync(an_queue *q)
 {
     an_use use(q->device);
-    an_status status = an__cuda_settle(q);
+    an_status status = an__cuda_complete_receive(q);
 
     if (status == AN_OK) status = deliver(q);
     if (status != AN_OK) {
@@ -243,63 +245,65 @@ an_status an__cuda_sync(an_queue *q)
     return status;
 }
 
-/* --- steps under way ----------------------------------------------------------------------------- */
+/* --- work that goes on beside the host's -------------------------------------------- */
 
-an_status an__cuda_mark(an_queue *q, uint32_t mark)
+an_status an__cuda_fence(an_queue *q, uint32_t fence)
 {
     an_use use(q->device);
     uint32_t i;
 
-    AN_CUDA_TRY(an__cuda_settle(q));
-    if (q->marked[mark] == NULL)
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
+    if (q->fence[fence] == NULL)
         AN_CUDA_TRY(an__cuda_check(
-            q->device, cudaEventCreateWithFlags(&q->marked[mark], cudaEventDisableTiming),
+            q->device, cudaEventCreateWithFlags(&q->fence[fence], cudaEventDisableTiming),
             "an event"));
     for (i = 0; i < q->fetches; i++)
-        if (q->fetch[i].mark == AN_MARKS) q->fetch[i].mark = mark;
-    return an__cuda_check(q->device, cudaEventRecord(q->marked[mark], q->stream),
+        if (q->fetch[i].fence == AN_MAX_IN_FLIGHT) q->fetch[i].fence = fence;
+    return an__cuda_check(q->device, cudaEventRecord(q->fence[fence], q->stream),
                           "an event");
 }
 
-an_status an__cuda_wait_for(an_queue *q, uint32_t mark)
+an_status an__cuda_wait_fence(an_queue *q, uint32_t fence)
 {
     an_use use(q->device);
 
     AN_CUDA_TRY(an__cuda_alive(q->device));
     AN_CUDA_TRY(
-        an__cuda_check(q->device, cudaEventSynchronize(q->marked[mark]), "the device"));
-    hand_over(q, false, mark);
+        an__cuda_check(q->device, cudaEventSynchronize(q->fence[fence]), "the device"));
+    hand_over(q, false, fence);
     return AN_OK;
 }
 
-/* From pinned memory at once, from other memory by way of it. */
-an_status an__cuda_upload_beside(an_queue *q, void *to, const void *from, size_t bytes)
+/* Pinned memory is copied directly, other memory by way of some that is pinned. */
+an_status an__cuda_upload_async(an_queue *q, an_operand to, const void *from,
+                                size_t bytes)
 {
     an_use use(q->device);
+    char *target = (char *)an__cuda_address(to);
     cudaPointerAttributes where;
     size_t done, part;
     bool is_pinned;
 
     AN_CUDA_TRY(an__cuda_alive(q->device));
-    if (q->beside == NULL)
+    if (q->async == NULL)
         AN_CUDA_TRY(an__cuda_check(
-            q->device, cudaStreamCreateWithFlags(&q->beside, cudaStreamNonBlocking),
+            q->device, cudaStreamCreateWithFlags(&q->async, cudaStreamNonBlocking),
             "a stream"));
     is_pinned = cudaPointerGetAttributes(&where, from) == cudaSuccess &&
                 where.type == cudaMemoryTypeHost;
     cudaGetLastError();
-    if (!is_pinned) AN_CUDA_TRY(pinned(q, &q->passing));
+    if (!is_pinned) AN_CUDA_TRY(pinned(q, &q->async_stage));
     for (done = 0; done < bytes; done += part) {
         const char *source = (const char *)from + done;
 
         part = is_pinned || bytes - done < STAGE ? bytes - done : STAGE;
-        if (!is_pinned) source = (char *)memcpy(q->passing, source, part);
+        if (!is_pinned) source = (char *)memcpy(q->async_stage, source, part);
         AN_CUDA_TRY(an__cuda_check(q->device,
-                                   cudaMemcpyAsync((char *)to + done, source, part,
-                                                   cudaMemcpyHostToDevice, q->beside),
+                                   cudaMemcpyAsync(target + done, source, part,
+                                                   cudaMemcpyHostToDevice, q->async),
                                    "an upload"));
         AN_CUDA_TRY(
-            an__cuda_check(q->device, cudaStreamSynchronize(q->beside), "an upload"));
+            an__cuda_check(q->device, cudaStreamSynchronize(q->async), "an upload"));
     }
     return AN_OK;
 }
@@ -322,30 +326,31 @@ void an__cuda_host_release(an_device *device, void *memory)
 an_status an__cuda_begin_step(an_queue *q, const an_step *step)
 {
     q->early_from = NULL; /* of a step that failed */
-    return an__cuda_upload(q, q->step, step, sizeof *step);
+    return an__cuda_upload(q, an__operand(q->step, 0, AN_DTYPE_BYTES), step,
+                           sizeof *step);
 }
 
-/* --- between the host's order and the device's ---------------------------------------------------- */
+/* --- between the host's order and the device's -------------------------------------- */
 
 struct ordering {
     an_order order;
     void *tensor;
-    float *stage; /* numbers first .. of the host's order */
+    float *stage; /* elements from `first` on, in the host's order */
     size_t first, count;
     bool put;
 };
 
-/* Where number `host` of the host's order is on the device. */
+/* The place on the device of element `host` of the host's order. */
 static __device__ __forceinline__ size_t place_of(const an_order &o, size_t host)
 {
     size_t maps = o.maps, pixels = o.pixels, plane = maps * pixels;
-    size_t slab = host / plane, at = host - slab * plane;
+    size_t half = host / plane, at = host - half * plane;
     size_t map = at / pixels, pixel = at - map * pixels;
 
-    if (o.form.side == 0) return slab * plane + pixel * maps + map;
-    return slab * form_numbers(o.form) + form_place(o.form, (uint32_t)(pixel / o.width),
-                                                    (uint32_t)(pixel % o.width),
-                                                    (uint32_t)map);
+    if (o.s2d.side == 0) return half * plane + pixel * maps + map;
+    return half * s2d_elements(o.s2d) + s2d_place(o.s2d, (uint32_t)(pixel / o.width),
+                                                  (uint32_t)(pixel % o.width),
+                                                  (uint32_t)map);
 }
 
 template <class T> static __global__ void order_kernel(ordering o)
@@ -354,71 +359,74 @@ template <class T> static __global__ void order_kernel(ordering o)
         T *there = (T *)o.tensor + place_of(o.order, o.first + i);
 
         if (o.put)
-            put_number(there, o.stage[i]);
+            put_element(there, o.stage[i]);
         else
-            o.stage[i] = get_number(there);
+            o.stage[i] = get_element(there);
     }
 }
 
-/* Whether both orders are one, and the numbers the same. */
-static bool plain(const an_order *order)
+/* Whether a tensor's elements are the same, and in the same order, on both sides. */
+static bool plain(const an_order *order, an_operand tensor)
 {
-    return (order->maps == 1 || order->pixels == 1) && order->form.side == 0 &&
-           order->precision != AN_PRECISION_BF16;
+    return (order->maps == 1 || order->pixels == 1) && order->s2d.side == 0 &&
+           tensor.dtype != AN_DTYPE_BF16;
 }
 
-/* What of a form no number of an image falls on. */
-static an_status clear_form(an_queue *q, const an_order *order, float *to)
+/* Zeros, for those places of a space-to-depth layout that are no pixel's. */
+static an_status clear_s2d(an_queue *q, const an_order *order, an_operand to)
 {
     return an__cuda_check(q->device,
-                          cudaMemsetAsync(to, 0,
-                                          order->rows * form_numbers(order->form) *
-                                              an__cuda_number_bytes(order->precision),
+                          cudaMemsetAsync(an__cuda_address(to), 0,
+                                          order->rows * s2d_elements(order->s2d) *
+                                              an__dtype_bytes(to.dtype),
                                           q->stream),
                           "an upload");
 }
 
-an_status an__cuda_put(an_queue *q, const an_order *order, float *to, size_t first,
+an_status an__cuda_put(an_queue *q, const an_order *order, an_operand to, size_t first,
                        const float *from, size_t count)
 {
     an_use use(q->device);
     const size_t most = STAGE / sizeof *from;
     size_t done, part;
 
-    if (plain(order)) return an__cuda_upload(q, to + first, from, count * sizeof *from);
-    AN_CUDA_TRY(an__cuda_settle(q));
+    if (plain(order, to))
+        return an__cuda_upload(q, an__operand_from(to, first), from,
+                               count * sizeof *from);
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
     AN_CUDA_TRY(stage_memory(q));
-    if (order->form.side != 0 && first == 0) AN_CUDA_TRY(clear_form(q, order, to));
+    if (order->s2d.side != 0 && first == 0) AN_CUDA_TRY(clear_s2d(q, order, to));
     for (done = 0; done < count; done += part) {
-        ordering o = {*order, to, q->stage, first + done, 0, true};
+        ordering o = {*order, an__cuda_address(to), q->stage, first + done, 0, true};
 
         part = o.count = count - done < most ? count - done : most;
         AN_CUDA_TRY(upload_piece(q, q->stage, from + done, part * sizeof *from));
-        an__cuda_cost(q, 0, order->precision, (double)part, 4 * (double)part);
-        AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_NUMBER(order->precision, order_kernel),
-                                  part, o, "an upload"));
+        an__cuda_cost(q, 0, to.dtype, (double)part, 4 * (double)part);
+        AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_DTYPE(to.dtype, order_kernel), part, o,
+                                  "an upload"));
     }
     return AN_OK;
 }
 
-an_status an__cuda_get(an_queue *q, const an_order *order, float *to, const float *from,
+an_status an__cuda_get(an_queue *q, const an_order *order, float *to, an_operand from,
                        size_t first, size_t count)
 {
     an_use use(q->device);
     const size_t most = STAGE / sizeof *to;
     size_t done, part;
 
-    if (plain(order)) return an__cuda_download(q, to, from + first, count * sizeof *to);
-    AN_CUDA_TRY(an__cuda_settle(q));
+    if (plain(order, from))
+        return an__cuda_download(q, to, an__operand_from(from, first),
+                                 count * sizeof *to);
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
     AN_CUDA_TRY(stage_memory(q));
     for (done = 0; done < count; done += part) {
-        ordering o = {*order, const_cast<float *>(from), q->stage, first + done, 0,
-                      false};
+        ordering o = {*order, an__cuda_address(from), q->stage, first + done, 0, false};
 
         part = o.count = count - done < most ? count - done : most;
-        an__cuda_cost(q, 0, order->precision, (double)part, 4 * (double)part);
-        AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_NUMBER(order->precision, order_kernel),
-                                  part, o, "a download"));
+        an__cuda_cost(q, 0, from.dtype, (double)part, 4 * (double)part);
+        AN_CUDA_TRY(an__cuda_each(q, AN_CUDA_BY_DTYPE(from.dtype, order_kernel), part, o,
+                                  "a download"));
         AN_CUDA_TRY(download_piece(q, to + done, q->stage, part * sizeof *to));
     }
     return AN_OK;

@@ -1,10 +1,9 @@
 /*
- * softmax.cu - probabilities, and their cross-entropy with the labels. A block has an image;
- * sums are in double, as on the CPU, and always in the same order.
+ * softmax.cu - probabilities, and their cross-entropy with the labels. A block computes
+ * those of one image; sums are in double, as on the CPU, and always in the same order.
  */
-#include "number.h"
-
 #include "device.h"
+#include "element.h"
 
 struct scoring {
     uint32_t classes, batch;
@@ -18,8 +17,8 @@ struct scoring {
 
 enum { THREADS = 128 };
 
-/* Of one number from each thread: the maximum (a NaN is lost, as the sum will have it), or
- * the sum. */
+/* The sum of one value from each thread, or their maximum (from which a NaN may be lost:
+ * it is in the sum that follows). */
 template <bool SUM>
 static __device__ __forceinline__ double reduce(double *shared, double x)
 {
@@ -41,7 +40,7 @@ static __device__ __forceinline__ double reduce(double *shared, double x)
     return x;
 }
 
-/* T: of dx. */
+/* T: the type of dx. */
 template <class T> static __global__ void softmax_kernel(scoring s)
 {
     double *shared = (double *)shared_memory();
@@ -77,34 +76,42 @@ template <class T> static __global__ void softmax_kernel(scoring s)
         double p = exp((double)x[i] - total);
 
         if (s.dx != NULL)
-            put_number((T *)s.dx + row + i, (float)((p - (i == label)) / s.batch));
+            put_element((T *)s.dx + row + i, (float)((p - (i == label)) / s.batch));
         if (s.p != NULL) s.p[row + i] = (float)p;
     }
 }
 
-static an_status run(an_queue *q, uint32_t precision, const scoring &s)
+/* dtype: of dx. */
+static an_status run(an_queue *q, uint32_t dtype, const scoring &s)
 {
     an_use use(q->device);
 
-    an__cuda_cost(q, 0, precision, s.dx != NULL ? (double)s.batch * s.classes : 0,
+    an__cuda_cost(q, 0, dtype, s.dx != NULL ? (double)s.batch * s.classes : 0,
                   8.0 * s.batch * s.classes);
-    AN_CUDA_TRY(an__cuda_settle(q));
-    return an__cuda_launch(q, AN_CUDA_BY_NUMBER(precision, softmax_kernel), dim3(s.batch),
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
+    return an__cuda_launch(q, AN_CUDA_BY_DTYPE(dtype, softmax_kernel), dim3(s.batch),
                            dim3(THREADS), THREADS * sizeof(double), s, "softmax");
 }
 
-an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, float *x)
+an_status an__cuda_softmax(an_queue *q, uint32_t classes, uint32_t batch, an_operand x)
 {
-    scoring s = {classes, batch, x, NULL, NULL, x, NULL, NULL};
+    float *p = an__cuda_floats(x);
+    scoring s = {classes, batch, p, NULL, NULL, p, NULL, NULL};
 
-    return run(q, AN_PRECISION_FP32, s);
+    return run(q, AN_DTYPE_FP32, s);
 }
 
 an_status an__cuda_softmax_loss(an_queue *q, uint32_t classes, uint32_t batch,
-                                const float *x, const int32_t *labels, uint32_t precision,
-                                float *dx, an_rank *ranks, double *loss)
+                                const an_loss_operands *o)
 {
-    scoring s = {classes, batch, x, labels, dx, NULL, ranks, loss};
+    scoring s = {classes,
+                 batch,
+                 an__cuda_floats(o->logits),
+                 (const int32_t *)an__cuda_address(o->labels),
+                 an__cuda_address(o->dx),
+                 NULL,
+                 (an_rank *)an__cuda_address(o->ranks),
+                 (double *)an__cuda_address(o->losses)};
 
-    return run(q, precision, s);
+    return run(q, o->dx.dtype, s);
 }

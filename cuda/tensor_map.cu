@@ -1,7 +1,7 @@
 /*
- * tensor_map.cu - maps of tensors for the copies of ptx.h, which the driver writes: how a tensor of
- * bfloat16 numbers lies, and which part of it one copy brings. A map is the launch's, by value;
- * it is right as long as the tensor stays where it is.
+ * tensor_map.cu - maps of tensors for the copies of ptx.h, which the driver writes: how a
+ * bfloat16 tensor lies, and which part of it one copy brings. A launch is given its maps
+ * by value; they are right as long as the tensors stay where they are.
  */
 #include <cuda.h>
 

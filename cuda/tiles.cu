@@ -1,14 +1,16 @@
 /*
- * tiles.cu - which part of C a block computes, and which kernel: gemm.cuh's; wgmma.cuh's where
- * factors lie as that wants them; pipeline.cuh's for most of them on Hopper.
+ * tiles.cu - which part of C a block computes, and by which kernel: gemm.cuh's;
+ * wgmma.cuh's where factors lie as it wants them; on Hopper, pipeline.cuh's for most of
+ * the latter.
  */
 #include "pipeline.h"
 
-/* The columns that cost least: what a tile computes, empty ones with it, and what it reads of
- * both factors for that, as much for a row as 64 columns take. Of those equally good the first.
- * Two blocks of 192 have no room on a multiprocessor, where nothing hides one's first loads and
- * last stores: only weights' gradients, whose sums are long, have them. (On an H200 a step in BF16
- * is 1 to 2 % faster without them elsewhere.) */
+/* The number of a tile's columns that costs least: what the tile computes, empty columns
+ * included, and what it reads of both factors for that, where reading rows costs as much
+ * as 64 columns. Of equal costs, the first counts. Two blocks of 192 columns do not fit
+ * on a multiprocessor, so that nothing hides the first loads and last stores of one: only
+ * weights' gradients, whose sums are long, have such tiles. (On an H200 a step in BF16 is
+ * 1 to 2 % faster without them elsewhere.) */
 static uint32_t columns_for(uint32_t n, bool sums_are_long)
 {
     static const uint32_t width[] = {128, 192, 96, 64, 48};
@@ -30,8 +32,8 @@ an_tile_size an__cuda_wgmma_tile(an_product product, const an_gemm *g)
     return {128, columns_for(g->n, false)};
 }
 
-/* Half a tile's width where the last would be empty by half; a small one where all there is to
- * do for a weight is a dense layer's small batch. */
+/* Half a tile's width where the last tile would be half empty; a small one where each
+ * weight is used by no more than a dense layer's small batch. */
 an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g)
 {
     uint32_t maps = product == AN_WEIGHTS ? g->m : g->n;
@@ -43,20 +45,22 @@ an_tile_size an__cuda_float_tile(an_product product, const an_gemm *g)
     return {128, width};
 }
 
-/* Whether it is split by wgmma.cuh's tiles, also where another kernel computes them. */
+/* Whether partial sums are those of wgmma.cuh's tiles, even where another kernel computes
+ * them. */
 static bool is_wgmma(uint32_t precision, an_product product, const an_gemm *g)
 {
     return precision == AN_PRECISION_BF16 ||
            (precision == AN_PRECISION_TF32 && product == AN_FORWARD && g->rounded);
 }
 
-/* --- the pipeline's ------------------------------------------------------------------------- */
+/* --- pipeline.cuh's tiles ----------------------------------------------------------- */
 
 /* Multiprocessors of an H100 or H200, of which each has a block. */
 #define PROCESSORS 132u
 
-/* What a device needs for all tiles: rounds of it, by what a tile multiplies and, as measured on
- * an H200, 32 times what it reads; products of fewer than 96 columns wait for shared memory. */
+/* What all tiles cost: the rounds in which the device computes them, by what a tile
+ * multiplies and, as measured on an H200, 32 times what it reads. Products of fewer than
+ * 96 columns wait for shared memory. */
 static uint64_t rounds_cost(uint32_t tiles, uint32_t rows, uint32_t columns)
 {
     uint32_t rounds = (tiles + PROCESSORS - 1) / PROCESSORS;
@@ -85,7 +89,8 @@ static void forward_tiles(const an_gemm *g, an_pipeline_tiles *best)
     }
 }
 
-/* Sums are split until there is a round of tiles, so that what counts is how many are empty. */
+/* There are enough partial sums for a round of tiles, so that only what is empty in tiles
+ * counts. */
 static void weights_tiles(const an_gemm *g, an_pipeline_tiles *best)
 {
     uint32_t pieces = g->kernel * g->kernel * ((g->in_maps + 63) / 64);
@@ -113,10 +118,10 @@ bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
     return true;
 }
 
-/* --- all -------------------------------------------------------------------------------------- */
+/* --- all ---------------------------------------------------------------------------- */
 
-/* Blocks that fill a device, no more than an H200; twice over where one's work hides another's
- * ends. */
+/* The blocks that fill a device, no more than an H200's; twice as many where the work of
+ * one hides the first loads and last stores of another. */
 static uint32_t fill_of(const an_device *device, uint32_t times)
 {
     return times * (device->processors < PROCESSORS ? device->processors : PROCESSORS);

@@ -1,6 +1,6 @@
 /*
- * trace.cu - how long each kernel of a queue takes, by events around it, and what it must do at
- * least: what a share of the device's limits is computed from.
+ * trace.cu - how long each kernel of a queue takes, by events around it, and what it
+ * computes and moves at least, from which its share of the device's limits follows.
  */
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +85,8 @@ an_status an__cuda_trace(an_queue *q, const char *label)
     return AN_OK;
 }
 
-an_status an__cuda_traced(an_queue *q, an_traced *rows, uint32_t most, uint32_t *count)
+an_status an__cuda_read_trace(an_queue *q, an_traced *rows, uint32_t most,
+                              uint32_t *count)
 {
     an_use use(q->device);
     an_trace *t = q->trace;

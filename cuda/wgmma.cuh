@@ -1,18 +1,21 @@
 /*
- * wgmma.cuh - the kernel behind gemm.h for tensors of bfloat16 numbers, by wgmma or mma.sync, and
- * for products forward of TF32 numbers by wgmma: tiles of 128 rows, 128 bytes of k at a time,
+ * wgmma.cuh - the kernel behind gemm.h for bfloat16 tensors, by wgmma or mma.sync, and
+ * for forward products of TF32 by wgmma: tiles of 128 rows, 128 bytes of k at a time,
  * through shared memory.
  *
- * Both factors lie there as rows of 128 bytes, whose 16-byte pieces change places by row
- * (ptx.h, wgmma_factor()), along k or, bfloat16, across it, as they are contiguous in memory;
- * so they are copied 16 bytes at a time (VECTOR), or, where sizes do not allow it, gathered
- * number by number. Loads of the next two steps are under way while a step is multiplied.
+ * Both factors lie there as rows of 128 bytes, whose 16-byte pieces are swapped by row
+ * (ptx.h, wgmma_factor()), along k or, if they are bfloat16, across it, as they are
+ * contiguous in memory; so they are copied 16 bytes at a time (VECTOR) or, where sizes do
+ * not allow that, gathered element by element. The loads of the next two steps are in
+ * flight while a step is multiplied.
  *
- * A weight's gradient is computed with the sides changed over, C^T: its long side, taps and
- * maps, is then the one of 128 rows, and the other's tiles fit the number of output maps.
+ * A weight's gradient is computed with its sides exchanged, as C^T: its long side, taps
+ * and maps, is then the one of 128 rows, and tiles of the other side fit the number of
+ * output maps.
  *
- * TF32 comes in both factors along k only, and wgmma drops what bits are beyond it: so A goes
- * through registers, where it is rounded, and B has been rounded when it was packed.
+ * wgmma takes TF32 along k only, for both factors, and drops the bits that are too many:
+ * so A goes through registers, where it is rounded, and B has been rounded when it was
+ * prepacked.
  */
 #ifndef AN_CUDA_WGMMA_CUH
 #define AN_CUDA_WGMMA_CUH
@@ -24,7 +27,7 @@
 
 enum { ROWS = 128, THREADS = 256, ROW_BYTES = 128, EIGHT = 8 };
 
-/* --- factors ------------------------------------------------------------------------------- */
+/* --- factors ------------------------------------------------------------------------ */
 
 /* A factor's rows and k, from its map's A or B. */
 template <class T, an_product PRODUCT, bool IS_A> struct an_factor {
@@ -69,10 +72,10 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
         return tile + row * ROW_BYTES + ((piece ^ line) & 7) * 16;
     }
 
-    /* Rows of this thread do not change from step to step, along k; across, its only piece
-     * does not. */
+    /* What does not change from step to step: the thread's rows, along k; across, its
+     * only piece. */
     an_place fixed[ALONG_K ? UNITS : 1];
-    uint32_t first; /* number of the group's */
+    uint32_t first; /* element of the group */
 
     /* k0: where loads begin. */
     __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t,
@@ -151,9 +154,9 @@ template <class Factor, int N, bool VECTOR> struct an_wgmma_tile {
     }
 };
 
-/* FORWARD's A, windows along k: where a row's window is, and which of its taps are within the
- * image, is put together once; where this thread's piece is along k is advanced from step to
- * step. So the main loop divides nothing. Loads go through k in its order. */
+/* FORWARD's A, windows along k. Where a row's window is, and which of its taps are within
+ * the image, is computed once, and this thread's place along k advances from step to
+ * step: so the main loop divides nothing. Loads go through k in its order. */
 template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, true> {
     typedef an_wgmma_tile<Factor, N, true> lying;
     typedef typename Factor::number number;
@@ -162,7 +165,8 @@ template <class Factor, int N> struct an_window_tile : an_wgmma_tile<Factor, N, 
 
     uint32_t corner[UNITS]; /* of the window: may be before the image, modulo 2^32 */
     uint32_t seen[UNITS]; /* taps within the image, a bit each: none is beyond the last */
-    uint32_t map, tap, column, offset; /* of the piece: offset in numbers from a corner */
+    uint32_t map, tap, column,
+        offset; /* of the piece: offset in elements from a corner */
 
     __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t k0,
                                           uint32_t group)
@@ -217,7 +221,7 @@ template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, tr
     enum { PIECES = lying::PIECES, APART = THREADS / PIECES, UNITS = lying::UNITS };
     static_assert(APART % 8 == 0, "a thread's lines are swapped alike");
 
-    uint32_t line0, lines; /* the thread's first line in numbers; how many lines it has */
+    uint32_t line0, lines; /* where the thread's first line begins; how many it has */
 
     __device__ __forceinline__ void begin(const an_gemm &g, uint32_t row0, uint32_t,
                                           uint32_t group)
@@ -248,9 +252,10 @@ template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, tr
     }
 };
 
-/* --- products --------------------------------------------------------------------------------- */
+/* --- products ----------------------------------------------------------------------- */
 
-/* A staged number of the tile: rows of C, or of C^T; the pitches keep a warp's stores apart. */
+/* Elements of the tile in shared memory: rows of C, or of C^T; the pitches keep the
+ * stores of a warp in different banks. */
 template <int N, bool TURNED> struct an_staged {
     enum {
         PITCH = TURNED ? ROWS + 4 : N + 8,
@@ -300,14 +305,14 @@ template <int N> struct an_warpgroup_sums {
     }
 };
 
-/* Of bfloat16 numbers, both factors from shared memory. */
+/* Products of bfloat16, both factors from shared memory. */
 template <class TileA, class TileB, int N>
 struct an_products_wgmma : an_warpgroup_sums<N> {
     enum {
-        OVERLAPS = 1, /* a step's products are under way when the next one begins */
+        OVERLAPS = 1, /* a step's products are in flight when the next one begins */
         A_ACROSS = !TileA::ALONG_K,
         B_ACROSS = !TileB::ALONG_K,
-        /* From blocks of 64, whole ones are read. */
+        /* They lie in blocks of 64, of which a product reads whole ones. */
         WHOLE = B_ACROSS && N > 64 ? N / 64 * 64 : N,
         REST = N - WHOLE
     };
@@ -336,7 +341,7 @@ struct an_products_wgmma : an_warpgroup_sums<N> {
         wgmma_commit();
     }
 
-    /* For the step before; and, once the next loads are under way, for this one. */
+    /* Waits for the step before; and, once the next loads are in flight, for this one. */
     __device__ __forceinline__ void wait_before() const
     {
         wgmma_wait<1>();
@@ -346,8 +351,9 @@ struct an_products_wgmma : an_warpgroup_sums<N> {
     }
 };
 
-/* Of TF32 numbers, A from registers, which are in use until the products are done: other
- * warpgroups' keep the multiprocessor busy while this one waits and fills them again. */
+/* Products of TF32, A from registers, which are in use until the products are done: those
+ * of other warpgroups keep the multiprocessor busy while this one waits and fills them
+ * again. */
 template <class TileA, class TileB, int N>
 struct an_products_wgmma_tf32 : an_warpgroup_sums<N> {
     enum { OVERLAPS = 0, PARTS = TileA::DEPTH / 8 };
@@ -469,13 +475,14 @@ template <class TileA, class TileB, int N> struct an_products_mma_bf16 {
     }
 };
 
-/* --- the kernel --------------------------------------------------------------------------------- */
+/* --- the kernel --------------------------------------------------------------------- */
 
 /* Of a product with tiles of N columns. */
 template <class T, an_product PRODUCT, int N, bool VECTOR> struct an_wgmma {
     enum {
         TURNED = PRODUCT == AN_WEIGHTS,
-        /* As many as leave room for two blocks on a multiprocessor; one has room for more. */
+        /* As many as leave room for two blocks on a multiprocessor; one has room for
+         * more. */
         STAGES = N > 64 && N <= 128 ? 3 : 4
     };
     typedef an_factor<T, PRODUCT, !TURNED> Left;
@@ -495,7 +502,8 @@ template <class T, an_product PRODUCT, int N, bool VECTOR> struct an_wgmma {
     };
 };
 
-/* Staged numbers to where they belong: eight of a row, or of a column, at a time. */
+/* Writes the elements in shared memory to C: eight of a row, or of a column, at a
+ * time. */
 template <class T, an_product PRODUCT, int N, bool VECTOR>
 static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *stage,
                                                 uint32_t m0, uint32_t n0, uint32_t group,
@@ -506,7 +514,7 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
         LINES = tiles_of::TURNED ? N : ROWS,
         PIECES = (tiles_of::TURNED ? ROWS : N) / EIGHT
     };
-    /* C's rows and columns, whichever way round the tile is. */
+    /* C's rows and columns, whichever of them are the tile's rows. */
     uint32_t row0 = tiles_of::TURNED ? n0 : m0, column0 = tiles_of::TURNED ? m0 : n0;
 
     for (int unit = (int)threadIdx.x; unit < LINES * PIECES; unit += THREADS) {
@@ -528,24 +536,25 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
                 part[(size_t)m * g.n + n + e] = v[e];
             } else if (PRODUCT == AN_WEIGHTS) {
                 if (g.faults != NULL)
-                    update_at(g, g.step->update[g.part.index], v[e], at + e);
+                    update_at(g, g.step->update[g.updated.index], v[e], at + e);
                 else
                     ((float *)g.c)[at + e] = v[e];
             } else {
                 float last = finished<T>(g.finish, v[e], m,
                                          group * columns_of<PRODUCT>(g) + n + e, at + e);
 
-                if (g.wide)
+                if (g.c_float)
                     ((float *)g.c)[at + e] = last;
                 else
-                    put_number((T *)g.c + at + e, last);
+                    put_element((T *)g.c + at + e, last);
             }
         }
     }
 }
 
-/* Grid: tiles, groups x splits. Two blocks share a
- * multiprocessor where their products wait in no registers: one's work hides another's ends. */
+/* Grid: tiles, groups x splits. Two blocks share a multiprocessor, except those whose
+ * factors wait in registers: the work of one hides the first loads and last stores of the
+ * other. */
 template <class T, an_product PRODUCT, int N, bool VECTOR,
           template <class, class, int> class Products>
 static __global__ void __launch_bounds__(
@@ -558,8 +567,8 @@ static __global__ void __launch_bounds__(
     typedef an_wgmma<T, PRODUCT, N, VECTOR> tiles_of;
     typedef Products<typename tiles_of::TileA, typename tiles_of::TileB, N> Sums;
     enum { STAGES = tiles_of::STAGES, DEPTH = tiles_of::TileA::DEPTH };
-    /* Not launched there, so not compiled either: a launch that is wrong must not pass for one
-     * that has computed. */
+    /* Not launched there, so not compiled either: a launch that is wrong must not pass
+     * for one that has computed. */
 #if !AN_HAS_WGMMA
     if (Sums::ASYNC) __trap();
 #elif defined(__CUDACC__)
@@ -567,8 +576,8 @@ static __global__ void __launch_bounds__(
 #endif
     char *tiles = (char *)shared_memory();
     uint32_t group = blockIdx.z / g.splits, split = blockIdx.z - group * g.splits;
-    /* Blocks beside each other have the same rows: what they read of the larger factor is in the
-     * second cache once. */
+    /* Neighbouring blocks have the same rows: what they read of the larger factor is in
+     * the L2 cache once. */
     uint32_t columns = tiles_of::TURNED ? g.m : g.n, across = (columns + N - 1) / N;
     uint32_t down = blockIdx.x / across, m0 = down * ROWS;
     uint32_t n0 = (blockIdx.x - down * across) * N, k0 = split * g.split_k;
@@ -618,7 +627,7 @@ static __global__ void __launch_bounds__(
     }
     products.wait_all();
     cp_async_wait<0>();
-    __syncthreads(); /* the tiles' place is the numbers' now */
+    __syncthreads(); /* the elements take the place of the tiles */
     products.template stage<typename tiles_of::Staged>((float *)tiles);
     __syncthreads();
     put_tile<T, PRODUCT, N, VECTOR>(
@@ -627,7 +636,7 @@ static __global__ void __launch_bounds__(
                         : NULL);
 }
 
-/* --- launching ------------------------------------------------------------------------------------ */
+/* --- launching ---------------------------------------------------------------------- */
 
 template <class T, an_product PRODUCT, int N, bool VECTOR,
           template <class, class, int> class Products>
@@ -648,7 +657,7 @@ static an_status wgmma_launch(an_queue *q, const an_gemm *g)
     return an__cuda_launch(q, kernel, grid, dim3(THREADS), tiles_of::BYTES, *g, g->what);
 }
 
-/* By wgmma, by eight numbers. */
+/* By wgmma, moving eight elements at a time. */
 template <class T, an_product PRODUCT, template <class, class, int> class Products>
 static an_status wgmma_product(an_queue *q, const an_gemm *g, uint32_t columns)
 {

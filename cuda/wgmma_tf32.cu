@@ -1,6 +1,6 @@
 /*
- * wgmma_tf32.cu - wgmma.cuh's kernels of TF32 numbers: products forward, as which the data's
- * gradients are done too (conv.cu).
+ * wgmma_tf32.cu - wgmma.cuh's kernels of TF32: forward products, and the data's
+ * gradients, which are computed as such (conv.cu).
  */
 #include "wgmma.cuh"
 

@@ -175,7 +175,7 @@ static an_loader *noise_loader(an_image *noise_picture, uint32_t batch, an_batch
 }
 
 /* The same batch again and again: each time a device is sent its bytes, while the step before is
- * under way. A run is what lies between the ends of two steps. */
+ * in flight. A run is what lies between the ends of two steps. */
 static void bench_train(uint32_t batch)
 {
     an_image *pictures = noise_pictures(1);

@@ -99,7 +99,7 @@ static void end_step(run *r)
     say_flat(&stats);
 }
 
-/* One step ends, after those have begun that may be under way beside it. */
+/* One step ends, after those have begun that may be in flight beside it. */
 static void train_step(run *r)
 {
     double started = seconds_now();

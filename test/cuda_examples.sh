@@ -30,7 +30,7 @@ $train --device "$devices" --out "$work/cuda.safetensors" "$work/pack" >/dev/nul
 near "$work/cpu.safetensors.csv" "$work/cuda.safetensors.csv"
 say "train: the CPU's curve, on $devices"
 
-# Saved every second, for which the steps that are under way end first.
+# Saved every second, for which the steps that are in flight end first.
 $train --save-every 1 --device "$devices" --out "$work/saved.safetensors" "$work/pack" >/dev/null
 cmp "$work/saved.safetensors" "$work/cuda.safetensors" || die "a run that is saved often differs"
 

@@ -1,5 +1,5 @@
 /*
- * host_run.c - finds the host run's plugin and its controls.
+ * host_run.c - finds the plugins that tests open, and the host run's controls.
  */
 #define _GNU_SOURCE
 #include "host_run.h"
@@ -11,20 +11,32 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A plugin's path, which lies beside the program; in `path`, once. */
+static const char *beside_program(const char *name, char path[4096])
+{
+    ssize_t length;
+
+    if (path[0] != '\0') return path;
+    length = readlink("/proc/self/exe", path, 4096 - 64);
+    ck_assert_int_gt(length, 0);
+    path[length] = '\0';
+    strcpy(strrchr(path, '/') + 1, name);
+    return path;
+}
+
 const char *host_run_path(void)
 {
     static char path[4096];
-    ssize_t length;
-    char *slash;
 
     if (getenv("AN_TEST_HOST_RUN") != NULL) return getenv("AN_TEST_HOST_RUN");
-    if (path[0] != '\0') return path;
-    length = readlink("/proc/self/exe", path, sizeof path - 64);
-    ck_assert_int_gt(length, 0);
-    path[length] = '\0';
-    slash = strrchr(path, '/');
-    strcpy(slash, "/alexnet-cuda-host.so");
-    return path;
+    return beside_program("alexnet-cuda-host.so", path);
+}
+
+const char *minimal_path(void)
+{
+    static char path[4096];
+
+    return beside_program("alexnet-minimal.so", path);
 }
 
 int host_run_planted(void)
@@ -53,7 +65,8 @@ an_context *plugin_context(const char *path, uint32_t threads)
     an_context_config_init(&config, sizeof config);
     config.threads = threads;
     config.plugin = path;
-    /* What a device is compared with computes by plain sums, whatever the processor can do. */
+    /* What a device is compared with computes by plain sums, whatever the processor can
+     * do. */
     if (path == NULL) config.cpu_path = AN_CPU_PATH_REFERENCE;
     ck_assert_msg(an_context_create(&ctx, &config) == AN_OK, "%s", an_error_message());
     return ctx;

@@ -1,6 +1,6 @@
 /*
  * host_run.h - the host run (test/cuda-host) as tests see it: a plugin to open, and its
- * controls. A card, where there is one, is a second.
+ * controls. The minimal backend and a card, where there is one, are others.
  */
 #ifndef AN_TEST_HOST_RUN_H
 #define AN_TEST_HOST_RUN_H
@@ -10,6 +10,8 @@
 
 /* Absolute: beside the program, or $AN_TEST_HOST_RUN, one with a planted mistake. */
 const char *host_run_path(void);
+/* The minimal backend (test/backend-minimal), beside the program, too. */
+const char *minimal_path(void);
 /* Of a planted mistake the first sign is enough: prints it and ends the process. */
 void host_run_caught(const char *how);
 int host_run_planted(void);

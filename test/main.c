@@ -19,6 +19,7 @@ static const struct {
               {"config", config_suite},
               {"images", images_suite},
               {"ops", ops_suite},
+              {"minimal", minimal_suite},
               {"cuda", cuda_suite},
               {"steps", steps_suite},
               {"plugin", plugin_suite},

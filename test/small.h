@@ -1,5 +1,6 @@
 /*
- * small.h - a small network with a trainer and some images: what a step does, in milliseconds.
+ * small.h - a small network with a trainer and some images: what a step does, in
+ * milliseconds.
  */
 #ifndef AN_TEST_SMALL_H
 #define AN_TEST_SMALL_H
@@ -8,8 +9,8 @@
 
 enum { SMALL_BATCH = 8, SMALL_CLASSES = 10 };
 
-/* A context, a model, a trainer (null where none was asked for), and one batch: images as the
- * network reads them, and labels. All are the bench's own. */
+/* A context, a model, a trainer (null where none was asked for), and one batch: images as
+ * the network reads them, and labels. All are the bench's own. */
 typedef struct bench {
     an_context *ctx;
     an_model *model;
@@ -19,8 +20,8 @@ typedef struct bench {
     uint32_t batch;
 } bench;
 
-/* Few maps: CIFAR-10's net on 32 pixels, the others on 79, the least with which the widest
- * layer has more than one pixel. Every stage and dropout layer is there. */
+/* Few maps: CIFAR-10's net on 32 pixels, the others on 79, the least with which the
+ * widest layer has more than one pixel. Every stage and dropout layer is there. */
 an_model_config small_config(uint32_t arch);
 an_trainer_config small_training(uint32_t batch);
 /* The smallest: CIFAR-10's net on TINY_SIDE pixels with four maps a layer, initialised so
@@ -40,6 +41,12 @@ void bench_resume(bench *b, const bench *from, const char *path);
 double bench_step(bench *b);
 void bench_steps(bench *b, uint32_t steps);
 
+/* The elements of a CPU's float32 operand, where they lie. */
+static inline float *cpu_floats(an_operand x)
+{
+    return (float *)(void *)((char *)x.buffer + x.offset);
+}
+
 /* Numbers between -scale and scale, the same for the same seed. */
 void noise_floats(float *x, size_t count, uint32_t seed, float scale);
 void noise_bytes(uint8_t *x, size_t count, uint32_t seed);
@@ -51,12 +58,13 @@ float *gradient_of(const an_trainer *trainer, uint32_t index, size_t *count);
 /* The largest difference of a parameter, or of all, in units of its largest value. */
 double parameter_apart(const an_model *a, const an_model *b, uint32_t index);
 double parameters_apart(const an_model *a, const an_model *b);
-/* Every parameter of `got` equals that of `wanted`, within bound times its largest value; bound
- * 0: the same bits. `what` names the case. */
+/* Every parameter of `got` equals that of `wanted`, within bound times its largest value;
+ * bound 0: the same bits. `what` names the case. */
 void same_parameters(const an_model *got, const an_model *wanted, double bound,
                      const char *what);
 
-/* An allocator for a context: counts, tells what it was asked in a wrong way, and can fail. */
+/* An allocator for a context: counts, tells what it was asked in a wrong way, and can
+ * fail. */
 typedef struct counted {
     long calls, fail_at; /* the call that fails, counted from 1; 0: none */
     long blocks, wrong;  /* held now; of no bytes, released null, or twice */

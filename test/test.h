@@ -32,6 +32,7 @@ Suite *limits_suite(void);
 Suite *loader_suite(void);
 Suite *means_suite(void);
 Suite *metadata_suite(void);
+Suite *minimal_suite(void);
 Suite *ops_suite(void);
 Suite *pack_models_suite(void);
 Suite *pack_suite(void);
@@ -65,8 +66,10 @@ Suite *train_suite(void);
 Suite *transfer_suite(void);
 Suite *weights_suite(void);
 
-/* Cases of ops_suite(): test_products.c, test_numbers.c */
+/* Cases of ops_suite(): test_products.c, test_dense.c, test_windows.c, test_numbers.c */
 void add_products(Suite *suite);
+void add_dense(Suite *suite);
+void add_windows(TCase *tc);
 void add_numbers(TCase *tc);
 /* Cases of edges_suite(): test_edge_*.c */
 void add_edge_conv(Suite *suite);

@@ -1,7 +1,7 @@
 /*
- * test_cuda.c - whole networks on the CUDA backend's host run: against the CPU's, one device
- * and two, what they exchange. On a card, where $AN_TEST_CARD names a plugin, the cases that
- * need no control over the device.
+ * test_cuda.c - whole networks on the CUDA backend's host run: against the CPU's, one
+ * device and two, what they exchange. On a card, where $AN_TEST_CARD names a plugin, the
+ * cases that need no control over the device.
  */
 #define _GNU_SOURCE
 
@@ -12,12 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "expect.h"
 #include "host_run.h"
 #include "nets.h"
 #include "scratch.h"
 #include "test.h"
 
-/* --- against the CPU -------------------------------------------------------------------------- */
+/* --- against the CPU ---------------------------------------------------------------- */
 
 static const struct {
     uint32_t arch, towers, activation;
@@ -186,7 +187,8 @@ START_TEST(steps_of_many_sizes_in_turn)
 }
 END_TEST
 
-/* Cards whose blocks have no more than 99 KiB: the large tiles do not fit all products. */
+/* Cards whose blocks have no more than 99 KiB: the large tiles do not fit all
+ * products. */
 START_TEST(a_card_with_less_shared_memory)
 {
     an_model_config config = net_small(AN_ARCH_TORCHVISION, 1, "cuda:0");
@@ -239,11 +241,11 @@ START_TEST(activations_come_in_the_hosts_order)
 }
 END_TEST
 
-/* --- pictures --------------------------------------------------------------------------------- */
+/* --- pictures ----------------------------------------------------------------------- */
 
-/* Bytes that a device prepares itself are the floats that the host would have prepared: with a
- * mean colour, with a mean image that moves or does not, in either order of colours, all ten
- * views. */
+/* Bytes that a device prepares itself are the floats that the host would have prepared:
+ * with a mean colour, with a mean image that moves or does not, in either order of
+ * colours, all ten views. */
 START_TEST(pictures_are_prepared_on_the_device)
 {
     an_context *ctx = plugin_context(host_run_path(), 2);
@@ -278,20 +280,19 @@ START_TEST(pictures_are_prepared_on_the_device)
     floats = malloc(numbers * sizeof *floats);
     for (view = 0; view < 10; view++) {
         an_view v = an__view(&model->input, view);
-        an_exec *exec;
-        an_feed feed;
+        an_session *session;
+        an_pass_input in;
         float *got = malloc(numbers * sizeof *got);
 
         ck_assert_int_eq(an_preprocess(model, &image, view, floats), AN_OK);
-        ck_assert_int_eq(an__exec_create(&exec, &model->net, 1, 0), AN_OK);
-        ck_assert_int_eq(an__exec_stage(exec, &model->input, &image, 1, &v, &feed),
-                         AN_OK);
-        ck_assert_ptr_nonnull(feed.crops);
-        ck_assert_int_eq(an__exec_load(exec, 1, &feed), AN_OK);
-        ck_assert_int_eq(an__exec_get(exec, model->net.plan->input[0], 0, got), AN_OK);
-        ck_assert_int_eq(an__exec_sync(exec), AN_OK);
+        expect_ok(an__session_create(&session, &model->net, 1, 0));
+        expect_ok(an__session_stage(session, &model->input, &image, 1, &v, &in));
+        ck_assert_ptr_nonnull(in.crops);
+        expect_ok(an__session_load(session, 1, &in));
+        expect_ok(an__exec_get(&session->exec, model->net.plan->input[0], 0, got));
+        expect_ok(an__exec_sync(&session->exec));
         ck_assert_mem_eq(got, floats, numbers * sizeof *got);
-        an__exec_destroy(exec);
+        an__session_destroy(session);
         free(got);
     }
     free(mean);
@@ -396,46 +397,44 @@ START_TEST(a_loaders_bytes_train_as_its_floats)
 }
 END_TEST
 
-/* --- memory that is lent ----------------------------------------------------------------------- */
+/* --- memory that is lent ------------------------------------------------------------ */
 
-/* Another queue copies from it; a copy at home over it waits until that is done, though nobody
- * has waited for the other. */
+/* Another queue copies from it; a copy at home over it waits until that is done, though
+ * nobody has waited for the other. */
 START_TEST(what_is_lent_is_not_written_over)
 {
-    enum { NUMBERS = 64 };
+    enum { COUNT = 64 };
+    const an_copy_shape row = {
+        .count = COUNT, .to_pitch = COUNT, .from_pitch = COUNT, .rows = 1};
     an_context *ctx = plugin_context(host_run_path(), 2);
-    float ones[NUMBERS], twos[NUMBERS], got[NUMBERS];
-    void *lent, *other, *to;
+    float ones[COUNT], twos[COUNT], got[COUNT];
+    an_operand lent, other, to;
     an_device *device[2];
     an_queue *queue[2];
     const an_backend *b;
     uint32_t i;
 
-    for (i = 0; i < NUMBERS; i++) ones[i] = 1, twos[i] = 2;
+    for (i = 0; i < COUNT; i++) ones[i] = 1, twos[i] = 2;
     b = ctx->backends[1];
     for (i = 0; i < 2; i++) {
         ck_assert_int_eq(b->open(&device[i], i, &ctx->host), AN_OK);
         ck_assert_int_eq(b->queue_open(&queue[i], device[i], 0), AN_OK);
     }
-    ck_assert_int_eq(b->alloc(device[0], sizeof ones, &to), AN_OK);
-    ck_assert_int_eq(b->alloc(device[1], sizeof ones, &lent), AN_OK);
-    ck_assert_int_eq(b->alloc(device[1], sizeof ones, &other), AN_OK);
-    ck_assert_int_eq(b->upload(queue[1], lent, ones, sizeof ones), AN_OK);
-    ck_assert_int_eq(b->upload(queue[1], other, twos, sizeof twos), AN_OK);
-    ck_assert_int_eq(b->exchange(queue[0], to, NUMBERS, queue[1], lent, NUMBERS, NUMBERS,
-                                 1, AN_PRECISION_FP32, 0),
-                     AN_OK);
-    ck_assert_int_eq(b->exchange(queue[1], lent, NUMBERS, queue[1], other, NUMBERS,
-                                 NUMBERS, 1, AN_PRECISION_FP32, 0),
-                     AN_OK);
-    ck_assert_int_eq(b->sync(queue[1]), AN_OK);
-    ck_assert_int_eq(b->download(queue[0], got, to, sizeof got), AN_OK);
-    ck_assert_int_eq(b->sync(queue[0]), AN_OK);
+    expect_ok(an__operand_alloc(b, device[0], COUNT, AN_DTYPE_FP32, &to));
+    expect_ok(an__operand_alloc(b, device[1], COUNT, AN_DTYPE_FP32, &lent));
+    expect_ok(an__operand_alloc(b, device[1], COUNT, AN_DTYPE_FP32, &other));
+    expect_ok(b->upload(queue[1], lent, ones, sizeof ones));
+    expect_ok(b->upload(queue[1], other, twos, sizeof twos));
+    expect_ok(b->copy(queue[0], &row, to, queue[1], lent));
+    expect_ok(b->copy(queue[1], &row, lent, queue[1], other));
+    expect_ok(b->sync(queue[1]));
+    expect_ok(b->download(queue[0], got, to, sizeof got));
+    expect_ok(b->sync(queue[0]));
     if (got[0] != 1) host_run_caught("off by");
     ck_assert_mem_eq(got, ones, sizeof got);
-    b->release(device[0], to);
-    b->release(device[1], lent);
-    b->release(device[1], other);
+    an__operand_release(b, device[0], &to);
+    an__operand_release(b, device[1], &lent);
+    an__operand_release(b, device[1], &other);
     for (i = 0; i < 2; i++) {
         b->queue_close(queue[i]);
         b->close(device[i]);
@@ -444,7 +443,7 @@ START_TEST(what_is_lent_is_not_written_over)
 }
 END_TEST
 
-/* --- two devices -------------------------------------------------------------------------------- */
+/* --- two devices -------------------------------------------------------------------- */
 
 /* STEPS steps, all but the first as they were recorded. */
 static outcome repeated(const an_model_config *config)
@@ -487,8 +486,8 @@ START_TEST(one_device_and_two_give_the_same_bits)
 }
 END_TEST
 
-/* On a device that is named once, both towers' halves are groups of one launch, in training and of
- * a file that is loaded. */
+/* On a device that is named once, both towers' halves are groups of one launch, in
+ * training and of a file that is loaded. */
 START_TEST(two_towers_on_one_device_are_one)
 {
     an_model_config asked = net_small(AN_ARCH_PAPER, 2, "cuda:0");
@@ -531,7 +530,8 @@ START_TEST(two_towers_on_one_device_are_one)
 }
 END_TEST
 
-/* The paper's network as it is, three steps of two images: a minute, with AN_LONG alone. */
+/* The paper's network as it is, three steps of two images: a minute, with AN_LONG
+ * alone. */
 START_TEST(the_whole_network)
 {
     an_model_config one, two, there;
@@ -540,8 +540,8 @@ START_TEST(the_whole_network)
     an_model_config_init(&there, sizeof there);
     there.classes = CLASSES;
     there.seed = 5;
-    /* By the paper's sigmas conv5 gives 1 and next to nothing of noise, where the largest of a
-     * window is a matter of the last bit, and its gradient goes here or there. */
+    /* By the paper's sigmas conv5 gives 1 and next to nothing of noise, where the largest
+     * of a window is a matter of the last bit, and its gradient goes here or there. */
     there.initialisation = AN_INIT_FAN_IN;
     one = two = there;
     one.towers = two.towers = 2;
@@ -561,8 +561,8 @@ START_TEST(the_whole_network)
 }
 END_TEST
 
-/* What is sent is what the plan says: per image, forward, and the same back; and it is what
- * was copied from device to device. */
+/* What is sent is what the plan says: per image, forward, and the same back; and it is
+ * what was copied from device to device. */
 START_TEST(towers_send_what_the_plan_says)
 {
     an_model_config two = net_small(AN_ARCH_PAPER, 2, "cuda:0,cuda:1");
@@ -581,8 +581,8 @@ START_TEST(towers_send_what_the_plan_says)
 }
 END_TEST
 
-/* The paper's figure 2: 13 x 13 x 128, 6 x 6 x 128, 2048 and 2048 numbers each way, the last
- * one way. */
+/* The paper's figure 2: 13 x 13 x 128, 6 x 6 x 128, 2048 and 2048 numbers each way, the
+ * last one way. */
 START_TEST(the_papers_network_sends_what_figure_2_does)
 {
     an_model_config config;

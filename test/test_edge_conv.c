@@ -1,7 +1,7 @@
 /*
  * test_edge_conv.c - convolutions on the CPU's paths, at sizes around those by which
- * their loops are cut: blocks of maps, tiles of pixels, bands and rounds; each way they
- * are done, and where one takes over from the other; cases of edges_suite().
+ * their loops are cut: blocks of maps, tiles of pixels, bands and rounds; each algorithm,
+ * and where one takes over from the other; cases of edges_suite().
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,11 +11,12 @@
 #include "ref.h"
 #include "rig.h"
 #include "test.h"
+#include "twin.h"
 
 typedef struct conv_at {
     uint32_t batch;
     uint32_t in, height, width; /* maps and pixels */
-    uint32_t out, kernel, stride, pad, groups, slabs;
+    uint32_t out, kernel, stride, pad, groups, halves;
     uint32_t behind; /* zeros below and to the right */
 } conv_at;
 
@@ -39,20 +40,11 @@ static an_conv_shape shape_of(const conv_at *c)
     s.stride = c->stride;
     s.pad = c->pad;
     s.groups = c->groups;
-    s.slabs = c->slabs;
+    s.halves = c->halves;
     return s;
 }
 
-static const char *conv_name(const char *what, const conv_at *c)
-{
-    return named(
-        "%s of %u images of %u x %u x %u in %u slabs, %u maps in %u groups, kernel %u "
-        "every %u, %u zeros before, %u behind",
-        what, c->batch, c->in, c->height, c->width, c->slabs, c->out, c->groups,
-        c->kernel, c->stride, c->pad, c->behind);
-}
-
-/* Winograd's way has weights of its own on both sides of a product, whose rounding
+/* Winograd's algorithm has weights of its own on both sides of a product, whose rounding
  * grows with the number of maps that are summed: with hundreds of them it is three
  * times that of some. */
 static double bound_of(const rig *r, const an_conv_shape *s)
@@ -62,28 +54,28 @@ static double bound_of(const rig *r, const an_conv_shape *s)
     return s->in_maps > 100 || s->out_maps > 100 ? 3 * WINOGRAD_BOUND : WINOGRAD_BOUND;
 }
 
-/* With weights packed before, and with ReLU taken along: y's own numbers, but for what
- * is below 0. */
-static void packed_and_fused(rig *r, const conv_at *c, const both *x, const both *w,
-                             const both *b, const both *y)
+/* With prepacked weights, and with a fused ReLU: y's own elements, but for what is below
+ * 0. */
+static void prepacked_and_fused(rig *r, const conv_at *c, const twin *x, const twin *w,
+                                const twin *b, const twin *y)
 {
     an_conv_shape s = shape_of(c);
-    both again = make(r, y->count, 9);
-    void *pack = pack_conv(r, &s, c->batch, w);
+    twin again = make_floats(r, y->count, 9);
+    const float *want = in_place(y), *got = in_place(&again);
+    an_operand prepacked = prepack_conv(r, &s, c->batch, w);
     size_t i;
 
     for (s.relu = 0; s.relu <= 1; s.relu++) {
-        OK(r->b->conv_forward(r->queue, &s, c->batch, x->device, w->device, pack,
+        OK(r->b->conv_forward(r->queue, &s, c->batch, x->device, w->device, prepacked,
                               b->device, again.device));
         for (i = 0; i < y->count; i++)
-            if (again.device[i] != (s.relu && y->device[i] < 0 ? 0 : y->device[i]))
-                ck_abort_msg(
-                    "%s: %s: number %zu is %g, packed before and with ReLU %u %g",
-                    r->place, conv_name("y", c), i, (double)y->device[i], s.relu,
-                    (double)again.device[i]);
+            if (got[i] != (s.relu && want[i] < 0 ? 0 : want[i]))
+                ck_abort_msg("conv_forward y: element %zu is %g, with prepacked weights "
+                             "and ReLU %u %g%s",
+                             i, (double)want[i], s.relu, (double)got[i], case_text());
     }
-    unpack(r, pack);
-    drop(r, &again);
+    free_operand(r, prepacked);
+    free_twin(r, &again);
 }
 
 /* scratch: for how many images there is some, at least those of the batch. */
@@ -92,32 +84,33 @@ static void try_conv_within(rig *r, const conv_at *c, uint32_t scratch)
     const an_conv_shape s = shape_of(c);
     uint32_t in = s.in_height * s.in_width, out = s.out_height * s.out_width,
              n = c->batch;
-    uint32_t maps = s.in_maps / s.groups / s.slabs, taps = s.kernel * s.kernel;
-    both x = make_slabs(r, n, s.slabs, s.in_maps / s.slabs, in, 1);
-    both w = make_weights(r, s.out_maps, s.slabs, maps, taps), b = make(r, s.out_maps, 1);
-    both y = make_maps(r, n, s.out_maps, out, 9),
+    uint32_t maps = s.in_maps / s.groups / s.halves, taps = s.kernel * s.kernel;
+    twin x = make_halves(r, n, s.halves, s.in_maps / s.halves, in, 1);
+    twin w = make_weights(r, s.out_maps, s.halves, maps, taps),
+         b = make_floats(r, s.out_maps, 1);
+    twin y = make_maps(r, n, s.out_maps, out, 9),
          dy = make_maps(r, n, s.out_maps, out, 1);
-    both dx = make_slabs(r, n, s.slabs, s.in_maps / s.slabs, in, 9);
-    both dw = make_weights(r, s.out_maps, s.slabs, maps, taps),
-         db = make(r, s.out_maps, 9);
+    twin dx = make_halves(r, n, s.halves, s.in_maps / s.halves, in, 9);
+    twin dw = make_weights(r, s.out_maps, s.halves, maps, taps),
+         db = make_floats(r, s.out_maps, 9);
 
     rig_scratch(r, r->b->conv_scratch(r->device, &s, scratch, 1));
-    conv_name("products", c);
-    OK(r->b->conv_forward(r->queue, &s, n, x.device, w.device, NULL, b.device, y.device));
-    OK(r->b->conv_backward_data(r->queue, &s, n, w.device, NULL, dy.device, x.device,
+    describe_conv(&s, n);
+    OK(r->b->conv_forward(r->queue, &s, n, x.device, w.device, NONE, b.device, y.device));
+    OK(r->b->conv_backward_data(r->queue, &s, n, w.device, NONE, dy.device, x.device,
                                 dx.device));
     OK(r->b->conv_backward_weights(r->queue, &s, n, x.device, dy.device, dw.device,
                                    db.device));
     ref_conv_forward(&s, n, x.ref, w.ref, b.ref, y.ref);
     ref_conv_backward(&s, n, x.ref, w.ref, dy.ref, dx.ref, dw.ref, db.ref);
-    same(r, conv_name("y", c), &y, bound_of(r, &s));
-    same(r, conv_name("dx", c), &dx, bound_of(r, &s));
-    same(r, conv_name("dw", c), &dw, BOUND);
-    same(r, conv_name("db", c), &db, BOUND);
-    if (is_vector(r)) packed_and_fused(r, c, &x, &w, &b, &y);
+    expect_near(r, "conv_forward y", &y, bound_of(r, &s));
+    expect_near(r, "conv_backward_data dx", &dx, bound_of(r, &s));
+    expect_near(r, "conv_backward_weights dw", &dw, BOUND);
+    expect_near(r, "conv_backward_weights db", &db, BOUND);
+    if (is_vector(r)) prepacked_and_fused(r, c, &x, &w, &b, &y);
     rig_scratch(r, 0); /* so that its fences are looked at */
-    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
-    drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
+    free_twin(r, &x), free_twin(r, &w), free_twin(r, &b), free_twin(r, &y);
+    free_twin(r, &dy), free_twin(r, &dx), free_twin(r, &dw), free_twin(r, &db);
 }
 
 static void try_conv(rig *r, const conv_at *c)
@@ -152,8 +145,8 @@ static conv_at any_shape(void)
         c.pad = among(0, 1) ? c.kernel / 2 : among(0, c.kernel);
         c.behind = among(0, 1) ? c.pad : among(0, c.kernel);
         c.groups = among(0, 2) ? 1 : among(2, 3);
-        c.slabs = c.groups == 1 && !among(0, 3) ? 2 : 1;
-        c.in = c.groups * c.slabs * among(1, among(0, 1) ? 6 : 20);
+        c.halves = c.groups == 1 && !among(0, 3) ? 2 : 1;
+        c.in = c.groups * c.halves * among(1, among(0, 1) ? 6 : 20);
         c.out = c.groups * among(1, among(0, 1) ? 9 : 40);
         c.height = among(1, 14);
         c.width = among(1, 16);
@@ -191,14 +184,24 @@ static void maps_case(rig *r, const void *arg)
 {
     static const uint32_t maps[] = {1,  2,  5,  6,  7,  8,  9,  12, 13, 14, 15,
                                     16, 17, 28, 29, 31, 32, 33, 48, 49, 65};
-    static const uint32_t ways[][3] = {{1, 1, 0}, {3, 1, 1}, {5, 1, 2}, {3, 2, 1}};
+    static const uint32_t kernels[][3] = /* kernel, stride, pad */
+        {{1, 1, 0}, {3, 1, 1}, {5, 1, 2}, {3, 2, 1}};
     uint32_t i, k;
 
     (void)arg;
     for (i = 0; i < sizeof maps / sizeof maps[0]; i++)
         for (k = 0; k < 4; k++) {
-            conv_at c = {1,          3,          3, 4, 2,         ways[k][0],
-                         ways[k][1], ways[k][2], 1, 1, ways[k][2]};
+            conv_at c = {1,
+                         3,
+                         3,
+                         4,
+                         2,
+                         kernels[k][0],
+                         kernels[k][1],
+                         kernels[k][2],
+                         1,
+                         1,
+                         kernels[k][2]};
 
             c.in = maps[i];
             try_conv(r, &c);
@@ -210,7 +213,7 @@ static void maps_case(rig *r, const void *arg)
             c.out = 2 * maps[i % 12];
             try_conv(r, &c);
             c.groups = 1;
-            c.slabs = 2;
+            c.halves = 2;
             c.in = 2 * maps[i];
             c.out = 3;
             try_conv(r, &c);
@@ -319,7 +322,7 @@ START_TEST(convolutions_with_weights_beyond_a_cache)
 }
 END_TEST
 
-/* --- Winograd's way ----------------------------------------------------------------- */
+/* --- Winograd's algorithm ----------------------------------------------------------- */
 
 /* Tiles of 4 x 4 with three taps, of 2 x 2 with five, that hang over at every rest;
  * batches for which there are enough of them. */
@@ -340,11 +343,11 @@ static void tiles_case(rig *r, const void *arg)
         c.behind = 0;
         c.width += kernel - 1;
         c.height += kernel - 1;
-        c.slabs = 2;
+        c.halves = 2;
         c.in = 2 * (1 + size % 9);
         try_conv(r, &c);
         c.pad = kernel - 1;
-        c.slabs = 1;
+        c.halves = 1;
         c.groups = 2;
         c.out = 2 * (7 + size % 3);
         try_conv(r, &c);
@@ -377,12 +380,12 @@ START_TEST(tiles_in_items_of_any_size)
 }
 END_TEST
 
-/* --- ways --------------------------------------------------------------------------- */
+/* --- algorithms --------------------------------------------------------------------- */
 
-/* Winograd's from 48 tiles of a batch on, with kernels of 3 and 5 whose stride is 1;
- * what it packs is 36 numbers for each pair of maps in whole blocks, directly it is a
- * number for each tap. */
-static void ways_case(rig *r, const void *arg)
+/* Winograd's from 48 tiles of a batch on, with kernels of 3 and 5 whose stride is 1; what
+ * it prepacks is 36 elements for each pair of maps in whole blocks, directly it is an
+ * element for each tap. */
+static void algorithms_case(rig *r, const void *arg)
 {
     static const struct {
         conv_at c;
@@ -406,31 +409,33 @@ static void ways_case(rig *r, const void *arg)
 
     (void)arg;
     if (!is_vector(r)) {
-        expect_count(r->b->conv_way == NULL, 1, "%s: one way", r->place);
-        expect_text(r->b->ways[0], "im2col", "%s", r->place);
+        expect_count(r->b->prepack == NULL, 1, "%s: one algorithm", r->place);
+        expect_text(r->b->algorithms[0], "im2col", "%s", r->place);
         return;
     }
-    expect_text(r->b->ways[0], "direct", "%s", r->place);
-    expect_text(r->b->ways[1], "winograd", "%s", r->place);
+    expect_text(r->b->algorithms[0], "direct", "%s", r->place);
+    expect_text(r->b->algorithms[1], "winograd", "%s", r->place);
     for (i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (batch = 1; batch <= 100; batch++) {
             const an_conv_shape s = shape_of(&shapes[i].c);
-            uint32_t way = shapes[i].from > 0 && batch >= shapes[i].from;
-            size_t bytes = 0, pairs = block * s.groups * (s.in_maps / s.groups);
-            uint32_t got = r->b->conv_way(r->device, &s, batch, &bytes);
+            uint32_t algorithm = shapes[i].from > 0 && batch >= shapes[i].from;
+            size_t bytes = 0, pairs = block * s.groups * (s.in_maps / s.groups), want;
+            uint32_t got = r->b->prepack->conv_algorithm(r->device, &s, batch, &bytes);
 
-            if (got != way)
-                ck_abort_msg("%s: %s: %u images are done by %s", r->place,
-                             conv_name("way", &shapes[i].c), batch, r->b->ways[got]);
-            if (bytes != pairs * (way ? 36 : s.kernel * s.kernel) * sizeof(float))
-                ck_abort_msg("%s: %s: %zu bytes", r->place,
-                             conv_name("packed", &shapes[i].c), bytes);
+            want = pairs * (algorithm ? 36 : s.kernel * s.kernel) * sizeof(float);
+            describe_conv(&s, batch);
+            if (got != algorithm)
+                ck_abort_msg("conv_algorithm gives %s%s", r->b->algorithms[got],
+                             case_text());
+            if (bytes != want)
+                ck_abort_msg("conv_algorithm: %zu bytes, expected %zu%s", bytes, want,
+                             case_text());
         }
 }
 
-START_TEST(ways_change_at_48_tiles)
+START_TEST(algorithms_change_at_48_tiles)
 {
-    on_cpu_alone(ways_case, NULL);
+    on_cpu_alone(algorithms_case, NULL);
 }
 END_TEST
 
@@ -464,18 +469,19 @@ END_TEST
 
 /* --- NaN ---------------------------------------------------------------------------- */
 
-/* A NaN in x is one in each output whose window it is in, and ReLU, taken along, keeps
- * it; the others, of the same tile as well, stay numbers - but Winograd's tile is as a
+/* A NaN in x is one in each output whose window it is in, and a fused ReLU keeps it;
+ * the others, of the same tile as well, stay numbers - but Winograd's tile is as a
  * whole. */
 static void nan_case(rig *r, const void *arg)
 {
     const conv_at c = {1, 2, 6, 7, 19, 3, 1, 1, 1, 1, 1};
     an_conv_shape s = shape_of(&c);
-    both x = make_maps(r, 1, 2, 42, 1), w = make_weights(r, 19, 1, 2, 9);
-    both b = make(r, 19, 1), y = make_maps(r, 1, 19, 42, 1);
+    twin x = make_maps(r, 1, 2, 42, 1), w = make_weights(r, 19, 1, 2, 9);
+    twin b = make_floats(r, 19, 1), y = make_maps(r, 1, 19, 42, 1);
     uint32_t at, i;
 
     (void)arg;
+    describe_conv(&s, 1);
     rig_scratch(r, r->b->conv_scratch(r->device, &s, 1, 0));
     for (s.relu = 0; s.relu <= (uint32_t)is_vector(r); s.relu++)
         for (at = 0; at < 84; at++) {
@@ -483,23 +489,23 @@ static void nan_case(rig *r, const void *arg)
             float *got;
 
             x.ref[at] = NAN;
-            put(r, &x);
+            to_device(r, &x);
             x.ref[at] = before;
-            OK(r->b->conv_forward(r->queue, &s, 1, x.device, w.device, NULL, b.device,
+            OK(r->b->conv_forward(r->queue, &s, 1, x.device, w.device, NONE, b.device,
                                   y.device));
-            got = get(r, &y);
+            got = from_device(r, &y);
             for (i = 0; i < 19 * 42; i++) {
                 int down = (int)(i % 42 / 7) - (int)(at % 42 / 7);
                 int across = (int)(i % 7) - (int)(at % 42 % 7);
                 int near = abs(down) <= 1 && abs(across) <= 1;
 
                 if ((isnan(got[i]) != 0) != near)
-                    ck_abort_msg("%s: relu %u: a NaN at %u, output %u is %g", r->place,
-                                 s.relu, at, i, (double)got[i]);
+                    ck_abort_msg("conv_forward: relu %u: a NaN at %u, output %u is %g%s",
+                                 s.relu, at, i, (double)got[i], case_text());
             }
             free(got);
         }
-    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+    free_twin(r, &x), free_twin(r, &w), free_twin(r, &b), free_twin(r, &y);
 }
 
 START_TEST(a_nan_is_where_its_windows_are)
@@ -521,7 +527,7 @@ void add_edge_conv(Suite *suite)
     tcase_add_test(tc, convolutions_with_weights_beyond_a_cache);
     tcase_add_loop_test(tc, tiles_at_every_edge, 0, 2);
     tcase_add_loop_test(tc, tiles_in_items_of_any_size, 0, 9);
-    tcase_add_test(tc, ways_change_at_48_tiles);
+    tcase_add_test(tc, algorithms_change_at_48_tiles);
     tcase_add_test(tc, scratch_for_many_images_is_enough_for_few);
     tcase_add_test(tc, a_nan_is_where_its_windows_are);
     suite_add_tcase(suite, tc);

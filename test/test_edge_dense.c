@@ -11,12 +11,13 @@
 #include "ref.h"
 #include "rig.h"
 #include "test.h"
+#include "twin.h"
 
 /* Sums of up to six thousand products, each rounded at the size of the sum. */
 #define LONG_BOUND 4e-6
 
 typedef struct dense_at {
-    uint32_t batch, inputs, outputs, pixels, slabs;
+    uint32_t batch, inputs, outputs, pixels, halves;
 } dense_at;
 
 static an_dense_shape shape_of(const dense_at *d, uint32_t precision)
@@ -27,7 +28,7 @@ static an_dense_shape shape_of(const dense_at *d, uint32_t precision)
     s.inputs = d->inputs;
     s.outputs = d->outputs;
     s.pixels = d->pixels;
-    s.slabs = d->slabs;
+    s.halves = d->halves;
     s.precision = precision;
     return s;
 }
@@ -38,59 +39,55 @@ static void scratch_for(rig *r, const an_dense_shape *s, uint32_t batch)
     rig_scratch(r, r->b->dense_scratch(r->device, s, batch, 1));
 }
 
-static const char *dense_name(const char *what, const dense_at *d)
-{
-    return named("%s of %u images, %u inputs of %u pixels in %u slabs, %u outputs", what,
-                 d->batch, d->inputs, d->pixels, d->slabs, d->outputs);
-}
-
 /* What ReLU makes of y, done with it: the same numbers. */
-static void fused_relu(rig *r, const dense_at *d, const both *x, const both *w,
-                       const both *b, const both *y)
+static void fused_relu(rig *r, const dense_at *d, const twin *x, const twin *w,
+                       const twin *b, const twin *y)
 {
-    both again = make(r, y->count, 9);
+    twin again = make_floats(r, y->count, 9);
+    const float *want = in_place(y), *got = in_place(&again);
     an_dense_shape s = shape_of(d, AN_PRECISION_FP32);
     size_t i;
 
     s.relu = 1;
-    OK(r->b->dense_forward(r->queue, &s, d->batch, x->device, w->device, NULL, b->device,
+    OK(r->b->dense_forward(r->queue, &s, d->batch, x->device, w->device, NONE, b->device,
                            NULL, again.device));
     for (i = 0; i < y->count; i++)
-        if (again.device[i] != (y->device[i] < 0 ? 0 : y->device[i]))
-            ck_abort_msg("%s: %s: number %zu is %g, with ReLU %g", r->place,
-                         dense_name("y", d), i, (double)y->device[i],
-                         (double)again.device[i]);
-    drop(r, &again);
+        if (got[i] != (want[i] < 0 ? 0 : want[i]))
+            ck_abort_msg("dense_forward y: element %zu is %g, with ReLU %g%s", i,
+                         (double)want[i], (double)got[i], case_text());
+    free_twin(r, &again);
 }
 
 static void try_dense(rig *r, const dense_at *d)
 {
     const an_dense_shape s = shape_of(d, AN_PRECISION_FP32);
-    uint32_t n = d->batch, maps = d->inputs / d->pixels / d->slabs;
+    uint32_t n = d->batch, maps = d->inputs / d->pixels / d->halves;
     double bound = d->inputs > 2000 ? LONG_BOUND : BOUND;
-    both x = make_slabs(r, n, s.slabs, maps, s.pixels, 1), b = make(r, s.outputs, 1);
-    both w = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
-    both y = make_maps(r, n, s.outputs, 1, 9), dy = make_maps(r, n, s.outputs, 1, 1);
-    both dx = make_slabs(r, n, s.slabs, maps, s.pixels, 9), db = make(r, s.outputs, 9);
-    both dw = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
+    twin x = make_halves(r, n, s.halves, maps, s.pixels, 1),
+         b = make_floats(r, s.outputs, 1);
+    twin w = make_weights(r, s.outputs, s.halves, maps, s.pixels);
+    twin y = make_maps(r, n, s.outputs, 1, 9), dy = make_maps(r, n, s.outputs, 1, 1);
+    twin dx = make_halves(r, n, s.halves, maps, s.pixels, 9),
+         db = make_floats(r, s.outputs, 9);
+    twin dw = make_weights(r, s.outputs, s.halves, maps, s.pixels);
 
     scratch_for(r, &s, n);
-    dense_name("products", d);
-    OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, NULL, b.device, NULL,
+    describe_dense(&s, n);
+    OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, NONE, b.device, NULL,
                            y.device));
-    OK(r->b->dense_backward_data(r->queue, &s, n, w.device, NULL, dy.device, x.device,
+    OK(r->b->dense_backward_data(r->queue, &s, n, w.device, NONE, dy.device, x.device,
                                  dx.device));
     OK(r->b->dense_backward_weights(r->queue, &s, n, x.device, dy.device, dw.device,
                                     db.device));
     ref_dense_forward(&s, n, x.ref, w.ref, b.ref, y.ref);
     ref_dense_backward(&s, n, x.ref, w.ref, dy.ref, dx.ref, dw.ref, db.ref);
-    same(r, dense_name("y", d), &y, bound);
-    same(r, dense_name("dx", d), &dx, BOUND);
-    same(r, dense_name("dw", d), &dw, BOUND);
-    same(r, dense_name("db", d), &db, BOUND);
+    expect_near(r, "dense_forward y", &y, bound);
+    expect_near(r, "dense_backward_data dx", &dx, BOUND);
+    expect_near(r, "dense_backward_weights dw", &dw, BOUND);
+    expect_near(r, "dense_backward_weights db", &db, BOUND);
     if (is_vector(r)) fused_relu(r, d, &x, &w, &b, &y);
-    drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
-    drop(r, &dy), drop(r, &dx), drop(r, &dw), drop(r, &db);
+    free_twin(r, &x), free_twin(r, &w), free_twin(r, &b), free_twin(r, &y);
+    free_twin(r, &dy), free_twin(r, &dx), free_twin(r, &dw), free_twin(r, &db);
 }
 
 /* --- few images: dot products ------------------------------------------------------- */
@@ -215,8 +212,8 @@ START_TEST(dense_layers_on_the_way_back)
 }
 END_TEST
 
-/* Inputs that are maps of pixels, which stand apart; those of both towers, slab behind
- * slab. */
+/* Inputs that are maps of pixels, which stand apart; those of both towers, half behind
+ * half. */
 static void pixels_case(rig *r, const void *arg)
 {
     static const uint32_t batches[] = {1, 3, 4, 15, 16, 21};
@@ -226,17 +223,18 @@ static void pixels_case(rig *r, const void *arg)
     (void)arg;
     for (n = 0; n < sizeof batches / sizeof batches[0]; n++)
         for (p = 0; p < sizeof pixels / sizeof pixels[0]; p++) {
-            uint32_t slabs = 1 + (n + p) % 2, maps = 1 + (n * 5 + p * 3) % 11;
-            dense_at d = {batches[n], pixels[p] * slabs * maps, 5 + p, pixels[p], slabs};
+            uint32_t halves = 1 + (n + p) % 2, maps = 1 + (n * 5 + p * 3) % 11;
+            dense_at d = {batches[n], pixels[p] * halves * maps, 5 + p, pixels[p],
+                          halves};
 
             try_dense(r, &d);
-            d.inputs = slabs * (17 + n);
+            d.inputs = halves * (17 + n);
             d.pixels = 1;
             try_dense(r, &d);
         }
 }
 
-START_TEST(dense_layers_of_maps_and_slabs)
+START_TEST(dense_layers_of_maps_and_halves)
 {
     on_cpu_alone(pixels_case, NULL);
 }
@@ -317,36 +315,40 @@ static void hard_case(rig *r, const void *arg)
     for (i = 0; i < 5; i++)
         for (at = 0; at < inputs[i]; at += 1 + at % 2) {
             an_dense_shape s;
-            both x, w, b = make(r, d.outputs, 0), y;
-            void *pack;
+            twin x, w, b = make_floats(r, d.outputs, 0), y;
+            float *weights, *outputs;
+            an_operand prepacked;
 
             d.inputs = inputs[i];
             d.batch = 1 + at % 15;
             s = shape_of(&d, AN_PRECISION_BF16);
             x = make_maps(r, d.batch, d.inputs, 1, 0),
-            y = make(r, d.batch * d.outputs, 9);
+            y = make_floats(r, d.batch * d.outputs, 9);
             w = make_weights(r, d.outputs, 1, d.inputs, 1);
-            memset(w.device, 0, w.count * sizeof(float));
+            weights = in_place(&w), outputs = in_place(&y);
+            describe_dense(&s, d.batch);
+            memset(weights, 0, w.count * sizeof(float));
             for (o = 0; o < d.outputs; o++)
-                w.device[o * d.inputs + at] =
+                weights[o * d.inputs + at] =
                     from_bits(hard[o % HARD] | (o < HARD ? 0 : 0x80000000u));
-            x.device[(d.batch - 1) * d.inputs + at] = 1;
+            in_place(&x)[(d.batch - 1) * d.inputs + at] = 1;
             scratch_for(r, &s, d.batch);
-            pack = pack_dense(r, &s, d.batch, &w);
-            OK(r->b->dense_forward(r->queue, &s, d.batch, x.device, w.device, pack,
+            prepacked = prepack_dense(r, &s, d.batch, &w);
+            OK(r->b->dense_forward(r->queue, &s, d.batch, x.device, w.device, prepacked,
                                    b.device, NULL, y.device));
             for (o = 0; o < d.outputs; o++) {
-                float got = y.device[(d.batch - 1) * d.outputs + o];
+                float got = outputs[(d.batch - 1) * d.outputs + o];
                 /* + 0: sums begin with 0, which -0 does not change */
-                float want = nearest_bf16(w.device[o * d.inputs + at]) + 0;
+                float want = nearest_bf16(weights[o * d.inputs + at]) + 0;
 
                 if (!same_number(got, want))
-                    ck_abort_msg("%s: weight %u of %u of %08x became %g, wanted %g",
-                                 r->place, at, d.inputs, hard[o % HARD], (double)got,
-                                 (double)want);
+                    ck_abort_msg("dense_prepack: weight %u of %u of %08x became %g, "
+                                 "expected %g%s",
+                                 at, d.inputs, hard[o % HARD], (double)got, (double)want,
+                                 case_text());
             }
-            unpack(r, pack);
-            drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+            free_operand(r, prepacked);
+            free_twin(r, &x), free_twin(r, &w), free_twin(r, &b), free_twin(r, &y);
         }
 }
 
@@ -356,7 +358,7 @@ START_TEST(bfloat16_is_the_nearest_and_even_where_two_are)
 }
 END_TEST
 
-static void narrow_case(rig *r, const void *arg)
+static void bf16_weights_case(rig *r, const void *arg)
 {
     static const dense_at shapes[] = {
         {1, 1, 1, 1, 1},   {1, 7, 33, 1, 1},    {2, 8, 4, 1, 1},    {3, 9, 31, 1, 1},
@@ -369,31 +371,33 @@ static void narrow_case(rig *r, const void *arg)
     for (k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
         const dense_at *d = &shapes[k];
         const an_dense_shape s = shape_of(d, AN_PRECISION_BF16);
-        uint32_t n = d->batch, maps = s.inputs / s.pixels / s.slabs;
-        both x = make_slabs(r, n, s.slabs, maps, s.pixels, 1), b = make(r, s.outputs, 1);
-        both w = make_weights(r, s.outputs, s.slabs, maps, s.pixels);
-        both y = make(r, n * s.outputs, 9);
-        void *pack;
+        uint32_t n = d->batch, maps = s.inputs / s.pixels / s.halves;
+        twin x = make_halves(r, n, s.halves, maps, s.pixels, 1),
+             b = make_floats(r, s.outputs, 1);
+        twin w = make_weights(r, s.outputs, s.halves, maps, s.pixels);
+        twin y = make_floats(r, n * s.outputs, 9);
+        an_operand prepacked;
 
         scratch_for(r, &s, n);
-        pack = pack_dense(r, &s, n, &w);
-        expect_count(pack != NULL, is_vector(r), "%s: %s: a copy", r->place,
-                     dense_name("y", d));
-        OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, pack, b.device, NULL,
-                               y.device));
-        for (i = 0; pack != NULL && i < w.count; i++)
+        prepacked = prepack_dense(r, &s, n, &w);
+        describe_dense(&s, n);
+        expect_count(prepacked.buffer != NULL, is_vector(r), "prepacked weights%s",
+                     case_text());
+        OK(r->b->dense_forward(r->queue, &s, n, x.device, w.device, prepacked, b.device,
+                               NULL, y.device));
+        for (i = 0; prepacked.buffer != NULL && i < w.count; i++)
             w.ref[i] = (double)nearest_bf16((float)w.ref[i]);
         ref_dense_forward(&s, n, x.ref, w.ref, b.ref, y.ref);
-        same(r, dense_name("y from weights in bfloat16", d), &y,
-             d->inputs > 2000 ? LONG_BOUND : BOUND);
-        unpack(r, pack);
-        drop(r, &x), drop(r, &w), drop(r, &b), drop(r, &y);
+        expect_near(r, "dense_forward y of bfloat16 weights", &y,
+                    d->inputs > 2000 ? LONG_BOUND : BOUND);
+        free_operand(r, prepacked);
+        free_twin(r, &x), free_twin(r, &w), free_twin(r, &b), free_twin(r, &y);
     }
 }
 
 START_TEST(dense_layers_with_weights_in_bfloat16)
 {
-    on_cpu(narrow_case, NULL, NULL, NULL);
+    on_cpu(bf16_weights_case, NULL, NULL, NULL);
 }
 END_TEST
 
@@ -407,7 +411,7 @@ static void copy_case(rig *r, const void *arg)
 
     (void)arg;
     if (!is_vector(r)) {
-        expect_count(r->b->dense_way == NULL, 1, "%s: no copies", r->place);
+        expect_count(r->b->prepack == NULL, 1, "%s: no copies", r->place);
         return;
     }
     for (precision = AN_PRECISION_FP32; precision <= AN_PRECISION_TF32X3; precision++)
@@ -418,9 +422,10 @@ static void copy_case(rig *r, const void *arg)
                                   ? 64 * 10 * sizeof(uint16_t)
                                   : 0;
 
-                expect_count(r->b->dense_way(r->device, &s, batch, training), want,
-                             "%s: precision %u, %u images, training %d", r->place,
-                             precision, batch, training);
+                expect_count(
+                    r->b->prepack->dense_prepack_bytes(r->device, &s, batch, training),
+                    want, "%s: precision %u, %u images, training %d", r->place, precision,
+                    batch, training);
             }
 }
 
@@ -440,7 +445,7 @@ void add_edge_dense(Suite *suite)
     tcase_add_test(tc, dense_layers_of_many_images);
     tcase_add_test(tc, dense_layers_of_many_images_with_long_inputs);
     tcase_add_test(tc, dense_layers_on_the_way_back);
-    tcase_add_test(tc, dense_layers_of_maps_and_slabs);
+    tcase_add_test(tc, dense_layers_of_maps_and_halves);
     tcase_add_test(tc, dense_layers_are_the_same_for_any_number_of_threads);
     tcase_add_test(tc, bfloat16_is_the_nearest_and_even_where_two_are);
     tcase_add_test(tc, dense_layers_with_weights_in_bfloat16);

@@ -11,6 +11,7 @@
 #include "ref.h"
 #include "rig.h"
 #include "test.h"
+#include "twin.h"
 
 /* --- dropout ------------------------------------------------------------------------ */
 
@@ -32,8 +33,8 @@ static double drawn(const drop_at *at, uint32_t layer, uint64_t position)
 /* Twice, as it is done forward and back: the masks must be the same. */
 static void try_dropout(rig *r, const an_dropout_shape *s, const drop_at *at)
 {
-    both x = make_maps(r, at->images, s->units / s->pixels, s->pixels, 1);
-    both dy = make_maps(r, at->images, s->units / s->pixels, s->pixels, 1);
+    twin x = make_maps(r, at->images, s->units / s->pixels, s->pixels, 1);
+    twin dy = make_maps(r, at->images, s->units / s->pixels, s->pixels, 1);
     an_step step;
     size_t i;
 
@@ -41,6 +42,7 @@ static void try_dropout(rig *r, const an_dropout_shape *s, const drop_at *at)
     step.seed = at->seed;
     step.iteration = at->iteration;
     step.first = at->first;
+    describe_dropout(s, at->images, &step);
     OK(r->b->begin_step(r->queue, &step));
     OK(r->b->dropout(r->queue, s, at->images, x.device));
     OK(r->b->dropout(r->queue, s, at->images, dy.device));
@@ -53,15 +55,9 @@ static void try_dropout(rig *r, const an_dropout_shape *s, const drop_at *at)
         x.ref[i] *= factor;
         dy.ref[i] *= factor;
     }
-    same(r,
-         named("dropout of %u units from %u of %u on, %u pixels, layer %u, rate %g, "
-               "scale %g, image %llu, iteration %llu",
-               s->units, s->first, s->total, s->pixels, s->layer, (double)s->rate,
-               (double)s->scale, (unsigned long long)at->first,
-               (unsigned long long)at->iteration),
-         &x, s->scale == 1 ? 0 : 1e-7);
-    same(r, "what has the same mask", &dy, s->scale == 1 ? 0 : 1e-7);
-    drop(r, &x), drop(r, &dy);
+    expect_near(r, "dropout", &x, s->scale == 1 ? 0 : 1e-7);
+    expect_near(r, "dropout the second time", &dy, s->scale == 1 ? 0 : 1e-7);
+    free_twin(r, &x), free_twin(r, &dy);
 }
 
 static an_dropout_shape drop_shape(uint32_t units, uint32_t first, uint32_t pixels)
@@ -148,7 +144,7 @@ static void drop_limit_case(rig *r, const void *arg)
     (void)arg;
     for (unit = 0; unit < 70; unit += 3) {
         an_dropout_shape s = drop_shape(70, 1, 1);
-        both x = make(r, 70, 1);
+        twin x = make_floats(r, 70, 1);
         float number = (float)drawn(&at, s.layer, 1 + unit);
         an_step step;
         int above;
@@ -156,15 +152,16 @@ static void drop_limit_case(rig *r, const void *arg)
         memset(&step, 0, sizeof step);
         step.seed = at.seed;
         step.iteration = at.iteration;
+        describe_dropout(&s, 1, &step);
         OK(r->b->begin_step(r->queue, &step));
         for (above = 0; above <= 1; above++) {
             s.rate = above ? nextafterf(number, 1) : number;
             OK(r->b->dropout(r->queue, &s, 1, x.device));
-            expect_number(x.device[unit], above ? 0 : x.ref[unit], 0,
-                          "%s: unit %u, number %.9g, rate %.9g", r->place, unit,
-                          (double)number, (double)s.rate);
+            expect_number(in_place(&x)[unit], above ? 0 : x.ref[unit], 0,
+                          "dropout: unit %u, number %.9g, rate %.9g%s", unit,
+                          (double)number, (double)s.rate, case_text());
         }
-        drop(r, &x);
+        free_twin(r, &x);
     }
 }
 
@@ -177,22 +174,23 @@ END_TEST
 /* --- softmax ------------------------------------------------------------------------ */
 
 /* Rows of logits with their labels, which stand anywhere. */
-static void try_loss(rig *r, uint32_t classes, uint32_t n, const both *x,
+static void try_loss(rig *r, uint32_t classes, uint32_t n, const twin *x,
                      const int32_t *labels)
 {
-    both dx = make(r, (size_t)classes * n, 9);
-    void *device_labels = give(r, labels, n * sizeof *labels);
+    twin dx = make_floats(r, (size_t)classes * n, 9);
     double *losses = calloc(n, sizeof *losses), *row = malloc(classes * sizeof *row);
     an_rank *ranks = calloc(n, sizeof *ranks);
-    void *device_losses = give(r, losses, n * sizeof *losses);
-    void *device_ranks = give(r, ranks, n * sizeof *ranks);
+    const an_loss_operands o = {.logits = x->device,
+                                .labels = upload_new(r, labels, n * sizeof *labels),
+                                .dx = dx.device,
+                                .ranks = upload_new(r, ranks, n * sizeof *ranks),
+                                .losses = upload_new(r, losses, n * sizeof *losses)};
     uint32_t i, c;
 
-    OK(r->b->softmax_loss(r->queue, classes, n, x->device, device_labels, 0, dx.device,
-                          device_ranks, device_losses));
-    take(r, losses, device_losses, n * sizeof *losses);
-    take(r, ranks, device_ranks, n * sizeof *ranks);
-    r->b->release(r->device, device_labels);
+    OK(r->b->softmax_loss(r->queue, classes, n, &o));
+    download_and_free(r, losses, o.losses, n * sizeof *losses);
+    download_and_free(r, ranks, o.ranks, n * sizeof *ranks);
+    free_operand(r, o.labels);
     ref_softmax_loss(classes, n, x->ref, labels, dx.ref);
     for (i = 0; i < n; i++) {
         const double *logits = x->ref + (size_t)i * classes;
@@ -206,18 +204,15 @@ static void try_loss(rig *r, uint32_t classes, uint32_t n, const both *x,
         memcpy(row, logits, classes * sizeof *row);
         want = ref_softmax_loss(classes, 1, row, &labels[i], NULL);
         expect_number(losses[i], want, 1e-12 * (want + 1),
-                      "%s: loss of row %u of %u, %u classes, label %d", r->place, i, n,
-                      classes, labels[i]);
-        expect_count(ranks[i].greater, greater, "%s: row %u, %u classes", r->place, i,
-                     classes);
-        expect_count(ranks[i].equal, equal, "%s: row %u, %u classes", r->place, i,
-                     classes);
+                      "softmax_loss: row %u, label %d%s", i, labels[i], case_text());
+        expect_count(ranks[i].greater, greater, "softmax_loss: row %u%s", i, case_text());
+        expect_count(ranks[i].equal, equal, "softmax_loss: row %u%s", i, case_text());
     }
-    same(r, named("slopes of %u rows of %u classes", n, classes), &dx, BOUND);
+    expect_near(r, "softmax_loss dx", &dx, BOUND);
     free(losses);
     free(ranks);
     free(row);
-    drop(r, &dx);
+    free_twin(r, &dx);
 }
 
 /* The largest logit, which alone keeps e^x in range, at each place of the row; the
@@ -230,18 +225,18 @@ static void softmax_case(rig *r, const void *arg)
     for (classes = 2; classes <= 40; classes += classes < 36 ? 1 : 4)
         for (at = 0; at < classes; at += 1 + classes / 12) {
             const int32_t labels[3] = {0, (int32_t)classes - 1, (int32_t)at};
-            both x = make(r, 3 * (size_t)classes, 30);
+            twin x = make_floats(r, 3 * (size_t)classes, 30);
             uint32_t row;
 
+            describe("3 rows of %u classes, the largest at %u", classes, at);
             for (row = 0; row < 3; row++) x.ref[row * classes + at] = 900 + row;
             x.ref[classes] = x.ref[2 * classes - 1]; /* a tie */
-            put(r, &x);
+            to_device(r, &x);
             try_loss(r, classes, 3, &x, labels);
             OK(r->b->softmax(r->queue, classes, 3, x.device));
             ref_softmax(classes, 3, x.ref);
-            same(r, named("softmax of %u classes, the largest at %u", classes, at), &x,
-                 BOUND);
-            drop(r, &x);
+            expect_near(r, "softmax p", &x, BOUND);
+            free_twin(r, &x);
         }
 }
 
@@ -263,18 +258,17 @@ static void losses_case(rig *r, const void *arg)
     for (i = 0; i < 5; i++)
         for (k = 0; k < 6; k++) {
             uint32_t n = 1 + (i * 6 + k) % 5 * 3;
-            both x = make(r, (size_t)classes[i] * n, scales[k]);
+            twin x = make_floats(r, (size_t)classes[i] * n, scales[k]);
 
+            describe("%u rows of %u classes, logits up to %g", n, classes[i],
+                     (double)scales[k]);
             for (row = 0; row < n; row++)
                 labels[row] = (int32_t)(row * 7919u % classes[i]);
             try_loss(r, classes[i], n, &x, labels);
             OK(r->b->softmax(r->queue, classes[i], n, x.device));
             ref_softmax(classes[i], n, x.ref);
-            same(r,
-                 named("softmax of %u x %u, logits up to %g", n, classes[i],
-                       (double)scales[k]),
-                 &x, BOUND);
-            drop(r, &x);
+            expect_near(r, "softmax p", &x, BOUND);
+            free_twin(r, &x);
         }
 }
 
@@ -288,33 +282,39 @@ END_TEST
 static void loss_in_place_case(rig *r, const void *arg)
 {
     static const int32_t labels[2] = {4, 0};
-    both x = make(r, 38, 3), dx = make(r, 38, 3);
-    void *device_labels = give(r, labels, sizeof labels);
+    twin x = make_floats(r, 38, 3), dx = make_floats(r, 38, 3);
     double losses[2] = {0, 0};
     an_rank ranks[2] = {{0, 0}, {0, 0}};
+    an_loss_operands o = {.logits = x.device,
+                          .labels = upload_new(r, labels, sizeof labels),
+                          .dx = x.device,
+                          .ranks = an__operand(ranks, 0, AN_DTYPE_BYTES),
+                          .losses = an__operand(losses, 0, AN_DTYPE_BYTES)};
+    float *there = in_place(&x);
     uint32_t at;
 
     (void)arg;
+    describe("2 rows of 19 classes");
     ref_softmax_loss(19, 2, x.ref, labels, dx.ref);
-    OK(r->b->softmax_loss(r->queue, 19, 2, x.device, device_labels, 0, x.device, ranks,
-                          losses));
-    memcpy(dx.device, x.device, 38 * sizeof(float));
-    same(r, "slopes in the place of logits", &dx, BOUND);
+    OK(r->b->softmax_loss(r->queue, 19, 2, &o));
+    memcpy(in_place(&dx), there, 38 * sizeof(float));
+    expect_near(r, "softmax_loss dx in the place of logits", &dx, BOUND);
+    o.dx = dx.device;
     for (at = 0; at < 19; at++) {
-        put(r, &x);
-        x.device[at] = NAN;
-        OK(r->b->softmax_loss(r->queue, 19, 2, x.device, device_labels, 0, dx.device,
-                              ranks, losses));
+        to_device(r, &x);
+        there[at] = NAN;
+        OK(r->b->softmax_loss(r->queue, 19, 2, &o));
         if (!isnan(losses[0]) || !isfinite(losses[1]))
-            ck_abort_msg("%s: a NaN at %u: losses %g and %g", r->place, at, losses[0],
-                         losses[1]);
+            ck_abort_msg("softmax_loss: a NaN at %u: losses %g and %g%s", at, losses[0],
+                         losses[1], case_text());
         OK(r->b->softmax(r->queue, 19, 2, x.device));
-        if (!isnan(x.device[0]) || !isnan(x.device[18]) || !isfinite(x.device[19]))
-            ck_abort_msg("%s: a NaN at %u: probabilities %g, %g and %g", r->place, at,
-                         (double)x.device[0], (double)x.device[18], (double)x.device[19]);
+        if (!isnan(there[0]) || !isnan(there[18]) || !isfinite(there[19]))
+            ck_abort_msg("softmax: a NaN at %u: probabilities %g, %g and %g%s", at,
+                         (double)there[0], (double)there[18], (double)there[19],
+                         case_text());
     }
-    r->b->release(r->device, device_labels);
-    drop(r, &x), drop(r, &dx);
+    free_operand(r, o.labels);
+    free_twin(r, &x), free_twin(r, &dx);
 }
 
 START_TEST(a_nan_spoils_its_own_row)

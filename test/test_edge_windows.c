@@ -11,6 +11,7 @@
 #include "ref.h"
 #include "rig.h"
 #include "test.h"
+#include "twin.h"
 
 /* --- pooling ------------------------------------------------------------------------ */
 
@@ -41,34 +42,27 @@ static an_pool_shape pool_shape(uint32_t maps, uint32_t height, uint32_t width,
     return s;
 }
 
-static const char *pool_name(const char *what, const an_pool_shape *s, uint32_t n)
-{
-    return named("%s of %u images of %u x %u x %u, windows of %u every %u: %u x %u", what,
-                 n, s->maps, s->in_height, s->in_width, s->kernel, s->stride,
-                 s->out_height, s->out_width);
-}
-
 /* values: of how many x there is a choice, so that there are ties; 0: as many as
  * floats. */
 static void try_pool(rig *r, const an_pool_shape *s, uint32_t n, int values)
 {
     uint32_t in = s->in_height * s->in_width, out = s->out_height * s->out_width;
-    both x, y, dy, dx;
+    twin x, y, dy, dx;
     size_t i;
 
     if (out == 0) return;
-    pool_name("pooling", s, n);
+    describe_pool(s, n);
     x = make_maps(r, n, s->maps, in, 1), y = make_maps(r, n, s->maps, out, 9);
     dy = make_maps(r, n, s->maps, out, 1), dx = make_maps(r, n, s->maps, in, 9);
     for (i = 0; values > 0 && i < x.count; i++) x.ref[i] = floor(x.ref[i] * values / 2);
-    put(r, &x);
-    OK(r->b->pool_forward(r->queue, s, n, x.device, y.device, NULL));
-    OK(r->b->pool_backward(r->queue, s, n, x.device, NULL, dy.device, dx.device));
+    to_device(r, &x);
+    OK(r->b->pool_forward(r->queue, s, n, x.device, y.device, NONE));
+    OK(r->b->pool_backward(r->queue, s, n, x.device, NONE, dy.device, dx.device));
     ref_pool_forward(s, n, x.ref, y.ref);
     ref_pool_backward(s, n, x.ref, dy.ref, dx.ref);
-    same(r, pool_name("y", s, n), &y, 0);
-    same(r, pool_name("dx", s, n), &dx, BOUND);
-    drop(r, &x), drop(r, &y), drop(r, &dy), drop(r, &dx);
+    expect_near(r, "pool_forward y", &y, 0);
+    expect_near(r, "pool_backward dx", &dx, BOUND);
+    free_twin(r, &x), free_twin(r, &y), free_twin(r, &dy), free_twin(r, &dx);
 }
 
 /* Images of all small sizes: windows that end with them, before them or behind them,
@@ -149,20 +143,20 @@ static void too_many_windows_case(rig *r, const void *arg)
 {
     const an_pool_shape most = pool_shape(3, 9, 9, 8, 2, 0),
                         more = pool_shape(3, 9, 9, 9, 2, 0);
-    both x = make_maps(r, 1, 3, 81, 1), dx = make_maps(r, 1, 3, 81, 1),
+    twin x = make_maps(r, 1, 3, 81, 1), dx = make_maps(r, 1, 3, 81, 1),
          dy = make_maps(r, 1, 3, 1, 1);
 
     (void)arg;
     try_pool(r, &most, 1, 0);
     if (is_vector(r)) {
         expect_refused(
-            r->b->pool_backward(r->queue, &more, 1, x.device, NULL, dy.device, dx.device),
+            r->b->pool_backward(r->queue, &more, 1, x.device, NONE, dy.device, dx.device),
             AN_ERROR_ARGUMENT, "pooling of 9 pixels with stride 2: at most 4");
-        same(r, "dx of what was refused", &dx, 0);
+        expect_near(r, "pool_backward dx of what was refused", &dx, 0);
     } else {
         try_pool(r, &more, 1, 0);
     }
-    drop(r, &x), drop(r, &dx), drop(r, &dy);
+    free_twin(r, &x), free_twin(r, &dx), free_twin(r, &dy);
 }
 
 START_TEST(pooling_with_too_many_windows_over_a_pixel_is_refused)
@@ -176,28 +170,30 @@ static void nan_pool_case(rig *r, const void *arg)
 {
     const an_pool_shape s =
         pool_shape(19, 3, 5, 3, 2, 0); /* two windows, with a column of both */
-    both x = make_maps(r, 1, 19, 15, 1), y = make_maps(r, 1, 19, 2, 1);
+    twin x = make_maps(r, 1, 19, 15, 1), y = make_maps(r, 1, 19, 2, 1);
     uint32_t map, at, i;
 
     (void)arg;
+    describe_pool(&s, 1);
     for (map = 0; map < 19; map++)
         for (at = 0; at < 15; at += 1 + map % 2) {
             double before = x.ref[map * 15 + at];
             float *got;
 
             x.ref[map * 15 + at] = NAN;
-            put(r, &x);
+            to_device(r, &x);
             x.ref[map * 15 + at] = before;
-            OK(r->b->pool_forward(r->queue, &s, 1, x.device, y.device, NULL));
-            got = get(r, &y);
+            OK(r->b->pool_forward(r->queue, &s, 1, x.device, y.device, NONE));
+            got = from_device(r, &y);
             for (i = 0; i < 38; i++)
-                expect_count(isnan(got[i]) != 0,
-                             i / 2 == map && (i % 2 ? at % 5 >= 2 : at % 5 <= 2),
-                             "%s: NaN at %u of map %u, output %u of map %u", r->place, at,
-                             map, i % 2, i / 2);
+                expect_count(
+                    isnan(got[i]) != 0,
+                    i / 2 == map && (i % 2 ? at % 5 >= 2 : at % 5 <= 2),
+                    "pool_forward: a NaN at %u of map %u, output %u of map %u, %s", at,
+                    map, i % 2, i / 2, r->place);
             free(got);
         }
-    drop(r, &x), drop(r, &y);
+    free_twin(r, &x), free_twin(r, &y);
 }
 
 START_TEST(pooling_keeps_a_nan_of_any_map)
@@ -228,25 +224,20 @@ static an_lrn_shape lrn_shape(uint32_t maps, uint32_t height, uint32_t width,
 static void try_lrn(rig *r, const an_lrn_shape *s, uint32_t n, int within)
 {
     uint32_t pixels = s->height * s->width;
-    both x = make_maps(r, n, s->maps, pixels, 3), y = make_maps(r, n, s->maps, pixels, 9);
-    both dy = make_maps(r, n, s->maps, pixels, 1),
+    twin x = make_maps(r, n, s->maps, pixels, 3), y = make_maps(r, n, s->maps, pixels, 9);
+    twin dy = make_maps(r, n, s->maps, pixels, 1),
          dx = make_maps(r, n, s->maps, pixels, 9);
-    char shape[160];
 
-    strcpy(shape,
-           named("%s %u in %u groups, %u images of %u x %u x %u, k %g, alpha %g, "
-                 "beta %g",
-                 within ? "within" : "across", s->size, s->groups, n, s->maps, s->height,
-                 s->width, (double)s->k, (double)s->alpha, (double)s->beta));
+    describe_lrn(s, within, n);
     OK((within ? r->b->lrn_within_forward : r->b->lrn_forward)(r->queue, s, n, x.device,
                                                                y.device));
     OK((within ? r->b->lrn_within_backward : r->b->lrn_backward)(r->queue, s, n, x.device,
                                                                  dy.device, dx.device));
     ref_lrn_forward(s, within, n, x.ref, y.ref);
     ref_lrn_backward(s, within, n, x.ref, dy.ref, dx.ref);
-    same(r, named("%s: y", shape), &y, BOUND);
-    same(r, named("%s: dx", shape), &dx, BOUND);
-    drop(r, &x), drop(r, &y), drop(r, &dy), drop(r, &dx);
+    expect_near(r, within ? "lrn_within_forward y" : "lrn_forward y", &y, BOUND);
+    expect_near(r, within ? "lrn_within_backward dx" : "lrn_backward dx", &dx, BOUND);
+    free_twin(r, &x), free_twin(r, &y), free_twin(r, &dy), free_twin(r, &dx);
 }
 
 /* Every number of maps up to some vectors, every window: at the first and the last map
@@ -313,7 +304,7 @@ END_TEST
 static void lrn_limit_case(rig *r, const void *arg)
 {
     const an_lrn_shape s = lrn_shape(4097, 1, 1, 5, 1);
-    both x = make_maps(r, 1, 4097, 1, 1), y = make_maps(r, 1, 4097, 1, 1);
+    twin x = make_maps(r, 1, 4097, 1, 1), y = make_maps(r, 1, 4097, 1, 1);
 
     (void)arg;
     if (is_vector(r)) {
@@ -321,11 +312,11 @@ static void lrn_limit_case(rig *r, const void *arg)
                        AN_ERROR_ARGUMENT, "across 4097 maps: at most 4096");
         expect_refused(r->b->lrn_backward(r->queue, &s, 1, x.device, x.device, y.device),
                        AN_ERROR_ARGUMENT, "4097");
-        same(r, "y of what was refused", &y, 0);
+        expect_near(r, "lrn_forward y of what was refused", &y, 0);
     } else {
         try_lrn(r, &s, 1, 0);
     }
-    drop(r, &x), drop(r, &y);
+    free_twin(r, &x), free_twin(r, &y);
 }
 
 START_TEST(normalisation_of_too_many_maps_is_refused)

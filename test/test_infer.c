@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ref.h"
+#include "small.h"
 #include "test.h"
 #include "train/train.h"
 
@@ -182,7 +183,7 @@ START_TEST(nonfinite_results_name_their_layer)
 
     /* A weight that only a damaged file could hold. */
     ck_assert_int_eq(an_parameter_find(model, "conv2.weight", &conv2), AN_OK);
-    model->net.weights.part[conv2][0][3] = NAN;
+    cpu_floats(model->net.weights.part[conv2][0])[3] = NAN;
     an__net_changed(&model->net);
     ck_assert_int_eq(an_infer(model, images, 2, p), AN_ERROR_DIVERGED);
     ck_assert_msg(strstr(an_error_message(), "conv2") != NULL, "%s", an_error_message());
@@ -192,8 +193,8 @@ START_TEST(nonfinite_results_name_their_layer)
 }
 END_TEST
 
-/* A network whose first layer is large enough to be done slice by slice, on every path, beside
- * the reference: inference, and what a training step makes of the parameters. */
+/* A network whose first layer is large enough to be done slice by slice, on every path,
+ * beside the reference: inference, and what a training step makes of the parameters. */
 #define MANY 9
 
 typedef struct path_run {
@@ -238,7 +239,8 @@ static void run_path(uint32_t arch, uint32_t path, const float *many, path_run *
         size_t bytes = net->net.plan->params[i].count * sizeof(float);
 
         run->count[i] = net->net.plan->params[i].count;
-        run->step[i] = memcpy(malloc(bytes), trainer->velocity.part[i][0], bytes);
+        run->step[i] =
+            memcpy(malloc(bytes), cpu_floats(trainer->velocity.part[i][0]), bytes);
     }
     an_trainer_destroy(trainer);
     an_model_destroy(net);
@@ -313,7 +315,7 @@ START_TEST(bad_calls_are_refused_by_name)
 }
 END_TEST
 
-/* --- views, scores -------------------------------------------------------------------------- */
+/* --- views, scores ------------------------------------------------------------------ */
 
 static uint8_t *picture(uint32_t side, uint32_t seed)
 {
@@ -393,7 +395,7 @@ START_TEST(scores_are_those_of_evaluation)
 }
 END_TEST
 
-/* --- activations by name -------------------------------------------------------------------- */
+/* --- activations by name ------------------------------------------------------------ */
 
 static double *widened(const float *x, size_t count)
 {
@@ -432,24 +434,22 @@ static void check_linear(an_model *net, uint32_t index, const float *input,
     bd = widened(b, bp->count);
     x = widened(input, inputs * batch);
     if (info->is_conv) {
-        an_conv_shape s = {info->in_maps,
-                           info->in_height,
-                           info->in_width,
-                           info->maps,
-                           info->height,
-                           info->width,
-                           info->kernel,
-                           info->stride,
-                           info->pad_before,
-                           info->groups,
-                           1,
-                           0,
-                           0,
-                           0};
+        const an_conv_shape s = {.in_maps = info->in_maps,
+                                 .in_height = info->in_height,
+                                 .in_width = info->in_width,
+                                 .out_maps = info->maps,
+                                 .out_height = info->height,
+                                 .out_width = info->width,
+                                 .kernel = info->kernel,
+                                 .stride = info->stride,
+                                 .pad = info->pad_before,
+                                 .groups = info->groups,
+                                 .halves = 1};
 
         ref_conv_forward(&s, batch, x, wd, bd, y);
     } else {
-        an_dense_shape s = {(uint32_t)inputs, info->maps, 1, 0, 0, 0, 1};
+        const an_dense_shape s = {
+            .inputs = (uint32_t)inputs, .outputs = info->maps, .halves = 1, .pixels = 1};
 
         ref_dense_forward(&s, batch, x, wd, bd, y);
     }

@@ -441,7 +441,8 @@ START_TEST(a_divergence_names_the_first_layer)
         uint32_t towers = index < 7 ? config.towers : 1;
 
         for (tower = 0; tower < towers; tower++) {
-            float *weight = b.model->net.weights.part[2 * index][tower], good, *values;
+            float *weight = cpu_floats(b.model->net.weights.part[2 * index][tower]);
+            float good, *values;
             size_t last = b.model->net.plan->params[2 * index].part[tower], count;
 
             good = weight[last - 1];

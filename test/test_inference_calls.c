@@ -115,7 +115,8 @@ START_TEST(views_that_diverge_are_reported)
     album a;
 
     album_fill(&a);
-    model->net.weights.part[0][0][0] = NAN; /* a parameter that no call would take */
+    cpu_floats(model->net.weights.part[0][0])[0] =
+        NAN; /* a parameter that no call would take */
     an__net_changed(&model->net);
     expect_refused(an_infer_views(model, a.images, 1, 10, p), AN_ERROR_DIVERGED, "conv1");
     expect_refused(an_infer_images(model, a.images, 1, p), AN_ERROR_DIVERGED, "conv1");

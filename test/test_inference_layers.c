@@ -384,8 +384,14 @@ static void stage(const norm *n, const an_layer_info *info, char what, uint32_t 
     if (what == 'a') {
         ref_activation_forward(AN_ACTIVATION_RELU, count, y);
     } else if (what == 'n' || what == 'w') {
-        an_lrn_shape s = {info->maps, side[0],  side[1], n->size, n->halves ? 2 : 1,
-                          n->k,       n->alpha, 0.75f,   0};
+        an_lrn_shape s = {.maps = info->maps,
+                          .height = side[0],
+                          .width = side[1],
+                          .size = n->size,
+                          .groups = n->halves ? 2 : 1,
+                          .k = n->k,
+                          .alpha = n->alpha,
+                          .beta = 0.75f};
 
         if (what == 'w') { /* 1 + 4e-5 * sum over 5 x 5 pixels */
             s.k = 1;
@@ -393,8 +399,13 @@ static void stage(const norm *n, const an_layer_info *info, char what, uint32_t 
         }
         ref_lrn_forward(&s, what == 'w', 1, x, y);
     } else {
-        an_pool_shape s = {
-            info->maps, side[0], side[1], info->out_height, info->out_width, 3, 2, 0, 0};
+        const an_pool_shape s = {.maps = info->maps,
+                                 .in_height = side[0],
+                                 .in_width = side[1],
+                                 .out_height = info->out_height,
+                                 .out_width = info->out_width,
+                                 .kernel = 3,
+                                 .stride = 2};
 
         ref_pool_forward(&s, 1, x, y);
         side[0] = info->out_height;

@@ -12,8 +12,8 @@
 #include "small.h"
 #include "test.h"
 
-/* Added to a tensor's number: its gradient; to an operation's: its marks. */
-enum { GRADIENT = AN_MAX_OPS, MARKS = 2 * AN_MAX_OPS, KEYS = 3 * AN_MAX_OPS };
+/* Added to a tensor's number: its gradient; to an operation's: its argmax mask. */
+enum { GRADIENT = AN_MAX_OPS, ARGMAX = 2 * AN_MAX_OPS, KEYS = 3 * AN_MAX_OPS };
 enum { MOST_EVENTS = 12 * AN_MAX_OPS };
 
 /* What a pass does with its tensors, in order, an operation after the other. */
@@ -55,13 +55,13 @@ static void tell_forward(story *s, const an_op *op, uint32_t first, uint32_t ima
     uint32_t pool = op->pool != 0 ? op->pool : op->kind == AN_OP_POOL ? number : 0;
     int again;
 
-    if (op->folded & AN_FOLDED_FORWARD) return;
+    if (op->fused_away & AN_FUSED_AWAY_FORWARD) return;
     for (again = 0; again < 2; again++) {
         if (again)
             tell(s, op->pool != 0 ? s->plan->ops[op->pool].out : op->out, first, images,
                  1);
-        if (again && pool != 0 && training && s->plan->ops[pool].marks > 0)
-            tell(s, MARKS + pool, first, images, 1);
+        if (again && pool != 0 && training && s->plan->ops[pool].argmax_bytes > 0)
+            tell(s, ARGMAX + pool, first, images, 1);
         if (op->in != op->out || !again) tell(s, op->in, first, images, 0);
         if (op->kind == AN_OP_EXCHANGE) tell(s, op->other, first, images, 0);
     }
@@ -77,13 +77,13 @@ static void tell_backward_reads(story *s, const an_op *op)
     case AN_OP_LRN:
     case AN_OP_LRN_WITHIN: reads(s, op->in); break;
     case AN_OP_POOL:
-        reads(s, op->marks > 0 ? MARKS + (uint32_t)(op - s->plan->ops) : op->in);
+        reads(s, op->argmax_bytes > 0 ? ARGMAX + (uint32_t)(op - s->plan->ops) : op->in);
         break;
     case AN_OP_ACTIVATION: reads(s, op->out); break;
     case AN_OP_DROPOUT:
     case AN_OP_EXCHANGE: break;
     }
-    if (op->pool != 0) reads(s, MARKS + op->pool);
+    if (op->pool != 0) reads(s, ARGMAX + op->pool);
 }
 
 static void tell_backward(story *s, const an_op *op, unsigned char *begun)
@@ -91,7 +91,7 @@ static void tell_backward(story *s, const an_op *op, unsigned char *begun)
     uint32_t halves[2] = {op->in, op->other}, k, again;
     uint32_t from = op->pool != 0 ? s->plan->ops[op->pool].out : op->out;
 
-    if (op->folded & AN_FOLDED_BACKWARD) return;
+    if (op->fused_away & AN_FUSED_AWAY_BACKWARD) return;
     for (again = 0; again < 2; again++) {
         for (k = 0; again && k < (op->kind == AN_OP_EXCHANGE ? 2 : 1); k++) {
             if (halves[k] == s->plan->input[op->tower]) continue;
@@ -128,7 +128,7 @@ static void tell_pass(story *s, int training, int slices)
     reads(s, plan->output);
     for (i = plan->op_count; i-- > 0;) tell_backward(s, &plan->ops[i], begun);
     for (i = 0; i < plan->op_count; i++)
-        if (plan->holds && plan->ops[i].kind == AN_OP_DENSE) { /* for the update */
+        if (plan->defers && plan->ops[i].kind == AN_OP_DENSE) { /* for the update */
             reads(s, plan->ops[i].in);
             reads(s, GRADIENT + plan->ops[i].out);
         }
@@ -140,10 +140,10 @@ static size_t lies_at(const story *s, const an_layout *layout, uint32_t what,
 {
     uint32_t number = what % AN_MAX_OPS;
 
-    if (what >= MARKS) {
-        *bytes = s->plan->ops[number].marks;
+    if (what >= ARGMAX) {
+        *bytes = s->plan->ops[number].argmax_bytes;
         *tower = s->plan->ops[number].tower;
-        return layout->marks[number];
+        return layout->argmax[number];
     }
     *bytes = s->plan->tensors[number].bytes;
     *tower = s->plan->tensors[number].tower;
@@ -214,7 +214,7 @@ static void check_layout(const an_plan *plan, uint32_t batch, int training, int 
     s->plan = plan;
     s->batch = batch;
     tell_pass(s, training, slices);
-    expect_ok(an__layout_make(&layout, plan, batch, training, (uint32_t)slices));
+    expect_ok(an__layout_make(&layout, plan, batch, training));
     expect_kept(s, &layout, training);
     for (t = 0; t < plan->towers && !slices; t++) {
         size_t most = alive(s, &layout, t);
@@ -274,8 +274,9 @@ START_TEST(no_tensor_is_written_over_while_it_is_wanted)
 }
 END_TEST
 
-/* Where a first layer is so large that batches are done slice by slice, or three are; and one
- * has so many maps that what is made of a slice is larger than what the layer has read. */
+/* Where a first layer is so large that batches are done slice by slice, or three are; and
+ * one has so many maps that what is made of a slice is larger than what the layer has
+ * read. */
 START_TEST(no_slice_is_written_over_while_it_is_wanted)
 {
     static const struct {
@@ -303,62 +304,58 @@ END_TEST
 
 /* --- a backend that does all in one that can be ------------------------------------- */
 
-static size_t marks_of(const an_pool_shape *s)
+static size_t argmax_bytes(const an_pool_shape *s)
 {
     return (size_t)s->maps * s->out_height * s->out_width + 1;
 }
 
-static int always_fits(const an_device *device, const an_lrn_shape *n,
-                       const an_pool_shape *s)
+static int can_fuse(const an_device *device, const an_fusion *fusion)
 {
     (void)device;
-    return n->maps == s->maps;
+    return fusion->pattern != AN_FUSE_LRN_POOL || fusion->lrn->maps == fusion->pool->maps;
 }
 
-/* The CPU's, of whose operations none is called. */
-static an_backend fusing(const an_backend *cpu)
-{
-    an_backend b = *cpu;
+static const an_fused_table fused = {
+    .patterns = 1u << AN_FUSE_CONV_RELU | 1u << AN_FUSE_DENSE_RELU |
+                1u << AN_FUSE_DENSE_DROPOUT | 1u << AN_FUSE_CONV_MASK |
+                1u << AN_FUSE_DENSE_MASK | 1u << AN_FUSE_ARGMAX | 1u << AN_FUSE_LRN_POOL |
+                1u << AN_FUSE_DENSE_UPDATE | 1u << AN_FUSE_SLICES,
+    .can_fuse = can_fuse,
+    .argmax_bytes = argmax_bytes};
 
-    b.fuses = AN_FUSES_RELU | AN_FUSES_DROPOUT | AN_FUSES_MASK | AN_FUSES_SLICES |
-              AN_FUSES_UPDATE;
-    b.pool_marks = marks_of;
-    b.lrn_pool_fits = always_fits;
-    return b;
-}
-
-static int takes(const an_plan *plan, uint32_t by, uint32_t op)
+static int is_fused_with(const an_plan *plan, uint32_t by, uint32_t op)
 {
     const an_op *o = &plan->ops[by];
 
     return op != 0 && (o->relu == op || o->dropout == op || o->pool == op);
 }
 
-/* Each operation that is not done forward is taken along by one before it, of the same
- * tower, whose tensor it works on; and none other is. */
-static void check_taken(const an_plan *plan)
+/* Each operation that is not done forward is fused with one before it, of the same tower,
+ * whose tensor it works on; and none other is. */
+static void check_fused(const an_plan *plan)
 {
-    uint32_t i, by, takers;
+    uint32_t i, by, hosts;
 
     for (i = 0; i < plan->op_count; i++) {
         const an_op *op = &plan->ops[i];
 
-        for (by = takers = 0; by < plan->op_count; by++) {
-            if (!takes(plan, by, i)) continue;
-            takers++;
-            expect_count(by < i, 1, "operation %u is taken along by %u", i, by);
+        for (by = hosts = 0; by < plan->op_count; by++) {
+            if (!is_fused_with(plan, by, i)) continue;
+            hosts++;
+            expect_count(by < i, 1, "operation %u is fused with %u", i, by);
             expect_count(plan->ops[by].tower, op->tower, "the tower of %u and %u", i, by);
             expect_count(op->in, plan->ops[by].out, "what %u reads and %u writes", i, by);
         }
-        expect_count(takers, (op->folded & AN_FOLDED_FORWARD) != 0, "operation %u", i);
+        expect_count(hosts, (op->fused_away & AN_FUSED_AWAY_FORWARD) != 0, "operation %u",
+                     i);
         if (op->relu != 0)
             expect_count(plan->ops[op->relu].u.activation, AN_ACTIVATION_RELU,
-                         "what %u takes along", i);
+                         "what %u is fused with", i);
     }
 }
 
-/* The only readers of a tensor that ReLU leaves, or a dropout: back, each must leave
- * out what is not above 0, if the way back of ReLU is left to them. */
+/* The only readers of a tensor that ReLU leaves, or a dropout: in the backward pass each
+ * must leave out what is not above 0, if ReLU's own is left to them. */
 static void check_masked(const an_plan *plan, uint32_t from, uint32_t tensor, float mask)
 {
     uint32_t i;
@@ -385,18 +382,19 @@ static void check_masked(const an_plan *plan, uint32_t from, uint32_t tensor, fl
     }
 }
 
-static void check_ways_back(const an_plan *plan)
+static void check_backward(const an_plan *plan)
 {
     uint32_t i;
 
     for (i = 0; i < plan->op_count; i++) {
         const an_op *op = &plan->ops[i];
 
-        if (!(op->folded & AN_FOLDED_BACKWARD) || op->kind == AN_OP_POOL) continue;
+        if (!(op->fused_away & AN_FUSED_AWAY_BACKWARD) || op->kind == AN_OP_POOL)
+            continue;
         expect_count(
             op->kind == AN_OP_DROPOUT ||
                 (op->kind == AN_OP_ACTIVATION && op->u.activation == AN_ACTIVATION_RELU),
-            1, "operation %u is done by others on the way back", i);
+            1, "operation %u is fused away in the backward pass", i);
         if (op->kind == AN_OP_DROPOUT)
             check_masked(plan, i, op->out, op->u.dropout.scale);
         else if (!(i + 1 < plan->op_count && plan->ops[i + 1].kind == AN_OP_DROPOUT) &&
@@ -405,38 +403,36 @@ static void check_ways_back(const an_plan *plan)
     }
 }
 
-/* How many operations are left to others, by hand: of paper, each way forward, 7
- * ReLUs, 2 dropouts and 2 poolings; back, as many. */
+/* How many operations are left to others, by hand: of paper, in the forward pass,
+ * 7 ReLUs, 2 dropouts and 2 poolings; in the backward pass as many. */
 START_TEST(fused_operations_are_done_by_another)
 {
     an_model_config config = net_config(_i);
     an_plan *plan = calloc(1, sizeof *plan);
     uint32_t i, forward = 0, backward = 0;
     an_backend backend;
-    an_slot slot;
     bench b;
 
     bench_open(&b, &config, NULL, 1);
-    backend = fusing(b.ctx->backends[0]);
-    slot = b.model->net.slots[0];
-    slot.backend = &backend;
+    backend = *b.ctx->backends[0]; /* of whose operations none is called */
+    backend.fused = &fused;
     expect_ok(an__plan_make(plan, &b.model->net.plan->config));
-    an__plan_fit(plan, &slot);
-    check_taken(plan);
-    check_ways_back(plan);
+    an__plan_fit(plan, &backend, b.model->net.device[0]);
+    check_fused(plan);
+    check_backward(plan);
     check_layouts(plan);
     for (i = 0; i < plan->op_count; i++) {
-        forward += (plan->ops[i].folded & AN_FOLDED_FORWARD) != 0;
-        backward += (plan->ops[i].folded & AN_FOLDED_BACKWARD) != 0;
+        forward += (plan->ops[i].fused_away & AN_FUSED_AWAY_FORWARD) != 0;
+        backward += (plan->ops[i].fused_away & AN_FUSED_AWAY_BACKWARD) != 0;
     }
     if (nets[_i].arch == AN_ARCH_PAPER) {
-        expect_count(forward, 11 * nets[_i].towers, "operations taken along");
-        expect_count(backward, 11 * nets[_i].towers, "ways back taken along");
+        expect_count(forward, 11 * nets[_i].towers, "operations fused away, forward");
+        expect_count(backward, 11 * nets[_i].towers, "operations fused away, backward");
     }
     if (nets[_i].activation != 0) {
         for (i = 0; i < plan->op_count; i++)
-            expect_count(plan->ops[i].kind == AN_OP_ACTIVATION && plan->ops[i].folded, 0,
-                         "tanh and sigmoid are done by themselves: %u", i);
+            expect_count(plan->ops[i].kind == AN_OP_ACTIVATION && plan->ops[i].fused_away,
+                         0, "tanh and sigmoid are done by themselves: %u", i);
     }
     free(plan);
     bench_close(&b);

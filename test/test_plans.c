@@ -13,8 +13,8 @@
 #include "small.h"
 #include "test.h"
 
-/* Who has written each number of the towers' arenas last. Owners: tensors' values from 1
- * on, then their gradients, then what poolings note. */
+/* Who has written each word of the towers' arenas last. Owners: tensors' values from 1
+ * on, then their gradients, then poolings' argmax masks. */
 typedef struct memory {
     const an_plan *plan;
     const an_layout *layout;
@@ -61,12 +61,12 @@ static block gradient(const memory *m, uint32_t tensor)
                     t->bytes, t->tower, 0, m->batch);
 }
 
-static block marks(const memory *m, uint32_t op)
+static block argmax(const memory *m, uint32_t op)
 {
     const an_op *o = &m->plan->ops[op];
 
-    return block_of(m, 1 + 2 * m->plan->tensor_count + op, m->layout->marks[op], o->marks,
-                    o->tower, 0, m->batch);
+    return block_of(m, 1 + 2 * m->plan->tensor_count + op, m->layout->argmax[op],
+                    o->argmax_bytes, o->tower, 0, m->batch);
 }
 
 static void writes(memory *m, block b)
@@ -100,15 +100,15 @@ static void forward_op(memory *m, uint32_t i, int training, uint32_t first,
     const an_op *op = &m->plan->ops[i];
     uint32_t out = op->pool != 0 ? m->plan->ops[op->pool].out : op->out;
 
-    if (op->folded & AN_FOLDED_FORWARD) return;
+    if (op->fused_away & AN_FUSED_AWAY_FORWARD) return;
     reads(m, value(m, op->in, first, count), i, "forward");
     if (op->kind == AN_OP_EXCHANGE) {
         reads(m, value(m, op->other, first, count), i, "forward");
         m->pending[1 - op->tower] = op->other + 1;
     }
     writes(m, value(m, out, first, count));
-    if (training && op->pool != 0) writes(m, marks(m, op->pool));
-    if (training && op->pool == 0 && op->marks > 0) writes(m, marks(m, i));
+    if (training && op->pool != 0) writes(m, argmax(m, op->pool));
+    if (training && op->pool == 0 && op->argmax_bytes > 0) writes(m, argmax(m, i));
     if (op->kind != AN_OP_EXCHANGE && m->pending[op->tower] != 0) {
         reads(m, value(m, m->pending[op->tower] - 1, 0, m->batch), i,
               "beside an exchange");
@@ -139,24 +139,26 @@ static void forward(memory *m, int training)
     reads(m, value(m, plan->output, 0, m->batch), plan->op_count - 1, "at the end");
 }
 
-/* --- back --------------------------------------------------------------------------- */
+/* --- backward ----------------------------------------------------------------------- */
 
 static int is_product(const an_op *op)
 {
     return op->kind == AN_OP_CONV || op->kind == AN_OP_DENSE;
 }
 
-/* What an operation's way back reads beside the gradient of what it gave. */
+/* What an operation's backward pass reads beside the gradient of what it gave. */
 static void needs(const memory *m, uint32_t i)
 {
     const an_op *op = &m->plan->ops[i];
 
     if (is_product(op) || op->kind == AN_OP_LRN || op->kind == AN_OP_LRN_WITHIN ||
-        (op->kind == AN_OP_POOL && op->marks == 0))
-        reads(m, value(m, op->in, 0, m->batch), i, "back");
-    if (op->kind == AN_OP_ACTIVATION) reads(m, value(m, op->out, 0, m->batch), i, "back");
-    if (op->kind == AN_OP_POOL && op->marks > 0) reads(m, marks(m, i), i, "back");
-    if (op->pool != 0) reads(m, marks(m, op->pool), i, "back");
+        (op->kind == AN_OP_POOL && op->argmax_bytes == 0))
+        reads(m, value(m, op->in, 0, m->batch), i, "backward");
+    if (op->kind == AN_OP_ACTIVATION)
+        reads(m, value(m, op->out, 0, m->batch), i, "backward");
+    if (op->kind == AN_OP_POOL && op->argmax_bytes > 0)
+        reads(m, argmax(m, i), i, "backward");
+    if (op->pool != 0) reads(m, argmax(m, op->pool), i, "backward");
 }
 
 static int is_image(const memory *m, uint32_t tensor)
@@ -171,8 +173,8 @@ static void backward_op(memory *m, uint32_t i, unsigned char *begun)
     uint32_t out = op->pool != 0 ? m->plan->ops[op->pool].out : op->out, k;
     const uint32_t halves[2] = {op->in, op->other};
 
-    if (op->folded & AN_FOLDED_BACKWARD) return;
-    reads(m, gradient(m, out), i, "back");
+    if (op->fused_away & AN_FUSED_AWAY_BACKWARD) return;
+    reads(m, gradient(m, out), i, "backward");
     needs(m, i);
     for (k = 0; k < 2 && op->kind == AN_OP_EXCHANGE; k++) {
         if (begun[halves[k]]) reads(m, gradient(m, halves[k]), i, "adding");
@@ -195,7 +197,7 @@ static void backward(memory *m)
     reads(m, value(m, m->plan->output, 0, m->batch), m->plan->op_count - 1,
           "of the loss");
     for (i = m->plan->op_count; i-- > 0;) backward_op(m, i, begun);
-    for (i = 0; i < m->plan->op_count && m->plan->holds; i++)
+    for (i = 0; i < m->plan->op_count && m->plan->defers; i++)
         if (m->plan->ops[i].kind == AN_OP_DENSE) { /* whose weights' gradients waited */
             reads(m, value(m, m->plan->ops[i].in, 0, m->batch), i, "at the update");
             reads(m, gradient(m, m->plan->ops[i].out), i, "at the update");
@@ -204,14 +206,14 @@ static void backward(memory *m)
 
 /* --- cases -------------------------------------------------------------------------- */
 
-static void go_through(const an_plan *plan, uint32_t batch, int training, uint32_t slices,
-                       int sliced, const char *what)
+static void go_through(const an_plan *plan, uint32_t batch, int training, int sliced,
+                       const char *what)
 {
     memory m = {plan, NULL, batch, sliced, what, {NULL, NULL}, {0, 0}};
     an_layout layout;
     uint32_t t;
 
-    expect_ok(an__layout_make(&layout, plan, batch, training, slices));
+    expect_ok(an__layout_make(&layout, plan, batch, training));
     m.layout = &layout;
     for (t = 0; t < plan->towers; t++)
         m.owner[t] = calloc(layout.bytes[t] / 4 + 16, sizeof *m.owner[t]);
@@ -228,10 +230,10 @@ static void check_halves(const an_plan *plan, const char *what)
     for (i = 0; i < plan->op_count; i++) {
         const an_op *op = &plan->ops[i];
 
-        if (op->kind == AN_OP_CONV && op->u.conv.slabs == 2)
-            expect_count(op->u.conv.own, op->tower, "%s: operation %u", what, i);
-        if (op->kind == AN_OP_DENSE && op->u.dense.slabs == 2)
-            expect_count(op->u.dense.own, op->tower, "%s: operation %u", what, i);
+        if (op->kind == AN_OP_CONV && op->u.conv.halves == 2)
+            expect_count(op->u.conv.local_half, op->tower, "%s: operation %u", what, i);
+        if (op->kind == AN_OP_DENSE && op->u.dense.halves == 2)
+            expect_count(op->u.dense.local_half, op->tower, "%s: operation %u", what, i);
     }
 }
 
@@ -240,24 +242,23 @@ static void check_plan(an_context *ctx, const char *devices,
                        const an_model_config *config)
 {
     an_model_config whole = *config;
-    an_slot slots[AN_MAX_TOWERS];
+    const an_backend *backend;
+    an_device *device[AN_MAX_TOWERS];
     an_plan *plan = malloc(sizeof *plan);
     char what[96];
-    int training, slices;
+    int training;
 
     expect_ok(an__plan_make(plan, &whole));
-    expect_ok(an__context_devices(ctx, devices, plan->towers, slots));
-    an__plan_fit(plan, &slots[0]);
-    for (training = 0; training < 2; training++)
-        for (slices = 0; slices < 2; slices++) {
-            const uint32_t batch = slices ? AN_SLICE + 2 : 2;
-
-            snprintf(what, sizeof what, "%s on %s, towers %u, activation %u, training %d",
-                     an_arch_name(config->arch), devices, config->towers,
-                     config->activation, training);
-            go_through(plan, batch, training, (uint32_t)slices, 0, what);
-            if (slices) go_through(plan, batch, training, 1, 1, what);
-        }
+    expect_ok(an__context_devices(ctx, devices, plan->towers, &backend, device));
+    an__plan_fit(plan, backend, device[0]);
+    for (training = 0; training < 2; training++) {
+        snprintf(what, sizeof what, "%s on %s, towers %u, activation %u, training %d",
+                 an_arch_name(config->arch), devices, config->towers, config->activation,
+                 training);
+        go_through(plan, 2, training, 0, what);
+        go_through(plan, AN_SLICE + 2, training, 0, what);
+        go_through(plan, AN_SLICE + 2, training, 1, what);
+    }
     check_halves(plan, what);
     free(plan);
 }
@@ -302,7 +303,7 @@ START_TEST(nothing_is_written_over_that_is_still_to_be_read)
 }
 END_TEST
 
-/* A backend that fuses more, notes maxima and holds gradients back. */
+/* A backend that fuses more, writes argmax masks and defers gradients. */
 START_TEST(nor_where_operations_are_fused)
 {
     an_context *ctx = plugin_context(host_run_path(), 1);
@@ -317,7 +318,8 @@ END_TEST
 START_TEST(nor_where_large_maps_are_sliced)
 {
     an_model_config config;
-    an_slot slots[AN_MAX_TOWERS];
+    const an_backend *backend;
+    an_device *device[AN_MAX_TOWERS];
     an_plan *plan = malloc(sizeof *plan);
     uint32_t i, found = 0;
     an_context *ctx;
@@ -328,8 +330,8 @@ START_TEST(nor_where_large_maps_are_sliced)
     config.width = 0.75f;
     check_plan(ctx, "cpu", &config);
     expect_ok(an__plan_make(plan, &config));
-    expect_ok(an__context_devices(ctx, "cpu", 1, slots));
-    an__plan_fit(plan, &slots[0]);
+    expect_ok(an__context_devices(ctx, "cpu", 1, &backend, device));
+    an__plan_fit(plan, backend, device[0]);
     for (i = 0; i < plan->op_count; i++) {
         uint32_t together = an__plan_sliced(plan, i, AN_SLICE + 1);
 
@@ -357,12 +359,11 @@ START_TEST(what_cannot_be_addressed_is_refused)
     an__model_config_check(&config);
     expect_ok(an__plan_make(plan, &config));
     plan->tensors[2].bytes = SIZE_MAX / 8;
-    expect_refused(an__layout_make(&layout, plan, 9, 0, 0), AN_ERROR_ARGUMENT,
+    expect_refused(an__layout_make(&layout, plan, 9, 0), AN_ERROR_ARGUMENT,
                    "a batch of 9 is too large");
     plan->tensors[2].bytes =
         SIZE_MAX / AN_MAX_OPS / 4 - 64; /* all could not be together */
-    expect_refused(an__layout_make(&layout, plan, 2, 0, 0), AN_ERROR_ARGUMENT,
-                   "too large");
+    expect_refused(an__layout_make(&layout, plan, 2, 0), AN_ERROR_ARGUMENT, "too large");
     free(plan);
     ck_assert(an__multiply(SIZE_MAX / 3, 3, &product));
     ck_assert_uint_eq(product, SIZE_MAX / 3 * 3);

@@ -53,7 +53,7 @@ START_TEST(without_a_config_the_defaults_hold)
     expect_number(c.bias_decay, 0, 0, "default of cifar10");
     expect_count(c.seed, 0, "default");
     expect_count(c.micro_batch, 128, "default, all of the batch");
-    ck_assert_ptr_null(b.trainer->piece.part[0][0]);
+    ck_assert_ptr_null(b.trainer->micro_gradient.part[0][0].buffer);
     expect_count(c.plateau_drops, 0, "default");
     expect_count(c.plateau_patience, 5, "default");
     expect_number(c.plateau_factor, 0.1f, 0, "default");
@@ -96,8 +96,8 @@ START_TEST(every_field_of_a_config_is_taken)
     expect_count(c.plateau_patience, 9, "as given");
     expect_number(c.plateau_factor, 0.75f, 0, "as given");
     expect_number(c.plateau_gain, 0.25f, 0, "as given");
-    expect_count(b.trainer->exec->batch, 3, "buffers are for a piece");
-    ck_assert_ptr_nonnull(b.trainer->piece.part[0][0]); /* one more set of gradients */
+    expect_count(b.trainer->session->exec.batch, 3, "buffers are for a piece");
+    ck_assert_ptr_nonnull(b.trainer->micro_gradient.part[0][0].buffer); /* one more set of gradients */
     bench_close(&b);
 }
 END_TEST

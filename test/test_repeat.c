@@ -66,11 +66,11 @@ static void recording_free(an_recording *recording)
 
 static an_status body(void *arg, uint32_t count)
 {
-    an_exec *exec = arg;
+    an_session *session = arg;
 
     seen.bodies++;
     seen.count = count;
-    *exec->exchanged += SENT * count;
+    *session->exec.exchanged += SENT * count;
     if (seen.recording && seen.fail_body != AN_OK)
         return an__fail(seen.fail_body, "hoarse");
     return AN_OK;
@@ -84,34 +84,33 @@ static void listen(an_log_level level, const char *text, void *user)
     snprintf(seen.said, sizeof seen.said, "%s", text);
 }
 
+static const an_graph_table graph = {record, recorded, replay, recording_free};
+
 static an_backend backend;
 static an_plan plan;
 static an_context context;
-static an_exec exec;
+static an_session session;
 static uint64_t sent;
 
 static void setup(void)
 {
     memset(&seen, 0, sizeof seen);
     memset(&backend, 0, sizeof backend);
-    memset(&exec, 0, sizeof exec);
+    memset(&session, 0, sizeof session);
     memset(&plan, 0, sizeof plan);
-    backend.record = record;
-    backend.recorded = recorded;
-    backend.replay = replay;
-    backend.recording_free = recording_free;
+    backend.graph = &graph;
     plan.towers = 1;
     context.memory.log = listen;
-    exec.ctx = &context;
-    exec.plan = &plan;
-    exec.slots[0].backend = &backend;
-    exec.exchanged = &sent;
+    session.exec.ctx = &context;
+    session.exec.plan = &plan;
+    session.exec.backend = &backend;
+    session.exec.exchanged = &sent;
     sent = 0;
 }
 
 static void once(an_repeat what, uint32_t count)
 {
-    expect_ok(an__repeat(&exec, what, count, body, &exec));
+    expect_ok(an__session_repeat(&session, what, count, body, &session));
 }
 
 /* What has happened since: bodies done, recordings made, repetitions; recordings held
@@ -147,11 +146,11 @@ START_TEST(the_second_time_is_recorded_and_repeated_from_then_on)
     once(AN_REPEAT_STEP, 5);
     expect_done(1, 1, 1, 1, "the first number, the second time");
     expect_count(seen.infos, 1, "said once");
-    an__repeat_forget(&exec);
+    an__session_forget(&session);
     expect_done(0, 0, 0, 0, "forgotten");
     once(AN_REPEAT_STEP, 5);
     expect_done(1, 0, 0, 0, "after it was forgotten");
-    an__repeat_forget(&exec);
+    an__session_forget(&session);
 }
 END_TEST
 
@@ -182,7 +181,7 @@ START_TEST(more_images_than_before_make_all_forgotten)
     once(AN_REPEAT_CLASSIFY, 7);
     once(AN_REPEAT_EVALUATE, 6);
     expect_done(2, 2, 2, 2, "both anew");
-    an__repeat_forget(&exec);
+    an__session_forget(&session);
     expect_done(0, 0, 0, 0, "forgotten");
 }
 END_TEST
@@ -197,8 +196,8 @@ START_TEST(what_is_repeated_is_sent_again)
         once(AN_REPEAT_STEP, 3);
         expect_count(sent, i * 3 * SENT, "numbers after %u times", i);
     }
-    ck_assert_ptr_eq(exec.exchanged, &sent);
-    an__repeat_forget(&exec);
+    ck_assert_ptr_eq(session.exec.exchanged, &sent);
+    an__session_forget(&session);
 }
 END_TEST
 
@@ -224,15 +223,15 @@ START_TEST(what_cannot_be_recorded_is_done_as_it_comes)
                           NULL &&
                       strstr(seen.said, why[_i]) != NULL,
                   "wanted \"%s\" in \"%s\"", why[_i], seen.said);
-    ck_assert_ptr_eq(exec.exchanged, &sent);
+    ck_assert_ptr_eq(session.exec.exchanged, &sent);
     /* Once forgotten it is tried again, and not complained of again. */
     seen.fail_record = seen.fail_body = seen.fail_recorded = AN_OK;
-    an__repeat_forget(&exec);
+    an__session_forget(&session);
     once(AN_REPEAT_STEP, 2);
     once(AN_REPEAT_STEP, 2);
     expect_done(2, 1, 1, 1, "tried again");
     expect_count(seen.warnings, 1, "said once");
-    an__repeat_forget(&exec);
+    an__session_forget(&session);
 }
 END_TEST
 
@@ -242,10 +241,10 @@ START_TEST(a_failure_is_the_callers)
     once(AN_REPEAT_STEP, 2);
     seen.fail_replay = AN_ERROR_DEVICE;
     sent = 0;
-    expect_refused(an__repeat(&exec, AN_REPEAT_STEP, 2, body, &exec), AN_ERROR_DEVICE,
-                   "played out");
+    expect_refused(an__session_repeat(&session, AN_REPEAT_STEP, 2, body, &session),
+                   AN_ERROR_DEVICE, "played out");
     expect_count(sent, 0, "numbers that were not sent");
-    an__repeat_forget(&exec);
+    an__session_forget(&session);
 }
 END_TEST
 
@@ -254,7 +253,7 @@ START_TEST(without_a_recorder_all_is_done_as_it_comes)
 {
     uint32_t i;
 
-    backend.record = NULL;
+    backend.graph = NULL;
     for (i = 0; i < 4; i++) once(AN_REPEAT_CLASSIFY, 2);
     expect_done(4, 0, 0, 0, "no recorder");
     expect_count(sent, 4 * 2 * SENT, "numbers");

@@ -80,18 +80,18 @@ START_TEST(steps_are_refused_by_argument)
 }
 END_TEST
 
-/* While a step is under way nothing else may be asked; each of these waits for its
+/* While a step is in flight nothing else may be asked; each of these waits for its
  * end. */
-START_TEST(a_step_under_way_is_alone)
+START_TEST(a_step_in_flight_is_alone)
 {
-    const char *words = "under way";
+    const char *words = "in flight";
     an_preprocessing p = {.size = sizeof p};
     an_trainer_config training = {.size = sizeof training};
     an_model_config config = {.size = sizeof config};
     an_model_info info = {.size = sizeof info};
     an_layer_info layer = {.size = sizeof layer};
 
-    WRONG_MOMENT(an_train_step_end(w.trainer, &out.stats), "no step is under way");
+    WRONG_MOMENT(an_train_step_end(w.trainer, &out.stats), "no step is in flight");
     expect_ok(an_train_step_begin(w.trainer, &w.batch));
     WRONG_MOMENT(an_train_step_begin(w.trainer, &w.batch), "end that first");
     WRONG_MOMENT(an_train_step(w.trainer, w.images, w.labels, 2, &out.stats), words);
@@ -597,7 +597,7 @@ Suite *states_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, steps_are_refused_by_argument);
-    tcase_add_test(tc, a_step_under_way_is_alone);
+    tcase_add_test(tc, a_step_in_flight_is_alone);
     tcase_add_test(tc, rates_and_schedules_are_refused_by_argument);
     tcase_add_test(tc, a_rate_that_is_doubled_is_within_the_limits);
     tcase_add_test(tc, gradients_and_trainers_have_their_moment);

@@ -305,7 +305,7 @@ START_TEST(kernels_are_accounted_for)
 }
 END_TEST
 
-/* --- steps under way ----------------------------------------------------------------------------- */
+/* --- steps in flight ----------------------------------------------------------------------------- */
 
 enum { PICTURES = 6, SIDE = 40, PIXELS = 3 * SIDE * SIDE };
 
@@ -438,7 +438,7 @@ static const struct {
             {AN_ARCH_CIFAR10, 1, NULL}};
 
 /* Always two of them, on a device: losses, ranks and parameters are the same to the bit. */
-START_TEST(steps_under_way_are_the_steps)
+START_TEST(steps_in_flight_are_the_steps)
 {
     enum { MANY = 7 };
     fed *one = open_fed(feds[_i].arch, feds[_i].towers, feds[_i].devices);
@@ -556,7 +556,7 @@ START_TEST(nothing_else_is_asked_meanwhile)
     ck_assert_int_eq(an_train_step_end(f->trainer, NULL), AN_ERROR_STATE);
     begin_step(f);
     ck_assert_int_eq(an_infer(f->model, images, 1, p), AN_ERROR_STATE);
-    ck_assert_ptr_nonnull(strstr(an_error_message(), "under way"));
+    ck_assert_ptr_nonnull(strstr(an_error_message(), "in flight"));
     ck_assert_int_eq(an_parameter_get(f->model, 1, &x, 1), AN_ERROR_STATE);
     ck_assert_int_eq(an_train_step_batch(f->trainer, &f->batch, NULL), AN_ERROR_STATE);
     ck_assert_int_eq(an_train_step(f->trainer, images, net_labels, BATCH, NULL),
@@ -570,7 +570,7 @@ START_TEST(nothing_else_is_asked_meanwhile)
     end_step(f), end_step(f);
     ck_assert_int_eq(an_train_step_begin(f->trainer, NULL), AN_ERROR_ARGUMENT);
     ck_assert_int_eq(an_infer(f->model, images, 1, p), AN_OK);
-    begin_step(f); /* and a trainer may go with one under way */
+    begin_step(f); /* and a trainer may go with one in flight */
     free(images);
     close_fed(f);
 }
@@ -808,7 +808,7 @@ Suite *steps_suite(void)
     tcase_add_test(tc, launches_of_a_step_are_as_planned);
     tcase_add_test(tc, what_is_not_recorded_is_said);
     tcase_add_loop_test(tc, kernels_are_accounted_for, 0, 2);
-    tcase_add_loop_test(tc, steps_under_way_are_the_steps, 0,
+    tcase_add_loop_test(tc, steps_in_flight_are_the_steps, 0,
                         sizeof feds / sizeof feds[0]);
     tcase_add_test(tc, a_step_beside_one_that_is_done_has_its_own_number);
     tcase_add_test(tc, an_ended_step_has_updated_both_towers);

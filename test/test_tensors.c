@@ -250,7 +250,7 @@ static double value_of(uint16_t word, int bits, int fraction)
 /* All 65536 of each, infinities and NaNs among them, which stay what they are. */
 START_TEST(every_number_of_16_bits_is_read)
 {
-    an_dtype type = _i ? AN_BF16 : AN_F16;
+    an_file_type type = _i ? AN_BF16 : AN_F16;
     uint32_t i;
 
     for (i = 0; i < 65536; i++) {

@@ -246,7 +246,7 @@ static void by_batch(subject *s)
     expect_ok(an_train_step_batch(s->trainer, &batch, NULL));
 }
 
-/* While a step is under way nothing is answered but how many have ended. */
+/* While a step is in flight nothing is answered but how many have ended. */
 static void expect_busy(subject *s)
 {
     uint8_t note[AN_TRAINER_NOTE_BYTES] = {0};
@@ -286,7 +286,7 @@ static void expect_busy(subject *s)
         expect_count(calls[i].status, AN_ERROR_STATE, "%s beside a step", calls[i].call);
 }
 
-/* In two halves; while it is under way the model is the step's, which counts when it has
+/* In two halves; while it is in flight the model is the step's, which counts when it has
  * ended. */
 static void by_halves(subject *s)
 {
@@ -296,7 +296,7 @@ static void by_halves(subject *s)
 
     an_step_stats_init(&stats, sizeof stats);
     expect_refused(an_train_step_end(s->trainer, &stats), AN_ERROR_STATE,
-                   "no step is under way");
+                   "no step is in flight");
     expect_ok(an_train_step_begin(s->trainer, &batch));
     expect_busy(s);
     expect_refused(an_train_step_begin(s->trainer, &batch), AN_ERROR_STATE,

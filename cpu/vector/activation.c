@@ -1,5 +1,5 @@
 /*
- * activation.c - ReLU, tanh and sigmoid, in place; their ways back need only the output.
+ * activation.c - ReLU, tanh and sigmoid, in place; their backward passes need the output alone.
  */
 #include "exponential.h"
 #include "path.h"
@@ -39,21 +39,18 @@ static an_status run(an_queue *q, size_t count, const float *y, float *x, an_bod
     return AN_OK;
 }
 
-an_status V(activation_forward)(an_queue *q, uint32_t kind, uint32_t precision,
-                                size_t count, float *y)
+an_status V(activation_forward)(an_queue *q, uint32_t kind, size_t count, an_operand y)
 {
-    (void)precision;
-    return run(q, count, NULL, y,
+    return run(q, count, NULL, an__cpu_floats(y),
                kind == AN_ACTIVATION_TANH      ? tanh_item
                : kind == AN_ACTIVATION_SIGMOID ? sigmoid_item
                                                : relu_item);
 }
 
-an_status V(activation_backward)(an_queue *q, uint32_t kind, uint32_t precision,
-                                 size_t count, const float *y, float *dy)
+an_status V(activation_backward)(an_queue *q, uint32_t kind, size_t count, an_operand y,
+                                 an_operand dy)
 {
-    (void)precision;
-    return run(q, count, y, dy,
+    return run(q, count, an__cpu_floats(y), an__cpu_floats(dy),
                kind == AN_ACTIVATION_TANH      ? tanh_back_item
                : kind == AN_ACTIVATION_SIGMOID ? sigmoid_back_item
                                                : relu_back_item);

@@ -1,5 +1,5 @@
 /*
- * conv.c - convolutions: which way they are done, and their operations.
+ * conv.c - convolutions: which algorithm does them, and their operations.
  */
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 static void cut(an_job *j, uint32_t groups)
 {
-    j->parts = groups * j->out_slabs;
+    j->parts = groups * j->out_halves;
     j->maps = j->out_maps / j->parts;
     j->reads = j->in_maps / groups;
     j->apart = groups > 1 ? j->reads : 0;
@@ -26,11 +26,11 @@ an_job V(forward_job)(const an_conv_shape *s)
     j.in_height = s->in_height;
     j.in_width = s->in_width;
     j.in_maps = s->in_maps;
-    j.in_slabs = s->slabs;
+    j.in_halves = s->halves;
     j.out_height = s->out_height;
     j.out_width = s->out_width;
     j.out_maps = s->out_maps;
-    j.out_slabs = 1;
+    j.out_halves = 1;
     j.kernel = s->kernel;
     j.stride = s->stride;
     j.pad = (int)s->pad;
@@ -52,11 +52,11 @@ an_job V(data_job)(const an_conv_shape *s)
     j.in_height = s->out_height;
     j.in_width = s->out_width;
     j.in_maps = s->out_maps;
-    j.in_slabs = 1;
+    j.in_halves = 1;
     j.out_height = s->in_height;
     j.out_width = s->in_width;
     j.out_maps = s->in_maps;
-    j.out_slabs = s->slabs;
+    j.out_halves = s->halves;
     j.kernel = s->kernel;
     j.stride = 1;
     j.pad = (int)s->kernel - 1 - (int)s->pad;
@@ -64,7 +64,7 @@ an_job V(data_job)(const an_conv_shape *s)
     j.turned = 1;
     j.w_map = taps;
     j.w_read = s->in_maps / s->groups * taps;
-    j.w_part = s->slabs > 1 ? j.maps * taps : j.reads * j.w_read;
+    j.w_part = s->halves > 1 ? j.maps * taps : j.reads * j.w_read;
     return j;
 }
 
@@ -74,21 +74,21 @@ an_job V(data_job)(const an_conv_shape *s)
  * choice by sizes alone: what a layer gives for a number of images is the same everywhere. */
 #define WINOGRAD_TILES 48u
 
-static uint32_t way_of(const an_job *j, uint32_t batch)
+static uint32_t algorithm_of(const an_job *j, uint32_t batch)
 {
     uint64_t tiles = V(winograd_tiles)(j);
 
-    return tiles * batch >= WINOGRAD_TILES ? AN_WAY_WINOGRAD : AN_WAY_DIRECT;
+    return tiles * batch >= WINOGRAD_TILES ? AN_CONV_WINOGRAD : AN_CONV_DIRECT;
 }
 
-static size_t pack_floats(const an_job *j, uint32_t way)
+static size_t pack_floats(const an_job *j, uint32_t algorithm)
 {
-    return way == AN_WAY_WINOGRAD ? V(winograd_pack)(j) : V(direct_pack)(j);
+    return algorithm == AN_CONV_WINOGRAD ? V(winograd_pack)(j) : V(direct_pack)(j);
 }
 
 typedef struct an_conv_packing {
     const an_job *j;
-    uint32_t way;
+    uint32_t algorithm;
     float *pack;
 } an_conv_packing;
 
@@ -97,29 +97,29 @@ static void pack_item(uint32_t item, uint32_t worker, void *arg)
     const an_conv_packing *p = arg;
 
     (void)worker;
-    if (p->way == AN_WAY_WINOGRAD)
+    if (p->algorithm == AN_CONV_WINOGRAD)
         V(winograd_pack_item)(p->j, item, p->pack);
     else
         V(direct_pack_item)(p->j, item, p->pack);
 }
 
-static void pack_all(const an_job *j, uint32_t way, float *pack)
+static void pack_all(const an_job *j, uint32_t algorithm, float *pack)
 {
-    an_conv_packing p = {j, way, pack};
+    an_conv_packing p = {j, algorithm, pack};
 
     an__cpu_parallel(j->q, j->parts * j->blocks, pack_item, &p);
 }
 
-static void do_job(an_job *j, uint32_t way, const float *pack, float *scratch)
+static void do_job(an_job *j, uint32_t algorithm, const float *pack, float *scratch)
 {
     if (pack == NULL) {
         float *own = scratch;
 
-        scratch += round_up(pack_floats(j, way), 16);
-        pack_all(j, way, own);
+        scratch += round_up(pack_floats(j, algorithm), 16);
+        pack_all(j, algorithm, own);
         pack = own;
     }
-    if (way == AN_WAY_WINOGRAD)
+    if (algorithm == AN_CONV_WINOGRAD)
         V(winograd)(j, pack, scratch);
     else
         V(direct)(j, pack, scratch);
@@ -131,7 +131,7 @@ static size_t job_floats(an_job *j, uint32_t batch)
     size_t direct = V(direct_scratch)(j, batch) + round_up(V(direct_pack)(j), 16);
     size_t winograd = 0;
 
-    if (way_of(j, batch) == AN_WAY_WINOGRAD)
+    if (algorithm_of(j, batch) == AN_CONV_WINOGRAD)
         winograd = V(winograd_scratch)(j) + round_up(V(winograd_pack)(j), 16);
     return larger(direct, winograd);
 }
@@ -153,41 +153,41 @@ size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch
 
 /* --- operations --------------------------------------------------------------------------- */
 
-uint32_t V(conv_way)(an_device *device, const an_conv_shape *s, uint32_t batch,
-                     size_t *bytes)
+uint32_t V(conv_algorithm)(an_device *device, const an_conv_shape *s, uint32_t batch,
+                           size_t *bytes)
 {
     an_job j = V(forward_job)(s);
-    uint32_t way = way_of(&j, batch);
+    uint32_t algorithm = algorithm_of(&j, batch);
 
     (void)device;
-    *bytes = pack_floats(&j, way) * sizeof(float);
-    return way;
+    *bytes = pack_floats(&j, algorithm) * sizeof(float);
+    return algorithm;
 }
 
-an_status V(conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way, const float *w,
-                       float *pack)
+an_status V(conv_prepack)(an_queue *q, const an_conv_shape *s, uint32_t algorithm,
+                          an_operand w, an_operand prepacked)
 {
     an_job j = V(forward_job)(s);
 
     j.q = q;
-    j.w = w;
-    pack_all(&j, way, pack);
+    j.w = an__cpu_floats(w);
+    pack_all(&j, algorithm, an__cpu_floats(prepacked));
     return AN_OK;
 }
 
 an_status V(conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                          const float *x, const float *w, const float *pack,
-                          const float *b, float *y)
+                          an_operand x, an_operand w, an_operand prepacked, an_operand b,
+                          an_operand y)
 {
     an_job j = V(forward_job)(s);
 
     j.q = q;
     j.batch = batch;
-    j.x = x;
-    j.y = y;
-    j.w = w;
-    j.bias = b;
-    do_job(&j, way_of(&j, batch), pack, q->scratch);
+    j.x = an__cpu_floats(x);
+    j.y = an__cpu_floats(y);
+    j.w = an__cpu_floats(w);
+    j.bias = an__cpu_floats(b);
+    do_job(&j, algorithm_of(&j, batch), an__cpu_floats(prepacked), q->scratch);
     return AN_OK;
 }
 
@@ -204,8 +204,8 @@ static void strided_pixel(const an_strided *d, uint32_t y, uint32_t x, const flo
 {
     const an_conv_shape *s = d->s;
     uint32_t reads = s->in_maps / s->groups, maps = s->out_maps / s->groups, m, r, ky, kx;
-    uint32_t slab_maps = s->in_maps / s->slabs, taps = s->kernel * s->kernel;
-    size_t slab = (size_t)s->in_height * s->in_width * slab_maps;
+    uint32_t half_maps = s->in_maps / s->halves, taps = s->kernel * s->kernel;
+    size_t half = (size_t)s->in_height * s->in_width * half_maps;
 
     for (ky = 0; ky < s->kernel; ky++)
         for (kx = 0; kx < s->kernel; kx++) {
@@ -215,12 +215,12 @@ static void strided_pixel(const an_strided *d, uint32_t y, uint32_t x, const flo
 
             if (line < 0 || line >= s->in_height || column < 0 || column >= s->in_width)
                 continue;
-            to = dx + ((size_t)line * s->in_width + (size_t)column) * slab_maps;
+            to = dx + ((size_t)line * s->in_width + (size_t)column) * half_maps;
             for (m = 0; m < s->out_maps; m++)
                 for (r = 0; r < reads; r++) {
                     uint32_t c = m / maps * reads + r;
 
-                    to[c / slab_maps * slab + c % slab_maps] +=
+                    to[c / half_maps * half + c % half_maps] +=
                         dy[m] *
                         d->w[((size_t)m * reads + r) * taps + ky * s->kernel + kx];
                 }
@@ -244,24 +244,24 @@ static void strided_item(uint32_t image, uint32_t worker, void *arg)
 }
 
 an_status V(conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                const float *w, const float *pack, const float *dy,
-                                const float *x, float *dx)
+                                an_operand w, an_operand prepacked, an_operand dy,
+                                an_operand x, an_operand dx)
 {
     an_job j = V(data_job)(s);
 
-    (void)pack;
+    (void)prepacked;
     (void)x;
     if (s->stride != 1) {
-        an_strided d = {s, w, dy, dx};
+        an_strided d = {s, an__cpu_floats(w), an__cpu_floats(dy), an__cpu_floats(dx)};
 
         an__cpu_parallel(q, batch, strided_item, &d);
         return AN_OK;
     }
     j.q = q;
     j.batch = batch;
-    j.x = dy;
-    j.y = dx;
-    j.w = w;
-    do_job(&j, way_of(&j, batch), NULL, q->scratch);
+    j.x = an__cpu_floats(dy);
+    j.y = an__cpu_floats(dx);
+    j.w = an__cpu_floats(w);
+    do_job(&j, algorithm_of(&j, batch), NULL, q->scratch);
     return AN_OK;
 }

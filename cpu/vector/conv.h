@@ -12,13 +12,13 @@
 #include "../cpu.h"
 #include "tile.h"
 
-enum { AN_WAY_DIRECT, AN_WAY_WINOGRAD };
+enum { AN_CONV_DIRECT, AN_CONV_WINOGRAD };
 
 typedef struct an_job {
     const an_queue *q;
     uint32_t batch;
-    uint32_t in_height, in_width, in_maps, in_slabs;
-    uint32_t out_height, out_width, out_maps, out_slabs;
+    uint32_t in_height, in_width, in_maps, in_halves;
+    uint32_t out_height, out_width, out_maps, out_halves;
     uint32_t kernel, stride;
     int pad;         /* above and left; negative: what is never read */
     uint32_t parts;  /* of the output's maps */
@@ -45,9 +45,9 @@ AN_INLINE float *job_out(const an_job *j, uint32_t image, uint32_t part, size_t 
 {
     size_t pixels = (size_t)j->out_height * j->out_width;
 
-    *pitch = j->out_maps / j->out_slabs;
+    *pitch = j->out_maps / j->out_halves;
     return j->y + image * pixels * j->out_maps +
-           (j->out_slabs > 1 ? part * pixels * *pitch : (size_t)part * j->maps);
+           (j->out_halves > 1 ? part * pixels * *pitch : (size_t)part * j->maps);
 }
 
 /* Of the part of a padded image that is read. */
@@ -66,14 +66,14 @@ AN_INLINE uint32_t block_maps(const an_job *j, uint32_t block)
     return at_most(j->maps - block * COLS, COLS);
 }
 
-/* Numbers of the weights in this way's order. */
+/* Numbers of the weights in this algorithm's order. */
 size_t V(direct_pack)(const an_job *j);
 size_t V(winograd_pack)(const an_job *j);
 /* One block of one part: item = part * blocks + block. */
 void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack);
 void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack);
 
-/* Of an image; 0 if this way cannot do the job. */
+/* Of an image; 0 if this algorithm cannot do the job. */
 uint32_t V(winograd_tiles)(const an_job *j);
 
 /* Numbers of scratch; and the job done with it. */
@@ -83,7 +83,7 @@ void V(direct)(const an_job *j, const float *pack, float *scratch);
 void V(winograd)(const an_job *j, const float *pack, float *scratch);
 
 /* Lines [from, to) of an image, counted from its padding's top, `width` pixels each, into
- * pixels of all maps; slabs are put together. */
+ * pixels of all maps; halves are put together. */
 void V(padded_lines)(const an_job *j, const float *image, uint32_t from, uint32_t to,
                      uint32_t width, float *out);
 

@@ -257,15 +257,16 @@ static void result_item(uint32_t map, uint32_t worker, void *arg)
 }
 
 an_status V(conv_backward_weights)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                   const float *x, const float *dy, float *dw, float *db)
+                                   an_operand x, an_operand dy, an_operand dw,
+                                   an_operand db)
 {
     an_learning l = learning_of(s);
     uint32_t most = round_images(&l, batch), blocks = l.j.parts * l.j.blocks;
 
-    l.x = x;
-    l.dy = dy;
-    l.dw = dw;
-    l.db = db;
+    l.x = an__cpu_floats(x);
+    l.dy = an__cpu_floats(dy);
+    l.dw = an__cpu_floats(dw);
+    l.db = an__cpu_floats(db);
     for (; l.first < batch; l.first += l.count) {
         l.count = batch - l.first < most ? batch - l.first : most;
         place(&l, q->scratch, l.count, q->device->host->threads);

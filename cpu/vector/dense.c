@@ -49,24 +49,24 @@ static void flatten_item(uint32_t image, uint32_t worker, void *arg)
 {
     const an_dense_work *d = arg;
     const an_dense_shape *s = d->s;
-    size_t slab = s->inputs / s->slabs, at = (size_t)image * s->inputs;
+    size_t half = s->inputs / s->halves, at = (size_t)image * s->inputs;
     uint32_t k;
 
     (void)worker;
-    for (k = 0; k < s->slabs; k++, at += slab)
-        transpose(d->x + at, s->pixels, (uint32_t)slab / s->pixels, d->flat + at);
+    for (k = 0; k < s->halves; k++, at += half)
+        transpose(d->x + at, s->pixels, (uint32_t)half / s->pixels, d->flat + at);
 }
 
 static void unflatten_item(uint32_t image, uint32_t worker, void *arg)
 {
     const an_dense_work *d = arg;
     const an_dense_shape *s = d->s;
-    size_t slab = s->inputs / s->slabs, at = (size_t)image * s->inputs;
+    size_t half = s->inputs / s->halves, at = (size_t)image * s->inputs;
     uint32_t k;
 
     (void)worker;
-    for (k = 0; k < s->slabs; k++, at += slab)
-        transpose(d->flat + at, (uint32_t)slab / s->pixels, s->pixels, d->dx + at);
+    for (k = 0; k < s->halves; k++, at += half)
+        transpose(d->flat + at, (uint32_t)half / s->pixels, s->pixels, d->dx + at);
 }
 
 /* x in the weights' order. */
@@ -108,15 +108,15 @@ static void group_item(uint32_t image, uint32_t worker, void *arg)
 {
     const an_dense_work *d = arg;
     const an_dense_shape *s = d->s;
-    uint32_t slab = s->inputs / s->slabs, maps = slab / s->pixels, map, pixel, k, i;
+    uint32_t half = s->inputs / s->halves, maps = half / s->pixels, map, pixel, k, i;
     const float *x = d->x + (size_t)image * s->inputs;
 
     (void)worker;
     for (i = 0; s->pixels == 1 && i + VL <= s->inputs; i += VL)
         vec_store(place_of(d, image, i), vec_load(x + i));
     for (; s->pixels == 1 && i < s->inputs; i++) *place_of(d, image, i) = x[i];
-    for (k = 0; s->pixels > 1 && k < s->slabs; k++, x += slab)
-        for (map = 0, i = k * slab; map < maps; map++)
+    for (k = 0; s->pixels > 1 && k < s->halves; k++, x += half)
+        for (map = 0, i = k * half; map < maps; map++)
             for (pixel = 0; pixel < s->pixels; pixel++, i++)
                 *place_of(d, image, i) = x[(size_t)pixel * maps + map];
     if (s->inputs % VL == 0) return;
@@ -282,7 +282,7 @@ static void column_item(uint32_t image, uint32_t worker, void *arg)
 {
     const an_dense_work *d = arg;
     const an_dense_shape *s = d->s;
-    uint32_t slab = s->inputs / s->slabs, maps = slab / s->pixels, map, pixel, k;
+    uint32_t half = s->inputs / s->halves, maps = half / s->pixels, map, pixel, k;
     const float *x = d->x + (size_t)image * s->inputs;
     float *to = d->strips + (size_t)(image / COLS) * s->inputs * COLS + image % COLS;
 
@@ -291,7 +291,7 @@ static void column_item(uint32_t image, uint32_t worker, void *arg)
         for (k = 0; k < s->inputs; k++) to[(size_t)k * COLS] = 0;
         return;
     }
-    for (k = 0; k < s->slabs; k++, x += slab)
+    for (k = 0; k < s->halves; k++, x += half)
         for (map = 0; map < maps; map++)
             for (pixel = 0; pixel < s->pixels; pixel++, to += COLS)
                 *to = x[(size_t)pixel * maps + map];
@@ -501,7 +501,7 @@ size_t V(dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t bat
     an_dense_work d;
     size_t shared;
 
-    (void)training; /* what the way back wants is about as large */
+    (void)training; /* the backward pass needs about as much */
     memset(&d, 0, sizeof d);
     d.s = s;
     d.batch = batch;
@@ -522,8 +522,8 @@ static an_dense_work work_of(const an_queue *q, const an_dense_shape *s, uint32_
 }
 
 /* Few images alone are held up by the weights' bytes. */
-size_t V(dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch,
-                    int training)
+size_t V(dense_prepack_bytes)(an_device *device, const an_dense_shape *s, uint32_t batch,
+                              int training)
 {
     (void)device;
     if (training || s->precision != AN_PRECISION_BF16 || batch >= PRODUCT_IMAGES)
@@ -563,26 +563,27 @@ static void narrow_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-an_status V(dense_pack)(an_queue *q, const an_dense_shape *s, const float *w, void *pack)
+an_status V(dense_prepack)(an_queue *q, const an_dense_shape *s, an_operand w,
+                           an_operand prepacked)
 {
-    an_narrowing n = {s, w, pack};
+    an_narrowing n = {s, an__cpu_floats(w), an__cpu_address(prepacked)};
 
     an__cpu_parallel(q, pieces(s->outputs, OUTPUTS), narrow_item, &n);
     return AN_OK;
 }
 
 an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                           const float *x, const float *w, const void *pack,
-                           const float *b, const an_dropout_shape *drop, float *y)
+                           an_operand x, an_operand w, an_operand prepacked, an_operand b,
+                           const an_dropout_shape *dropout, an_operand y)
 {
     an_dense_work d = work_of(q, s, batch);
 
-    (void)drop;
-    d.x = x;
-    d.w = w;
-    d.pack = pack;
-    d.b = b;
-    d.y = y;
+    (void)dropout;
+    d.x = an__cpu_floats(x);
+    d.w = an__cpu_floats(w);
+    d.pack = an__cpu_address(prepacked);
+    d.b = an__cpu_floats(b);
+    d.y = an__cpu_floats(y);
     if (batch < PRODUCT_IMAGES) {
         an__cpu_parallel(q, batch, group_item, &d);
         an__cpu_parallel(q, pieces(s->outputs, OUTPUTS), forward_item, &d);
@@ -594,31 +595,33 @@ an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
 }
 
 an_status V(dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                 const float *w, const void *pack, const float *dy,
-                                 const float *x, float *dx)
+                                 an_operand w, an_operand prepacked, an_operand dy,
+                                 an_operand x, an_operand dx)
 {
     an_dense_work d = work_of(q, s, batch);
 
-    (void)pack;
+    (void)prepacked;
     (void)x;
-    d.w = w;
-    d.dx = dx;
-    strip(q, dy, batch, s->outputs, DATA_DEPTH, DATA_DEPTH + GAP, d.strips);
+    d.w = an__cpu_floats(w);
+    d.dx = an__cpu_floats(dx);
+    strip(q, an__cpu_floats(dy), batch, s->outputs, DATA_DEPTH, DATA_DEPTH + GAP,
+          d.strips);
     an__cpu_parallel(q, pieces(s->inputs, DATA_BREADTH), data_item, &d);
     if (s->pixels > 1) an__cpu_parallel(q, batch, unflatten_item, &d);
     return AN_OK;
 }
 
 an_status V(dense_backward_weights)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                    const float *x, const float *dy, float *dw, float *db)
+                                    an_operand x, an_operand dy, an_operand dw,
+                                    an_operand db)
 {
     an_dense_work d = work_of(q, s, batch);
 
-    d.x = x;
-    d.dw = dw;
-    d.db = db;
+    d.x = an__cpu_floats(x);
+    d.dw = an__cpu_floats(dw);
+    d.db = an__cpu_floats(db);
     strip(q, flat_input(&d), batch, s->inputs, COLS, COLS, d.strips);
-    strip(q, dy, batch, s->outputs, ROWS, ROWS,
+    strip(q, an__cpu_floats(dy), batch, s->outputs, ROWS, ROWS,
           d.strips + (size_t)pieces(s->inputs, COLS) * batch * COLS);
     an__cpu_parallel(q, pieces(s->outputs, ROWS), weights_item, &d);
     return AN_OK;

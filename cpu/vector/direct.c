@@ -37,28 +37,28 @@ void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack)
 static int needs_padding(const an_job *j)
 {
     return j->pad != 0 || padded_height(j) > j->in_height ||
-           padded_width(j) > j->in_width || j->in_slabs > 1;
+           padded_width(j) > j->in_width || j->in_halves > 1;
 }
 
 static void copy_pixels(const an_job *j, const float *line, uint32_t count, float *out)
 {
-    size_t maps = j->in_maps / j->in_slabs;
-    size_t slab = (size_t)j->in_height * j->in_width * maps;
+    size_t maps = j->in_maps / j->in_halves;
+    size_t half = (size_t)j->in_height * j->in_width * maps;
     uint32_t i, k;
 
-    if (j->in_slabs == 1) {
+    if (j->in_halves == 1) {
         memcpy(out, line, count * maps * sizeof *out);
         return;
     }
     for (i = 0; i < count; i++)
-        for (k = 0; k < j->in_slabs; k++, out += maps)
-            memcpy(out, line + k * slab + i * maps, maps * sizeof *out);
+        for (k = 0; k < j->in_halves; k++, out += maps)
+            memcpy(out, line + k * half + i * maps, maps * sizeof *out);
 }
 
 void V(padded_lines)(const an_job *j, const float *image, uint32_t from, uint32_t to,
                      uint32_t width, float *out)
 {
-    size_t pitch = (size_t)width * j->in_maps, pixel = j->in_maps / j->in_slabs;
+    size_t pitch = (size_t)width * j->in_maps, pixel = j->in_maps / j->in_halves;
     int64_t first = j->pad > 0 ? j->pad : 0; /* padded column of the first that is read */
     int64_t end = (int64_t)j->in_width + j->pad; /* behind the last one */
 

@@ -83,9 +83,9 @@ static void dropout_item(uint32_t image, uint32_t worker, void *arg)
     }
 }
 
-an_status V(dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch, float *x)
+an_status V(dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch, an_operand x)
 {
-    an_dropping d = {s, &q->step, x};
+    an_dropping d = {s, &q->step, an__cpu_floats(x)};
 
     an__cpu_parallel(q, batch, dropout_item, &d);
     return AN_OK;

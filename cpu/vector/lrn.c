@@ -195,16 +195,17 @@ static an_status run(an_queue *q, const an_lrn_shape *s, uint32_t batch, const f
     return AN_OK;
 }
 
-an_status V(lrn_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                         const float *x, float *y)
+an_status V(lrn_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch, an_operand x,
+                         an_operand y)
 {
-    return run(q, s, batch, x, NULL, y, across_item);
+    return run(q, s, batch, an__cpu_floats(x), NULL, an__cpu_floats(y), across_item);
 }
 
 an_status V(lrn_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                          const float *x, const float *dy, float *dx)
+                          an_operand x, an_operand dy, an_operand dx)
 {
-    return run(q, s, batch, x, dy, dx, across_item);
+    return run(q, s, batch, an__cpu_floats(x), an__cpu_floats(dy), an__cpu_floats(dx),
+               across_item);
 }
 
 /* --- within a map: VL maps at a time ---------------------------------------------------------- */
@@ -328,15 +329,16 @@ static void within_backward_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 an_status V(lrn_within_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                const float *x, float *y)
+                                an_operand x, an_operand y)
 {
-    return run(q, s, batch, x, NULL, y, within_forward_item);
+    return run(q, s, batch, an__cpu_floats(x), NULL, an__cpu_floats(y),
+               within_forward_item);
 }
 
 an_status V(lrn_within_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                 const float *x, const float *dy, float *dx)
+                                 an_operand x, an_operand dy, an_operand dx)
 {
-    an_lrn_work l = {s, x, dy, dx};
+    an_lrn_work l = {s, an__cpu_floats(x), an__cpu_floats(dy), an__cpu_floats(dx)};
 
     an__cpu_parallel(q, batch * (pieces(s->maps, VL)), within_backward_item, &l);
     return AN_OK;

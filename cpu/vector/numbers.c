@@ -9,13 +9,13 @@
 
 /* --- order: pixels outside, maps inside ------------------------------------------------------ */
 
-/* Where number `at` of the host's order [rows][slabs][maps][pixels] lies here. */
+/* Where number `at` of the host's order [rows][halves][maps][pixels] lies here. */
 static size_t place(const an_order *order, size_t at)
 {
-    size_t plane = (size_t)order->maps * order->pixels, slab = at / plane;
+    size_t plane = (size_t)order->maps * order->pixels, half = at / plane;
     size_t map = at % plane / order->pixels, pixel = at % order->pixels;
 
-    return slab * plane + pixel * order->maps + map;
+    return half * plane + pixel * order->maps + map;
 }
 
 static int is_plain(const an_order *order)
@@ -32,7 +32,7 @@ typedef struct an_ordering {
 
 #define PIXELS 512u /* of an item */
 
-/* Some pixels of a slab of an image, all its maps. */
+/* Some pixels of a half of an image, all its maps. */
 static void order_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_ordering *o = arg;
@@ -60,36 +60,42 @@ static void order_item(uint32_t item, uint32_t worker, void *arg)
 }
 
 static an_status reorder(an_queue *q, const an_order *order, float *to, const float *from,
-                         size_t slabs, int put)
+                         size_t halves, int put)
 {
     an_ordering o = {order, from, to, put};
     uint32_t bands = pieces(order->pixels, PIXELS);
 
-    an__cpu_parallel(q, (uint32_t)slabs * bands, order_item, &o);
+    an__cpu_parallel(q, (uint32_t)halves * bands, order_item, &o);
     return AN_OK;
 }
 
-an_status V(put)(an_queue *queue, const an_order *order, float *to, size_t first,
+an_status V(put)(an_queue *queue, const an_order *order, an_operand to, size_t first,
                  const float *from, size_t count)
 {
     size_t plane = (size_t)order->maps * order->pixels, i;
+    float *there = an__cpu_floats(to);
 
-    if (is_plain(order)) return an__cpu_copy(queue, to + first, from, count * sizeof *to);
+    if (is_plain(order))
+        return an__cpu_upload(queue, an__operand_from(to, first), from,
+                              count * sizeof *from);
     if (first % plane == 0 && count % plane == 0)
-        return reorder(queue, order, to + first, from, count / plane, 1);
-    for (i = 0; i < count; i++) to[place(order, first + i)] = from[i];
+        return reorder(queue, order, there + first, from, count / plane, 1);
+    for (i = 0; i < count; i++) there[place(order, first + i)] = from[i];
     return AN_OK;
 }
 
-an_status V(get)(an_queue *queue, const an_order *order, float *to, const float *from,
+an_status V(get)(an_queue *queue, const an_order *order, float *to, an_operand from,
                  size_t first, size_t count)
 {
     size_t plane = (size_t)order->maps * order->pixels, i;
+    const float *there = an__cpu_floats(from);
 
-    if (is_plain(order)) return an__cpu_copy(queue, to, from + first, count * sizeof *to);
+    if (is_plain(order))
+        return an__cpu_download(queue, to, an__operand_from(from, first),
+                                count * sizeof *to);
     if (first % plane == 0 && count % plane == 0)
-        return reorder(queue, order, to, from + first, count / plane, 0);
-    for (i = 0; i < count; i++) to[i] = from[place(order, first + i)];
+        return reorder(queue, order, to, there + first, count / plane, 0);
+    for (i = 0; i < count; i++) to[i] = there[place(order, first + i)];
     return AN_OK;
 }
 
@@ -121,13 +127,14 @@ static void update_item(uint32_t item, uint32_t worker, void *arg)
 
 static void update_part(an_queue *q, const an_parameter_part *p)
 {
-    an_updating d = {&q->step.update[p->index], p->count, p->g, p->v, p->w};
+    an_updating d = {&q->step.update[p->index], p->count, an__cpu_floats(p->g),
+                     an__cpu_floats(p->v), an__cpu_floats(p->w)};
 
     an__cpu_parallel(q, an__cpu_chunks(p->count), update_item, &d);
 }
 
 an_status V(update)(an_queue *q, const an_parameter_part *parts, uint32_t count,
-                    const float *faults)
+                    an_operand faults)
 {
     return an__cpu_update_parts(q, parts, count, faults, update_part);
 }

@@ -127,22 +127,22 @@ static an_status check(const an_queue *q, const an_pool_shape *s)
 }
 
 an_status V(pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                          const float *x, float *y, void *marks)
+                          an_operand x, an_operand y, an_operand argmax)
 {
-    an_pool_work p = {s, x, NULL, y};
+    an_pool_work p = {s, an__cpu_floats(x), NULL, an__cpu_floats(y)};
 
-    (void)marks;
+    (void)argmax;
     an__cpu_parallel(q, batch * s->out_height, forward_item, &p);
     return AN_OK;
 }
 
 an_status V(pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                           const float *x, const void *marks, const float *dy, float *dx)
+                           an_operand x, an_operand argmax, an_operand dy, an_operand dx)
 {
-    an_pool_work p = {s, x, dy, dx};
+    an_pool_work p = {s, an__cpu_floats(x), an__cpu_floats(dy), an__cpu_floats(dx)};
     an_status status = check(q, s);
 
-    (void)marks;
+    (void)argmax;
     if (status != AN_OK) return status;
     an__cpu_parallel(q, batch * (pieces(s->maps, VL)), backward_item, &p);
     return AN_OK;

@@ -58,9 +58,9 @@ static void softmax_item(uint32_t image, uint32_t worker, void *arg)
     for (i = 0; i < s->classes; i++) p[i] *= factor;
 }
 
-an_status V(softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x)
+an_status V(softmax)(an_queue *q, uint32_t classes, uint32_t batch, an_operand x)
 {
-    an_softmax_work s = {classes, batch, NULL, NULL, NULL, x, NULL, NULL};
+    an_softmax_work s = {classes, batch, NULL, NULL, NULL, an__cpu_floats(x), NULL, NULL};
 
     an__cpu_parallel(q, batch, softmax_item, &s);
     return AN_OK;
@@ -86,13 +86,18 @@ static void loss_item(uint32_t image, uint32_t worker, void *arg)
     dx[label] = (float)((exp_below_0(below) / sum - 1) / s->batch);
 }
 
-an_status V(softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch, const float *x,
-                          const int32_t *labels, uint32_t precision, float *dx,
-                          an_rank *ranks, double *loss)
+an_status V(softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch,
+                          const an_loss_operands *o)
 {
-    an_softmax_work s = {classes, batch, x, labels, dx, NULL, ranks, loss};
+    an_softmax_work s = {classes,
+                         batch,
+                         an__cpu_floats(o->logits),
+                         an__cpu_address(o->labels),
+                         an__cpu_floats(o->dx),
+                         NULL,
+                         an__cpu_address(o->ranks),
+                         an__cpu_address(o->losses)};
 
-    (void)precision;
     an__cpu_parallel(q, batch, loss_item, &s);
     return AN_OK;
 }

@@ -220,14 +220,14 @@ static void transform_in(const an_winograd *w, uint32_t part, uint32_t tile, flo
     static const float zeros[VL];
     const an_job *j = w->j;
     an_place p = place_of(w, tile);
-    uint32_t slab_maps = j->in_maps / j->in_slabs, slab, map, i, end;
+    uint32_t half_maps = j->in_maps / j->in_halves, half, map, i, end;
     size_t pixels = (size_t)j->in_height * j->in_width;
     const float *from[36];
     uint32_t moves[36];
 
-    for (slab = 0; slab < j->in_slabs; slab++) {
+    for (half = 0; half < j->in_halves; half++) {
         const float *x = j->x + p.image * pixels * j->in_maps +
-                         slab * pixels * slab_maps + part * j->apart;
+                         half * pixels * half_maps + part * j->apart;
 
         for (i = 0; i < 36; i++) {
             int64_t line = (int64_t)p.y + i / 6 - j->pad,
@@ -236,10 +236,10 @@ static void transform_in(const an_winograd *w, uint32_t part, uint32_t tile, flo
             moves[i] =
                 line >= 0 && line < j->in_height && column >= 0 && column < j->in_width;
             from[i] = moves[i]
-                          ? x + ((size_t)line * j->in_width + (size_t)column) * slab_maps
+                          ? x + ((size_t)line * j->in_width + (size_t)column) * half_maps
                           : zeros;
         }
-        end = j->in_slabs > 1 ? slab_maps : j->reads;
+        end = j->in_halves > 1 ? half_maps : j->reads;
         for (map = 0; map + VL <= end; map += VL)
             image_transform(from, moves, map, VL, out + map, step);
         if (map < end) image_transform(from, moves, map, end - map, out + map, step);

@@ -37,7 +37,7 @@ typedef struct run {
     progress progress;
     note at;
     uint32_t epoch, step, steps; /* epochs done, steps of the next; steps of an epoch */
-    uint32_t begun, ahead; /* steps of it that have begun; how many may be under way */
+    uint32_t begun, ahead; /* steps of it that have begun; how many may be in flight */
     double saved;          /* when */
     int done;
 } run;

@@ -155,11 +155,11 @@ an_status an__file_replace(const an_allocator *memory, const char *path,
 #define AN_HEADER_LIMIT ((size_t)8 << 20) /* bytes: room for 65,536 class names */
 #define AN_PIECE ((size_t)1 << 20)        /* bytes handed to a writer at once */
 
-typedef enum an_dtype { AN_F32, AN_F16, AN_BF16, AN_I32, AN_U64, AN_OTHER } an_dtype;
+typedef enum an_file_type { AN_F32, AN_F16, AN_BF16, AN_I32, AN_U64, AN_OTHER } an_file_type;
 
 typedef struct an_entry {
     const char *name; /* in the header's JSON */
-    an_dtype dtype;
+    an_file_type dtype;
     uint32_t dims;
     uint64_t shape[4];   /* only if dims <= 4 */
     uint64_t count;      /* product of the shape */
@@ -182,13 +182,13 @@ void an__header_free(an_header *header, const an_allocator *memory);
 const an_entry *an__header_find(const an_header *header, const char *name);
 
 /* Bytes of one number; 0 for AN_OTHER. */
-size_t an__dtype_bytes(an_dtype dtype);
+size_t an__file_type_bytes(an_file_type dtype);
 /* `count` numbers of a file, of one of the first three kinds, to float32. */
-void an__dtype_convert(an_dtype dtype, const void *from, size_t count, float *to);
+void an__dtype_convert(an_file_type dtype, const void *from, size_t count, float *to);
 
 /* Adds a tensor of up to four dimensions at byte *at, and moves *at behind it; nonzero: no
  * memory. */
-int an__header_add(json_t *json, const char *name, an_dtype dtype, const uint64_t *shape,
+int an__header_add(json_t *json, const char *name, an_file_type dtype, const uint64_t *shape,
                    uint32_t dims, uint64_t *at);
 /* Writes length and header: padded with spaces, so that the tensors begin at a multiple of
  * 64 bytes. */

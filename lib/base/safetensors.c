@@ -14,7 +14,7 @@
 
 static const char *const dtype_names[] = {"F32", "F16", "BF16", "I32", "U64"};
 
-size_t an__dtype_bytes(an_dtype dtype)
+size_t an__file_type_bytes(an_file_type dtype)
 {
     static const size_t bytes[] = {4, 2, 2, 4, 8, 0};
 
@@ -34,7 +34,7 @@ static uint32_t half_bits(uint16_t half)
     return sign | exponent << 23 | (fraction & 0x3ff) << 13;
 }
 
-void an__dtype_convert(an_dtype dtype, const void *from, size_t count, float *to)
+void an__dtype_convert(an_file_type dtype, const void *from, size_t count, float *to)
 {
     const unsigned char *bytes = from;
     size_t i;
@@ -58,13 +58,13 @@ static an_status bad(const char *name, const char *what)
     return an__fail(AN_ERROR_FORMAT, "the header's \"%.60s\" %s", name, what);
 }
 
-static an_dtype dtype_of(const char *text)
+static an_file_type dtype_of(const char *text)
 {
     uint32_t i;
 
     for (i = 0; i < AN_OTHER; i++)
         if (strcmp(text, dtype_names[i]) == 0) break;
-    return (an_dtype)i;
+    return (an_file_type)i;
 }
 
 static int natural(const json_t *json, uint64_t *out)
@@ -110,7 +110,7 @@ static an_status parse_entry(const char *name, const json_t *json, an_entry *ent
         !natural(json_array_get(offsets, 1), &entry->end) || entry->begin > entry->end)
         return bad(name, "has offsets that cannot be");
     if (entry->dtype != AN_OTHER &&
-        (!an__multiply((size_t)entry->count, an__dtype_bytes(entry->dtype), &bytes) ||
+        (!an__multiply((size_t)entry->count, an__file_type_bytes(entry->dtype), &bytes) ||
          bytes != entry->end - entry->begin))
         return bad(name, "has offsets that do not fit its shape");
     return AN_OK;
@@ -236,11 +236,11 @@ static an_status write_text(const char *text, size_t length, an_write_fn write,
     return AN_OK;
 }
 
-int an__header_add(json_t *json, const char *name, an_dtype dtype, const uint64_t *shape,
+int an__header_add(json_t *json, const char *name, an_file_type dtype, const uint64_t *shape,
                    uint32_t dims, uint64_t *at)
 {
     json_t *entry = json_object(), *sizes = json_array(), *offsets = json_array();
-    uint64_t bytes = an__dtype_bytes(dtype);
+    uint64_t bytes = an__file_type_bytes(dtype);
     uint32_t i;
     int failed = 0;
 

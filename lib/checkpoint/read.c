@@ -148,7 +148,7 @@ static an_status put_piece(const an_weights *w, const an_model *model, uint32_t 
         if (from >= to) continue;
         AN_TRY(an__weights_put_part(w, &model->net, index, t, from - begin,
                                     values + (from - first), to - from));
-        AN_TRY(model->net.slots[t].backend->sync(model->net.queue[t]));
+        AN_TRY(model->net.backend->sync(model->net.queue[t]));
     }
     return AN_OK;
 }
@@ -158,7 +158,7 @@ static an_status put_piece(const an_weights *w, const an_model *model, uint32_t 
 static an_status read_piece(an_reading *source, const an_entry *entry, size_t first,
                             size_t count, void *raw, float *values)
 {
-    size_t size = an__dtype_bytes(entry->dtype), i;
+    size_t size = an__file_type_bytes(entry->dtype), i;
 
     AN_TRY(an__read_all(source->read, source->user, raw, count * size));
     an__dtype_convert(entry->dtype, raw, count, values);
@@ -298,7 +298,8 @@ static an_status build_model(an_model **out, an_context *ctx, an_reading *source
                              const an_load_config *load, const json_t *metadata)
 {
     float *places[AN_MAX_PARAMS];
-    an_slot slots[AN_MAX_TOWERS];
+    const an_backend *backend;
+    an_device *device[AN_MAX_TOWERS];
     an_model_config config = plan->config;
     an_wanted wanted;
     an_model *model;
@@ -311,8 +312,8 @@ static an_status build_model(an_model **out, an_context *ctx, an_reading *source
     memset(&wanted, 0, sizeof wanted);
     AN_TRY(find_tensors(header, plan, "", wanted.tensors));
     AN_TRY(find_mean(header, &wanted));
-    AN_TRY(an__context_devices(ctx, load->devices, plan->towers, slots));
-    in_place = !load->copy && slots[0].backend->host_memory &&
+    AN_TRY(an__context_devices(ctx, load->devices, plan->towers, &backend, device));
+    in_place = !load->copy && backend->host_memory &&
                usable_in_place(source, header, &wanted, plan->param_count);
     for (i = 0; in_place && i < plan->param_count; i++)
         places[i] = (float *)(void *)((char *)source->map.base + header->start +

@@ -67,7 +67,7 @@ static an_status write_weights(const an_weights *w, const an_model *model,
             for (done = 0; done < numbers; done += part) {
                 part = numbers - done < most ? numbers - done : most;
                 AN_TRY(an__weights_get_part(w, &model->net, i, t, done, piece, part));
-                AN_TRY(model->net.slots[t].backend->sync(model->net.queue[t]));
+                AN_TRY(model->net.backend->sync(model->net.queue[t]));
                 if (write(piece, part * sizeof *piece, user) != 0) return AN_ERROR_IO;
             }
         }

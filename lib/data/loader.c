@@ -168,7 +168,7 @@ static an_status sample_check(const an_loader *l, const an_sample *sample,
 static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)
 {
     uint32_t size = l->input.size, y;
-    size_t numbers = (size_t)3 * size * size;
+    size_t elements = (size_t)3 * size * size;
     an_sample sample;
     an_image image;
     an_view view;
@@ -185,13 +185,13 @@ static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)
     s->labels[place] = sample.label;
     if (s->crops != NULL) {
         s->views[place] = view;
-        an__input_crop(l->ctx, &l->input, &image, &view, s->crops + place * numbers);
+        an__input_crop(l->ctx, &l->input, &image, &view, s->crops + place * elements);
         return AN_OK;
     }
     for (y = 0; y < size; y += AN_INPUT_ROWS)
         an__input_rows(&l->input, &image, &view, y,
                        size - y < AN_INPUT_ROWS ? size - y : AN_INPUT_ROWS,
-                       s->images + place * numbers);
+                       s->images + place * elements);
     return AN_OK;
 }
 
@@ -301,7 +301,8 @@ static void loader_free(an_loader *l)
 
     for (i = 0; l->slots != NULL && i < l->slot_count; i++) {
         an__free(&ctx->memory, l->slots[i].images);
-        an__host_free(ctx, &l->model->net.slots[0], l->slots[i].crops);
+        an__host_free(ctx, l->model->net.backend, l->model->net.device[0],
+                      l->slots[i].crops);
         an__free(&ctx->memory, l->slots[i].views);
         an__free(&ctx->memory, l->slots[i].labels);
         an__free(&ctx->memory, l->slots[i].indices);
@@ -392,8 +393,8 @@ static an_status take_input(an_loader *l)
 
 static an_status slots_make(an_loader *l)
 {
-    size_t batch = l->config.batch, numbers = (size_t)3 * l->input.size * l->input.size;
-    int bytes = l->config.for_step && l->model->net.slots[0].backend->pictures != NULL;
+    size_t batch = l->config.batch, elements = (size_t)3 * l->input.size * l->input.size;
+    int bytes = l->config.for_step && l->model->net.backend->async != NULL;
     uint32_t i;
 
     l->slot_count = l->config.ahead + 1;
@@ -403,11 +404,11 @@ static an_status slots_make(an_loader *l)
         slot *s = &l->slots[i];
 
         if (bytes) {
-            AN_TRY(an__host_alloc(l->ctx, &l->model->net.slots[0], batch * numbers,
-                                  &s->crops));
+            AN_TRY(an__host_alloc(l->ctx, l->model->net.backend, l->model->net.device[0],
+                                  batch * elements, &s->crops));
             s->views = an__alloc(&l->ctx->memory, batch * sizeof *s->views);
         } else {
-            s->images = an__alloc(&l->ctx->memory, batch * numbers * sizeof *s->images);
+            s->images = an__alloc(&l->ctx->memory, batch * elements * sizeof *s->images);
         }
         s->labels = an__alloc(&l->ctx->memory, batch * sizeof *s->labels);
         s->indices = an__alloc(&l->ctx->memory, batch * sizeof *s->indices);

@@ -17,7 +17,7 @@
 #include "data/data.h"
 
 static const char *const columns[AN_COLUMNS] = {"place", "bytes", "check", "label"};
-static const an_dtype column_types[AN_COLUMNS] = {AN_U64, AN_U64, AN_U64, AN_I32};
+static const an_file_type column_types[AN_COLUMNS] = {AN_U64, AN_U64, AN_U64, AN_I32};
 #define PIXELS "sum"                /* U64 [3][side][side]: the mean image, times count */
 #define ABOUT "alexnet"             /* of the metadata: text that is JSON */
 #define ABOUT_CHECK "alexnet_check" /* its checksum */
@@ -56,7 +56,7 @@ void an__index_free(an_index *index, an_context *ctx)
 static size_t column_get(const an_record *record, uint32_t column, unsigned char *out)
 {
     const void *from[AN_COLUMNS];
-    size_t bytes = an__dtype_bytes(column_types[column]);
+    size_t bytes = an__file_type_bytes(column_types[column]);
 
     from[AN_COLUMN_PLACE] = &record->place;
     from[AN_COLUMN_BYTES] = &record->bytes;
@@ -74,7 +74,7 @@ static void column_set(an_record *record, uint32_t column, const unsigned char *
     to[AN_COLUMN_BYTES] = &record->bytes;
     to[AN_COLUMN_CHECK] = &record->check;
     to[AN_COLUMN_LABEL] = &record->label;
-    memcpy(to[column], from, an__dtype_bytes(column_types[column]));
+    memcpy(to[column], from, an__file_type_bytes(column_types[column]));
 }
 
 /* Calls write with every tensor's bytes in turn. */
@@ -358,7 +358,7 @@ static an_status read_columns(an_index *index, an_context *ctx, const an_header 
     for (c = 0; c < AN_COLUMNS; c++)
         for (i = 0; i < index->count; i++)
             column_set(&index->records[i], c,
-                       base + entry[c]->begin + i * an__dtype_bytes(column_types[c]));
+                       base + entry[c]->begin + i * an__file_type_bytes(column_types[c]));
     for (i = 0; i < index->count; i++) AN_TRY(record_check(index, i));
     return AN_OK;
 }

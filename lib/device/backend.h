@@ -1,28 +1,33 @@
 /*
- * backend.h - what a backend provides: one const table of operations. Private: a plugin is
- * built with the library it belongs to, and refused if AN_BACKEND_ABI or the table's size
- * differ.
+ * backend.h - what a backend provides: one const table of operations, which every backend
+ * has whole, and smaller tables of what only some can do. docs/BACKEND.md tells the
+ * author of the next backend what to write, in which order, and how it is proven.
  *
- * An operation works on one tower's tensors, on that tower's device. It may run later than
- * the call: operations given to one queue run in order, and sync() waits for them. Pointers
- * named `x`, `y`, `w`, ... are device memory; for a backend with host_memory set that is the
- * host's own. Tensors are dense: x has batch * s->in_maps * ... numbers, image after image.
- * Numbers are float32, but that a backend with `narrow` set keeps those of tensors (images and
- * their gradients) in bfloat16 where their precision is AN_PRECISION_BF16; parameters, their
- * gradients and logits never. (A tensor's pointer is a float's in either case.) Within an image a backend orders them as it likes: the host's order is maps,
- * rows, columns (NCHW), and put() and get() translate. Only the halves of a joined tensor
- * (`slabs` 2) lie one after the other everywhere, the lower tower's first.
+ * Private: a plugin is built with the library it belongs to, and refused if
+ * AN_BACKEND_ABI or the table's size differ. an__backend_check() refuses a table that is
+ * not whole.
+ *
+ * An operation works on the tensors of one tower, on that tower's device. It may run
+ * later than the call: operations given to one queue run in order, and sync() waits for
+ * them. Tensors are dense: x has batch * s->in_maps * ... elements, image after image.
+ * Elements of tensors (images and their gradients) are float32; a backend with
+ * `bf16_tensors` set is given bfloat16 for them where the model's precision is
+ * AN_PRECISION_BF16. Parameters, their gradients and the logits are float32 always, so
+ * that a product's `precision` says the dtype of its x, dy and dx. Within an image a
+ * backend orders elements as it likes: the host's order is maps, rows, columns (NCHW),
+ * and put() and get() translate. Only the halves of a joined tensor (`halves` 2) lie one
+ * after the other everywhere, the lower tower's first.
  *
  * Every operation splits its work over outputs, never over a sum, so that the bits of a
  * result do not depend on the number of threads. test/ref.c says, slowly and in double
- * precision, what each one computes.
+ * precision, what each operation computes.
  */
 #ifndef AN_BACKEND_H
 #define AN_BACKEND_H
 
-#include "alexnet.h"
+#include "device/shapes.h"
 
-#define AN_BACKEND_ABI 4u
+#define AN_BACKEND_ABI 5u
 
 typedef struct an_device an_device; /* the backend's own */
 typedef struct an_queue an_queue;   /* the backend's own: operations in order, scratch */
@@ -33,9 +38,9 @@ typedef struct an_host {
     void *user; /* handed back in each call */
     void *(*alloc)(size_t bytes, void *user);
     void (*release)(void *memory, void *user);
-    /* Calls body(item, worker, arg) for each item below count, on up to `threads` threads,
-     * and returns when all are done. worker < threads, and no two calls with the same
-     * worker overlap within one parallel(). */
+    /* Calls body(item, worker, arg) for each item below count, on up to `threads`
+     * threads, and returns when all are done. worker < threads, and no two calls with the
+     * same worker overlap within one parallel(). */
     void (*parallel)(uint32_t count,
                      void (*body)(uint32_t item, uint32_t worker, void *arg), void *arg,
                      void *user);
@@ -44,350 +49,371 @@ typedef struct an_host {
     an_status (*fail)(an_status status, const char *format, ...);
 } an_host;
 
-/* How a device may keep the network's input: each square of `side` x `side` pixels as one pixel
- * of `maps` numbers, in the order (row, column, colour), zeros behind them; and so a convolution
- * of that stride is one of stride 1. Squares begin `pad` pixels above and left of the image, and
- * have zeros where it has no pixels. side 0: as any tensor. */
-typedef struct an_form {
-    uint32_t side, pad, rows, columns, maps;
-} an_form;
+/* --- core: devices and their memory -------------------------------------------------- */
 
-/* The host's order of a tensor's numbers: [rows][slabs][maps][pixels]. A weight's rows are
- * its output maps, its pixels the kernel's places or, of a dense layer, those of its input. */
-typedef struct an_order {
-    size_t rows;
-    uint32_t slabs, maps, pixels; /* maps: of one slab */
-    uint32_t weights;             /* 1: of a parameter or its gradient; 0: of images */
-    uint32_t precision;           /* of the tensor; FP32 for parameters */
-    uint32_t width;               /* of an image, if it has a form */
-    an_form form;                 /* the device's */
-} an_order;
+/* sync(), release() and what closes may be called in a forked child of the process that
+ * opened the device; there they free the host's memory alone. */
+typedef an_status an_count_fn(const an_host *host, uint32_t *count);
+/* index: below count. */
+typedef an_status an_describe_fn(const an_host *host, uint32_t index,
+                                 an_device_info *info);
+typedef an_status an_open_fn(an_device **out, uint32_t index, const an_host *host);
+typedef void an_close_fn(an_device *device);
+typedef an_status an_buffer_alloc_fn(an_device *device, size_t bytes, void **out);
+typedef void an_buffer_release_fn(an_device *device, void *buffer);
 
-typedef struct an_conv_shape {
-    uint32_t in_maps, in_height, in_width;
-    uint32_t out_maps, out_height, out_width;
-    uint32_t kernel, stride;
-    uint32_t pad;    /* zeros above and left of the image; below and right come as many as
-                        out_height and out_width ask for */
-    uint32_t groups; /* output maps of group g read the input maps of group g alone */
-    /* Of x and, between its output maps, of w: 1, or 2 for halves that an exchange has put
-     * side by side; groups is 1 then. own: the half that this tower computed. */
-    uint32_t slabs, own;
-    uint32_t precision; /* an_precision: what products may be rounded to */
-    uint32_t relu; /* 1: y below 0 becomes 0; only asked of a backend that fuses it */
-    an_form form;  /* of x and of packed weights */
-    /* Back: where x is not above 0, dx is 0; elsewhere it is multiplied by this. 0: nothing of
-     * that; only asked of a backend that fuses it. */
-    float mask;
-} an_conv_shape;
+/* --- core: queues -------------------------------------------------------------------- */
 
-typedef struct an_dense_shape {
-    uint32_t inputs, outputs;
-    uint32_t slabs, own, precision, relu; /* as above */
-    uint32_t pixels;                      /* of a map of x */
-    uint32_t wide; /* 1: y is float32 in any precision (dy is not) */
-    float mask;    /* as above */
-    float factor;  /* of y, behind ReLU; 0: none */
-} an_dense_shape;
+/* scratch_bytes: the largest that any operation given to the queue says it needs. */
+typedef an_status an_queue_open_fn(an_queue **out, an_device *device,
+                                   size_t scratch_bytes);
+typedef void an_queue_close_fn(an_queue *queue);
+typedef an_status an_sync_fn(an_queue *queue);
+/* Transfers may go on until sync(); what upload() and put() read may change once the call
+ * has returned. */
+typedef an_status an_upload_fn(an_queue *queue, an_operand to, const void *from,
+                               size_t bytes);
+typedef an_status an_download_fn(an_queue *queue, void *to, an_operand from,
+                                 size_t bytes);
+/* Elements first .. first + count - 1, in the host's order and as float32, of the tensor
+ * at `to` or `from`. */
+typedef an_status an_put_fn(an_queue *queue, const an_order *order, an_operand to,
+                            size_t first, const float *from, size_t count);
+typedef an_status an_get_fn(an_queue *queue, const an_order *order, float *to,
+                            an_operand from, size_t first, size_t count);
+/* Rows from one queue's device to another's, of the same dtype; the two queues may be
+ * one. The copy is an operation of to_queue that comes after those that from_queue has
+ * been given, and later operations of from_queue may write over what the copy reads: they
+ * wait until it has been read. Operations with halves 2 that follow begin with the half
+ * that needs no waiting. */
+typedef an_status an_copy_fn(an_queue *to_queue, const an_copy_shape *s, an_operand to,
+                             an_queue *from_queue, an_operand from);
+/* What dropout() and update() read from now on. */
+typedef an_status an_begin_step_fn(an_queue *queue, const an_step *step);
 
-typedef struct an_pool_shape {
-    uint32_t maps, in_height, in_width, out_height, out_width;
-    uint32_t kernel, stride; /* windows are clipped at the lower and right edge */
-    uint32_t precision;
-    /* 1: marks of maxima that are not above 0 are left out, so that the way back needs no
-     * ReLU's; only asked of a backend that marks. */
-    uint32_t relu;
-} an_pool_shape;
+/* --- core: operations ---------------------------------------------------------------- */
 
-typedef struct an_lrn_shape {
-    uint32_t maps, height, width;
-    uint32_t size; /* n: of the window, odd. Across: maps. Within: n x n pixels */
-    uint32_t
-        groups; /* across: the window is clipped at the edges of each group of maps */
-    float k, alpha,
-        beta; /* scale = k + alpha * sum of squares: alpha is already divided */
-    uint32_t precision;
-} an_lrn_shape;
+/* Scratch bytes that a layer needs of its queue, for up to `batch` images; training:
+ * backward too. */
+typedef size_t an_conv_scratch_fn(an_device *device, const an_conv_shape *s,
+                                  uint32_t batch, int training);
+typedef size_t an_dense_scratch_fn(an_device *device, const an_dense_shape *s,
+                                   uint32_t batch, int training);
 
-/* Unit u of image i is kept if a number drawn for (seed, iteration, layer, position) says
- * so; position = i * total + first + u, which is the same however the layer is split. */
-typedef struct an_dropout_shape {
-    uint32_t units;        /* of this tensor, per image */
-    uint32_t first, total; /* where they stand in the whole layer */
-    uint32_t pixels;       /* of a map: units are counted in the host's order */
-    uint32_t layer;        /* stream of the generator */
-    float rate;
-    float scale; /* of what is kept: 1, or 1 / (1 - rate) */
-    uint32_t precision;
-} an_dropout_shape;
+/* y = w * x + b. prepacked: w as the prepack table has made it for this algorithm, if it
+ * says that there are such bytes, else none; where host_memory is set it may be none at
+ * any time. So it is for all operations that have one. */
+typedef an_status an_conv_forward_fn(an_queue *queue, const an_conv_shape *s,
+                                     uint32_t batch, an_operand x, an_operand w,
+                                     an_operand prepacked, an_operand b, an_operand y);
+/* dx: gradient of x, overwritten. x: read if s->mask is not 0. */
+typedef an_status an_conv_backward_data_fn(an_queue *queue, const an_conv_shape *s,
+                                           uint32_t batch, an_operand w,
+                                           an_operand prepacked, an_operand dy,
+                                           an_operand x, an_operand dx);
+/* dw, db: sums over the batch, overwritten. */
+typedef an_status an_conv_backward_weights_fn(an_queue *queue, const an_conv_shape *s,
+                                              uint32_t batch, an_operand x, an_operand dy,
+                                              an_operand dw, an_operand db);
 
-typedef struct an_update {
-    float rate, momentum, decay;
-} an_update;
+/* The same of dense layers. dropout: null, or the dropout that y goes through
+ * (AN_FUSE_DENSE_DROPOUT). y: float32 for the logits, in any precision. */
+typedef an_status an_dense_forward_fn(an_queue *queue, const an_dense_shape *s,
+                                      uint32_t batch, an_operand x, an_operand w,
+                                      an_operand prepacked, an_operand b,
+                                      const an_dropout_shape *dropout, an_operand y);
+typedef an_status an_dense_backward_data_fn(an_queue *queue, const an_dense_shape *s,
+                                            uint32_t batch, an_operand w,
+                                            an_operand prepacked, an_operand dy,
+                                            an_operand x, an_operand dx);
+/* dw may be none: db alone (AN_FUSE_DENSE_UPDATE). */
+typedef an_status an_dense_backward_weights_fn(an_queue *queue, const an_dense_shape *s,
+                                               uint32_t batch, an_operand x,
+                                               an_operand dy, an_operand dw,
+                                               an_operand db);
 
-#define AN_MAX_UPDATES 20u
+/* In place. kind: an_activation. backward: dy becomes dx, from y alone. */
+typedef an_status an_activation_forward_fn(an_queue *queue, uint32_t kind, size_t count,
+                                           an_operand y);
+typedef an_status an_activation_backward_fn(an_queue *queue, uint32_t kind, size_t count,
+                                            an_operand y, an_operand dy);
 
-/* A parameter on its device, for what is done to all at once. */
-typedef struct an_parameter_part {
-    uint32_t index; /* of its update in the step */
-    size_t count;
-    float *g, *v, *w;
-    void *pack; /* null, or packed weights in w's order, to be kept the same */
-} an_parameter_part;
+/* y = x * scale^-beta, scale = k + alpha * sum x^2 in float32: where that overflows, y is
+ * 0. dx overwritten; not in place. */
+typedef an_status an_lrn_forward_fn(an_queue *queue, const an_lrn_shape *s,
+                                    uint32_t batch, an_operand x, an_operand y);
+typedef an_status an_lrn_backward_fn(an_queue *queue, const an_lrn_shape *s,
+                                     uint32_t batch, an_operand x, an_operand dy,
+                                     an_operand dx);
 
-/* Numbers of a tensor, or of what else there is. */
-typedef struct an_array {
-    const float *p;
-    size_t count;
-    uint32_t precision;
-} an_array;
+/* Max. Every x that equals its window's maximum gets that window's gradient, as in
+ * cuda-convnet: ties are not broken. dx overwritten. argmax: none, or room for the mask
+ * of where the maxima are (AN_FUSE_ARGMAX), from which backward works without x. */
+typedef an_status an_pool_forward_fn(an_queue *queue, const an_pool_shape *s,
+                                     uint32_t batch, an_operand x, an_operand y,
+                                     an_operand argmax);
+typedef an_status an_pool_backward_fn(an_queue *queue, const an_pool_shape *s,
+                                      uint32_t batch, an_operand x, an_operand argmax,
+                                      an_operand dy, an_operand dx);
 
-#define AN_MARKS 2u       /* of a queue */
-#define AN_MAX_ARRAYS 32u /* in a call */
+/* In place, and the same for forward and backward: multiplies by 0 or s->scale. */
+typedef an_status an_dropout_fn(an_queue *queue, const an_dropout_shape *s,
+                                uint32_t batch, an_operand x);
+typedef an_status an_scale_fn(an_queue *queue, size_t count, float factor, an_operand x);
 
-/* What changes from step to step. */
-typedef struct an_step {
-    uint64_t seed, iteration;         /* of dropout */
-    uint64_t first;                   /* place in the step's batch of its first image */
-    an_update update[AN_MAX_UPDATES]; /* of parameter i; rate 0: it stays as it is */
-} an_step;
+/* x: [batch][classes] float32, which become probabilities in place. */
+typedef an_status an_softmax_fn(an_queue *queue, uint32_t classes, uint32_t batch,
+                                an_operand x);
 
-/* How a picture's bytes become network input; the rows of a crop, R, G, B, are given. */
-typedef struct an_picture_shape {
-    uint32_t size, side; /* of the crop, and of the fitted picture and its mean image */
-    uint32_t bgr, mean_moves;
-    float mean[3], scale[3];
-    uint32_t precision; /* of the input */
-    an_form form;
-} an_picture_shape;
+/* What a loss is computed from and gives. Labels, ranks and losses are AN_DTYPE_BYTES. */
+typedef struct an_loss_operands {
+    an_operand logits; /* [batch][classes] float32 */
+    an_operand labels; /* [batch] int32_t */
+    an_operand
+        dx; /* (p - onehot) / batch, a tensor; may be the logits, if it is float32 */
+    an_operand ranks;  /* [batch] an_rank, of the label */
+    an_operand losses; /* [batch] double: -ln p[label] */
+} an_loss_operands;
 
-typedef struct an_view { /* of the fitted picture */
-    uint32_t x, y, mirror;
-    float colour[3], divisor; /* (pixel - mean + colour) / divisor */
-} an_view;
+typedef an_status an_softmax_loss_fn(an_queue *queue, uint32_t classes, uint32_t batch,
+                                     const an_loss_operands *o);
 
-typedef struct an_rank { /* of an image's label among its classes */
-    uint32_t greater, equal;
-} an_rank;
+/* v = momentum * v - decay * rate * w - rate * g; w = w + v, of each part as the step's
+ * update of its index says; nothing if *faults, a float32, is not 0. At most
+ * AN_MAX_UPDATES parts. */
+typedef an_status an_update_fn(an_queue *queue, const an_parameter_part *parts,
+                               uint32_t count, an_operand faults);
+/* *faults = 1 if some element is an infinity or a NaN, else it stays as it is. */
+typedef an_status an_all_finite_fn(an_queue *queue, const an_array *arrays,
+                                   uint32_t count, an_operand faults);
 
-#define AN_CONV_WAYS 2u
+/* --- optional: prepacked weights ----------------------------------------------------- */
 
-/* What a backend does in one operation that others do in several. */
-enum {
-    AN_FUSES_RELU = 1,    /* forward products take the ReLU behind them along, */
-    AN_FUSES_DROPOUT = 2, /* dense ones the dropout behind that as well, */
-    AN_FUSES_MASK = 4,    /* and backward_data their ways back */
-    AN_FUSES_SLICES = 8,  /* gains by parts of a batch, done while they are near */
-    AN_FUSES_PACKS = 16,  /* weights are packed again by the update that changes them */
-    AN_FUSES_UPDATE = 32, /* a dense layer's weights are updated where their gradient is
-                             computed, which then lies nowhere */
-    AN_FUSES_TOWERS = 64  /* both towers' halves of a layer are groups of one */
-};
+#define AN_CONV_ALGORITHMS 2u
 
-/* A launch that a trace has seen. flops, bytes: what it does and moves at least. */
-typedef struct an_traced {
-    char label[32];
-    const char *what;
-    double seconds, flops, bytes;
-} an_traced;
+/* The algorithm of a convolution of so many images, below AN_CONV_ALGORITHMS, and how
+ * many bytes its weights take in the layout that it wants them in; 0: they are used as
+ * they lie. From one number of images on it is another algorithm than that of a single
+ * one, or never. */
+typedef uint32_t an_conv_algorithm_fn(an_device *device, const an_conv_shape *s,
+                                      uint32_t batch, size_t *bytes);
+typedef an_status an_conv_prepack_fn(an_queue *queue, const an_conv_shape *s,
+                                     uint32_t algorithm, an_operand w,
+                                     an_operand prepacked);
+/* Likewise of a dense layer, which has one algorithm. */
+typedef size_t an_dense_prepack_bytes_fn(an_device *device, const an_dense_shape *s,
+                                         uint32_t batch, int training);
+typedef an_status an_dense_prepack_fn(an_queue *queue, const an_dense_shape *s,
+                                      an_operand w, an_operand prepacked);
+/* The layout that the convolution wants which reads the network's input. */
+typedef void an_input_layout_fn(const an_conv_shape *s, an_space_to_depth *s2d);
+
+typedef struct an_prepack_table {
+    an_conv_algorithm_fn *conv_algorithm;
+    an_conv_prepack_fn *conv_prepack;
+    an_dense_prepack_bytes_fn *dense_prepack_bytes;
+    an_dense_prepack_fn *dense_prepack;
+    an_input_layout_fn
+        *input_layout; /* may be null: the input is laid out as any tensor */
+} an_prepack_table;
+
+/* --- optional: fused operations ------------------------------------------------------ */
+
+/* What a backend may do in one that others do in several operations. */
+typedef enum an_pattern {
+    AN_FUSE_CONV_RELU,     /* forward: convolution, ReLU. Asked with conv */
+    AN_FUSE_DENSE_RELU,    /* forward: dense, ReLU. Asked with dense */
+    AN_FUSE_DENSE_DROPOUT, /* forward: dense, ReLU, dropout. Asked with dense, dropout */
+    /* Backward_data, and the backward pass of the ReLU or dropout before it. Asked with
+     * conv, or with dense. */
+    AN_FUSE_CONV_MASK,
+    AN_FUSE_DENSE_MASK,
+    AN_FUSE_ARGMAX, /* pooling writes the mask of its maxima. Asked with pool */
+    /* Normalisation, pooling: what lies between is kept nowhere. Asked with lrn, pool. */
+    AN_FUSE_LRN_POOL,
+    /* A dense layer's weights are updated where their gradient is computed, which then
+     * lies nowhere: the gradient is deferred. Asked with dense. */
+    AN_FUSE_DENSE_UPDATE,
+    /* The update writes prepacked weights too. Asked without shapes. */
+    AN_FUSE_UPDATE_PREPACK,
+    /* Both towers' halves of a layer are two groups of one. Asked without shapes. */
+    AN_FUSE_TOWERS,
+    /* It gains where a convolution and what follows it work on a slice of the batch while
+     * that is in the cache. Asked with conv. */
+    AN_FUSE_SLICES,
+    AN_PATTERNS
+} an_pattern;
+
+typedef struct an_fusion {
+    uint32_t pattern; /* an_pattern; the shapes that it does not name are null */
+    uint32_t dtype;   /* of tensors */
+    const an_conv_shape *conv;
+    const an_dense_shape *dense;
+    const an_dropout_shape *dropout;
+    const an_lrn_shape *lrn;
+    const an_pool_shape *pool;
+} an_fusion;
+
+typedef int an_can_fuse_fn(const an_device *device, const an_fusion *fusion);
+/* Bytes of an image's argmax mask. */
+typedef size_t an_argmax_bytes_fn(const an_pool_shape *s);
+/* argmax: none where there is no backward pass. */
+typedef an_status an_lrn_pool_forward_fn(an_queue *queue, const an_lrn_shape *n,
+                                         const an_pool_shape *s, uint32_t batch,
+                                         an_operand x, an_operand y, an_operand argmax);
+typedef an_status an_lrn_pool_backward_fn(an_queue *queue, const an_lrn_shape *n,
+                                          const an_pool_shape *s, uint32_t batch,
+                                          an_operand x, an_operand argmax, an_operand dy,
+                                          an_operand dx);
+/* The update of a dense layer's weights, whose gradient it computes: weight->g is not
+ * written. An element whose gradient is not finite stays as it is. */
+typedef an_status an_dense_update_fn(an_queue *queue, const an_dense_shape *s,
+                                     uint32_t batch, an_operand x, an_operand dy,
+                                     const an_parameter_part *weight, an_operand faults);
+
+typedef struct an_fused_table {
+    /* Bits 1 << an_pattern that can_fuse() may say yes to; it is asked of no other. */
+    uint32_t patterns;
+    an_can_fuse_fn *can_fuse;
+    an_argmax_bytes_fn *argmax_bytes;         /* with AN_FUSE_ARGMAX */
+    an_lrn_pool_forward_fn *lrn_pool_forward; /* with AN_FUSE_LRN_POOL, as the next */
+    an_lrn_pool_backward_fn *lrn_pool_backward;
+    an_dense_update_fn *dense_update; /* with AN_FUSE_DENSE_UPDATE */
+} an_fused_table;
+
+/* --- optional: work that goes on beside the host's ----------------------------------- */
+
+#define AN_MAX_IN_FLIGHT 2u /* fences of a queue, and steps that may be in flight */
+
+/* The host's memory from which upload_async() is fastest. */
+typedef an_status an_host_alloc_fn(an_device *device, size_t bytes, void **out);
+typedef void an_host_release_fn(an_device *device, void *memory);
+/* An upload that goes on beside the queue's operations and is none of them: it returns
+ * when it is done, and the queue's next operation finds the bytes there. */
+typedef an_status an_upload_async_fn(an_queue *queue, an_operand to, const void *from,
+                                     size_t bytes);
+/* A fence stands behind what the queue has been given so far, downloads included;
+ * wait_fence() waits for that alone. fence: below AN_MAX_IN_FLIGHT. */
+typedef an_status an_fence_fn(an_queue *queue, uint32_t fence);
+typedef an_status an_wait_fence_fn(an_queue *queue, uint32_t fence);
+/* Crops ([batch][size][size][3] bytes) to network input, with an an_view for each, and
+ * the mean image ([3][side][side] float32) or none. */
+typedef an_status an_preprocess_fn(an_queue *queue, const an_preprocess_shape *s,
+                                   uint32_t batch, an_operand crops, an_operand views,
+                                   an_operand mean, an_operand x);
+
+typedef struct an_async_table {
+    an_host_alloc_fn *host_alloc;
+    an_host_release_fn *host_release;
+    an_upload_async_fn *upload_async;
+    an_fence_fn *fence;
+    an_wait_fence_fn *wait_fence;
+    an_preprocess_fn *preprocess;
+} an_async_table;
+
+/* --- optional: recorded operations --------------------------------------------------- */
+
+/* What these queues are given between record() and recorded() is kept, not done, and done
+ * at each replay(), in order with what else the queues are given. Only uploads,
+ * begin_step() and downloads must stay outside. */
+typedef an_status an_record_fn(an_queue *const *queues, uint32_t count);
+typedef an_status an_recorded_fn(an_queue *const *queues, uint32_t count,
+                                 an_recording **out);
+typedef an_status an_replay_fn(an_recording *recording);
+typedef void an_recording_free_fn(an_recording *recording);
+
+typedef struct an_graph_table {
+    an_record_fn *record;
+    an_recorded_fn *recorded;
+    an_replay_fn *replay;
+    an_recording_free_fn *recording_free;
+} an_graph_table;
+
+/* --- optional: traces ---------------------------------------------------------------- */
+
+/* From now on the kernels that the queue is given are timed under this label; null: no
+ * longer. */
+typedef an_status an_trace_fn(an_queue *queue, const char *label);
+/* Waits for those kernels and tells of the first `most`. */
+typedef an_status an_read_trace_fn(an_queue *queue, an_traced *rows, uint32_t most,
+                                   uint32_t *count);
+
+typedef struct an_trace_table {
+    an_trace_fn *trace;
+    an_read_trace_fn *read_trace;
+} an_trace_table;
+
+/* --- the table ----------------------------------------------------------------------- */
 
 typedef struct an_backend {
-    uint32_t abi, size;
-    const char *name;
-    uint32_t
-        host_memory; /* 1: device memory is the host's, and weights lie in its order */
-    uint32_t fuses;  /* bits of AN_FUSES_ */
-    uint32_t narrow; /* 1: tensors may be bfloat16 */
-    const char
-        *ways[AN_CONV_WAYS]; /* names of what conv_way() gives; the first alone, where
-                                       it is null */
+    uint32_t abi, size; /* AN_BACKEND_ABI, sizeof(an_backend) */
+    const char *name;   /* "cpu" in "cpu:0" */
+    /* 1: a buffer is an address of the host's, and weights lie in the host's order, so that a
+     * file can be mapped for them. */
+    uint32_t host_memory;
+    uint32_t bf16_tensors; /* 1: tensors may be bfloat16 */
+    /* Names of what conv_algorithm() gives; the first alone without a prepack table. */
+    const char *algorithms[AN_CONV_ALGORITHMS];
 
-    /* Devices. open: index below count. */
-    an_status (*count)(const an_host *host, uint32_t *count);
-    an_status (*describe)(const an_host *host, uint32_t index, an_device_info *info);
-    an_status (*open)(an_device **out, uint32_t index, const an_host *host);
-    void (*close)(an_device *device);
-    an_status (*alloc)(an_device *device, size_t bytes, void **out);
-    void (*release)(an_device *device, void *memory);
+    an_count_fn *count;
+    an_describe_fn *describe;
+    an_open_fn *open;
+    an_close_fn *close;
+    an_buffer_alloc_fn *alloc;
+    an_buffer_release_fn *release;
 
-    /* Queues. scratch_bytes: the largest that any operation given to it says it needs.
-     * upload, download, put and get may go on until sync(); what upload and put read may
-     * change once they have returned. */
-    an_status (*queue_open)(an_queue **out, an_device *device, size_t scratch_bytes);
-    void (*queue_close)(an_queue *queue);
-    an_status (*sync)(an_queue *queue);
-    an_status (*upload)(an_queue *queue, void *to, const void *from, size_t bytes);
-    an_status (*download)(an_queue *queue, void *to, const void *from, size_t bytes);
-    /* Null where queues do what they are given at once. upload_beside() goes on beside the
-     * queue's work, whose next operation finds it done: it returns when it is, and is no
-     * operation of the queue. mark(): of what has been given so far, downloads included;
-     * wait_for() waits for that alone. mark: below AN_MARKS. */
-    an_status (*upload_beside)(an_queue *queue, void *to, const void *from, size_t bytes);
-    an_status (*mark)(an_queue *queue, uint32_t mark);
-    an_status (*wait_for)(an_queue *queue, uint32_t mark);
-    /* The host's memory from which upload_beside() is fastest. Null: any is as good. */
-    an_status (*host_alloc)(an_device *device, size_t bytes, void **out);
-    void (*host_release)(an_device *device, void *memory);
-    /* Numbers first .. first + count - 1, in the host's order, of the tensor at `to` or
-     * `from`. */
-    an_status (*put)(an_queue *queue, const an_order *order, float *to, size_t first,
-                     const float *from, size_t count);
-    an_status (*get)(an_queue *queue, const an_order *order, float *to, const float *from,
-                     size_t first, size_t count);
+    an_queue_open_fn *queue_open;
+    an_queue_close_fn *queue_close;
+    an_sync_fn *sync;
+    an_upload_fn *upload;
+    an_download_fn *download;
+    an_put_fn *put;
+    an_get_fn *get;
+    an_copy_fn *copy;
+    an_begin_step_fn *begin_step;
 
-    /* One tower's part of an exchange: images of `count` numbers, `to_pitch` and
-     * `from_pitch` apart, from one queue's device to another's. add: to += from. It is an
-     * operation of to_queue, after those that from_queue has been given; the two may be
-     * one. Operations with slabs 2 that follow begin with the half that needs no waiting. */
-    an_status (*exchange)(an_queue *to_queue, float *to, size_t to_pitch,
-                          an_queue *from_queue, const float *from, size_t from_pitch,
-                          size_t count, uint32_t batch, uint32_t precision, int add);
+    an_conv_scratch_fn *conv_scratch;
+    an_dense_scratch_fn *dense_scratch;
+    an_conv_forward_fn *conv_forward;
+    an_conv_backward_data_fn *conv_backward_data;
+    an_conv_backward_weights_fn *conv_backward_weights;
+    an_dense_forward_fn *dense_forward;
+    an_dense_backward_data_fn *dense_backward_data;
+    an_dense_backward_weights_fn *dense_backward_weights;
+    an_activation_forward_fn *activation_forward;
+    an_activation_backward_fn *activation_backward;
+    an_lrn_forward_fn *lrn_forward; /* across maps */
+    an_lrn_backward_fn *lrn_backward;
+    an_lrn_forward_fn *lrn_within_forward; /* within a map */
+    an_lrn_backward_fn *lrn_within_backward;
+    an_pool_forward_fn *pool_forward;
+    an_pool_backward_fn *pool_backward;
+    an_dropout_fn *dropout;
+    an_scale_fn *scale;
+    an_softmax_fn *softmax;
+    an_softmax_loss_fn *softmax_loss;
+    an_update_fn *update;
+    an_all_finite_fn *all_finite;
 
-    /* Scratch bytes that convolutions and dense layers need of their queue, for up to
-     * `batch` images; training: the way back too. */
-    size_t (*conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch,
-                           int training);
-    size_t (*dense_scratch)(an_device *device, const an_dense_shape *s, uint32_t batch,
-                            int training);
-
-    /* Null where weights are used as they lie. Else: how a convolution of so many images is
-     * done, below AN_CONV_WAYS, and how many bytes its weights take in the order that it
-     * wants them in, into which conv_pack() brings them. From one number of images on it is
-     * another way than that of a single one, or never. */
-    uint32_t (*conv_way)(an_device *device, const an_conv_shape *s, uint32_t batch,
-                         size_t *bytes);
-    an_status (*conv_pack)(an_queue *q, const an_conv_shape *s, uint32_t way,
-                           const float *w, float *pack);
-
-    /* Null, or the form in which the convolution that reads the network's input wants it. */
-    void (*input_form)(const an_conv_shape *s, an_form *form);
-
-    /* y = w * x + b. pack: what conv_pack() has made of w for this way, if it has bytes; where
-     * host_memory is set it may be null. So it is for all that have one. */
-    an_status (*conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                              const float *x, const float *w, const float *pack,
-                              const float *b, float *y);
-    /* dx: gradient of x, overwritten. x: read if s->mask is not 0. */
-    an_status (*conv_backward_data)(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                                    const float *w, const float *pack, const float *dy,
-                                    const float *x, float *dx);
-    /* dw, db: sums over the batch, overwritten. A dense layer's dw may be null: db alone. */
-    an_status (*conv_backward_weights)(an_queue *q, const an_conv_shape *s,
-                                       uint32_t batch, const float *x, const float *dy,
-                                       float *dw, float *db);
-
-    /* Null where weights are used as they lie. Else: bytes of a dense layer's weights in the
-     * precision that s allows, for so many images; 0: they are used as they lie. */
-    size_t (*dense_way)(an_device *device, const an_dense_shape *s, uint32_t batch,
-                        int training);
-    an_status (*dense_pack)(an_queue *q, const an_dense_shape *s, const float *w,
-                            void *pack);
-
-    /* pack: null, or what dense_pack() has made of w, if this is a batch for it. drop: null,
-     * or the dropout that y goes through. */
-    an_status (*dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                               const float *x, const float *w, const void *pack,
-                               const float *b, const an_dropout_shape *drop, float *y);
-    an_status (*dense_backward_data)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                                     const float *w, const void *pack, const float *dy,
-                                     const float *x, float *dx);
-    an_status (*dense_backward_weights)(an_queue *q, const an_dense_shape *s,
-                                        uint32_t batch, const float *x, const float *dy,
-                                        float *dw, float *db);
-
-    /* In place. kind: an_activation. backward: dy becomes dx, from y alone. */
-    an_status (*activation_forward)(an_queue *q, uint32_t kind, uint32_t precision,
-                                    size_t count, float *y);
-    an_status (*activation_backward)(an_queue *q, uint32_t kind, uint32_t precision,
-                                     size_t count, const float *y, float *dy);
-
-    /* y = x * (k + alpha * sum x^2)^-beta. dx overwritten; not in place. */
-    an_status (*lrn_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                             const float *x, float *y);
-    an_status (*lrn_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                              const float *x, const float *dy, float *dx);
-    an_status (*lrn_within_forward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                    const float *x, float *y);
-    an_status (*lrn_within_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
-                                     const float *x, const float *dy, float *dx);
-
-    /* Max. Every x that equals its window's maximum gets that window's gradient, as in
-     * cuda-convnet: ties are not broken. dx overwritten. marks: where a backend notes which
-     * they are, so that the way back reads no x; pool_marks: how many bytes an image's take.
-     * Null, or 0: none, and marks is null. */
-    size_t (*pool_marks)(const an_pool_shape *s);
-    an_status (*pool_forward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                              const float *x, float *y, void *marks);
-    an_status (*pool_backward)(an_queue *q, const an_pool_shape *s, uint32_t batch,
-                               const float *x, const void *marks, const float *dy,
-                               float *dx);
-
-    /* Normalisation across maps and the pooling of what it gives, which is kept nowhere: if
-     * lrn_pool_fits. Null: never. marks: as above; null where there is no way back. */
-    int (*lrn_pool_fits)(const an_device *device, const an_lrn_shape *n,
-                         const an_pool_shape *s);
-    an_status (*lrn_pool_forward)(an_queue *q, const an_lrn_shape *n,
-                                  const an_pool_shape *s, uint32_t batch, const float *x,
-                                  float *y, void *marks);
-    an_status (*lrn_pool_backward)(an_queue *q, const an_lrn_shape *n,
-                                   const an_pool_shape *s, uint32_t batch, const float *x,
-                                   const void *marks, const float *dy, float *dx);
-
-    /* What dropout and update read from now on. */
-    an_status (*begin_step)(an_queue *q, const an_step *step);
-
-    /* In place, and the same for forward and backward: multiplies by 0 or s->scale. */
-    an_status (*dropout)(an_queue *q, const an_dropout_shape *s, uint32_t batch,
-                         float *x);
-    an_status (*scale)(an_queue *q, uint32_t precision, size_t count, float factor,
-                       float *x);
-
-    /* x: [batch][classes], becomes probabilities in place. */
-    an_status (*softmax)(an_queue *q, uint32_t classes, uint32_t batch, float *x);
-    /* loss[i] = -ln p[i][label[i]] from the logits x, in double; dx = (p - onehot) / batch,
-     * a tensor of that precision, may be x if both are float32; ranks[i]: how many logits are
-     * greater than the label's, and how many equal it, with it. All are device memory. */
-    an_status (*softmax_loss)(an_queue *q, uint32_t classes, uint32_t batch,
-                              const float *x, const int32_t *labels, uint32_t precision,
-                              float *dx, an_rank *ranks, double *loss);
-
-    /* v = momentum * v - decay * rate * w - rate * g; w = w + v, of each part as the step's
-     * update of its index says; nothing if *faults is not 0. At most AN_MAX_UPDATES parts. */
-    an_status (*update)(an_queue *q, const an_parameter_part *parts, uint32_t count,
-                        const float *faults);
-    /* The same of a dense layer's weights, whose gradient it computes. weight: its g is not
-     * written. A number whose gradient is not finite stays as it is. */
-    an_status (*dense_update)(an_queue *q, const an_dense_shape *s, uint32_t batch,
-                              const float *x, const float *dy,
-                              const an_parameter_part *weight, const float *faults);
-    /* *faults = 1 if some number is an infinity or a NaN, else it stays as it is. Device
-     * memory. */
-    an_status (*all_finite)(an_queue *q, const an_array *arrays, uint32_t count,
-                            float *faults);
-
-    /* Null where the library prepares floats itself. Crops ([batch][size][size][3]) to
-     * network input; bytes, views (one an image) and mean ([3][side][side], or null) are
-     * device memory. */
-    an_status (*pictures)(an_queue *q, const an_picture_shape *s, uint32_t batch,
-                          const uint8_t *bytes, const an_view *views, const float *mean,
-                          float *x);
-
-    /* Null where there is nothing to gain. What these queues are given between record() and
-     * recorded() is kept, not done, and done at each replay(), in order with what else the
-     * queues are given. Only uploads, begin_step() and downloads must stay outside. */
-    an_status (*record)(an_queue *const *queues, uint32_t count);
-    an_status (*recorded)(an_queue *const *queues, uint32_t count, an_recording **out);
-    an_status (*replay)(an_recording *recording);
-    void (*recording_free)(an_recording *recording);
-
-    /* Null where kernels are not timed. From now on those that the queue is given are, under
-     * this label; null: no longer. traced() waits for them and tells of the first `most`. */
-    an_status (*trace)(an_queue *queue, const char *label);
-    an_status (*traced)(an_queue *queue, an_traced *rows, uint32_t most, uint32_t *count);
+    /* Null where the backend has no such thing; else whole. */
+    const an_prepack_table *prepack;
+    const an_fused_table *fused;
+    const an_async_table *async;
+    const an_graph_table *graph;
+    const an_trace_table *trace;
 } an_backend;
 
+/* OK, or BACKEND with a message that names the function, or the pattern's coupling, that
+ * a table lacks. `from` says where the table came from. (backend.c) */
+an_status an__backend_check(const an_backend *backend, const char *from);
+
+/* Whether the backend does that in one. (backend.c) */
+int an__can_fuse(const an_backend *backend, const an_device *device,
+                 const an_fusion *fusion);
+
 extern const an_backend an__cpu_backend; /* the reference */
-/* The CPU's for an an_cpu_path: null if the processor lacks its instructions. (cpu/path.c) */
+/* The CPU's for an an_cpu_path: null if the processor lacks its instructions.
+ * (cpu/path.c) */
 const an_backend *an__cpu_path(uint32_t path);
 
 #endif

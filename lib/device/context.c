@@ -153,8 +153,8 @@ void an__context_release(an_context *ctx)
     if (!forked) pthread_mutex_unlock(&ctx->lock);
     if (refs > 0) return;
 
-    for (i = 0; i < ctx->slot_count; i++)
-        ctx->slots[i].backend->close(ctx->slots[i].device);
+    for (i = 0; i < ctx->opened_count; i++)
+        ctx->opened[i].backend->close(ctx->opened[i].device);
     an__pool_destroy(ctx->pool, forked);
     if (!forked) pthread_mutex_destroy(&ctx->lock);
     ctx->memory.release(ctx, ctx->memory.alloc_user);

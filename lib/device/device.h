@@ -19,11 +19,11 @@
 
 /* --- context (context.c) ------------------------------------------------------------- */
 
-typedef struct an_slot { /* an opened device */
+typedef struct an_opened { /* a device that is open */
     const an_backend *backend;
     an_device *device;
     uint32_t index;
-} an_slot;
+} an_opened;
 
 struct an_context {
     an_allocator memory;
@@ -33,8 +33,8 @@ struct an_context {
     an_host host;
     pthread_mutex_t lock; /* guards all below */
     uint32_t refs;
-    an_slot slots[AN_MAX_DEVICES];
-    uint32_t slot_count;
+    an_opened opened[AN_MAX_DEVICES];
+    uint32_t opened_count;
     const an_backend
         *backends[AN_MAX_BACKENDS]; /* the CPU's first; then as they were opened */
     uint32_t backend_count;
@@ -46,9 +46,11 @@ void an__context_release(an_context *ctx);
 
 /* --- devices (devices.c, plugin.c) --------------------------------------------------- */
 
-/* Reads "cpu" or "cpu,cpu" and opens what it names, once per context. */
+/* Reads "cpu" or "cpu,cpu" and opens what it names, once per context: one backend, and a device
+ * for each tower. */
 an_status an__context_devices(an_context *ctx, const char *devices, uint32_t towers,
-                              an_slot slots[AN_MAX_TOWERS]);
+                              const an_backend **backend,
+                              an_device *device[AN_MAX_TOWERS]);
 
 /* The backend of the plugin in that file, and of the one that serves a backend of that name: of
  * $ALEXNET_PLUGIN if that does, else of the installed one. BACKEND: it is not there, or is not
@@ -60,12 +62,17 @@ an_status an__plugin_find(const char *name, const an_backend **out);
  * the CPU's backend has instructions for that. (cpu/path.c) */
 an_copy_rows_fn an__cpu_copy_rows(const an_backend *cpu);
 
-/* --- memory of the host and of devices (host_memory.c) ------------------------------- */
+/* --- memory of the host and of devices (memory.c) ------------------------------- */
 
 /* Of the host, from which the device copies fastest. */
-an_status an__host_alloc(an_context *ctx, const an_slot *slot, size_t bytes,
-                         uint8_t **out);
-void an__host_free(an_context *ctx, const an_slot *slot, void *memory); /* null allowed */
-void an__device_release(const an_slot *slot, void *memory);             /* null allowed */
+an_status an__host_alloc(an_context *ctx, const an_backend *backend, an_device *device,
+                         size_t bytes, uint8_t **out);
+void an__host_free(an_context *ctx, const an_backend *backend, an_device *device,
+                   void *memory); /* null allowed */
+/* Elements of a device's memory in a buffer of their own; and given back, if there are any. */
+an_status an__operand_alloc(const an_backend *backend, an_device *device, size_t count,
+                            uint32_t dtype, an_operand *out);
+void an__operand_release(const an_backend *backend, an_device *device,
+                         an_operand *operand);
 
 #endif

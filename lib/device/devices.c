@@ -141,32 +141,35 @@ static an_status device_parse(an_context *ctx, const char *text, size_t length,
 }
 
 static an_status device_open(an_context *ctx, const an_backend *backend, uint32_t index,
-                             an_slot *slot)
+                             an_device **out)
 {
+    an_opened *opened = &ctx->opened[ctx->opened_count];
     uint32_t i, count;
 
-    for (i = 0; i < ctx->slot_count; i++)
-        if (ctx->slots[i].backend == backend && ctx->slots[i].index == index) {
-            *slot = ctx->slots[i];
+    for (i = 0; i < ctx->opened_count; i++)
+        if (ctx->opened[i].backend == backend && ctx->opened[i].index == index) {
+            *out = ctx->opened[i].device;
             return AN_OK;
         }
     AN_TRY(backend->count(&ctx->host, &count));
     /* Where there is none at all, open() knows why. */
-    if ((index >= count && count > 0) || ctx->slot_count == AN_MAX_DEVICES)
+    if ((index >= count && count > 0) || ctx->opened_count == AN_MAX_DEVICES)
         return an__fail(AN_ERROR_DEVICE, "devices: \"%s:%u\", but %s has %u",
                         backend->name, index, backend->name, count);
-    slot->backend = backend;
-    slot->index = index;
-    AN_TRY(backend->open(&slot->device, index, &ctx->host));
-    ctx->slots[ctx->slot_count++] = *slot;
+    AN_TRY(backend->open(&opened->device, index, &ctx->host));
+    opened->backend = backend;
+    opened->index = index;
+    ctx->opened_count++;
+    *out = opened->device;
     return AN_OK;
 }
 
 an_status an__context_devices(an_context *ctx, const char *devices, uint32_t towers,
-                              an_slot slots[AN_MAX_TOWERS])
+                              const an_backend **backend,
+                              an_device *device[AN_MAX_TOWERS])
 {
     const char *text = devices != NULL ? devices : "cpu";
-    const an_backend *backend[AN_MAX_TOWERS] = {NULL, NULL};
+    const an_backend *of[AN_MAX_TOWERS] = {NULL, NULL};
     uint32_t index[AN_MAX_TOWERS] = {0, 0}, named = 0, t;
     an_status status = AN_OK;
 
@@ -176,7 +179,7 @@ an_status an__context_devices(an_context *ctx, const char *devices, uint32_t tow
 
         AN_CHECK(named < towers, "devices: \"%s\" names more than %u, one for each tower",
                  devices, towers);
-        AN_TRY(device_parse(ctx, text, length, &backend[named], &index[named]));
+        AN_TRY(device_parse(ctx, text, length, &of[named], &index[named]));
         named++;
         if (text[length] == '\0') break;
         text += length + 1;
@@ -185,10 +188,11 @@ an_status an__context_devices(an_context *ctx, const char *devices, uint32_t tow
     for (t = 0; t < AN_MAX_TOWERS && status == AN_OK; t++) {
         uint32_t from = t < named ? t : named - 1;
 
-        status = device_open(ctx, backend[from], index[from], &slots[t]);
+        status = device_open(ctx, of[from], index[from], &device[t]);
     }
     pthread_mutex_unlock(&ctx->lock);
-    if (status == AN_OK && slots[0].backend != slots[1].backend)
+    if (status == AN_OK && named > 1 && of[0] != of[1])
         return an__fail(AN_ERROR_ARGUMENT, "devices: \"%s\" mixes two backends", devices);
+    *backend = of[0];
     return status;
 }

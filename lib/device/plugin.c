@@ -36,7 +36,7 @@ an_status an__plugin_open(const char *path, const an_backend **out)
     if (*out == NULL)
         return an__fail(AN_ERROR_BACKEND,
                         "%.200s belongs to another version of libalexnet", path);
-    return AN_OK;
+    return an__backend_check(*out, path);
 }
 
 an_status an__plugin_find(const char *name, const an_backend **out)

@@ -6,7 +6,7 @@
 an_status an__exec_finite(an_exec *exec, uint32_t tower, const an_array *array,
                           int *finite)
 {
-    const an_backend *backend = exec->slots[tower].backend;
+    const an_backend *backend = exec->backend;
     float faults = 0;
 
     AN_TRY(
@@ -23,21 +23,21 @@ static an_status tensor_finite(an_exec *exec, uint32_t tensor, uint32_t batch,
                                int *finite)
 {
     const an_tensor *t = &exec->plan->tensors[tensor];
-    const an_array array = {an__exec_value(exec, tensor), t->numbers * batch,
-                            t->precision};
+    const an_array array = {an__exec_value(exec, tensor), t->elements * batch};
 
     return an__exec_finite(exec, t->tower, &array, finite);
 }
 
-static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t batch,
-                                const an_feed *feed, int training, const char **where)
+static an_status find_nonfinite(an_session *session, const an_weights *w, uint32_t batch,
+                                const an_pass_input *in, int training, const char **where)
 {
+    an_exec *exec = &session->exec;
     const an_plan *plan = exec->plan;
     uint32_t op;
     int finite;
 
     *where = plan->layers[plan->row.layers - 1].name;
-    AN_TRY(an__exec_load(exec, batch, feed));
+    AN_TRY(an__session_load(session, batch, in));
     AN_TRY(tensor_finite(exec, plan->input[0], batch, &finite));
     if (!finite) {
         *where = "input";
@@ -46,7 +46,7 @@ static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t bat
     for (op = 0; op < plan->op_count; op++) {
         const an_op *o = &plan->ops[op];
 
-        if (o->folded & AN_FOLDED_FORWARD) continue;
+        if (o->fused_away & AN_FUSED_AWAY_FORWARD) continue;
         AN_TRY(an__exec_operation(exec, o, w, batch, training, plan->op_count));
         AN_TRY(tensor_finite(exec, o->pool != 0 ? plan->ops[o->pool].out : o->out, batch,
                              &finite));
@@ -58,12 +58,12 @@ static an_status find_nonfinite(an_exec *exec, const an_weights *w, uint32_t bat
     return AN_OK;
 }
 
-an_status an__exec_diverged(an_exec *exec, const an_weights *w, uint32_t batch,
-                            const an_feed *feed, int training)
+an_status an__session_diverged(an_session *session, const an_weights *w, uint32_t batch,
+                               const an_pass_input *in, int training)
 {
     const char *where;
 
-    AN_TRY(find_nonfinite(exec, w, batch, feed, training, &where));
+    AN_TRY(find_nonfinite(session, w, batch, in, training, &where));
     return an__fail(AN_ERROR_DIVERGED, "%s is the first layer whose output is not finite",
                     where);
 }

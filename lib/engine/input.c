@@ -1,137 +1,178 @@
 /*
- * input.c - what a pass reads: floats, or crops of pictures as bytes, and their way to a device.
+ * input.c - what comes into a session's passes: floats, or crops of pictures as bytes, and how they
+ * get to a device.
+ *
+ * Crops and views have a slot for each step in flight: those of the next step may come while those
+ * of the last one are read.
  */
 #include <string.h>
 
 #include "engine/engine.h"
 
-/* --- what a pass reads ------------------------------------------------------------------ */
+/* --- room -------------------------------------------------------------------------------- */
 
-static an_status
-upload_crops(an_exec *exec, uint32_t tower, uint32_t batch, const an_feed *feed,
-             an_status (*upload)(an_queue *, void *, const void *, size_t))
+/* Room on a tower's device. All of it is had, or none. */
+static an_status device_reserve(an_staging *staging, const an_exec *exec, uint32_t tower,
+                                const an_input *input)
 {
-    const uint32_t size = feed->input->size;
-
-    AN_TRY(upload(exec->queue[tower], exec->device_crops[tower][feed->place], feed->crops,
-                  (size_t)batch * 3 * size * size));
-    return upload(exec->queue[tower], exec->device_views[tower][feed->place], feed->views,
-                  batch * sizeof *feed->views);
-}
-
-an_status an__exec_send(an_exec *exec, uint32_t batch, an_feed *feed)
-{
-    uint32_t t;
-
-    for (t = 0; t < exec->plan->towers; t++)
-        AN_TRY(upload_crops(exec, t, batch, feed, exec->slots[t].backend->upload_beside));
-    feed->is_there = 1;
-    return AN_OK;
-}
-
-static an_status load_crops(an_exec *exec, uint32_t tower, uint32_t batch,
-                            const an_feed *feed)
-{
-    const an_backend *backend = exec->slots[tower].backend;
-    an_queue *queue = exec->queue[tower];
-    const an_tensor *input = &exec->plan->tensors[exec->plan->input[tower]];
-    an_picture_shape s = an__picture_shape(feed->input);
-    const float *mean = feed->input->mean_image;
-
-    s.precision = input->precision;
-    s.form = input->form;
-    if (!feed->is_there) AN_TRY(upload_crops(exec, tower, batch, feed, backend->upload));
-    if (mean != NULL && exec->mean_version != feed->input->mean_version)
-        AN_TRY(backend->upload(queue, exec->device_mean[tower], mean,
-                               an__mean_count(feed->input) * sizeof *mean));
-    return backend->pictures(queue, &s, batch, exec->device_crops[tower][feed->place],
-                             exec->device_views[tower][feed->place],
-                             mean != NULL ? exec->device_mean[tower] : NULL,
-                             an__exec_value(exec, exec->plan->input[tower]));
-}
-
-an_status an__exec_load(an_exec *exec, uint32_t batch, const an_feed *feed)
-{
-    uint32_t t;
-
-    for (t = 0; t < exec->plan->towers; t++) {
-        const an_tensor *input = &exec->plan->tensors[exec->plan->input[t]];
-        an_order order = an__tensor_order(input, batch);
-
-        if (feed->floats == NULL)
-            AN_TRY(load_crops(exec, t, batch, feed));
-        else
-            AN_TRY(exec->slots[t].backend->put(exec->queue[t], &order,
-                                               an__exec_value(exec, exec->plan->input[t]),
-                                               0, feed->floats, input->count * batch));
-    }
-    if (feed->floats == NULL) exec->mean_version = feed->input->mean_version;
-    return AN_OK;
-}
-
-/* Crops and views in two places: those of the next step may come while the last one's are
- * read. */
-static an_status device_staging(an_exec *exec, uint32_t tower, const an_input *input)
-{
-    const an_slot *slot = &exec->slots[tower];
+    enum { COUNT = 2 * AN_MAX_IN_FLIGHT + 1 };
     const size_t bytes[3] = {(size_t)exec->batch * 3 * input->size * input->size,
                              exec->batch * sizeof(an_view),
                              an__mean_count(input) * sizeof(float)};
-    void *memory[2 * AN_MARKS + 1] = {NULL};
+    an_operand *had[COUNT], made[COUNT];
     an_status status = AN_OK;
     uint32_t i;
 
-    for (i = 0; i < 2 * AN_MARKS + 1 && status == AN_OK; i++)
-        status = slot->backend->alloc(slot->device, bytes[i / AN_MARKS], &memory[i]);
-    if (status != AN_OK) {
-        for (i = 0; i < 2 * AN_MARKS + 1; i++) an__device_release(slot, memory[i]);
-        return status;
+    for (i = 0; i < AN_MAX_IN_FLIGHT; i++) {
+        had[i] = &staging->device_crops[tower][i];
+        had[AN_MAX_IN_FLIGHT + i] = &staging->device_views[tower][i];
     }
-    for (i = 0; i < AN_MARKS; i++) {
-        an__device_release(slot, exec->device_crops[tower][i]);
-        an__device_release(slot, exec->device_views[tower][i]);
-        exec->device_crops[tower][i] = memory[i];
-        exec->device_views[tower][i] = memory[AN_MARKS + i];
+    had[COUNT - 1] = &staging->device_mean[tower];
+    for (i = 0; i < COUNT; i++) {
+        made[i] = an__no_operand();
+        if (status == AN_OK)
+            status =
+                an__operand_alloc(exec->backend, exec->device[tower],
+                                  bytes[i / AN_MAX_IN_FLIGHT], AN_DTYPE_BYTES, &made[i]);
     }
-    an__device_release(slot, exec->device_mean[tower]);
-    exec->device_mean[tower] = memory[2 * AN_MARKS];
-    return AN_OK;
+    for (i = 0; i < COUNT; i++) {
+        an__operand_release(exec->backend, exec->device[tower],
+                            status == AN_OK ? had[i] : &made[i]);
+        if (status == AN_OK) *had[i] = made[i];
+    }
+    return status;
 }
 
-an_status an__exec_staging(an_exec *exec, const an_input *input)
+an_status an__session_reserve(an_session *session, const an_input *input)
 {
-    size_t numbers = exec->plan->tensors[exec->plan->input[0]].count * exec->batch;
+    an_exec *exec = &session->exec;
+    an_staging *staging = &session->staging;
+    size_t elements = exec->plan->tensors[exec->plan->input[0]].count * exec->batch;
     uint32_t t;
 
-    if (exec->slots[0].backend->pictures == NULL) {
-        if (exec->staging == NULL)
-            exec->staging =
-                an__alloc(&exec->ctx->memory, numbers * sizeof *exec->staging);
-        return exec->staging != NULL ? AN_OK : AN_ERROR_MEMORY;
+    if (exec->backend->async == NULL) {
+        if (staging->floats == NULL)
+            staging->floats =
+                an__alloc(&exec->ctx->memory, elements * sizeof *staging->floats);
+        return staging->floats != NULL ? AN_OK : AN_ERROR_MEMORY;
     }
-    if (exec->crops == NULL)
-        AN_TRY(an__host_alloc(exec->ctx, &exec->slots[0], numbers, &exec->crops));
-    if (exec->staged_side == input->p.side) return AN_OK;
-    exec->staged_side = 0; /* if one tower's fails the others' are of no use */
-    for (t = 0; t < exec->plan->towers; t++) AN_TRY(device_staging(exec, t, input));
-    exec->staged_side = input->p.side;
-    exec->mean_version = 0;
+    if (staging->crops == NULL)
+        AN_TRY(an__host_alloc(exec->ctx, exec->backend, exec->device[0], elements,
+                              &staging->crops));
+    if (staging->side == input->p.side) return AN_OK;
+    staging->side = 0; /* if one tower's fails the others' are of no use */
+    for (t = 0; t < exec->plan->towers; t++)
+        AN_TRY(device_reserve(staging, exec, t, input));
+    staging->side = input->p.side;
+    staging->mean_version = 0;
     return AN_OK;
 }
 
-an_status an__exec_stage(an_exec *exec, const an_input *input, const an_image *pictures,
-                         uint32_t count, const an_view *views, an_feed *feed)
+void an__staging_close(an_staging *staging, const an_exec *exec)
 {
-    AN_TRY(an__exec_staging(exec, input));
-    memset(feed, 0, sizeof *feed);
-    feed->views = views;
-    feed->input = input;
-    if (exec->staging != NULL) {
-        an__images_prepare(exec->ctx, input, pictures, count, views, exec->staging);
-        feed->floats = exec->staging;
-    } else {
-        an__images_crop(exec->ctx, input, pictures, count, views, exec->crops);
-        feed->crops = exec->crops;
+    const an_backend *backend = exec->backend;
+    uint32_t t, i;
+
+    for (t = 0; t < exec->plan->towers; t++) {
+        for (i = 0; i < AN_MAX_IN_FLIGHT; i++) {
+            an__operand_release(backend, exec->device[t], &staging->device_crops[t][i]);
+            an__operand_release(backend, exec->device[t], &staging->device_views[t][i]);
+        }
+        an__operand_release(backend, exec->device[t], &staging->device_mean[t]);
     }
+    an__free(&exec->ctx->memory, staging->floats);
+    an__host_free(exec->ctx, backend, exec->device[0], staging->crops);
+}
+
+/* --- pictures ---------------------------------------------------------------------------- */
+
+an_status an__session_stage(an_session *session, const an_input *input,
+                            const an_image *pictures, uint32_t count,
+                            const an_view *views, an_pass_input *in)
+{
+    an_context *ctx = session->exec.ctx;
+    an_staging *staging = &session->staging;
+
+    AN_TRY(an__session_reserve(session, input));
+    memset(in, 0, sizeof *in);
+    in->views = views;
+    in->input = input;
+    if (staging->floats != NULL) {
+        an__images_prepare(ctx, input, pictures, count, views, staging->floats);
+        in->floats = staging->floats;
+    } else {
+        an__images_crop(ctx, input, pictures, count, views, staging->crops);
+        in->crops = staging->crops;
+    }
+    return AN_OK;
+}
+
+/* --- to the device ----------------------------------------------------------------------- */
+
+static an_status upload_crops(an_session *session, uint32_t tower, uint32_t batch,
+                              const an_pass_input *in, an_upload_fn *upload)
+{
+    an_queue *queue = session->exec.queue[tower];
+    const an_staging *staging = &session->staging;
+    const uint32_t size = in->input->size;
+
+    AN_TRY(upload(queue, staging->device_crops[tower][in->slot], in->crops,
+                  (size_t)batch * 3 * size * size));
+    return upload(queue, staging->device_views[tower][in->slot], in->views,
+                  batch * sizeof *in->views);
+}
+
+an_status an__session_upload(an_session *session, uint32_t batch, an_pass_input *in)
+{
+    const an_exec *exec = &session->exec;
+    uint32_t t;
+
+    for (t = 0; t < exec->plan->towers; t++)
+        AN_TRY(upload_crops(session, t, batch, in, exec->backend->async->upload_async));
+    in->uploaded = 1;
+    return AN_OK;
+}
+
+static an_status load_crops(an_session *session, uint32_t tower, uint32_t batch,
+                            const an_pass_input *in)
+{
+    an_exec *exec = &session->exec;
+    const an_staging *staging = &session->staging;
+    an_queue *queue = exec->queue[tower];
+    const uint32_t tensor = exec->plan->input[tower];
+    const float *mean = in->input->mean_image;
+    an_preprocess_shape s = an__preprocess_shape(in->input);
+
+    s.s2d = exec->plan->tensors[tensor].s2d;
+    if (!in->uploaded)
+        AN_TRY(upload_crops(session, tower, batch, in, exec->backend->upload));
+    if (mean != NULL && staging->mean_version != in->input->mean_version)
+        AN_TRY(exec->backend->upload(queue, staging->device_mean[tower], mean,
+                                     an__mean_count(in->input) * sizeof *mean));
+    return exec->backend->async->preprocess(
+        queue, &s, batch, staging->device_crops[tower][in->slot],
+        staging->device_views[tower][in->slot],
+        mean != NULL ? staging->device_mean[tower] : an__no_operand(),
+        an__exec_value(exec, tensor));
+}
+
+an_status an__session_load(an_session *session, uint32_t batch, const an_pass_input *in)
+{
+    an_exec *exec = &session->exec;
+    uint32_t t;
+
+    for (t = 0; t < exec->plan->towers; t++) {
+        const uint32_t tensor = exec->plan->input[t];
+        const an_tensor *input = &exec->plan->tensors[tensor];
+        an_order order = an__tensor_order(input, batch);
+
+        if (in->floats == NULL)
+            AN_TRY(load_crops(session, t, batch, in));
+        else
+            AN_TRY(exec->backend->put(exec->queue[t], &order,
+                                      an__exec_value(exec, tensor), 0, in->floats,
+                                      input->count * batch));
+    }
+    if (in->floats == NULL) session->staging.mean_version = in->input->mean_version;
     return AN_OK;
 }

@@ -7,35 +7,52 @@
 
 #include "engine/engine.h"
 
-static void forget(an_exec *exec, an_repeated *r)
+static void forget(an_session *session, an_repeated *r)
 {
-    if (r->recording != NULL) exec->slots[0].backend->recording_free(r->recording);
+    if (r->recording != NULL) session->exec.backend->graph->recording_free(r->recording);
     memset(r, 0, sizeof *r);
 }
 
-void an__repeat_forget(an_exec *exec)
+void an__session_forget(an_session *session)
 {
     int i;
 
-    for (i = 0; i < AN_REPEATS; i++) forget(exec, &exec->repeated[i]);
+    for (i = 0; i < AN_REPEATS; i++) forget(session, &session->recordings.repeated[i]);
 }
 
 static const char *const names[AN_REPEATS] = {"a pass that classifies",
                                               "a pass that evaluates", "a training step"};
 
-/* Records, and says to the log, the first time, what came of it: a body that cannot be recorded
- * is done as it comes, which is right but slower. Nothing is done meanwhile: what would be counted as sent is
- * so at each replay. */
-static void record(an_exec *exec, an_repeat what, an_body *body, void *arg)
+/* Tells the log, once for each outcome, what came of recording. */
+static void tell(an_session *session, an_repeat what, an_status status, const char *why)
 {
-    const an_backend *backend = exec->slots[0].backend;
-    an_repeated *r = &exec->repeated[what];
-    uint32_t towers = exec->plan->towers;
+    const an_allocator *log = &session->exec.ctx->memory;
+    an_recordings *recordings = &session->recordings;
+    uint32_t count = recordings->repeated[what].count;
+    uint32_t bit = (status == AN_OK ? 1u : 16u) << what;
+
+    if (recordings->told & bit) return;
+    recordings->told |= bit;
+    if (status == AN_OK)
+        an__log(log, AN_LOG_INFO, "%s of %u images is recorded", names[what], count);
+    else
+        an__log(log, AN_LOG_WARNING,
+                "%s of %u images is not recorded, which makes it slower: %s", names[what],
+                count, why);
+}
+
+/* A body that cannot be recorded is done as it comes, which is right but slower. Nothing is
+ * computed meanwhile: what the body would count as exchanged is counted at each replay. */
+static void record(an_session *session, an_repeat what, an_body *body, void *arg)
+{
+    an_exec *exec = &session->exec;
+    const an_graph_table *graph = exec->backend->graph;
+    an_repeated *r = &session->recordings.repeated[what];
     uint64_t *exchanged = exec->exchanged;
     an_status status, ended;
     char why[256] = "";
 
-    status = backend->record(exec->queue, towers);
+    status = graph->record(exec->queue, exec->plan->towers);
     if (status == AN_OK) {
         r->exchanged = 0;
         exec->exchanged = &r->exchanged;
@@ -43,43 +60,39 @@ static void record(an_exec *exec, an_repeat what, an_body *body, void *arg)
         exec->exchanged = exchanged;
         /* What spoils a recording is told before what its end says of it. */
         if (status != AN_OK) snprintf(why, sizeof why, "%s", an_error_message());
-        ended = backend->recorded(exec->queue, towers, &r->recording);
+        ended = graph->recorded(exec->queue, exec->plan->towers, &r->recording);
         if (status == AN_OK) status = ended;
     }
-    if (status == AN_OK && !(exec->told & 1u << what))
-        an__log(&exec->ctx->memory, AN_LOG_INFO, "%s of %u images is recorded",
-                names[what], r->count);
-    if (status != AN_OK && !(exec->told & 16u << what))
-        an__log(&exec->ctx->memory, AN_LOG_WARNING,
-                "%s of %u images is not recorded, which makes it slower: %s", names[what],
-                r->count, why[0] != '\0' ? why : an_error_message());
-    exec->told |= (status == AN_OK ? 1u : 16u) << what;
+    tell(session, what, status, why[0] != '\0' ? why : an_error_message());
     if (status == AN_OK) return;
-    if (r->recording != NULL) backend->recording_free(r->recording);
+    if (r->recording != NULL) graph->recording_free(r->recording);
     r->recording = NULL;
     r->refused = 1;
 }
 
-an_status an__repeat(an_exec *exec, an_repeat what, uint32_t count, an_body *body,
-                     void *arg)
+an_status an__session_repeat(an_session *session, an_repeat what, uint32_t count,
+                             an_body *body, void *arg)
 {
-    const an_backend *backend = exec->slots[0].backend;
-    an_repeated *r = &exec->repeated[what];
+    an_exec *exec = &session->exec;
+    an_recordings *recordings = &session->recordings;
+    an_repeated *r = &recordings->repeated[what];
 
-    if (backend->record == NULL) return body(arg, count);
-    AN_TRY(an__exec_pack(exec, count)); /* not within a recording */
+    if (exec->backend->graph == NULL) return body(arg, count);
+    AN_TRY(an__exec_prepack(exec, count)); /* not within a recording */
     if (r->count != count) {
         /* More images than before may have a queue make its buffers anew. */
-        if (count > exec->most) an__repeat_forget(exec);
-        if (count > exec->most) exec->most = count;
-        forget(exec, r);
+        if (count > recordings->most) {
+            an__session_forget(session);
+            recordings->most = count;
+        }
+        forget(session, r);
         AN_TRY(body(arg, count));
         r->count = count;
         return AN_OK;
     }
-    if (r->recording == NULL && !r->refused) record(exec, what, body, arg);
+    if (r->recording == NULL && !r->refused) record(session, what, body, arg);
     if (r->recording == NULL) return body(arg, count);
-    AN_TRY(backend->replay(r->recording));
+    AN_TRY(exec->backend->graph->replay(r->recording));
     __atomic_fetch_add(exec->exchanged, r->exchanged, __ATOMIC_RELAXED);
     return AN_OK;
 }

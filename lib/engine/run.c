@@ -7,47 +7,47 @@
 
 #include "engine/engine.h"
 
-/* What a pooling notes for the way back; null where there is none. */
-static void *marks(const an_exec *exec, const an_op *pool)
+/* The mask of its maxima that a pooling keeps for its backward pass; none where there is none. */
+static an_operand argmax(const an_exec *exec, const an_op *pool)
 {
-    if (pool->marks == 0 || !exec->training) return NULL;
-    return (char *)exec->arena[pool->tower] + exec->layout.marks[pool - exec->plan->ops];
+    if (pool->argmax_bytes == 0 || !exec->training) return an__no_operand();
+    return an__operand(exec->arena[pool->tower],
+                       exec->layout.argmax[pool - exec->plan->ops], AN_DTYPE_BYTES);
 }
 
 /* --- exchange ------------------------------------------------------------------------- */
 
-/* The joined tensor holds tower 0's maps, then tower 1's, for each image. */
-static an_status send(an_exec *exec, uint32_t to_tower, float *to, size_t to_pitch,
-                      uint32_t from_tower, const float *from, size_t from_pitch,
-                      size_t count, uint32_t batch, int add)
+/* Adds to the count of elements that towers have sent each other. */
+static an_status send(an_exec *exec, uint32_t to_tower, an_operand to,
+                      uint32_t from_tower, an_operand from, const an_copy_shape *s)
 {
     if (to_tower != from_tower)
-        __atomic_fetch_add(exec->exchanged, (uint64_t)count * batch, __ATOMIC_RELAXED);
-    return exec->slots[to_tower].backend->exchange(
-        exec->queue[to_tower], to, to_pitch, exec->queue[from_tower], from, from_pitch,
-        count, batch, exec->plan->precision, add);
+        __atomic_fetch_add(exec->exchanged, (uint64_t)s->count * s->rows,
+                           __ATOMIC_RELAXED);
+    return exec->backend->copy(exec->queue[to_tower], s, to, exec->queue[from_tower],
+                               from);
 }
 
-/* The tower's half of a joined tensor. */
-static float *half_of(const an_exec *exec, float *joined, const an_tensor *half)
+/* The joined tensor holds tower 0's maps, then tower 1's, for each image. */
+static an_operand half_of(an_operand joined, const an_tensor *half)
 {
-    size_t bytes = half->count * an__number_bytes(exec->plan->precision);
-
-    return (float *)(void *)((char *)joined + half->tower * bytes);
+    return an__operand_from(joined, half->tower * half->count);
 }
 
 static an_status exchange_forward(an_exec *exec, const an_op *op, uint32_t batch)
 {
     const uint32_t half[2] = {op->in, op->other};
-    size_t joined = exec->plan->tensors[op->out].count;
     int i;
 
     for (i = 0; i < 2; i++) {
         const an_tensor *from = &exec->plan->tensors[half[i]];
-        float *to = half_of(exec, an__exec_value(exec, op->out), from);
+        const an_copy_shape s = {.count = from->count,
+                                 .to_pitch = exec->plan->tensors[op->out].count,
+                                 .from_pitch = from->count,
+                                 .rows = batch};
 
-        AN_TRY(send(exec, op->tower, to, joined, from->tower,
-                    an__exec_value(exec, half[i]), from->count, from->count, batch, 0));
+        AN_TRY(send(exec, op->tower, half_of(an__exec_value(exec, op->out), from),
+                    from->tower, an__exec_value(exec, half[i]), &s));
     }
     return AN_OK;
 }
@@ -58,15 +58,18 @@ static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batc
                                    unsigned char *written)
 {
     const uint32_t half[2] = {op->in, op->other};
-    size_t joined = exec->plan->tensors[op->out].count;
     int i;
 
     for (i = 0; i < 2; i++) {
         const an_tensor *to = &exec->plan->tensors[half[i]];
-        const float *from = half_of(exec, an__exec_gradient(exec, op->out), to);
+        const an_copy_shape s = {.count = to->count,
+                                 .to_pitch = to->count,
+                                 .from_pitch = exec->plan->tensors[op->out].count,
+                                 .rows = batch,
+                                 .accumulate = written[half[i]]};
 
-        AN_TRY(send(exec, to->tower, an__exec_gradient(exec, half[i]), to->count,
-                    op->tower, from, joined, to->count, batch, written[half[i]]));
+        AN_TRY(send(exec, to->tower, an__exec_gradient(exec, half[i]), op->tower,
+                    half_of(an__exec_gradient(exec, op->out), to), &s));
         written[half[i]] = 1;
     }
     return AN_OK;
@@ -77,128 +80,128 @@ static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batc
 /* Training: 0 or u.dropout.scale; testing: the share that training keeps, if training did
  * not make up for it (paper, 4.2). */
 static an_status dropout(an_exec *exec, const an_op *op, uint32_t batch, int training,
-                         float *x)
+                         an_operand x)
 {
-    const an_backend *backend = exec->slots[op->tower].backend;
+    const an_backend *backend = exec->backend;
     an_queue *queue = exec->queue[op->tower];
     const an_dropout_shape *s = &op->u.dropout;
 
     if (training) return backend->dropout(queue, s, batch, x);
     if (s->scale != 1) return AN_OK;
-    return backend->scale(queue, exec->plan->precision, (size_t)s->units * batch,
-                          1 - s->rate, x);
+    return backend->scale(queue, (size_t)s->units * batch, 1 - s->rate, x);
 }
 
-static an_status copy(an_exec *exec, uint32_t tower, float *to, const float *from,
+/* Between the tensors `from` and `to` of one tower, if they are two. */
+static an_status copy(an_exec *exec, uint32_t tower, an_operand to, an_operand from,
                       size_t count, uint32_t batch)
 {
+    const an_copy_shape s = {
+        .count = count, .to_pitch = count, .from_pitch = count, .rows = batch};
     an_queue *queue = exec->queue[tower];
 
-    if (to == from) return AN_OK;
-    return exec->slots[tower].backend->exchange(queue, to, count, queue, from, count,
-                                                count, batch, exec->plan->precision, 0);
+    if (to.offset == from.offset) return AN_OK;
+    return exec->backend->copy(queue, &s, to, queue, from);
 }
 
 /* --- passes --------------------------------------------------------------------------- */
 
-/* An operation that `op` takes along, if it is among those below `end`. */
-static const an_op *along(const an_exec *exec, uint32_t other, uint32_t end)
+/* The operation `other` that one before it fuses, if it is among those below `end`. */
+static const an_op *fused_op(const an_exec *exec, uint32_t other, uint32_t end)
 {
     return other != 0 && other < end ? &exec->plan->ops[other] : NULL;
 }
 
-static an_status packed(an_exec *exec, const an_op *op, uint32_t batch, const void **pack)
+static an_status prepack(an_exec *exec, const an_op *op, uint32_t batch, an_operand *out)
 {
-    return an__net_pack(exec->net, (uint32_t)(op - exec->plan->ops), batch,
-                        exec->training, exec->queue[op->tower], pack);
+    return an__net_prepack(exec->net, (uint32_t)(op - exec->plan->ops), batch,
+                           exec->training, exec->queue[op->tower], out);
 }
 
-an_status an__exec_pack(an_exec *exec, uint32_t batch)
+an_status an__exec_prepack(an_exec *exec, uint32_t batch)
 {
-    const void *pack;
+    an_operand prepacked;
     uint32_t i;
 
     for (i = 0; i < exec->plan->op_count; i++)
-        AN_TRY(packed(exec, &exec->plan->ops[i], batch, &pack));
+        AN_TRY(prepack(exec, &exec->plan->ops[i], batch, &prepacked));
     return AN_OK;
 }
 
-/* A convolution, with its weights packed: anew only when they have changed. */
+/* A convolution, whose weights are prepacked again only when they have changed. */
 static an_status conv_forward(an_exec *exec, const an_op *op, const an_weights *w,
                               uint32_t batch, uint32_t end)
 {
-    const void *pack;
+    an_operand prepacked;
     an_conv_shape s = op->u.conv;
 
-    s.relu = along(exec, op->relu, end) != NULL;
-    AN_TRY(packed(exec, op, batch, &pack));
-    return exec->slots[op->tower].backend->conv_forward(
+    s.relu = fused_op(exec, op->relu, end) != NULL;
+    AN_TRY(prepack(exec, op, batch, &prepacked));
+    return exec->backend->conv_forward(
         exec->queue[op->tower], &s, batch, an__exec_value(exec, op->in),
-        w->part[op->weight][op->tower], pack, w->part[op->bias][op->tower],
+        w->part[op->weight][op->tower], prepacked, w->part[op->bias][op->tower],
         an__exec_value(exec, op->out));
 }
 
 static an_status dense_forward(an_exec *exec, const an_op *op, const an_weights *w,
                                uint32_t batch, int training, uint32_t end)
 {
-    const an_op *dropout = along(exec, op->dropout, end);
+    const an_op *dropout = fused_op(exec, op->dropout, end);
     const an_dropout_shape *drop = dropout != NULL ? &dropout->u.dropout : NULL;
-    const void *pack;
+    an_operand prepacked;
     an_dense_shape s = op->u.dense;
 
-    s.relu = along(exec, op->relu, end) != NULL;
+    s.relu = fused_op(exec, op->relu, end) != NULL;
     if (drop != NULL && !training && drop->scale == 1) s.factor = 1 - drop->rate;
-    AN_TRY(packed(exec, op, batch, &pack));
-    return exec->slots[op->tower].backend->dense_forward(
+    AN_TRY(prepack(exec, op, batch, &prepacked));
+    return exec->backend->dense_forward(
         exec->queue[op->tower], &s, batch, an__exec_value(exec, op->in),
-        w->part[op->weight][op->tower], pack, w->part[op->bias][op->tower],
+        w->part[op->weight][op->tower], prepacked, w->part[op->bias][op->tower],
         training ? drop : NULL, an__exec_value(exec, op->out));
 }
 
 static an_status lrn_forward(an_exec *exec, const an_op *op, uint32_t batch, uint32_t end)
 {
-    const an_backend *b = exec->slots[op->tower].backend;
+    const an_backend *b = exec->backend;
     an_queue *q = exec->queue[op->tower];
-    const an_op *pool = along(exec, op->pool, end);
+    const an_op *pool = fused_op(exec, op->pool, end);
 
     if (pool == NULL)
         return b->lrn_forward(q, &op->u.lrn, batch, an__exec_value(exec, op->in),
                               an__exec_value(exec, op->out));
-    return b->lrn_pool_forward(q, &op->u.lrn, &pool->u.pool, batch,
-                               an__exec_value(exec, op->in),
-                               an__exec_value(exec, pool->out), marks(exec, pool));
+    return b->fused->lrn_pool_forward(
+        q, &op->u.lrn, &pool->u.pool, batch, an__exec_value(exec, op->in),
+        an__exec_value(exec, pool->out), argmax(exec, pool));
 }
 
 /* What the operation's kernels are timed under, if they are. */
-an_status an__exec_label(const an_exec *exec, const an_op *op, const char *way)
+an_status an__exec_label(const an_exec *exec, const an_op *op, const char *pass)
 {
     char text[32];
 
     if (!exec->traced) return AN_OK;
-    snprintf(text, sizeof text, "%s %s", exec->plan->layers[op->layer].name, way);
-    return exec->slots[op->tower].backend->trace(exec->queue[op->tower], text);
+    snprintf(text, sizeof text, "%s %s", exec->plan->layers[op->layer].name, pass);
+    return exec->backend->trace->trace(exec->queue[op->tower], text);
 }
 
 an_status an__exec_operation(an_exec *exec, const an_op *op, const an_weights *w,
                              uint32_t batch, int training, uint32_t end)
 {
-    const an_backend *b = exec->slots[op->tower].backend;
+    const an_backend *b = exec->backend;
     an_queue *q = exec->queue[op->tower];
-    const float *x = an__exec_value(exec, op->in);
-    float *y = an__exec_value(exec, op->out);
+    an_operand x = an__exec_value(exec, op->in), y = an__exec_value(exec, op->out);
     size_t count = exec->plan->tensors[op->out].count;
 
-    if (op->folded & AN_FOLDED_FORWARD) return AN_OK;
+    if (op->fused_away & AN_FUSED_AWAY_FORWARD) return AN_OK;
     AN_TRY(an__exec_label(exec, op, "forward"));
     switch (op->kind) {
     case AN_OP_CONV: return conv_forward(exec, op, w, batch, end);
     case AN_OP_DENSE: return dense_forward(exec, op, w, batch, training, end);
     case AN_OP_ACTIVATION:
-        return b->activation_forward(q, op->u.activation, exec->plan->precision,
-                                     count * batch, y);
+        return b->activation_forward(q, op->u.activation, count * batch, y);
     case AN_OP_LRN: return lrn_forward(exec, op, batch, end);
     case AN_OP_LRN_WITHIN: return b->lrn_within_forward(q, &op->u.lrn, batch, x, y);
-    case AN_OP_POOL: return b->pool_forward(q, &op->u.pool, batch, x, y, marks(exec, op));
+    case AN_OP_POOL:
+        return b->pool_forward(q, &op->u.pool, batch, x, y, argmax(exec, op));
     case AN_OP_DROPOUT:
         AN_TRY(copy(exec, op->tower, y, x, count, batch));
         return dropout(exec, op, batch, training, y);
@@ -209,59 +212,60 @@ an_status an__exec_operation(an_exec *exec, const an_op *op, const an_weights *w
 
 static an_status lrn_backward(an_exec *exec, const an_op *op, uint32_t batch)
 {
-    const an_backend *b = exec->slots[op->tower].backend;
+    const an_backend *b = exec->backend;
     an_queue *q = exec->queue[op->tower];
-    const an_op *pool = along(exec, op->pool, exec->plan->op_count);
+    const an_op *pool = fused_op(exec, op->pool, exec->plan->op_count);
 
     if (pool == NULL)
         return b->lrn_backward(q, &op->u.lrn, batch, an__exec_value(exec, op->in),
                                an__exec_gradient(exec, op->out),
                                an__exec_gradient(exec, op->in));
-    return b->lrn_pool_backward(q, &op->u.lrn, &pool->u.pool, batch,
-                                an__exec_value(exec, op->in), marks(exec, pool),
-                                an__exec_gradient(exec, pool->out),
-                                an__exec_gradient(exec, op->in));
+    return b->fused->lrn_pool_backward(q, &op->u.lrn, &pool->u.pool, batch,
+                                       an__exec_value(exec, op->in), argmax(exec, pool),
+                                       an__exec_gradient(exec, pool->out),
+                                       an__exec_gradient(exec, op->in));
 }
 
 static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w,
                              const an_weights *g, uint32_t batch, unsigned char *written)
 {
-    const an_backend *b = exec->slots[op->tower].backend;
+    const an_backend *b = exec->backend;
     an_queue *q = exec->queue[op->tower];
-    const float *x = an__exec_value(exec, op->in), *y = an__exec_value(exec, op->out);
-    float *dy = an__exec_gradient(exec, op->out), *dx = an__exec_gradient(exec, op->in);
-    const float *weight = w->part[op->weight][op->tower];
-    float *dw = g->part[op->weight][op->tower], *db = g->part[op->bias][op->tower];
+    an_operand x = an__exec_value(exec, op->in), y = an__exec_value(exec, op->out);
+    an_operand dx = an__exec_gradient(exec, op->in);
+    an_operand dy = an__exec_gradient(exec, op->out);
+    an_operand weight = w->part[op->weight][op->tower];
+    an_operand dw = g->part[op->weight][op->tower], db = g->part[op->bias][op->tower];
     size_t count = exec->plan->tensors[op->out].count;
     int first = op->in == exec->plan->input[op->tower] || op->layer == exec->lowest;
     int learns = !exec->frozen[op->layer];
-    const void *pack;
+    an_operand prepacked;
 
-    if (op->folded & AN_FOLDED_BACKWARD) return AN_OK;
+    if (op->fused_away & AN_FUSED_AWAY_BACKWARD) return AN_OK;
     AN_TRY(an__exec_label(exec, op, "backward"));
     switch (op->kind) {
     case AN_OP_CONV:
         /* dx before dw, so that what the other tower waits for is on its way early */
-        AN_TRY(packed(exec, op, batch, &pack));
+        AN_TRY(prepack(exec, op, batch, &prepacked));
         if (!first) /* else nobody wants it */
-            AN_TRY(b->conv_backward_data(q, &op->u.conv, batch, weight, pack, dy, x, dx));
+            AN_TRY(b->conv_backward_data(q, &op->u.conv, batch, weight, prepacked, dy, x,
+                                         dx));
         return !learns ? AN_OK
                        : b->conv_backward_weights(q, &op->u.conv, batch, x, dy, dw, db);
     case AN_OP_DENSE:
-        AN_TRY(packed(exec, op, batch, &pack));
+        AN_TRY(prepack(exec, op, batch, &prepacked));
         if (!first)
-            AN_TRY(
-                b->dense_backward_data(q, &op->u.dense, batch, weight, pack, dy, x, dx));
+            AN_TRY(b->dense_backward_data(q, &op->u.dense, batch, weight, prepacked, dy,
+                                          x, dx));
         if (!learns) return AN_OK;
         return b->dense_backward_weights(q, &op->u.dense, batch, x, dy,
-                                         exec->held ? NULL : dw, db);
+                                         exec->deferred ? an__no_operand() : dw, db);
     case AN_OP_ACTIVATION:
-        return b->activation_backward(q, op->u.activation, exec->plan->precision,
-                                      count * batch, y, dy);
+        return b->activation_backward(q, op->u.activation, count * batch, y, dy);
     case AN_OP_LRN: return lrn_backward(exec, op, batch);
     case AN_OP_LRN_WITHIN: return b->lrn_within_backward(q, &op->u.lrn, batch, x, dy, dx);
     case AN_OP_POOL:
-        return b->pool_backward(q, &op->u.pool, batch, x, marks(exec, op), dy, dx);
+        return b->pool_backward(q, &op->u.pool, batch, x, argmax(exec, op), dy, dx);
     case AN_OP_DROPOUT:
         AN_TRY(copy(exec, op->tower, dx, dy, count, batch));
         return dropout(exec, op, batch, 1, dx);
@@ -271,15 +275,15 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
 }
 
 /* Profiling: waits for what was given to the queues, and adds the time since `*since` to
- * what `slot` of exec->seconds has. */
-static an_status take_time(an_exec *exec, size_t slot, double *since)
+ * element `i` of exec->seconds. */
+static an_status take_time(an_exec *exec, size_t i, double *since)
 {
     double now;
 
     if (exec->seconds == NULL) return AN_OK;
     AN_TRY(an__exec_sync(exec));
     now = an__seconds();
-    exec->seconds[slot] += now - *since;
+    exec->seconds[i] += now - *since;
     *since = now;
     return AN_OK;
 }
@@ -306,20 +310,18 @@ static an_status forward_slices(an_exec *exec, uint32_t i, uint32_t end,
     return status;
 }
 
-/* How many operations from `op` on are done slice by slice: where a slice is done in the same
- * way as the batch, so that who asks for one layer gets the same numbers. */
+/* How many operations from `op` on are done slice by slice: where a slice is computed by the same
+ * algorithm as the batch, so that a caller who asks for one layer gets the same bits. */
 static uint32_t sliced(const an_exec *exec, uint32_t op, uint32_t batch)
 {
-    const an_slot *slot = &exec->slots[0];
+    const an_prepack_table *prepack = exec->backend->prepack;
     const an_conv_shape *s = &exec->plan->ops[op].u.conv;
-    uint32_t count = slot->backend->fuses & AN_FUSES_SLICES
-                         ? an__plan_sliced(exec->plan, op, batch)
-                         : 0;
+    uint32_t count = an__plan_sliced(exec->plan, op, batch);
     size_t bytes;
 
-    if (count > 0 && slot->backend->conv_way != NULL &&
-        slot->backend->conv_way(slot->device, s, 1, &bytes) !=
-            slot->backend->conv_way(slot->device, s, batch, &bytes))
+    if (count > 0 && prepack != NULL &&
+        prepack->conv_algorithm(exec->device[0], s, 1, &bytes) !=
+            prepack->conv_algorithm(exec->device[0], s, batch, &bytes))
         return 0;
     return count;
 }

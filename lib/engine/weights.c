@@ -11,11 +11,10 @@ void an__weights_free(an_weights *w, const an_net *net)
 
     /* What was begun may still be writing. */
     for (t = 0; t < net->plan->towers; t++)
-        if (net->queue[t] != NULL) net->slots[t].backend->sync(net->queue[t]);
+        if (net->queue[t] != NULL) net->backend->sync(net->queue[t]);
     for (i = 0; i < net->plan->param_count; i++)
         for (t = 0; t < net->plan->towers; t++)
-            if (w->part[i][t] != NULL)
-                net->slots[t].backend->release(net->slots[t].device, w->part[i][t]);
+            an__operand_release(net->backend, net->device[t], &w->part[i][t]);
     memset(w, 0, sizeof *w);
 }
 
@@ -23,17 +22,17 @@ static an_status part_alloc(an_weights *w, const an_net *net, uint32_t index,
                             uint32_t tower)
 {
     static const char zeros[16384];
-    const an_slot *slot = &net->slots[tower];
-    size_t bytes = net->plan->params[index].part[tower] * sizeof(float), done, part;
-    void *memory = NULL;
+    an_operand *out = &w->part[index][tower];
+    size_t count = net->plan->params[index].part[tower], done, part;
+    const size_t most = sizeof zeros / sizeof(float);
 
-    if (bytes == 0) return AN_OK;
-    AN_TRY(slot->backend->alloc(slot->device, bytes, &memory));
-    w->part[index][tower] = memory;
-    for (done = 0; done < bytes; done += part) {
-        part = bytes - done < sizeof zeros ? bytes - done : sizeof zeros;
-        AN_TRY(
-            slot->backend->upload(net->queue[tower], (char *)memory + done, zeros, part));
+    if (count == 0) return AN_OK;
+    AN_TRY(
+        an__operand_alloc(net->backend, net->device[tower], count, AN_DTYPE_FP32, out));
+    for (done = 0; done < count; done += part) {
+        part = count - done < most ? count - done : most;
+        AN_TRY(net->backend->upload(net->queue[tower], an__operand_from(*out, done),
+                                    zeros, part * sizeof(float)));
     }
     return AN_OK;
 }
@@ -49,16 +48,16 @@ an_status an__weights_alloc(an_weights *w, const an_net *net)
             status = part_alloc(w, net, i, t);
     /* Other queues than the model's will use it. */
     for (t = 0; t < net->plan->towers && status == AN_OK; t++)
-        status = net->slots[t].backend->sync(net->queue[t]);
+        status = net->backend->sync(net->queue[t]);
     if (status != AN_OK) an__weights_free(w, net);
     return status;
 }
 
 static an_order order_of(const an_param *param, uint32_t tower)
 {
-    size_t row = (size_t)param->slabs * param->maps * param->pixels;
+    size_t row = (size_t)param->halves * param->maps * param->pixels;
     an_order order = {.rows = param->part[tower] / row,
-                      .slabs = param->slabs,
+                      .halves = param->halves,
                       .maps = param->maps,
                       .pixels = param->pixels,
                       .weights = 1};
@@ -72,8 +71,8 @@ an_status an__weights_put_part(const an_weights *w, const an_net *net, uint32_t 
 {
     an_order order = order_of(&net->plan->params[index], tower);
 
-    return net->slots[tower].backend->put(net->queue[tower], &order,
-                                          w->part[index][tower], first, values, count);
+    return net->backend->put(net->queue[tower], &order, w->part[index][tower], first,
+                             values, count);
 }
 
 an_status an__weights_get_part(const an_weights *w, const an_net *net, uint32_t index,
@@ -81,8 +80,8 @@ an_status an__weights_get_part(const an_weights *w, const an_net *net, uint32_t 
 {
     an_order order = order_of(&net->plan->params[index], tower);
 
-    return net->slots[tower].backend->get(net->queue[tower], &order, values,
-                                          w->part[index][tower], first, count);
+    return net->backend->get(net->queue[tower], &order, values, w->part[index][tower],
+                             first, count);
 }
 
 an_status an__weights_get(const an_weights *w, const an_net *net, uint32_t index,
@@ -92,12 +91,10 @@ an_status an__weights_get(const an_weights *w, const an_net *net, uint32_t index
     uint32_t t;
 
     for (t = 0; t < net->plan->towers; t++) {
-        const an_backend *backend = net->slots[t].backend;
-
         if (param->part[t] == 0) continue;
         AN_TRY(an__weights_get_part(w, net, index, t, 0, values + param->first[t],
                                     param->part[t]));
-        AN_TRY(backend->sync(net->queue[t]));
+        AN_TRY(net->backend->sync(net->queue[t]));
     }
     return AN_OK;
 }
@@ -109,12 +106,25 @@ an_status an__weights_set(const an_weights *w, const an_net *net, uint32_t index
     uint32_t t;
 
     for (t = 0; t < net->plan->towers; t++) {
-        const an_backend *backend = net->slots[t].backend;
-
         if (param->part[t] == 0) continue;
         AN_TRY(an__weights_put_part(w, net, index, t, 0, values + param->first[t],
                                     param->part[t]));
-        AN_TRY(backend->sync(net->queue[t]));
+        AN_TRY(net->backend->sync(net->queue[t]));
     }
     return AN_OK;
+}
+
+an_parameter_part an__weights_update_part(const an_net *net, uint32_t index,
+                                          uint32_t tower, const an_weights *gradient,
+                                          const an_weights *velocity,
+                                          const an_weights *weights)
+{
+    an_parameter_part part = {.index = index,
+                              .count = net->plan->params[index].part[tower],
+                              .g = gradient->part[index][tower],
+                              .v = velocity->part[index][tower],
+                              .w = weights->part[index][tower],
+                              .prepacked = an__no_operand()};
+
+    return part;
 }

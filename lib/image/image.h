@@ -46,7 +46,7 @@ void an__input_crop(const an_context *ctx, const an_input *input, const an_image
 /* Crops, [count][size][size][3], for what else is to be done on a device. */
 void an__images_crop(an_context *ctx, const an_input *input, const an_image *images,
                      uint32_t count, const an_view *views, uint8_t *out);
-an_picture_shape an__picture_shape(const an_input *input);
+an_preprocess_shape an__preprocess_shape(const an_input *input);
 /* Images as network input, on the context's threads. views: one for each image. */
 void an__images_prepare(an_context *ctx, const an_input *input, const an_image *images,
                         uint32_t count, const an_view *views, float *out);

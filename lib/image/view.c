@@ -186,10 +186,11 @@ void an__images_crop(an_context *ctx, const an_input *input, const an_image *ima
     an__pool_run(ctx->pool, count, crop_item, &c);
 }
 
-an_picture_shape an__picture_shape(const an_input *input)
+an_preprocess_shape an__preprocess_shape(const an_input *input)
 {
-    an_picture_shape s;
+    an_preprocess_shape s;
 
+    memset(&s, 0, sizeof s);
     s.size = input->size;
     s.side = input->p.side;
     s.bgr = input->p.bgr;

@@ -46,7 +46,7 @@ static an_status find_layer(const an_model *model, const char *layer, uint32_t p
     output->shape[0] = tensor->maps * output->towers;
     output->shape[1] = tensor->height;
     output->shape[2] = tensor->width;
-    output->numbers = tensor->count * output->towers;
+    output->elements = tensor->count * output->towers;
     return AN_OK;
 }
 
@@ -58,7 +58,7 @@ an_status an_activation_count(const an_model *model, const char *layer, uint32_t
     AN_TRY(an__model_check(model));
     AN_TRY(find_layer(model, layer, point, &output));
     AN_CHECK(count != NULL, "count is null");
-    *count = output.numbers;
+    *count = output.elements;
     if (shape != NULL) memcpy(shape, output.shape, sizeof output.shape);
     return AN_OK;
 }

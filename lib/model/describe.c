@@ -18,8 +18,7 @@ static an_status planned_bytes(const an_model *model, uint32_t batch, int traini
     an_layout layout;
     uint32_t t;
 
-    AN_TRY(an__layout_make(&layout, plan, batch, training,
-                           model->net.slots[0].backend->fuses & AN_FUSES_SLICES));
+    AN_TRY(an__layout_make(&layout, plan, batch, training));
     *bytes = 0;
     for (t = 0; t < plan->towers; t++) *bytes += layout.bytes[t];
     return AN_OK;

@@ -8,28 +8,28 @@
 
 /* --- buffers -------------------------------------------------------------------------- */
 
-/* One exec for each call at a time: idle ones wait in the model's list. */
-static an_status exec_take(an_model *model, uint32_t batch, an_exec **out)
+/* A session for each call at a time: idle ones wait in the model's list. */
+static an_status session_take(an_model *model, uint32_t batch, an_session **out)
 {
-    an_exec *exec;
+    an_session *session;
 
     pthread_mutex_lock(&model->lock);
-    exec = model->idle;
-    if (exec != NULL) model->idle = exec->next;
+    session = model->idle;
+    if (session != NULL) model->idle = session->next;
     pthread_mutex_unlock(&model->lock);
-    if (exec != NULL && exec->batch >= batch) {
-        *out = exec;
+    if (session != NULL && session->exec.batch >= batch) {
+        *out = session;
         return AN_OK;
     }
-    an__exec_destroy(exec);
-    return an__exec_create(out, &model->net, batch, 0);
+    an__session_destroy(session);
+    return an__session_create(out, &model->net, batch, 0);
 }
 
-static void exec_give(an_model *model, an_exec *exec)
+static void session_give(an_model *model, an_session *session)
 {
     pthread_mutex_lock(&model->lock);
-    exec->next = model->idle;
-    model->idle = exec;
+    session->next = model->idle;
+    model->idle = session;
     pthread_mutex_unlock(&model->lock);
 }
 
@@ -41,74 +41,78 @@ static void exec_give(an_model *model, an_exec *exec)
 
 static an_status do_scores(void *arg, uint32_t count)
 {
-    an_exec *exec = arg;
+    an_session *session = arg;
+    an_exec *exec = &session->exec;
 
     AN_TRY(an__exec_forward(exec, &exec->net->weights, count, 0));
-    return exec->slots[0].backend->softmax(exec->queue[0], exec->plan->config.classes,
-                                           count,
-                                           an__exec_value(exec, exec->plan->output));
+    return exec->backend->softmax(exec->queue[0], exec->plan->config.classes, count,
+                                  an__exec_value(exec, exec->plan->output));
 }
 
-static an_status pass_classify(an_model *model, an_exec *exec, uint32_t count,
-                               const an_feed *feed, float *probabilities, int add)
+static an_status pass_classify(an_model *model, an_session *session, uint32_t count,
+                               const an_pass_input *in, float *probabilities, int add)
 {
-    size_t numbers = (size_t)count * model->net.plan->config.classes, i;
+    size_t elements = (size_t)count * model->net.plan->config.classes, i;
+    an_exec *exec = &session->exec;
+    float *scores = session->outcome.scores;
 
-    AN_TRY(an__exec_load(exec, count, feed));
-    AN_TRY(an__repeat(exec, AN_REPEAT_CLASSIFY, count, do_scores, exec));
-    AN_TRY(exec->slots[0].backend->download(exec->queue[0], exec->scores,
-                                            an__exec_value(exec, exec->plan->output),
-                                            numbers * sizeof *exec->scores));
+    AN_TRY(an__session_load(session, count, in));
+    AN_TRY(an__session_repeat(session, AN_REPEAT_CLASSIFY, count, do_scores, session));
+    AN_TRY(exec->backend->download(exec->queue[0], scores,
+                                   an__exec_value(exec, exec->plan->output),
+                                   elements * sizeof *scores));
     AN_TRY(an__exec_sync(exec));
-    for (i = 0; i < numbers; i++)
-        if (!isfinite(exec->scores[i]))
-            return an__exec_diverged(exec, &model->net.weights, count, feed, 0);
-    for (i = 0; i < numbers; i++)
-        probabilities[i] = add ? probabilities[i] + exec->scores[i] : exec->scores[i];
+    for (i = 0; i < elements; i++)
+        if (!isfinite(scores[i]))
+            return an__session_diverged(session, &model->net.weights, count, in, 0);
+    for (i = 0; i < elements; i++)
+        probabilities[i] = add ? probabilities[i] + scores[i] : scores[i];
     return AN_OK;
 }
 
 static an_status do_losses(void *arg, uint32_t count)
 {
-    an_exec *exec = arg;
+    an_session *session = arg;
 
-    AN_TRY(an__exec_forward(exec, &exec->net->weights, count, 0));
-    return an__exec_loss(exec, count);
+    AN_TRY(an__exec_forward(&session->exec, &session->exec.net->weights, count, 0));
+    return an__session_loss(session, count);
 }
 
-static an_status pass_evaluate(an_model *model, an_exec *exec, uint32_t count,
-                               const an_feed *feed, const int32_t *labels,
+static an_status pass_evaluate(an_model *model, an_session *session, uint32_t count,
+                               const an_pass_input *in, const int32_t *labels,
                                an_evaluation *sum)
 {
+    const an_outcome *outcome = &session->outcome;
     uint32_t i;
 
-    AN_TRY(an__exec_load(exec, count, feed));
-    AN_TRY(an__exec_labels(exec, count, labels));
-    AN_TRY(an__repeat(exec, AN_REPEAT_EVALUATE, count, do_losses, exec));
-    AN_TRY(an__exec_outcome(exec, count));
+    AN_TRY(an__session_load(session, count, in));
+    AN_TRY(an__session_labels(session, count, labels));
+    AN_TRY(an__session_repeat(session, AN_REPEAT_EVALUATE, count, do_losses, session));
+    AN_TRY(an__session_finish(session, count));
     for (i = 0; i < count; i++)
-        if (!isfinite(exec->losses[i]))
-            return an__exec_diverged(exec, &model->net.weights, count, feed, 0);
+        if (!isfinite(outcome->losses[i]))
+            return an__session_diverged(session, &model->net.weights, count, in, 0);
     for (i = 0; i < count; i++) {
-        sum->top1 += an__top(&exec->ranks[i], 1);
-        sum->top5 += an__top(&exec->ranks[i], 5);
-        sum->loss += exec->losses[i];
+        sum->top1 += an__top(&outcome->ranks[i], 1);
+        sum->top5 += an__top(&outcome->ranks[i], 5);
+        sum->loss += outcome->losses[i];
     }
     sum->count += count;
     return AN_OK;
 }
 
 /* The halves of two towers stand one after the other for each image. */
-static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count,
-                                  const an_feed *feed, const an_layer_output *output,
+static an_status pass_activations(an_model *model, an_session *session, uint32_t count,
+                                  const an_pass_input *in, const an_layer_output *output,
                                   float *out)
 {
     size_t part = model->net.plan->tensors[output->tensor[0]].count,
            whole = part * output->towers;
+    an_exec *exec = &session->exec;
     uint32_t t, i;
 
-    an__repeat_forget(exec);
-    AN_TRY(an__exec_load(exec, count, feed));
+    an__session_forget(session);
+    AN_TRY(an__session_load(session, count, in));
     AN_TRY(an__exec_forward_to(exec, &model->net.weights, count, output->end));
     for (t = 0; t < output->towers; t++)
         for (i = 0; i < count; i++)
@@ -116,22 +120,22 @@ static an_status pass_activations(an_model *model, an_exec *exec, uint32_t count
     return an__exec_sync(exec);
 }
 
-static an_status do_pass(an_model *model, an_exec *exec, const an_request *request,
-                         uint32_t first, uint32_t count, const an_feed *feed)
+static an_status do_pass(an_model *model, an_session *session, const an_request *request,
+                         uint32_t first, uint32_t count, const an_pass_input *in)
 {
     size_t classes = model->net.plan->config.classes;
 
     if (request->layer != NULL)
-        return pass_activations(model, exec, count, feed, request->layer,
-                                request->activations + first * request->layer->numbers);
+        return pass_activations(model, session, count, in, request->layer,
+                                request->activations + first * request->layer->elements);
     if (request->probabilities != NULL)
-        return pass_classify(model, exec, count, feed,
+        return pass_classify(model, session, count, in,
                              request->probabilities + first * classes, request->add);
-    return pass_evaluate(model, exec, count, feed, request->labels + first,
+    return pass_evaluate(model, session, count, in, request->labels + first,
                          request->evaluation);
 }
 
-static an_status passes(an_model *model, an_exec *exec, const an_request *request,
+static an_status passes(an_model *model, an_session *session, const an_request *request,
                         uint32_t count)
 {
     size_t image = model->net.plan->tensors[model->net.plan->input[0]].count;
@@ -139,39 +143,38 @@ static an_status passes(an_model *model, an_exec *exec, const an_request *reques
 
     for (done = 0; done < count; done += part) {
         an_view views[AN_PASS];
-        an_feed feed;
+        an_pass_input in;
 
-        part = count - done < exec->batch ? count - done : exec->batch;
+        part = count - done < session->exec.batch ? count - done : session->exec.batch;
         if (request->pictures != NULL) {
             const char *from =
                 (const char *)request->pictures + done * request->pictures->size;
 
             for (i = 0; i < part; i++) views[i] = an__view(&model->input, request->view);
-            AN_TRY(an__exec_stage(exec, &model->input,
-                                  (const an_image *)(const void *)from, part, views,
-                                  &feed));
-            if (feed.crops != NULL && part >= SENT &&
-                exec->slots[0].backend->upload_beside != NULL)
-                AN_TRY(an__exec_send(exec, part, &feed));
+            AN_TRY(an__session_stage(session, &model->input,
+                                     (const an_image *)(const void *)from, part, views,
+                                     &in));
+            if (in.crops != NULL && part >= SENT)
+                AN_TRY(an__session_upload(session, part, &in));
         } else {
-            memset(&feed, 0, sizeof feed);
-            feed.floats = request->floats + done * image;
+            memset(&in, 0, sizeof in);
+            in.floats = request->floats + done * image;
         }
-        AN_TRY(do_pass(model, exec, request, done, part, &feed));
+        AN_TRY(do_pass(model, session, request, done, part, &in));
     }
     return AN_OK;
 }
 
 an_status an__request_run(an_model *model, const an_request *request, uint32_t count)
 {
-    an_exec *exec;
+    an_session *session;
     an_status status;
 
     if (request->pictures != NULL) AN_TRY(an__images_check(request->pictures, count));
-    AN_TRY(exec_take(model, count < AN_PASS ? count : AN_PASS, &exec));
-    status = passes(model, exec, request, count);
-    if (status != AN_OK) an__exec_abandon(exec);
-    exec_give(model, exec);
+    AN_TRY(session_take(model, count < AN_PASS ? count : AN_PASS, &session));
+    status = passes(model, session, request, count);
+    if (status != AN_OK) an__exec_abandon(&session->exec);
+    session_give(model, session);
     return status;
 }
 
@@ -220,7 +223,7 @@ an_status an_infer_views(an_model *model, const an_image *images, uint32_t count
                          uint32_t views, float *probabilities)
 {
     an_request request = an__request(NULL, images);
-    size_t numbers, i;
+    size_t elements, i;
 
     AN_TRY(an__request_check(model, &request, count));
     AN_CHECK(views == 1 || views == 2 * AN_VIEW_MIRRORED, "views is %u: must be 1 or 10",
@@ -231,8 +234,8 @@ an_status an_infer_views(an_model *model, const an_image *images, uint32_t count
         request.add = request.view > 0;
         AN_TRY(an__request_run(model, &request, count));
     }
-    numbers = (size_t)count * model->net.plan->config.classes;
-    for (i = 0; i < numbers; i++) probabilities[i] /= (float)views;
+    elements = (size_t)count * model->net.plan->config.classes;
+    for (i = 0; i < elements; i++) probabilities[i] /= (float)views;
     return AN_OK;
 }
 

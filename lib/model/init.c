@@ -38,7 +38,7 @@ static void fill_four(const an_filling *f, uint32_t block)
         f->values[at + i] = (float)four[i];
 }
 
-#define FILL_BLOCKS 4096u /* of four numbers, for one thread at a time */
+#define FILL_BLOCKS 4096u /* of four elements, for one thread at a time */
 
 static void fill_item(uint32_t item, uint32_t worker, void *arg)
 {

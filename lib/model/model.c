@@ -5,7 +5,7 @@
 
 #include "model/model.h"
 
-an_status an__model_check_under_way(const an_model *model)
+an_status an__model_check_alive(const an_model *model)
 {
     AN_CHECK(model != NULL, "model is null");
     return an__context_check(model->net.ctx);
@@ -13,9 +13,9 @@ an_status an__model_check_under_way(const an_model *model)
 
 an_status an__model_check(const an_model *model)
 {
-    AN_TRY(an__model_check_under_way(model));
-    if (__atomic_load_n(&model->under_way, __ATOMIC_ACQUIRE) > 0)
-        return an__fail(AN_ERROR_STATE, "a step of the model's trainer is under way: end "
+    AN_TRY(an__model_check_alive(model));
+    if (__atomic_load_n(&model->in_flight, __ATOMIC_ACQUIRE) > 0)
+        return an__fail(AN_ERROR_STATE, "a step of the model's trainer is in flight: end "
                                         "it first");
     return AN_OK;
 }
@@ -32,10 +32,10 @@ static void model_free(an_model *model)
     an_context *ctx = model->net.ctx;
 
     while (model->idle != NULL) {
-        an_exec *exec = model->idle;
+        an_session *session = model->idle;
 
-        model->idle = exec->next;
-        an__exec_destroy(exec);
+        model->idle = session->next;
+        an__session_destroy(session);
     }
     if (model->class_names != NULL)
         an__names_free(&ctx->memory, model->class_names, model->net.plan->config.classes);

@@ -18,14 +18,14 @@ struct an_model {
     char **class_names; /* [classes]; null where none */
     an_trainer *trainer;
     uint64_t trained;     /* steps that this trainer has done; 0: none */
-    uint32_t under_way;   /* atomic: steps that have begun and not ended */
+    uint32_t in_flight;   /* atomic: steps that have begun and not ended */
     pthread_mutex_t lock; /* guards refs, idle and trainer */
     uint32_t refs;
-    an_exec *idle;
+    an_session *idle;
 };
 
-an_status an__model_check(const an_model *model); /* null, fork, steps under way */
-an_status an__model_check_under_way(const an_model *model); /* null, fork */
+an_status an__model_check(const an_model *model); /* null, fork, steps in flight */
+an_status an__model_check_alive(const an_model *model); /* null, fork */
 /* A model without values in its parameters: allocated and zero if map is null, else
  * pointing to where map[param] says, in host memory that the model then owns as
  * `mapping`. */
@@ -56,7 +56,7 @@ an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t class
 typedef struct an_layer_output {
     uint32_t end; /* operations to run */
     uint32_t tensor[AN_MAX_TOWERS], towers, shape[3];
-    size_t numbers; /* of one image, all towers */
+    size_t elements; /* of one image, all towers */
     int prob;       /* the probabilities, which are no tensor */
 } an_layer_output;
 

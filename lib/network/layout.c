@@ -1,8 +1,8 @@
 /*
  * layout.c - where each tensor lies in its tower's arena.
  *
- * Time is counted in operations: forward 0 .. n - 1, then, when training, operation i's way
- * back at 2n - 1 - i. A tensor's value and its gradient each live from a first to a last
+ * Time is counted in operations: forward 0 .. n - 1, then, when training, the backward pass of
+ * operation i at 2n - 1 - i. A tensor's value and its gradient each live from a first to a last
  * moment; two blocks may share bytes if their lives do not meet.
  */
 #include <stdint.h>
@@ -37,12 +37,12 @@ static int reader(const an_plan *plan, uint32_t op, uint32_t tower)
     return (int)op;
 }
 
-/* Operations that are done slice by slice all are under way together. */
+/* Operations that are done slice by slice are all alive together. */
 static void live_slices(const an_plan *plan, uint32_t batch, an_block *value)
 {
     uint32_t i, count, j;
 
-    for (i = 0; i<plan->op_count; i += count> 0 ? count : 1) {
+    for (i = 0; i < plan->op_count; i++) {
         count = an__plan_sliced(plan, i, batch);
         for (j = i; j < i + count; j++) {
             live(&value[plan->ops[j].in], (int)i);
@@ -50,12 +50,13 @@ static void live_slices(const an_plan *plan, uint32_t batch, an_block *value)
             live(&value[plan->ops[j].out], (int)i);
             live(&value[plan->ops[j].out], (int)(i + count - 1));
         }
+        if (count > 0) i += count - 1;
     }
 }
 
-/* What a normalisation takes along is done when it is: its own output then lives nowhere. */
+/* A pooling that a normalisation fuses is done with it: what lies between lives nowhere. */
 static void live_pooled(const an_plan *plan, int i, an_block *value, an_block *gradient,
-                        an_block *marks)
+                        an_block *argmax)
 {
     const an_op *op = &plan->ops[i], *pool = &plan->ops[op->pool];
     int back = 2 * (int)plan->op_count - 1 - i;
@@ -65,12 +66,12 @@ static void live_pooled(const an_plan *plan, int i, an_block *value, an_block *g
     live(&value[pool->out], i);
     live(&gradient[pool->out], back);
     live(&gradient[op->in], back);
-    live(&marks[op->pool], i);
-    live(&marks[op->pool], back);
+    live(&argmax[op->pool], i);
+    live(&argmax[op->pool], back);
 }
 
 static void lives(const an_plan *plan, int training, an_block *value, an_block *gradient,
-                  an_block *marks)
+                  an_block *argmax)
 {
     int n = (int)plan->op_count, i;
 
@@ -78,12 +79,12 @@ static void lives(const an_plan *plan, int training, an_block *value, an_block *
         const an_op *op = &plan->ops[i];
         int back = 2 * n - 1 - i;
 
-        if (training && op->pool != 0) live_pooled(plan, i, value, gradient, marks);
-        if (training && (op->pool != 0 || (op->folded && op->kind == AN_OP_POOL)))
+        if (training && op->pool != 0) live_pooled(plan, i, value, gradient, argmax);
+        if (training && (op->pool != 0 || (op->fused_away && op->kind == AN_OP_POOL)))
             continue;
-        if (training && op->marks > 0) {
-            live(&marks[i], i);
-            live(&marks[i], back);
+        if (training && op->argmax_bytes > 0) {
+            live(&argmax[i], i);
+            live(&argmax[i], back);
         }
         live(&value[op->in], i);
         live(&value[op->out], i);
@@ -94,7 +95,7 @@ static void lives(const an_plan *plan, int training, an_block *value, an_block *
         if (op->kind == AN_OP_EXCHANGE)
             live(&value[op->other], reader(plan, (uint32_t)i, 1 - op->tower));
         if (!training) continue;
-        if (op->kind == AN_OP_DENSE && plan->holds) { /* until the update */
+        if (op->kind == AN_OP_DENSE && plan->defers) { /* until the update */
             live(&value[op->in], 2 * n);
             live(&gradient[op->out], 2 * n);
         }
@@ -141,7 +142,7 @@ static size_t lowest(const an_block *block, an_block *const *placed, uint32_t co
 }
 
 an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch,
-                          int training, uint32_t slices)
+                          int training)
 {
     an_block blocks[3 * AN_MAX_OPS], *order[3 * AN_MAX_OPS];
     uint32_t tensors = plan->tensor_count, all = 2 * tensors + plan->op_count;
@@ -158,9 +159,9 @@ an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch
         block->tower = tensor->tower;
         block->offset = i < tensors ? &layout->value[i] : &layout->gradient[i - tensors];
         if (i >= 2 * tensors) {
-            bytes = plan->ops[op].marks;
+            bytes = plan->ops[op].argmax_bytes;
             block->tower = plan->ops[op].tower;
-            block->offset = &layout->marks[op];
+            block->offset = &layout->argmax[op];
         }
         if (!an__multiply(bytes, batch, &block->bytes) ||
             block->bytes > SIZE_MAX / 4 / AN_MAX_OPS)
@@ -168,7 +169,7 @@ an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch
                             batch);
         block->bytes = (block->bytes + ALIGN - 1) / ALIGN * ALIGN;
     }
-    if (slices) live_slices(plan, batch, blocks);
+    live_slices(plan, batch, blocks);
     lives(plan, training, blocks, blocks + tensors, blocks + 2 * tensors);
 
     /* Large ones first: small ones find room between them. */

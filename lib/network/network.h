@@ -81,11 +81,11 @@ typedef struct an_tensor {
     uint32_t tower;
     uint32_t maps, height, width; /* per image */
     size_t count;                 /* their product */
-    uint32_t slabs;               /* 2: both towers' halves, joined by an exchange */
-    /* On the device, as an__plan_fit() has found: of an image. */
-    uint32_t precision;
-    size_t numbers, bytes;
-    an_form form; /* the network's input */
+    uint32_t halves;              /* 2: both towers' halves, joined by an exchange */
+    /* On the device, of an image, as an__plan_fit() has found. */
+    uint32_t dtype;
+    size_t elements, bytes;
+    an_space_to_depth s2d; /* of the network's input */
 } an_tensor;
 
 typedef struct an_param {
@@ -94,10 +94,10 @@ typedef struct an_param {
     uint32_t is_bias;
     uint32_t dims, shape[4];
     size_t count;
-    /* Tower t holds numbers first[t] .. first[t] + part[t] - 1 of the whole tensor. */
+    /* Tower t holds elements first[t] .. first[t] + part[t] - 1 of the whole tensor. */
     size_t first[AN_MAX_TOWERS], part[AN_MAX_TOWERS];
-    uint32_t inputs;              /* of one unit: fan-in */
-    uint32_t slabs, maps, pixels; /* of a row, as in an_order; maps: of one slab */
+    uint32_t inputs;               /* of one unit: fan-in */
+    uint32_t halves, maps, pixels; /* of a row, as in an_order; maps: of one half */
 } an_param;
 
 typedef struct an_op {
@@ -106,10 +106,13 @@ typedef struct an_op {
     uint32_t in, out;      /* tensors; the same: in place */
     uint32_t other;        /* EXCHANGE: the other tower's half; `in` is the own one */
     uint32_t weight, bias; /* parameters */
-    /* As an__plan_fit() has found, 0 else. relu, dropout, pool: operations behind it that it
-     * takes along, forward. folded: AN_FOLDED_, done by another. marks: of a pooling, bytes. */
-    uint32_t relu, dropout, pool, folded;
-    size_t marks;
+    /* As an__plan_fit() has found. */
+    uint32_t relu, dropout,
+        pool;            /* later operations that the forward pass fuses with this one;
+                                     0, which is never fused: none */
+    uint32_t fused_away; /* AN_FUSED_AWAY_: another operation does the work of this one */
+    int sliced;          /* of a convolution: it gains from slices of a batch */
+    size_t argmax_bytes; /* of an image's argmax mask; 0: none is kept */
     union {
         an_conv_shape conv;
         an_dense_shape dense;
@@ -120,7 +123,7 @@ typedef struct an_op {
     } u;
 } an_op;
 
-enum { AN_FOLDED_FORWARD = 1, AN_FOLDED_BACKWARD = 2 };
+enum { AN_FUSED_AWAY_FORWARD = 1, AN_FUSED_AWAY_BACKWARD = 2 };
 
 typedef struct an_plan {
     an_arch_row row;        /* ablations applied */
@@ -134,25 +137,25 @@ typedef struct an_plan {
     uint32_t param_count;
     uint32_t input[AN_MAX_TOWERS]; /* tensors */
     uint32_t output;               /* logits, on tower 0 */
-    uint32_t precision;            /* of tensors but those */
-    int holds; /* dense layers' weights wait for their gradients until they are updated */
+    uint32_t dtype;                /* of all tensors but the logits, which are float32 */
+    int defers;          /* dense layers' gradients are computed in the update alone */
+    int updates_prepack; /* the update writes prepacked weights too */
     an_layer_info layers[AN_MAX_LAYERS];
     uint64_t multiply_adds, units, parameter_count, exchange_floats;
 } an_plan;
 
 an_status an__plan_make(an_plan *plan, const an_model_config *config);
-/* Once it is known on what it runs (fuse.c). */
-void an__plan_fit(an_plan *plan, const an_slot *slot);
-size_t an__number_bytes(uint32_t precision); /* of a tensor's number */
+/* Fits the plan to the backend and device that it will run on (fuse.c). */
+void an__plan_fit(an_plan *plan, const an_backend *backend, const an_device *device);
 /* By name; argument: what the message calls it. */
 an_status an__layer_find(const an_plan *plan, const char *name, const char *argument,
                          uint32_t *index);
 
 #define AN_SLICE 4u /* images */
 
-/* How many operations from `op` on may be done forward slice by slice, all of them on AN_SLICE
- * images before the next: a convolution and what follows it, where its output is so large
- * that it had left the cache before it is read again. 0: that is not so. */
+/* How many operations from `op` on the forward pass may do slice by slice, all of them on AN_SLICE
+ * images before the next: a convolution and what follows it, where the convolution's output is so
+ * large that it has left the cache before it is read again. 0: op begins no such sequence. */
 uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch);
 
 /* --- layout (layout.c): where tensors lie -------------------------------------------- */
@@ -160,16 +163,15 @@ uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch);
 /* Where each tensor and gradient lies, in bytes from its tower's arena for a batch. */
 typedef struct an_layout {
     size_t value[AN_MAX_OPS], gradient[AN_MAX_OPS];
-    size_t marks[AN_MAX_OPS]; /* of poolings, by operation */
+    size_t argmax[AN_MAX_OPS]; /* of poolings, by operation */
     size_t bytes[AN_MAX_TOWERS];
 } an_layout;
 
-/* training: values are kept for the way back, and gradients have their places. slices: what
- * an__plan_sliced() names may be done so. */
+/* training: values are kept for the backward pass, and gradients have their places. */
 an_status an__layout_make(an_layout *layout, const an_plan *plan, uint32_t batch,
-                          int training, uint32_t slices);
+                          int training);
 
-/* Whether the way back needs what the operation wrote, or what it read. */
+/* Whether the backward pass needs what the operation wrote, or what it read. */
 int an__op_needs_output(const an_op *op);
 int an__op_needs_input(const an_op *op);
 

@@ -29,7 +29,7 @@ static uint32_t add_tensor(an_planner *p, uint32_t tower, uint32_t maps)
     tensor->height = p->height;
     tensor->width = p->width;
     tensor->count = (size_t)maps * p->height * p->width;
-    tensor->slabs = 1;
+    tensor->halves = 1;
     return p->plan->tensor_count++;
 }
 
@@ -57,7 +57,7 @@ static void add_exchange(an_planner *p, uint32_t towers)
 
         op->other = halves[1 - t];
         op->out = p->now[t] = add_tensor(p, t, p->maps);
-        p->plan->tensors[op->out].slabs = 2;
+        p->plan->tensors[op->out].halves = 2;
         p->plan->exchange_floats += p->plan->tensors[op->other].count;
     }
     p->whole = 1;
@@ -100,14 +100,14 @@ static uint32_t add_param(an_planner *p, const char *suffix, uint32_t inputs, in
     param->shape[1] = param->shape[2] = param->shape[3] = 1;
     param->dims = 1;
     param->count = info->maps;
-    param->slabs = param->maps = param->pixels = 1;
+    param->halves = param->maps = param->pixels = 1;
     if (!param->is_bias) {
         const an_tensor *in = &plan->tensors[p->now[0]];
 
-        param->slabs = in->slabs;
+        param->halves = in->halves;
         param->pixels =
             info->is_conv ? info->kernel * info->kernel : in->height * in->width;
-        param->maps = inputs / param->pixels / param->slabs;
+        param->maps = inputs / param->pixels / param->halves;
         param->dims = info->is_conv ? 4 : 2;
         param->shape[1] = info->is_conv ? info->in_maps / info->groups : inputs;
         if (info->is_conv) param->shape[2] = param->shape[3] = info->kernel;
@@ -196,15 +196,15 @@ static void emit_linear(an_planner *p, const an_layer_row *row, int last)
             s->stride = info->stride;
             s->pad = info->pad_before;
             s->groups = info->groups > towers ? info->groups / towers : 1;
-            s->slabs = in->slabs;
-            s->own = t;
+            s->halves = in->halves;
+            s->local_half = t;
             s->precision = plan->config.precision;
         } else {
             op->u.dense.inputs = (uint32_t)in->count;
             op->u.dense.outputs = info->maps / towers;
-            op->u.dense.slabs = in->slabs;
+            op->u.dense.halves = in->halves;
             op->u.dense.pixels = in->height * in->width;
-            op->u.dense.own = t;
+            op->u.dense.local_half = t;
             op->u.dense.precision = plan->config.precision;
         }
     }
@@ -265,7 +265,7 @@ static void emit_dropout(an_planner *p, uint32_t tower, uint32_t towers)
     s->rate = plan->config.dropout_rate;
     s->scale =
         plan->config.dropout_scaling == AN_DROPOUT_SCALING_TRAIN ? 1 / (1 - s->rate) : 1;
-    /* Dropping in place would spoil what the way back of tanh and sigmoid reads. That of
+    /* Dropping in place would spoil what the backward pass of tanh and sigmoid reads. That of
      * ReLU asks only which outputs are positive, and a dropped one's gradient is 0. */
     while (before->out != op->in) before--; /* the last one of this tower */
     if (before->kind == AN_OP_ACTIVATION && plan->config.activation != AN_ACTIVATION_RELU)
@@ -360,7 +360,7 @@ uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch)
 {
     uint32_t end = op + 1;
 
-    if (plan->towers > 1 || batch <= AN_SLICE || plan->ops[op].kind != AN_OP_CONV ||
+    if (plan->towers > 1 || batch <= AN_SLICE || !plan->ops[op].sliced ||
         plan->tensors[plan->ops[op].out].count < SLICE_FLOATS)
         return 0;
     while (end < plan->op_count && plan->ops[end].kind != AN_OP_CONV &&
@@ -369,11 +369,11 @@ uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch)
     return end - op;
 }
 
-/* --- what the way back reads ---------------------------------------------------------- */
+/* --- what the backward pass reads ---------------------------------------------------------- */
 
 int an__op_needs_output(const an_op *op)
 {
-    return op->kind == AN_OP_ACTIVATION && !(op->folded & AN_FOLDED_BACKWARD);
+    return op->kind == AN_OP_ACTIVATION && !(op->fused_away & AN_FUSED_AWAY_BACKWARD);
 }
 
 int an__op_needs_input(const an_op *op)
@@ -383,7 +383,7 @@ int an__op_needs_input(const an_op *op)
     case AN_OP_DENSE:
     case AN_OP_LRN:
     case AN_OP_LRN_WITHIN: return 1;
-    case AN_OP_POOL: return op->marks == 0;
+    case AN_OP_POOL: return op->argmax_bytes == 0;
     case AN_OP_ACTIVATION:
     case AN_OP_DROPOUT:
     case AN_OP_EXCHANGE: break;

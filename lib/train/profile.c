@@ -11,7 +11,7 @@ AN_INIT_ZERO(an_kernel_time)
 
 /* What a profile needs of its own; weights to update, and theirs, only when training. */
 typedef struct an_profile {
-    an_exec *exec;
+    an_session *session;
     an_weights weights, velocity, gradient;
     float *images;
     int32_t *labels;
@@ -20,9 +20,9 @@ typedef struct an_profile {
 
 static void profile_free(an_profile *p, an_model *model)
 {
-    if (p->exec != NULL) {
-        an__free(&model->net.ctx->memory, p->exec->seconds);
-        an__exec_destroy(p->exec);
+    if (p->session != NULL) {
+        an__free(&model->net.ctx->memory, p->session->exec.seconds);
+        an__session_destroy(p->session);
     }
     an__weights_free(&p->weights, &model->net);
     an__weights_free(&p->velocity, &model->net);
@@ -37,51 +37,54 @@ static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
 {
     const an_plan *plan = model->net.plan;
     an_context *ctx = model->net.ctx;
-    size_t numbers = plan->tensors[plan->input[0]].count * batch, i;
+    size_t elements = plan->tensors[plan->input[0]].count * batch, i;
 
-    AN_TRY(an__exec_create(&p->exec, &model->net, batch, training));
+    AN_TRY(an__session_create(&p->session, &model->net, batch, training));
     if (training) {
         AN_TRY(an__weights_alloc(&p->weights, &model->net));
         AN_TRY(an__weights_alloc(&p->velocity, &model->net));
         AN_TRY(an__weights_alloc(&p->gradient, &model->net));
     }
-    p->images = an__alloc(&ctx->memory, numbers * sizeof *p->images);
+    p->images = an__alloc(&ctx->memory, elements * sizeof *p->images);
     p->labels = an__alloc_zero(&ctx->memory, batch * sizeof *p->labels);
     p->times = an__alloc_zero(&ctx->memory, plan->row.layers * sizeof *p->times);
-    p->exec->seconds = an__alloc(&ctx->memory, 2 * plan->op_count * sizeof(double));
+    p->session->exec.seconds =
+        an__alloc(&ctx->memory, 2 * plan->op_count * sizeof(double));
     if (p->images == NULL || p->labels == NULL || p->times == NULL ||
-        p->exec->seconds == NULL)
+        p->session->exec.seconds == NULL)
         return AN_ERROR_MEMORY;
-    for (i = 0; i < numbers; i += 4) {
+    for (i = 0; i < elements; i += 4) {
         uint32_t word[4], j;
 
         an__random4(1, AN_STREAM_INIT, 0, (uint32_t)(i / 4), word);
-        for (j = 0; j < 4 && i + j < numbers; j++)
+        for (j = 0; j < 4 && i + j < elements; j++)
             p->images[i + j] = (float)word[j] * (2 / 4294967296.0f) - 1;
     }
     return AN_OK;
 }
 
-/* Of weights of its own: the model's stay what they are. */
+static an_parameter_part update_part(const an_profile *p, const an_model *model,
+                                     uint32_t index, uint32_t tower)
+{
+    return an__weights_update_part(&model->net, index, tower, &p->gradient, &p->velocity,
+                                   &p->weights);
+}
+
+/* The weights that are updated are the profile's own: the model's stay what they are. */
 static an_status profile_update(an_profile *p, an_model *model)
 {
     const an_plan *plan = model->net.plan;
+    an_exec *exec = &p->session->exec;
     double since = an__seconds(), now;
     uint32_t i, t;
 
     for (i = 0; i < plan->param_count; i++) {
         for (t = 0; t < plan->towers; t++) {
-            const an_backend *backend = model->net.slots[t].backend;
-            an_parameter_part part = {i,
-                                      plan->params[i].part[t],
-                                      p->gradient.part[i][t],
-                                      p->velocity.part[i][t],
-                                      p->weights.part[i][t],
-                                      NULL};
+            an_parameter_part part = update_part(p, model, i, t);
 
             if (plan->params[i].part[t] == 0) continue;
-            AN_TRY(backend->update(p->exec->queue[t], &part, 1, p->exec->faults[t]));
-            AN_TRY(backend->sync(p->exec->queue[t]));
+            AN_TRY(exec->backend->update(exec->queue[t], &part, 1, exec->faults[t]));
+            AN_TRY(exec->backend->sync(exec->queue[t]));
         }
         now = an__seconds();
         p->times[plan->params[i].layer].update += now - since;
@@ -93,8 +96,7 @@ static an_status profile_update(an_profile *p, an_model *model)
 /* What a training step begins with. */
 static an_status profile_begin(an_profile *p, an_model *model, uint32_t batch)
 {
-    static const float none[2] = {0, 0};
-    an_exec *exec = p->exec;
+    an_exec *exec = &p->session->exec;
     an_step step;
     uint32_t i, t;
 
@@ -104,32 +106,31 @@ static an_status profile_begin(an_profile *p, an_model *model, uint32_t batch)
         step.update[i].momentum = 0.9f;
         step.update[i].decay = 0.0005f;
     }
-    for (t = 0; t < model->net.plan->towers; t++) {
-        AN_TRY(exec->slots[t].backend->begin_step(exec->queue[t], &step));
-        AN_TRY(exec->slots[t].backend->upload(exec->queue[t], exec->faults[t], none,
-                                              sizeof none));
-    }
-    return an__exec_labels(exec, batch, p->labels);
+    for (t = 0; t < model->net.plan->towers; t++)
+        AN_TRY(exec->backend->begin_step(exec->queue[t], &step));
+    AN_TRY(an__session_faults_clear(p->session));
+    return an__session_labels(p->session, batch, p->labels);
 }
 
 static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
                               int training)
 {
     const an_plan *plan = model->net.plan;
-    an_feed feed;
+    an_exec *exec = &p->session->exec;
+    an_pass_input in;
 
-    if (p->exec->seconds != NULL)
-        memset(p->exec->seconds, 0, 2 * plan->op_count * sizeof(double));
+    if (p->session->exec.seconds != NULL)
+        memset(p->session->exec.seconds, 0, 2 * plan->op_count * sizeof(double));
     memset(p->times, 0, plan->row.layers * sizeof *p->times);
-    memset(&feed, 0, sizeof feed);
-    feed.floats = p->images;
-    AN_TRY(an__exec_load(p->exec, batch, &feed));
+    memset(&in, 0, sizeof in);
+    in.floats = p->images;
+    AN_TRY(an__session_load(p->session, batch, &in));
     if (training) AN_TRY(profile_begin(p, model, batch));
-    AN_TRY(an__exec_sync(p->exec));
-    AN_TRY(an__exec_forward(p->exec, &model->net.weights, batch, training));
+    AN_TRY(an__exec_sync(exec));
+    AN_TRY(an__exec_forward(exec, &model->net.weights, batch, training));
     if (!training) return AN_OK;
-    AN_TRY(an__exec_loss(p->exec, batch));
-    AN_TRY(an__exec_backward(p->exec, &model->net.weights, &p->gradient, batch));
+    AN_TRY(an__session_loss(p->session, batch));
+    AN_TRY(an__exec_backward(exec, &model->net.weights, &p->gradient, batch));
     return AN_OK;
 }
 
@@ -150,18 +151,19 @@ static an_status rows_check(const void *rows, uint32_t count, size_t least)
     return AN_OK;
 }
 
-/* How the first tower does it. */
-static void note_way(an_layer_time *time, const an_model *model, const an_op *op,
-                     uint32_t batch)
+static void note_algorithm(an_layer_time *time, const an_model *model, const an_op *op,
+                           uint32_t batch)
 {
-    const an_slot *slot = &model->net.slots[op->tower];
-    uint32_t way = 0;
+    const an_net *net = &model->net;
+    const an_prepack_table *prepack = net->backend->prepack;
+    uint32_t algorithm = 0;
     size_t bytes;
 
     if (op->kind != AN_OP_CONV) return;
-    if (slot->backend->conv_way != NULL)
-        way = slot->backend->conv_way(slot->device, &op->u.conv, batch, &bytes);
-    snprintf(time->way, sizeof time->way, "%s", slot->backend->ways[way]);
+    if (prepack != NULL)
+        algorithm =
+            prepack->conv_algorithm(net->device[op->tower], &op->u.conv, batch, &bytes);
+    snprintf(time->way, sizeof time->way, "%s", net->backend->algorithms[algorithm]);
 }
 
 static an_status profile_rows(const an_profile *p, const an_model *model, uint32_t batch,
@@ -172,9 +174,10 @@ static an_status profile_rows(const an_profile *p, const an_model *model, uint32
     uint32_t i;
 
     for (i = 0; i < plan->op_count; i++) {
-        p->times[plan->ops[i].layer].forward += p->exec->seconds[i];
-        p->times[plan->ops[i].layer].backward += p->exec->seconds[plan->op_count + i];
-        note_way(&p->times[plan->ops[i].layer], model, &plan->ops[i], batch);
+        p->times[plan->ops[i].layer].forward += p->session->exec.seconds[i];
+        p->times[plan->ops[i].layer].backward +=
+            p->session->exec.seconds[plan->op_count + i];
+        note_algorithm(&p->times[plan->ops[i].layer], model, &plan->ops[i], batch);
     }
     for (i = 0; i < plan->row.layers; i++) {
         memcpy(p->times[i].name, plan->layers[i].name, sizeof p->times[i].name);
@@ -220,16 +223,16 @@ static an_status trace_all(an_exec *exec, const char *label)
 
     exec->traced = label != NULL;
     for (t = 0; t < exec->plan->towers; t++)
-        AN_TRY(exec->slots[t].backend->trace(exec->queue[t], label));
+        AN_TRY(exec->backend->trace->trace(exec->queue[t], label));
     return AN_OK;
 }
 
 /* All parameters as a step updates them, but dense weights that wait for their gradients. */
-static an_status trace_update(an_profile *p, const an_model *model, uint32_t batch)
+static an_status trace_update(an_profile *p, const an_model *model)
 {
     const an_plan *plan = model->net.plan;
-    an_exec *exec = p->exec;
-    an_parameter_part small[AN_MAX_UPDATES], held[AN_MAX_UPDATES];
+    an_exec *exec = &p->session->exec;
+    an_parameter_part small[AN_MAX_UPDATES], deferred[AN_MAX_UPDATES];
     uint32_t i, t;
 
     AN_TRY(trace_all(exec, "update"));
@@ -238,22 +241,17 @@ static an_status trace_update(an_profile *p, const an_model *model, uint32_t bat
 
         for (i = 0; i < plan->param_count; i++) {
             const an_param *param = &plan->params[i];
-            an_parameter_part part = {i,
-                                      param->part[t],
-                                      p->gradient.part[i][t],
-                                      p->velocity.part[i][t],
-                                      p->weights.part[i][t],
-                                      NULL};
+            an_parameter_part part = update_part(p, model, i, t);
 
             if (part.count == 0) continue;
-            if (exec->held && !param->is_bias && param->dims == 2)
-                held[waiting++] = part;
+            if (exec->deferred && !param->is_bias && param->dims == 2)
+                deferred[waiting++] = part;
             else
                 small[n++] = part;
         }
-        AN_TRY(exec->slots[t].backend->update(exec->queue[t], small, n, exec->faults[t]));
-        if (exec->held)
-            AN_TRY(an__exec_held_update(exec, t, batch, held, waiting, exec->faults[t]));
+        AN_TRY(exec->backend->update(exec->queue[t], small, n, exec->faults[t]));
+        if (exec->deferred)
+            AN_TRY(an__exec_deferred_update(exec, t, deferred, waiting, exec->faults[t]));
     }
     return AN_OK;
 }
@@ -282,7 +280,7 @@ static an_status add_launch(const an_traced *launch, an_kernel_time *all,
 static an_status trace_pass(an_profile *p, an_model *model, uint32_t batch, int training,
                             an_kernel_time *all, uint32_t capacity, uint32_t *count)
 {
-    an_exec *exec = p->exec;
+    an_exec *exec = &p->session->exec;
     an_traced *launches =
         an__alloc(&model->net.ctx->memory, MOST_LAUNCHES * sizeof *launches);
     an_status status = launches != NULL ? AN_OK : AN_ERROR_MEMORY;
@@ -290,10 +288,10 @@ static an_status trace_pass(an_profile *p, an_model *model, uint32_t batch, int 
 
     if (status == AN_OK) status = trace_all(exec, "input");
     if (status == AN_OK) status = profile_pass(p, model, batch, training);
-    if (status == AN_OK && training) status = trace_update(p, model, batch);
+    if (status == AN_OK && training) status = trace_update(p, model);
     for (t = 0; t < exec->plan->towers && status == AN_OK; t++) {
         status =
-            exec->slots[t].backend->traced(exec->queue[t], launches, MOST_LAUNCHES, &n);
+            exec->backend->trace->read_trace(exec->queue[t], launches, MOST_LAUNCHES, &n);
         for (i = 0; i < n && status == AN_OK; i++)
             status = add_launch(&launches[i], all, capacity, count);
     }
@@ -318,7 +316,7 @@ an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t tra
              capacity);
     AN_CHECK(count != NULL, "count is null");
     AN_TRY(rows_check(rows, capacity, sizeof *rows));
-    if (model->net.slots[0].backend->trace == NULL) {
+    if (model->net.backend->trace == NULL) {
         *count = 0;
         return AN_OK;
     }
@@ -328,9 +326,9 @@ an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t tra
     status = profile_make(&profile, model, batch, (int)training);
     if (status == AN_OK) {
         an__free(&model->net.ctx->memory,
-                 profile.exec->seconds); /* no clock but the kernels' */
-        profile.exec->seconds = NULL;
-        profile.exec->held = training && model->net.plan->holds;
+                 profile.session->exec.seconds); /* no clock but the kernels' */
+        profile.session->exec.seconds = NULL;
+        profile.session->exec.deferred = training && model->net.plan->defers ? batch : 0;
         status =
             profile_pass(&profile, model, batch, (int)training); /* the first touch */
     }

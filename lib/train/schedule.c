@@ -24,10 +24,10 @@ an_status an__trainer_check(const an_trainer *trainer)
     return an__model_check(trainer->model);
 }
 
-an_status an__trainer_check_under_way(const an_trainer *trainer)
+an_status an__trainer_check_alive(const an_trainer *trainer)
 {
     AN_CHECK(trainer != NULL, "trainer is null");
-    return an__model_check_under_way(trainer->model);
+    return an__model_check_alive(trainer->model);
 }
 
 static an_status layer_find(const an_trainer *trainer, const char *name, uint32_t *index)

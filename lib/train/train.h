@@ -6,7 +6,7 @@
 
 #include "data/data.h"
 
-/* --- trainer (trainer.c, step.c, schedule.c) ----------------------------------------- */
+/* --- trainer (trainer.c, schedule.c) ----------------------------------------- */
 
 an_status an__trainer_config_check(const an_trainer_config *config);
 
@@ -26,44 +26,73 @@ typedef struct an_progress {
     an_rate_change changes[AN_MAX_CHANGES];
 } an_progress;
 
-typedef struct an_under_way { /* a step that has begun */
+typedef struct an_flight { /* a step in flight */
     uint32_t count;
-    an_feed feed;        /* where its crops are */
-    float faults;        /* 0: all gradients are finite */
-    int ahead, given_up; /* on a device; the one before it diverged */
-    an_step_stats stats; /* of one that was done when it began */
-} an_under_way;
+    an_pass_input in;    /* where its crops are on the device */
+    int async;           /* the device works on it beside the host */
+    int given_up;        /* the step before it diverged */
+    an_step_stats stats; /* of a step that was done when it began */
+} an_flight;
 
 struct an_trainer {
     an_model *model;
     an_trainer_config config; /* resolved; its rates are those in force */
-    an_exec *exec;            /* for config.micro_batch images */
+    an_session *session;      /* for config.micro_batch images */
     an_view *views;           /* [micro_batch] */
     an_weights velocity, gradient;
-    an_weights piece; /* gradient of a micro-batch but the first; if there are several */
+    an_weights micro_gradient; /* of a micro-batch but the first, if there are several */
     an_progress at;
     int has_gradient;
-    float faults;        /* of the step under way: 0 if all gradients are finite */
-    uint32_t held_count; /* images of the last step, if exec->held */
-    an_under_way way[AN_MARKS];
-    uint32_t oldest, under_way;          /* of them: the first, and how many */
-    unsigned char frozen[AN_MAX_LAYERS]; /* in the step that may be repeated */
+    an_flight flight[AN_MAX_IN_FLIGHT]; /* a ring; model->in_flight counts */
+    uint32_t oldest;                    /* step in flight */
 };
 
-an_status an__trainer_check(const an_trainer *trainer); /* null, fork, steps under way */
-an_status an__trainer_check_under_way(const an_trainer *trainer); /* null, fork */
+an_status an__trainer_check(const an_trainer *trainer); /* null, fork, steps in flight */
+an_status an__trainer_check_alive(const an_trainer *trainer); /* null, fork */
+
+/* --- steps (step.c; in flight: pipeline.c) ------------------------------------------- */
+
+/* What a step is asked to learn from: preprocessed images, crops or pictures, with labels. */
+typedef struct an_step_request {
+    an_pass_input in; /* null floats and crops: pictures */
+    const an_image *pictures;
+    const int32_t *labels;
+    uint32_t count;
+} an_step_request;
+
+/* Reads and checks a loader's batch. */
+an_status an__step_request_batch(an_trainer *trainer, const an_batch *given,
+                                 an_step_request *request);
+/* The stats that a caller gave, for this step: null for none. */
+an_status an__step_stats_read(an_step_stats *stats, const an_step_stats *out);
+/* A step from begin to end. */
+an_status an__step_whole(an_trainer *trainer, const an_step_request *request,
+                         an_step_stats *out);
+/* Its parts. Notes which layers are frozen in it; */
+void an__step_freeze(an_trainer *trainer);
+/* gives the queues all work on a loaded batch that is one pass, the update too; */
+an_status an__step_run(an_trainer *trainer, uint32_t count);
+/* adds up losses and ranks of `count` images of a step of `of`, which have been fetched to their
+ * slot; */
+an_status an__step_count(an_trainer *trainer, const an_pass_input *in, uint32_t count,
+                         uint32_t of, an_step_stats *stats);
+/* says that the weights are others than before, and that the prepacked weights that the update
+ * wrote are theirs if it went well; */
+void an__step_weights_changed(an_trainer *trainer, int well);
+/* counts a step that went well, and tells of it. */
+an_status an__step_succeed(an_trainer *trainer, an_step_stats *stats, an_step_stats *out);
 
 /* --- updates (update.c) -------------------------------------------------------------- */
 
 /* Whether the last step left a parameter's gradient nowhere. */
-int an__is_held(const an_trainer *trainer, const an_param *param);
+int an__is_deferred(const an_trainer *trainer, const an_param *param);
 /* What the queues have to know of a step, of its images from `first` on; ahead: how many steps
  * before it have not ended. */
 an_status an__step_begin(const an_trainer *trainer, uint32_t first, uint32_t ahead);
-/* Of a step of `count` images: sets the faults of both towers where a gradient is not finite;
- * updates what learns, where there are none; and says which it was. */
-an_status an__gradients_check(const an_trainer *trainer, uint32_t count);
-an_status an__update_all(const an_trainer *trainer, uint32_t count);
+/* Sets the faults of both towers where a gradient of the step is not finite; updates what learns,
+ * where there are none; and says which gradient it was. */
+an_status an__gradients_check(const an_trainer *trainer);
+an_status an__update_all(const an_trainer *trainer);
 an_status an__gradient_fault(const an_trainer *trainer);
 
 float an__trainer_rate(const an_trainer *trainer, uint32_t layer, uint32_t is_bias);

@@ -60,10 +60,10 @@ static void trainer_free(an_trainer *trainer)
 {
     an_model *model = trainer->model;
 
-    an__exec_destroy(trainer->exec);
+    an__session_destroy(trainer->session);
     an__weights_free(&trainer->velocity, &model->net);
     an__weights_free(&trainer->gradient, &model->net);
-    an__weights_free(&trainer->piece, &model->net);
+    an__weights_free(&trainer->micro_gradient, &model->net);
     an__free(&model->net.ctx->memory, trainer->views);
     an__free(&model->net.ctx->memory, trainer);
 }
@@ -72,16 +72,17 @@ static an_status trainer_fill(an_trainer *trainer)
 {
     an_model *model = trainer->model;
 
-    AN_TRY(an__exec_create(&trainer->exec, &model->net, trainer->config.micro_batch, 1));
+    AN_TRY(an__session_create(&trainer->session, &model->net, trainer->config.micro_batch,
+                              1));
     trainer->views = an__alloc(&model->net.ctx->memory,
                                trainer->config.micro_batch * sizeof *trainer->views);
     if (trainer->views == NULL) return AN_ERROR_MEMORY;
     AN_TRY(an__weights_alloc(&trainer->velocity, &model->net));
     AN_TRY(an__weights_alloc(&trainer->gradient, &model->net));
     if (trainer->config.micro_batch < trainer->config.batch)
-        AN_TRY(an__weights_alloc(&trainer->piece, &model->net));
+        AN_TRY(an__weights_alloc(&trainer->micro_gradient, &model->net));
     /* Here rather than when first needed: a step allocates nothing. */
-    return an__exec_staging(trainer->exec, &model->input);
+    return an__session_reserve(trainer->session, &model->input);
 }
 
 static void resolve(an_trainer_config *config, const an_arch_row *row)
@@ -148,7 +149,7 @@ void an_trainer_destroy(an_trainer *trainer)
 
     if (trainer == NULL) return;
     model = trainer->model;
-    __atomic_store_n(&model->under_way, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&model->in_flight, 0, __ATOMIC_RELEASE);
     trainer_free(trainer);
     model->trainer = NULL;
     model->trained = 0;
@@ -194,13 +195,12 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
              param->name, param->count);
     if (!trainer->has_gradient)
         return an__fail(AN_ERROR_STATE, "no step has been done that left a gradient");
-    if (trainer->exec->frozen[param->layer])
+    if (trainer->session->exec.frozen[param->layer])
         return an__fail(AN_ERROR_STATE, "%s: its layer was frozen in the last step",
                         param->name);
-    if (an__is_held(trainer, param)) /* the step did without it */
-        AN_TRY(an__exec_held_gradients(trainer->exec, &trainer->gradient,
-                                       trainer->held_count));
-    AN_TRY(an__exec_sync(trainer->exec));
+    if (an__is_deferred(trainer, param)) /* the step did without it */
+        AN_TRY(an__exec_deferred_gradients(&trainer->session->exec, &trainer->gradient));
+    AN_TRY(an__exec_sync(&trainer->session->exec));
     return an__weights_get(&trainer->gradient, &trainer->model->net, index, values);
 }
 

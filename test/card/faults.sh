@@ -129,7 +129,7 @@ plant 4 "pieces in each other's places" cuda/wgmma.cuh 's/((piece ^ line) & 7) \
 plant 4 "products of what no proxy fence has followed" card/kernels.cuh 's/if (FENCE) fence_proxy_async();//' \
     loop/k.k/fenced 'ended with status'
 
-plant 1 "a window's taps changed over" cuda/ptx.h 's/host_run::copy_windows(to, map, b, number, corner.w, corner.h, corner.image, tap_w,/host_run::copy_windows(to, map, b, number, corner.w, corner.h, corner.image, tap_h + 0 * tap_w,/' \
+plant 1 "a window's taps changed over" cuda/ptx.h 's/host_run::copy_windows(to, map, b, map0, corner.w, corner.h, corner.image, tap_w,/host_run::copy_windows(to, map, b, map0, corner.w, corner.h, corner.image, tap_h + 0 * tap_w,/' \
     copy_windows/another-tap
 plant 2 "a copy's column and row changed over" cuda/ptx.h 's/host_run::copy_rows(to, map, b, column, row)/host_run::copy_rows(to, map, b, row, column)/' \
     copy_rows/edges

@@ -65,23 +65,23 @@ plant() {
 
 plant "a barrier between a step's loads and its products missing" gemm.cuh \
     '/num_steps\|has arrived/,/__syncthreads/{/__syncthreads/d}' convolutions gemm_fp32 gemm_tf32
-plant "a barrier between a narrow step's loads and its products missing" wgmma.cuh \
+plant "a barrier between a bfloat16 step's loads and its products missing" wgmma.cuh \
     's/__syncthreads(); .* step s has arrived for all .*//' convolutions bf16_forward
-plant "a narrow stage refilled before all have read it" wgmma.cuh \
+plant "a bfloat16 stage refilled before all have read it" wgmma.cuh \
     's/if (Sums::OVERLAPS) __syncthreads();//' convolutions bf16_forward
 case $sanitizers in
 *thread*)
     plant "a barrier before a bias's partial sums are added missing" conv.cu \
-        '/put_numbers(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv
+        '/put_elements(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv
     plant "a stage refilled while it is read" gemm.cuh \
         's/tiles + (s + STAGES - 1) % STAGES \* STAGE/tiles + s % STAGES * STAGE/' convolutions gemm_fp32
     ;;
 *address*)
     plant "a store beyond the last row" gemm.cuh \
         's/if (m >= g.m || n >= g.n) return;/if (n >= g.n) return;/' convolutions gemm_fp32
-    plant "a window beyond the lower edge" marks.h \
+    plant "a window beyond the lower edge" argmax.h \
         's/first + kernel < size ? first + kernel : size/first + kernel/' others pool
-    plant "a narrow store beyond the last row" wgmma.cuh \
+    plant "a bfloat16 store beyond the last row" wgmma.cuh \
         's/if (m >= g.m || n >= g.n) continue;/if (n >= g.n) continue;/' convolutions bf16_forward
     ;;
 *)
@@ -91,17 +91,17 @@ case $sanitizers in
     plant "one group too few waited for" gemm.cuh \
         's/cp_async_wait<STAGES - 2>/cp_async_wait<STAGES - 1>/' convolutions gemm_fp32
     plant "a barrier before a bias's partial sums are added missing" conv.cu \
-        '/put_numbers(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv
+        '/put_elements(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv
     plant "a barrier within normalisation missing" lrn.cu \
-        '/x\[i\] = get_number(from + base + i);/,/__syncthreads/{/__syncthreads/d}' others lrn
+        '/x\[i\] = get_element(from + base + i);/,/__syncthreads/{/__syncthreads/d}' others lrn
     plant "a barrier before neighbours' terms are read missing" lrn.cu \
         '/mine\[2 \* REACH \* j + REACH + i\] =/,/__syncthreads/{/__syncthreads/d}' others lrn
-    plant "marks of a window's other places" marks.h 's/1u << (r \* 4/2u << (r * 4/' others pool lrn
+    plant "a mask of a window's other places" argmax.h 's/1u << (r \* 4/2u << (r * 4/' others pool lrn
     plant "products of what no proxy fence has followed" wgmma.cuh \
         's/if (Sums::ASYNC) fence_proxy_async();//' convolutions bf16_forward
-    plant "a narrow factor's blocks at another distance" wgmma.cuh \
+    plant "a bfloat16 factor's blocks at another distance" wgmma.cuh \
         's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' convolutions bf16_data
-    plant "pieces of a narrow tile in each other's places" wgmma.cuh \
+    plant "pieces of a bfloat16 tile in each other's places" wgmma.cuh \
         's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' convolutions bf16_forward
     plant "an arrival at an empty stage missing" pipeline.cuh \
         's/if (step > t.first && speaks) mbarrier_arrive(empty + before);//' convolutions pipeline_forward
@@ -120,7 +120,7 @@ case $sanitizers in
         's/if (t.end > t.first && speaks) mbarrier_arrive(empty + before);//' convolutions pipeline_weights
     plant "eights of four lanes changed over" pipeline.cuh \
         's/lane \& bit ? low : high, bit)/lane \& bit ? high : low, bit)/' convolutions pipeline_forward
-    plant "factors of TF32 dropped while their products are under way" wgmma.cuh \
+    plant "factors of TF32 dropped while their products are in flight" wgmma.cuh \
         '/struct an_products_wgmma_tf32/,/^};/{/wgmma_wait<0>/d}' convolutions wgmma_tf32
     plant "a factor not rounded to TF32" wgmma.cuh \
         's/left\[k\]\[e\] = to_tf32(left\[k\]\[e\])/(void)0/' convolutions wgmma_tf32
@@ -130,8 +130,8 @@ case $sanitizers in
         's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' convolutions bf16_data
     plant "an update in spite of faults" wgmma.cuh \
         's/if (PRODUCT == AN_WEIGHTS && stays(g)) return;//' dense bf16_weights
-    plant "the mask of another number" finish.h 's/f.x + at) > 0/f.x + at + 1) > 0/' convolutions bf16_data
-    plant "a form's pixels in each other's places" form.h 's/in_y \* f.side + in_x/in_x * f.side + in_y/' convolutions queue
+    plant "the mask of another element" finish.h 's/f.x + at) > 0/f.x + at + 1) > 0/' convolutions bf16_data
+    plant "a square's pixels in each other's places" space_to_depth.h 's/in_y \* f.side + in_x/in_x * f.side + in_y/' convolutions queue
     plant "fragments of A in another order" gemm.cuh \
         's/row + lane % 16, k + lane \/ 16 \* 4/row + lane \/ 2, k + lane % 2 * 4/' convolutions gemm_tf32
     plant "sums of three products left to tensor cores" gemm.cuh \
@@ -140,14 +140,14 @@ case $sanitizers in
     plant "half of a warp at an instruction of all" gemm.cuh \
         's/ldmatrix4<false>(r, tile + at(row + lane % 16/if (lane % 2) &/' convolutions gemm_tf32
     plant "more shared memory than was asked for" gemm.cuh 's/(int)tiles::BYTES/49152/' convolutions gemm_fp32
-    plant "vectors where numbers are not aligned" gemm.cuh \
+    plant "vectors where elements are not aligned" gemm.cuh \
         's/bool in = .*/bool in = true;/' convolutions gemm_fp32
     plant "direct copies between devices that are no peers" exchange.cu \
         's/bool direct = .*/bool direct = true;/' 'whole networks' exchange
     plant "an event of before waited for within a recording" exchange.cu \
         's/if (status == AN_OK) status = begin_anew(q);//' 'whole networks' exchange
     plant "the towers' outputs changed over" conv.cu \
-        's/g.a = beyond(s, x, slab \* x_slab(&g));/g.a = beyond(s, x, (s->slabs - 1 - slab) * x_slab(\&g));/' 'whole networks' conv
+        's/g.a = beyond(s, x, half \* x_half(&g));/g.a = beyond(s, x, (s->halves - 1 - half) * x_half(\&g));/' 'whole networks' conv
     plant "the event of an arrival dropped" exchange.cu \
         '/wait(q, q->stream, q->arrived)/d' 'whole networks' exchange
     plant "the event of what was lent dropped" exchange.cu \
@@ -156,10 +156,10 @@ case $sanitizers in
         's/return !q->lending || .*/return true;/' 'whole networks' exchange
     plant "the event of what is to be sent dropped" exchange.cu \
         '/AN_CUDA_TRY(wait(to_queue, to_queue->copy, ready))/d' 'whole networks' exchange
-    plant "a landing place used again too soon" exchange.cu \
+    plant "a receive buffer used again too soon" exchange.cu \
         '/wait(to_queue, to_queue->copy, to_queue->landed)/d' 'whole networks' exchange
     plant "a peer's gradient sent before it is computed" conv.cu \
-        's/AN_CUDA_TRY(product(q, s->precision, kind, &g/if (s->slabs == 2 \&\& i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c)); AN_CUDA_TRY(product(q, s->precision, kind, \&g/; s/if (s->slabs == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));$//' \
+        's/AN_CUDA_TRY(product(q, s->precision, kind, &g/if (s->halves == 2 \&\& i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c)); AN_CUDA_TRY(product(q, s->precision, kind, \&g/; s/if (s->halves == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));$//' \
         'whole networks' conv
     ;;
 esac

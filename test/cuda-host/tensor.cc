@@ -143,38 +143,38 @@ struct Transfer {
     int tap[2];
 };
 
-/* Those under way of the block that runs, oldest first. The double's own, whatever thread asks: so
+/* Those in flight of the block that runs, oldest first. The double's own, whatever thread asks: so
  * TSan is to see neither, nor memcpy(), which it looks into. */
 enum { MOST = 256, WORDS = sizeof(Transfer) / 8 };
 static_assert(sizeof(Transfer) % 8 == 0, "whole words");
 
-volatile uint64_t under_way[MOST][WORDS];
-unsigned under_way_count;
+volatile uint64_t in_flight[MOST][WORDS];
+unsigned in_flight_count;
 
 HOST_RUN_QUIET void keep(const Transfer &c)
 {
-    if (under_way_count == MOST) fault("more copies under way than the double keeps");
+    if (in_flight_count == MOST) fault("more copies in flight than the double keeps");
     for (unsigned i = 0; i < WORDS; i++)
-        under_way[under_way_count][i] = ((const volatile uint64_t *)&c)[i];
-    under_way_count++;
+        in_flight[in_flight_count][i] = ((const volatile uint64_t *)&c)[i];
+    in_flight_count++;
 }
 
 /* The oldest to a barrier; or MOST. */
 HOST_RUN_QUIET unsigned oldest(const void *barrier)
 {
-    for (unsigned i = 0; i < under_way_count; i++)
-        if (under_way[i][offsetof(Transfer, barrier) / 8] == (uint64_t)barrier) return i;
+    for (unsigned i = 0; i < in_flight_count; i++)
+        if (in_flight[i][offsetof(Transfer, barrier) / 8] == (uint64_t)barrier) return i;
     return MOST;
 }
 
 HOST_RUN_QUIET void take(unsigned index, Transfer &c)
 {
     for (unsigned i = 0; i < WORDS; i++)
-        ((volatile uint64_t *)&c)[i] = under_way[index][i];
-    under_way_count--;
-    for (; index < under_way_count; index++)
+        ((volatile uint64_t *)&c)[i] = in_flight[index][i];
+    in_flight_count--;
+    for (; index < in_flight_count; index++)
         for (unsigned i = 0; i < WORDS; i++)
-            under_way[index][i] = under_way[index + 1][i];
+            in_flight[index][i] = in_flight[index + 1][i];
 }
 
 /* Where a row of 128 bytes is from; null: there is none. */
@@ -238,7 +238,7 @@ void begin(Transfer &c, const void *map)
     keep(c);
 }
 
-/* What is under way to a barrier arrives. */
+/* What is in flight to a barrier arrives. */
 void all_arrive(void *barrier)
 {
     for (unsigned index = oldest(barrier); index < MOST; index = oldest(barrier)) {
@@ -260,7 +260,7 @@ HOST_RUN_QUIET bool has_ended(const void *barrier, unsigned parity)
     return get_phase(barrier).parity != parity;
 }
 
-/* It has, or a copy is under way to it that a thread must wait for. */
+/* It has, or a copy is in flight to it that a thread must wait for. */
 HOST_RUN_QUIET bool has_news(const void *barrier, unsigned parity)
 {
     return has_ended(barrier, parity) || oldest(barrier) < MOST;
@@ -332,7 +332,7 @@ void copy_windows(void *to, const void *map, uint64_t *barrier, uint32_t number,
 
 HOST_RUN_QUIET void transfers_end()
 {
-    if (under_way_count > 0) fault("ended before its copies had arrived");
+    if (in_flight_count > 0) fault("ended before its copies had arrived");
 }
 
 } // namespace host_run

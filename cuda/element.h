@@ -1,9 +1,9 @@
 /*
- * number.h - the numbers that tensors consist of: float32 or, narrow, bfloat16; one at a time or
- * eight, which a thread then moves by 16 bytes at once. All arithmetic is in float32.
+ * element.h - the elements that tensors consist of: float32 or bfloat16, moved one at a
+ * time or, by 16 bytes for a thread, eight. All arithmetic is in float32.
  */
-#ifndef AN_CUDA_NUMBER_H
-#define AN_CUDA_NUMBER_H
+#ifndef AN_CUDA_ELEMENT_H
+#define AN_CUDA_ELEMENT_H
 
 #include "ptx.h"
 
@@ -11,28 +11,28 @@ struct an_bf16 {
     uint16_t bits;
 };
 
-/* A float32 number of 10 bits behind the point. */
+/* A float32 with 10 bits behind the point. */
 struct an_tf32 {
     uint32_t bits;
 };
 
-static __device__ __forceinline__ float get_number(const float *p)
+static __device__ __forceinline__ float get_element(const float *p)
 {
     return *p;
 }
-static __device__ __forceinline__ float get_number(const an_bf16 *p)
+static __device__ __forceinline__ float get_element(const an_bf16 *p)
 {
     return word_float((uint32_t)p->bits << 16);
 }
-static __device__ __forceinline__ void put_number(float *p, float x)
+static __device__ __forceinline__ void put_element(float *p, float x)
 {
     *p = x;
 }
-static __device__ __forceinline__ void put_number(an_tf32 *p, float x)
+static __device__ __forceinline__ void put_element(an_tf32 *p, float x)
 {
     p->bits = to_tf32(float_word(x));
 }
-static __device__ __forceinline__ void put_number(an_bf16 *p, float x)
+static __device__ __forceinline__ void put_element(an_bf16 *p, float x)
 {
     p->bits = (uint16_t)to_bf16x2(float_word(x), 0);
 }
@@ -65,7 +65,7 @@ static __device__ __forceinline__ void put_words(void *p, const uint32_t (&word)
     *(uint4 *)p = {word[0], word[1], word[2], word[3]};
 }
 
-/* The numbers in such words. */
+/* The elements in such words. */
 template <int V>
 static __device__ __forceinline__ void unpack(const float *, const uint32_t (&word)[V],
                                               float (&v)[V])
@@ -84,25 +84,26 @@ unpack(const an_bf16 *, const uint32_t (&word)[V / 2], float (&v)[V])
     }
 }
 
-/* Eight, at a multiple of 16 bytes; or, for what such pieces do not divide, one. */
+/* Eight elements, at a multiple of 16 bytes; or one, for maps that eight does not
+ * divide. */
 template <class T>
-static __device__ __forceinline__ void get_numbers(const T *p, float (&v)[8])
+static __device__ __forceinline__ void get_elements(const T *p, float (&v)[8])
 {
     uint32_t word[8 * sizeof(T) / 4];
 
     get_words(p, word);
     unpack(p, word, v);
 }
-static __device__ __forceinline__ void put_numbers(float *p, const float (&v)[4])
+static __device__ __forceinline__ void put_elements(float *p, const float (&v)[4])
 {
     *(float4 *)p = {v[0], v[1], v[2], v[3]};
 }
-static __device__ __forceinline__ void put_numbers(float *p, const float (&v)[8])
+static __device__ __forceinline__ void put_elements(float *p, const float (&v)[8])
 {
     ((float4 *)p)[0] = {v[0], v[1], v[2], v[3]};
     ((float4 *)p)[1] = {v[4], v[5], v[6], v[7]};
 }
-static __device__ __forceinline__ void put_numbers(an_bf16 *p, const float (&v)[8])
+static __device__ __forceinline__ void put_elements(an_bf16 *p, const float (&v)[8])
 {
     uint32_t word[4];
 
@@ -112,17 +113,18 @@ static __device__ __forceinline__ void put_numbers(an_bf16 *p, const float (&v)[
     *(uint4 *)p = {word[0], word[1], word[2], word[3]};
 }
 template <class T>
-static __device__ __forceinline__ void get_numbers(const T *p, float (&v)[1])
+static __device__ __forceinline__ void get_elements(const T *p, float (&v)[1])
 {
-    v[0] = get_number(p);
+    v[0] = get_element(p);
 }
 template <class T>
-static __device__ __forceinline__ void put_numbers(T *p, const float (&v)[1])
+static __device__ __forceinline__ void put_elements(T *p, const float (&v)[1])
 {
-    put_number(p, v[0]);
+    put_element(p, v[0]);
 }
 
-/* The same of what nobody writes while the kernel runs: loads that may come before stores. */
+/* The same of what nobody writes while the kernel runs, so that loads may come before
+ * stores. */
 static __device__ __forceinline__ void read_eight(const float *p, float (&v)[8])
 {
 #pragma unroll
