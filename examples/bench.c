@@ -117,8 +117,10 @@ static void free_pictures(an_image *images)
 static an_status infer(const float *floats, const an_image *pictures, uint32_t batch,
                        float *p)
 {
-    return on_cpu ? an_infer(model, floats, batch, p)
-                  : an_infer_images(model, pictures, batch, p);
+    const size_t room = (size_t)batch * info.classes;
+
+    return on_cpu ? an_infer(model, floats, batch, p, room)
+                  : an_infer_images(model, pictures, batch, p, room);
 }
 
 static void bench_forward(uint32_t batch)
@@ -166,7 +168,7 @@ static an_loader *noise_loader(an_image *noise_picture, uint32_t batch, an_batch
     source.user = noise_picture;
     an_loader_config_init(&config, sizeof config);
     config.batch = batch;
-    config.for_step = 1;
+    config.keep_uint8 = 1;
     an_batch_init(out, sizeof *out);
     if (an_loader_create(&loader, model, &source, &config) != AN_OK ||
         an_loader_next(loader, out) != AN_OK)
@@ -257,7 +259,7 @@ static void bench_layers(uint32_t batch)
                forward / rows[i].forward);
         print_share(forward / rows[i].forward, peak);
         print_share(1e-9 * least_bytes(&l, batch) / rows[i].forward, memory);
-        printf("   %-9s", rows[i].way);
+        printf("   %-9s", rows[i].algorithm);
         if (rows[i].backward > 0) {
             printf(" %9.2f %9.1f", 1e3 * rows[i].backward, backward / rows[i].backward);
             print_share(backward / rows[i].backward, peak);
@@ -361,7 +363,7 @@ static void report_exchange(void)
     p = allocate(info.classes * sizeof *p);
     if (an_model_describe(model, &info) != AN_OK) fail("model");
     before = info.exchanged_floats;
-    if (an_infer(model, images, 1, p) != AN_OK ||
+    if (an_infer(model, images, 1, p, info.classes) != AN_OK ||
         an_model_describe(model, &info) != AN_OK)
         fail("inference");
     printf("\nexchange: %" PRIu64 " numbers an image, forward; counted: %" PRIu64 "\n",
@@ -475,11 +477,11 @@ int main(int argc, char **argv)
     context.threads = (uint32_t)threads;
     context.log = print_log;
     an_model_config_init(&config, sizeof config);
-    config.arch = an_arch_find(arch_text);
+    if (an_arch_find(arch_text, &config.arch) != AN_OK)
+        usage_error("--arch: %s", an_error_message());
     config.width = (float)width;
     config.towers = (uint32_t)towers;
     device_create_config(&place, &config);
-    if (config.arch == 0) usage_error("--arch %s: no such preset", arch_text);
     if (an_context_create(&ctx, &context) != AN_OK) fail("context");
     if (pack != NULL) pipeline_open(&fed, ctx, pack);
     open_model(ctx, &config, pack != NULL ? &fed : NULL);

@@ -89,7 +89,8 @@ static void draw_result(canvas *page, const an_model *model, const result *r, do
     image.pixels = r->file.pixels;
     image.width = r->file.width;
     image.height = r->file.height;
-    if (an_image_fit(&image, SIDE, pixels) != AN_OK) fail(r->path);
+    if (an_image_fit(&image, SIDE, pixels, (size_t)3 * SIDE * SIDE) != AN_OK)
+        fail(r->path);
     canvas_picture(page, x, y, SIDE, SIDE, pixels, SIDE, SIDE);
     canvas_text(page, x + SIDE / 2.0, y + SIDE + 16, 12, CANVAS_CENTRE, SIDE, 0x606060,
                 base != NULL ? base + 1 : r->path);
@@ -163,7 +164,8 @@ int main(int argc, char **argv)
         image.pixels = r->file.pixels;
         image.width = r->file.width;
         image.height = r->file.height;
-        if (an_infer_views(model, &image, 1, (uint32_t)views, p) != AN_OK) fail(argv[i]);
+        if (an_infer_views(model, &image, 1, (uint32_t)views, p, info.classes) != AN_OK)
+            fail(argv[i]);
         started = seconds_now() - started;
         find_best(r, p, info.classes);
         printf("%s  (%u x %u, %.1f ms)\n", r->path, r->file.width, r->file.height,

@@ -148,7 +148,7 @@ int main(int argc, char **argv)
            s.total.loss / (double)s.total.count);
     if (confusion_path != NULL) write_confusion(&s, pack, model.classes, info.classes);
     for (i = 0; i < s.model_count; i++) an_model_destroy(s.models[i]);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an_context_destroy(ctx);
     free(s.models);
     free(s.confusion);

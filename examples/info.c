@@ -34,10 +34,10 @@ static option table[] = {
 
 static void print_archs(an_context *ctx)
 {
-    uint32_t arch;
+    an_arch arch;
 
     printf("%-16s %6s %12s %14s\n", "preset", "input", "parameters", "multiply-adds");
-    for (arch = 1; an_arch_name(arch) != NULL; arch++) {
+    for (arch = AN_ARCH_PAPER; arch <= AN_ARCH_LAST; arch++) {
         an_model_config config;
         an_model_info info;
         an_model *model;
@@ -201,8 +201,8 @@ int main(int argc, char **argv)
     if (!list_archs && !list_devices && !list_recipes) {
         printf("%s\n", an_build_info());
         an_model_config_init(&c, sizeof c);
-        c.arch = an_arch_find(arch_text);
-        if (c.arch == 0) usage_error("--arch %s: --archs lists the presets", arch_text);
+        if (an_arch_find(arch_text, &c.arch) != AN_OK)
+            usage_error("--arch: %s", an_error_message());
         c.classes = (uint32_t)classes;
         c.image_size = (uint32_t)image_size;
         c.width = (float)width;

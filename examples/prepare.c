@@ -51,7 +51,7 @@ static void on_interrupt(int number)
 typedef struct run {
     an_context *ctx;
     listing list;
-    an_packing *set[SETS];
+    an_pack_writer *set[SETS];
     uint64_t skip[SETS]; /* pictures that an earlier run has done */
     uint64_t synced;     /* pictures that the disk has for good */
     uint32_t sets, skipped;
@@ -134,29 +134,29 @@ static void check_order(const run *r, const char *folder, int new)
 }
 
 /* Null: an earlier run has finished it. */
-static an_packing *open_set(const run *r, const char *folder)
+static an_pack_writer *open_set(const run *r, const char *folder)
 {
-    an_packing_config c;
-    an_packing *packing;
+    an_pack_writer_config c;
+    an_pack_writer *packing;
     an_status status;
     uint32_t i;
 
-    an_packing_config_init(&c, sizeof c);
+    an_pack_writer_config_init(&c, sizeof c);
     c.side = (uint32_t)side;
     c.kind = strcmp(kind, "jpeg") == 0 ? AN_PACK_JPEG : AN_PACK_RAW;
     c.classes = r->list.classes;
     c.resume = 1;
     c.fit = warp ? AN_FIT_WARP : AN_FIT_CROP;
     c.part_bytes = (uint64_t)part_mb << 20;
-    status = an_packing_create(&packing, r->ctx, folder, &c);
+    status = an_pack_writer_create(&packing, r->ctx, folder, &c);
     if (status == AN_ERROR_STATE) {
         printf("%s is finished already\n", folder);
         return NULL;
     }
     if (status != AN_OK) fail(folder);
-    check_order(r, folder, an_packing_position(packing) == 0);
+    check_order(r, folder, an_pack_writer_position(packing) == 0);
     for (i = 0; i < r->list.classes; i++)
-        if (an_packing_set_class_name(packing, i, r->list.class_names[i]) != AN_OK)
+        if (an_pack_writer_set_class_name(packing, i, r->list.class_names[i]) != AN_OK)
             fail(r->list.class_names[i]);
     return packing;
 }
@@ -179,7 +179,7 @@ static void renumber(run *r)
     }
     listing_renumber(&r->list, names, info.classes);
     free(names);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
 }
 
 static const char *path_of(const run *r, const char *name)
@@ -223,7 +223,7 @@ static void open_sets(run *r)
     make_folders(r->out);
     for (s = 0; s < r->sets; s++) {
         r->set[s] = open_set(r, r->folder[s]);
-        r->skip[s] = an_packing_position(r->set[s]);
+        r->skip[s] = an_pack_writer_position(r->set[s]);
         r->synced += r->skip[s];
     }
     if (r->synced > 0)
@@ -237,8 +237,8 @@ static int sync_sets(run *r)
     uint32_t s;
 
     for (s = 0; s < r->sets; s++) {
-        if (r->set[s] != NULL && an_packing_sync(r->set[s]) != AN_OK) return -1;
-        position += an_packing_position(r->set[s]);
+        if (r->set[s] != NULL && an_pack_writer_sync(r->set[s]) != AN_OK) return -1;
+        position += an_pack_writer_position(r->set[s]);
     }
     r->synced = position;
     return 0;
@@ -256,16 +256,16 @@ static void give_up(run *r)
 
 static void store(run *r, job *j)
 {
-    an_packing *to = r->set[j->set];
+    an_pack_writer *to = r->set[j->set];
     an_status status;
 
     if (j->error[0] != '\0') {
         fprintf(stderr, "%s: skipped: %s\n", j->from->path, j->error);
         r->skipped++;
-        status = an_packing_skip(to);
+        status = an_pack_writer_skip(to);
     } else {
-        status =
-            an_packing_add(to, j->pixels, j->bytes, j->count, (int32_t)j->from->label);
+        status = an_pack_writer_add(to, j->pixels, j->bytes, j->count,
+                                    (int32_t)j->from->label);
     }
     free(j->bytes);
     if (status != AN_OK) give_up(r);
@@ -345,7 +345,7 @@ static void report(const run *r, const char *folder)
         (double)info.deviation[0], (double)info.deviation[1], (double)info.deviation[2]);
     for (i = 0; i < 3; i++) printf(" %.1f", (double)info.colour_deviation[i]);
     printf("\n");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
 }
 
 static void finish(run *r)
@@ -357,9 +357,9 @@ static void finish(run *r)
     for (s = 0; s < r->sets; s++) {
         char *path = allocate(strlen(r->folder[s]) + sizeof ORDER + 1);
 
-        if (r->set[s] != NULL && an_packing_finish(r->set[s]) != AN_OK)
+        if (r->set[s] != NULL && an_pack_writer_finish(r->set[s]) != AN_OK)
             fail(r->folder[s]);
-        an_packing_destroy(r->set[s]);
+        an_pack_writer_destroy(r->set[s]);
         order_path(path, r->folder[s]);
         remove(path);
         free(path);

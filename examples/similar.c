@@ -67,7 +67,8 @@ static float *probe(an_model *model, size_t size)
         pixels[3 * i + 1] = (uint8_t)(4 * (i / SIDE));
         pixels[3 * i + 2] = (uint8_t)(4 * (i % SIDE ^ i / SIDE));
     }
-    if (an_infer_layer_images(model, &image, 1, layer, AN_POINT_ACTIVATION, out) != AN_OK)
+    if (an_infer_layer_images(model, &image, 1, layer, AN_POINT_ACTIVATION, out, size) !=
+        AN_OK)
         fail("probe");
     return out;
 }
@@ -83,6 +84,7 @@ static void make_index(an_context *ctx, char **names)
     an_model *model;
     vectors v;
     progress p;
+    size_t bytes;
     uint64_t first;
     uint32_t count, i;
 
@@ -94,18 +96,20 @@ static void make_index(an_context *ctx, char **names)
     check_pack(pack, model, names[1]);
     v.probe = probe(model, v.size);
     v.values = allocate(v.count * v.size * sizeof *v.values);
-    pixels = allocate((size_t)AT_ONCE * 3 * info.side * info.side);
+    bytes = (size_t)3 * info.side * info.side;
+    pixels = allocate(AT_ONCE * bytes);
     p = progress_start();
     for (first = 0; first < info.count; first += count) {
         count = info.count - first < AT_ONCE ? (uint32_t)(info.count - first) : AT_ONCE;
         for (i = 0; i < count; i++) {
-            uint8_t *to = pixels + (size_t)i * 3 * info.side * info.side;
+            uint8_t *to = pixels + i * bytes;
 
-            if (an_pack_read(pack, first + i, to, NULL) != AN_OK) fail(names[1]);
+            if (an_pack_read(pack, first + i, to, bytes, NULL) != AN_OK) fail(names[1]);
             images[i] = image_of(to, info.side, info.side);
         }
         if (an_infer_layer_images(model, images, count, layer, AN_POINT_ACTIVATION,
-                                  v.values + first * v.size) != AN_OK)
+                                  v.values + first * v.size,
+                                  (v.count - first) * v.size) != AN_OK)
             fail(names[0]);
         p.done += count;
         progress_show(&p, "indexing", (double)info.count - p.done);
@@ -116,7 +120,7 @@ static void make_index(an_context *ctx, char **names)
            names[2]);
     free(pixels);
     vectors_free(&v);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an_model_destroy(model);
 }
 
@@ -127,12 +131,13 @@ enum { CELL = 128, GAP = 6, LABEL = 18 };
 static void draw_one(canvas *page, const an_pack *pack, uint32_t side, size_t index,
                      double x, double y)
 {
-    uint8_t *pixels = allocate((size_t)3 * side * side);
+    const size_t bytes = (size_t)3 * side * side;
+    uint8_t *pixels = allocate(bytes);
     char number[24];
     const char *name;
     int32_t label;
 
-    if (an_pack_read(pack, index, pixels, &label) != AN_OK) fail("pack");
+    if (an_pack_read(pack, index, pixels, bytes, &label) != AN_OK) fail("pack");
     name = an_pack_class_name(pack, (uint32_t)label);
     snprintf(number, sizeof number, "class %ld", (long)label);
     canvas_picture(page, x, y, CELL, CELL, pixels, side, side);
@@ -144,11 +149,12 @@ static void draw_one(canvas *page, const an_pack *pack, uint32_t side, size_t in
 static void draw_query(canvas *page, const picture *p, uint32_t side, const char *name,
                        double y)
 {
-    uint8_t *pixels = allocate((size_t)3 * side * side);
+    const size_t bytes = (size_t)3 * side * side;
+    uint8_t *pixels = allocate(bytes);
     an_image image = image_of(p->pixels, p->width, p->height);
     const char *base = strrchr(name, '/');
 
-    if (an_image_fit(&image, side, pixels) != AN_OK) fail(name);
+    if (an_image_fit(&image, side, pixels, bytes) != AN_OK) fail(name);
     canvas_picture(page, GAP, y, CELL, CELL, pixels, side, side);
     canvas_frame(page, GAP, y, CELL, CELL, 2, 0xd55e00);
     canvas_text(page, GAP + CELL / 2.0, y + CELL + 13, 11, CANVAS_CENTRE, CELL, 0xd55e00,
@@ -197,8 +203,8 @@ static void query(an_context *ctx, char **names, int count)
         error = picture_read(&p, name);
         if (error != NULL) usage_error("%s: %s", name, error);
         image = image_of(p.pixels, p.width, p.height);
-        if (an_infer_layer_images(model, &image, 1, layer, AN_POINT_ACTIVATION, one) !=
-            AN_OK)
+        if (an_infer_layer_images(model, &image, 1, layer, AN_POINT_ACTIVATION, one,
+                                  size) != AN_OK)
             fail(name);
         draw_query(page, &p, info.side, name, y);
         vectors_nearest(&v, one, v.count, order, nearest);
@@ -214,7 +220,7 @@ static void query(an_context *ctx, char **names, int count)
     free(order);
     free(one);
     vectors_free(&v);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an_model_destroy(model);
 }
 
@@ -230,9 +236,9 @@ static double share_of_class(const vectors *v, const an_pack *pack, const char *
         int32_t label, other;
 
         vectors_nearest(v, v->values + i * v->size, i, order, nearest);
-        if (an_pack_read(pack, i, NULL, &label) != AN_OK) fail("pack");
+        if (an_pack_read(pack, i, NULL, 0, &label) != AN_OK) fail("pack");
         for (k = 0; k < nearest; k++) {
-            if (an_pack_read(pack, order[k], NULL, &other) != AN_OK) fail("pack");
+            if (an_pack_read(pack, order[k], NULL, 0, &other) != AN_OK) fail("pack");
             same += label == other;
         }
         p.done++;
@@ -254,7 +260,7 @@ static vectors raw_pixels(const an_pack *pack, const an_pack_info *info)
     v.size = (size_t)3 * info->side * info->side;
     v.values = allocate(v.count * v.size * sizeof *v.values);
     for (i = 0; i < v.count; i++) {
-        if (an_pack_read(pack, i, pixels, NULL) != AN_OK) fail("pack");
+        if (an_pack_read(pack, i, pixels, v.size, NULL) != AN_OK) fail("pack");
         for (j = 0; j < v.size; j++) v.values[i * v.size + j] = pixels[j];
     }
     free(pixels);
@@ -276,7 +282,7 @@ static void score(an_context *ctx, char **names)
     printf("of the %lu nearest by raw pixels, %.1f %%\n", nearest,
            100 * share_of_class(&v, pack, "pixels"));
     vectors_free(&v);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
 }
 
 int main(int argc, char **argv)

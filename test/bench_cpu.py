@@ -58,14 +58,15 @@ class Ours:
     def __init__(self, arch, build, threads, path=0):
         self.lib = c.CDLL(os.path.join(build, "libalexnet.so"))
         self.lib.an_error_message.restype = c.c_char_p
-        self.lib.an_arch_find.restype = c.c_uint32
         context, model = ContextConfig(), ModelConfig()
         self.lib.an_context_config_init(c.byref(context), c.c_size_t(c.sizeof(context)))
         context.threads, context.cpu_path = threads, path
         self.context, self.model, self.trainer = c.c_void_p(), c.c_void_p(), c.c_void_p()
         self.check(self.lib.an_context_create(c.byref(self.context), c.byref(context)))
         self.lib.an_model_config_init(c.byref(model), c.c_size_t(c.sizeof(model)))
-        model.arch = self.lib.an_arch_find(arch.encode())
+        found = c.c_uint32()
+        self.check(self.lib.an_arch_find(arch.encode(), c.byref(found)))
+        model.arch = found.value
         self.check(self.lib.an_model_create(c.byref(self.model), self.context, c.byref(model)))
 
     def check(self, status):
@@ -90,7 +91,7 @@ class Ours:
 
     def forward(self, x, classes=1000):
         p = np.empty((len(x), classes), np.float32)
-        self.check(self.lib.an_infer(self.model, pointer(x), c.c_uint32(len(x)), pointer(p)))
+        self.check(self.lib.an_infer(self.model, pointer(x), c.c_uint32(len(x)), pointer(p), c.c_size_t(p.size)))
         return p
 
     def train(self, x, labels):

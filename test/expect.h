@@ -15,6 +15,8 @@
 #include "alexnet.h"
 
 #define EXPECT_HERE __FILE__, __LINE__
+/* A capacity, where it is not what a test asks: the buffer is as large as the call needs. */
+#define ENOUGH SIZE_MAX
 #define EXPECT_FORMAT(string) __attribute__((format(printf, string, string + 1)))
 
 /* The call returns AN_OK; else the message has the status and an_error_message(). */

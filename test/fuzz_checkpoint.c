@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         an_model_info_init(&info, sizeof info);
         if (an_model_describe(model, &info) == AN_OK && info.image_size == 32 &&
             info.classes == 10)
-            (void)an_infer(model, images, 1, p);
+            (void)an_infer(model, images, 1, p, sizeof p / sizeof *p);
     }
     an_trainer_destroy(trainer);
     an_model_destroy(model);

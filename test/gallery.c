@@ -348,8 +348,8 @@ static void account_picture(const gallery *g, const an_loader_config *c,
     uint8_t *fitted = malloc((size_t)3 * p.side * p.side);
     float *wanted = malloc((size_t)3 * size * size * sizeof *wanted);
 
-    expect_ok(
-        (p.fit == AN_FIT_WARP ? an_image_warp : an_image_fit)(&image, p.side, fitted));
+    expect_ok((p.fit == AN_FIT_WARP ? an_image_warp : an_image_fit)(&image, p.side,
+                                                                    fitted, ENOUGH));
     account_input(&p, mean_image, size, fitted, &s, wanted);
     expect_floats(batch->images + (size_t)i * 3 * size * size, wanted,
                   (size_t)3 * size * size, ACCOUNT_BOUND,

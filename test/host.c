@@ -79,10 +79,10 @@ static void use_it(void)
     config.arch = AN_ARCH_CIFAR10;
     EXPECT(an_context_create(&ctx, &context) == AN_OK);
     EXPECT(an_model_create(&model, ctx, &config) == AN_OK);
-    EXPECT(an_infer(model, images, 2, p) == AN_OK);
+    EXPECT(an_infer(model, images, 2, p, sizeof p / sizeof *p) == AN_OK);
     EXPECT(an_trainer_create(&trainer, model, NULL) == AN_OK);
     EXPECT(an_train_step(trainer, images, labels, 2, NULL) == AN_OK);
-    EXPECT(an_infer(model, images, 0, p) == AN_ERROR_ARGUMENT);
+    EXPECT(an_infer(model, images, 0, p, sizeof p / sizeof *p) == AN_ERROR_ARGUMENT);
     EXPECT(an_model_save(model, "/no/such/folder/model") == AN_ERROR_IO);
     an_trainer_destroy(trainer);
     an_model_destroy(model);

@@ -2,6 +2,7 @@
  * nets.c - small networks, trained for a few steps: what suites of devices compare.
  */
 #include "nets.h"
+#include "expect.h"
 
 #include <check.h>
 #include <math.h>
@@ -109,7 +110,7 @@ an_status net_train(an_context *ctx, const an_model_config *config, uint32_t ste
         status = net_get(model, o->values);
         if (status == AN_OK)
             status = an_infer(model, images, BATCH,
-                              o->values + o->count - (size_t)BATCH * CLASSES);
+                              o->values + o->count - (size_t)BATCH * CLASSES, ENOUGH);
         an_model_info_init(&info, sizeof info);
         ck_assert_int_eq(an_model_describe(model, &info), AN_OK);
         o->exchanged = info.exchanged_floats;

@@ -45,11 +45,11 @@ void make_picture(uint32_t i, uint8_t out[BYTES])
     }
 }
 
-an_packing_config packing_config(uint64_t part_bytes, uint32_t resume)
+an_pack_writer_config packing_config(uint64_t part_bytes, uint32_t resume)
 {
-    an_packing_config c;
+    an_pack_writer_config c;
 
-    an_packing_config_init(&c, sizeof c);
+    an_pack_writer_config_init(&c, sizeof c);
     c.side = SIDE;
     c.classes = CLASSES;
     c.part_bytes = part_bytes;
@@ -57,32 +57,32 @@ an_packing_config packing_config(uint64_t part_bytes, uint32_t resume)
     return c;
 }
 
-void add_pictures(an_packing *packing, uint32_t from, uint32_t to)
+void add_pictures(an_pack_writer *packing, uint32_t from, uint32_t to)
 {
     static const char *const names[CLASSES] = {"oak", "ash", "b\xc3\xa4r"};
     uint8_t pixels[BYTES];
     uint32_t i;
 
     for (i = 0; i < CLASSES; i++)
-        ck_assert_int_eq(an_packing_set_class_name(packing, i, names[i]), AN_OK);
+        ck_assert_int_eq(an_pack_writer_set_class_name(packing, i, names[i]), AN_OK);
     for (i = from; i < to; i++) {
         make_picture(i, pixels);
-        ck_assert_msg(an_packing_add(packing, pixels, NULL, 0, (int32_t)(i % CLASSES)) ==
-                          AN_OK,
-                      "%s", an_error_message());
+        ck_assert_msg(
+            an_pack_writer_add(packing, pixels, NULL, 0, (int32_t)(i % CLASSES)) == AN_OK,
+            "%s", an_error_message());
     }
 }
 
 void make_pack(place *p, const char *name, uint64_t part_bytes)
 {
-    an_packing_config c = packing_config(part_bytes, 0);
-    an_packing *packing;
+    an_pack_writer_config c = packing_config(part_bytes, 0);
+    an_pack_writer *packing;
 
-    ck_assert_msg(an_packing_create(&packing, p->ctx, inside(p, name), &c) == AN_OK, "%s",
-                  an_error_message());
+    ck_assert_msg(an_pack_writer_create(&packing, p->ctx, inside(p, name), &c) == AN_OK,
+                  "%s", an_error_message());
     add_pictures(packing, 0, COUNT);
-    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_OK);
+    an_pack_writer_destroy(packing);
 }
 
 an_pack *open_pack(place *p, const char *name)
@@ -102,7 +102,7 @@ void check_pictures(const an_pack *pack)
 
     for (i = 0; i < COUNT; i++) {
         make_picture(i, expected);
-        ck_assert_int_eq(an_pack_read(pack, i, pixels, &label), AN_OK);
+        ck_assert_int_eq(an_pack_read(pack, i, pixels, ENOUGH, &label), AN_OK);
         ck_assert_mem_eq(pixels, expected, BYTES);
         ck_assert_int_eq(label, (int)(i % CLASSES));
     }
@@ -178,11 +178,11 @@ int set_decode(const uint8_t *bytes, size_t count, uint32_t side, uint8_t *pixel
     return 0;
 }
 
-an_packing_config set_config(const set *s, uint32_t resume)
+an_pack_writer_config set_config(const set *s, uint32_t resume)
 {
-    an_packing_config c;
+    an_pack_writer_config c;
 
-    an_packing_config_init(&c, sizeof c);
+    an_pack_writer_config_init(&c, sizeof c);
     c.side = s->side;
     c.kind = s->kind;
     c.classes = s->classes;
@@ -192,7 +192,7 @@ an_packing_config set_config(const set *s, uint32_t resume)
     return c;
 }
 
-void set_add(an_packing *packing, const set *s, uint32_t from, uint32_t to)
+void set_add(an_pack_writer *packing, const set *s, uint32_t from, uint32_t to)
 {
     uint8_t *pixels = malloc(set_bytes(s)), *stored = malloc(set_bytes(s) + SET_MORE);
 
@@ -200,9 +200,10 @@ void set_add(an_packing *packing, const set *s, uint32_t from, uint32_t to)
         size_t bytes = set_stored(s, from, stored);
 
         set_picture(s, from, pixels);
-        expect_ok(an_packing_add(packing, pixels, s->kind == AN_PACK_RAW ? NULL : stored,
-                                 s->kind == AN_PACK_RAW ? 0 : bytes, set_label(s, from)));
-        if (from < s->skipped) expect_ok(an_packing_skip(packing));
+        expect_ok(
+            an_pack_writer_add(packing, pixels, s->kind == AN_PACK_RAW ? NULL : stored,
+                               s->kind == AN_PACK_RAW ? 0 : bytes, set_label(s, from)));
+        if (from < s->skipped) expect_ok(an_pack_writer_skip(packing));
     }
     free(pixels);
     free(stored);
@@ -210,13 +211,13 @@ void set_add(an_packing *packing, const set *s, uint32_t from, uint32_t to)
 
 void set_make(place *p, const char *name, const set *s)
 {
-    an_packing_config c = set_config(s, 0);
-    an_packing *packing = NULL;
+    an_pack_writer_config c = set_config(s, 0);
+    an_pack_writer *packing = NULL;
 
-    expect_ok(an_packing_create(&packing, p->ctx, inside(p, name), &c));
+    expect_ok(an_pack_writer_create(&packing, p->ctx, inside(p, name), &c));
     set_add(packing, s, 0, s->count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
 }
 
 an_pack *set_open(place *p, const char *name, const set *s, uint32_t *calls)
@@ -238,7 +239,7 @@ void set_check(const an_pack *pack, const set *s, const char *what)
         int32_t label = -1;
 
         set_picture(s, i, wanted);
-        expect_ok(an_pack_read(pack, i, pixels, &label));
+        expect_ok(an_pack_read(pack, i, pixels, ENOUGH, &label));
         expect_bytes(pixels, wanted, set_bytes(s), "%s: picture %u", what, i);
         expect_count(label, set_label(s, i), "%s: picture %u", what, i);
     }

@@ -22,9 +22,9 @@ char *inside(place *p, const char *name);
 
 /* Picture i: noise about a colour, so that the colours are correlated. */
 void make_picture(uint32_t i, uint8_t out[BYTES]);
-an_packing_config packing_config(uint64_t part_bytes, uint32_t resume);
+an_pack_writer_config packing_config(uint64_t part_bytes, uint32_t resume);
 /* Names the classes, and adds pictures `from` to to - 1. */
-void add_pictures(an_packing *packing, uint32_t from, uint32_t to);
+void add_pictures(an_pack_writer *packing, uint32_t from, uint32_t to);
 void make_pack(place *p, const char *name, uint64_t part_bytes);
 an_pack *open_pack(place *p, const char *name);
 /* All are as make_picture() made them. */
@@ -51,9 +51,9 @@ size_t set_stored(const set *s, uint32_t i, uint8_t *out);
 /* Takes that apart. user: how many calls there were, a uint32_t, or null. */
 int set_decode(const uint8_t *bytes, size_t count, uint32_t side, uint8_t *pixels,
                void *user);
-an_packing_config set_config(const set *s, uint32_t resume);
+an_pack_writer_config set_config(const set *s, uint32_t resume);
 /* Pictures from .. to - 1, with what is skipped after each of them. */
-void set_add(an_packing *packing, const set *s, uint32_t from, uint32_t to);
+void set_add(an_pack_writer *packing, const set *s, uint32_t from, uint32_t to);
 void set_make(place *p, const char *name, const set *s);
 an_pack *set_open(place *p, const char *name, const set *s, uint32_t *calls);
 /* All pictures and labels are the set's. */

@@ -120,12 +120,15 @@ static struct {
 
 const char *case_text(void)
 {
-    static char text[1024];
+    const char *plugin = getenv("AN_TEST_CARD"), *alone = getenv("AN_TEST_CARD_ALONE");
+    static char text[8192];
 
     snprintf(text, sizeof text,
              "\n    on: %s, precision %s, %u threads\n    shape: %s\n    again: "
-             "AN_TEST=%s:%d CK_RUN_SUITE=%s %s",
+             "%s%s%s%sAN_TEST=%s:%d CK_RUN_SUITE=%s %s",
              now.place, precision_names[now.precision], now.threads, description(),
+             plugin != NULL ? "AN_TEST_CARD=" : "", plugin != NULL ? plugin : "",
+             plugin != NULL ? " " : "", alone != NULL ? "AN_TEST_CARD_ALONE=1 " : "",
              tcase_name(), now.index, suite_of_test(tcase_name()),
              program_invocation_name);
     return text;

@@ -85,7 +85,7 @@ static void check_point(const pair *p, const net_values *wanted, uint32_t layer,
     expect_count((uint64_t)shape[0] * shape[1] * shape[2], count, "%s, %s: %s at %u",
                  CASE(p), name, point);
     got = malloc(all * sizeof *got);
-    expect_ok(an_infer_layer(p->model, p->images, NET_BATCH, name, point, got));
+    expect_ok(an_infer_layer(p->model, p->images, NET_BATCH, name, point, got, ENOUGH));
     expect_floats(got, want, all, BOUND, "%s, %s: %s at point %u", CASE(p), name, point);
     free(got);
 }
@@ -103,7 +103,7 @@ static void check_passes(const pair *p, int every_point)
         for (point = every_point ? AN_POINT_LINEAR : AN_POINT_OUTPUT;
              point <= AN_POINT_OUTPUT; point++)
             check_point(p, &wanted, i, point);
-    expect_ok(an_infer(p->model, p->images, NET_BATCH, got));
+    expect_ok(an_infer(p->model, p->images, NET_BATCH, got, ENOUGH));
     expect_floats(got, wanted.probabilities, (size_t)NET_BATCH * p->n.classes, BOUND,
                   "%s, %s: probabilities", CASE(p));
     net_values_free(&wanted);
@@ -276,7 +276,8 @@ START_TEST(devices_drop_and_scale_as_they_are_told)
     pair_open(&p, &now, AN_CPU_PATH_BEST);
     last = p.n.count - 1;
     net_run(&p.n, p.model, p.images, labels, &testing, &wanted);
-    expect_ok(an_infer_layer(p.model, p.images, NET_BATCH, "fc8", AN_POINT_LINEAR, got));
+    expect_ok(an_infer_layer(p.model, p.images, NET_BATCH, "fc8", AN_POINT_LINEAR, got,
+                             ENOUGH));
     expect_floats(got, wanted.at[last][0], wanted.count[last][0], BOUND, "%s, %s",
                   CASE(&p));
     net_values_free(&wanted);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "expect.h"
 #include "test.h"
 #include "train/train.h"
 
@@ -34,6 +35,7 @@ static void teardown(void)
 
 START_TEST(versions_and_names)
 {
+    an_arch arch = AN_ARCH_OWT2014;
     int s;
 
     ck_assert_uint_eq(an_version(), AN_VERSION_NUMBER);
@@ -45,8 +47,13 @@ START_TEST(versions_and_names)
     for (s = 0; s < 100; s++) ck_assert_ptr_nonnull(an_status_string((an_status)s));
     ck_assert_ptr_null(an_arch_name(0));
     ck_assert_ptr_null(an_arch_name(AN_ARCH_CIFAR10 + 1));
-    ck_assert_uint_eq(an_arch_find("alexnet"), 0);
-    ck_assert_uint_eq(an_arch_find(NULL), 0);
+    expect_refused(
+        an_arch_find("alexnet", &arch), AN_ERROR_ARGUMENT,
+        "name is \"alexnet\": the presets are paper, krizhevsky2012, floor224, "
+        "caffe_alexnet, caffenet, owt2014, torchvision, cifar10");
+    expect_refused(an_arch_find(NULL, &arch), AN_ERROR_ARGUMENT, "name is null");
+    expect_refused(an_arch_find("paper", NULL), AN_ERROR_ARGUMENT, "arch is null");
+    ck_assert_int_eq(arch, AN_ARCH_OWT2014);
 }
 END_TEST
 
@@ -130,17 +137,17 @@ START_TEST(null_is_refused_by_name)
     REFUSED(an_model_set_preprocessing(model, NULL));
     REFUSED(an_model_get_preprocessing(NULL, NULL));
     REFUSED(an_model_get_preprocessing(model, NULL));
-    REFUSED(an_image_fit(NULL, 1, pixel));
-    REFUSED(an_image_fit(&image, 1, NULL));
-    REFUSED(an_preprocess(NULL, &image, 0, out));
-    REFUSED(an_preprocess(model, NULL, 0, out));
-    REFUSED(an_preprocess(model, &image, 0, NULL));
-    REFUSED(an_infer(NULL, out, 1, out));
-    REFUSED(an_infer(model, NULL, 1, out));
-    REFUSED(an_infer(model, out, 1, NULL));
-    REFUSED(an_infer_images(NULL, &image, 1, out));
-    REFUSED(an_infer_images(model, NULL, 1, out));
-    REFUSED(an_infer_images(model, &image, 1, NULL));
+    REFUSED(an_image_fit(NULL, 1, pixel, ENOUGH));
+    REFUSED(an_image_fit(&image, 1, NULL, ENOUGH));
+    REFUSED(an_preprocess(NULL, &image, 0, out, ENOUGH));
+    REFUSED(an_preprocess(model, NULL, 0, out, ENOUGH));
+    REFUSED(an_preprocess(model, &image, 0, NULL, ENOUGH));
+    REFUSED(an_infer(NULL, out, 1, out, ENOUGH));
+    REFUSED(an_infer(model, NULL, 1, out, ENOUGH));
+    REFUSED(an_infer(model, out, 1, NULL, ENOUGH));
+    REFUSED(an_infer_images(NULL, &image, 1, out, ENOUGH));
+    REFUSED(an_infer_images(model, NULL, 1, out, ENOUGH));
+    REFUSED(an_infer_images(model, &image, 1, NULL, ENOUGH));
     REFUSED(an_evaluate(NULL, out, &label, 1, NULL));
     REFUSED(an_evaluate(model, NULL, &label, 1, NULL));
     REFUSED(an_evaluate(model, out, NULL, 1, NULL));
@@ -211,10 +218,10 @@ START_TEST(null_is_refused_by_what_serves_training)
     int32_t label = 0;
     uint32_t n = 0;
     size_t count = 0;
-    an_packing *packing = NULL;
+    an_pack_writer *packing = NULL;
     an_loader *loader = NULL;
     an_pack *pack = NULL;
-    an_packing_config config;
+    an_pack_writer_config config;
     an_source source;
     an_image image;
     an_batch batch;
@@ -222,30 +229,30 @@ START_TEST(null_is_refused_by_what_serves_training)
     an_image_init(&image, sizeof image);
     image.pixels = pixels;
     image.width = image.height = 1;
-    an_packing_config_init(&config, sizeof config);
+    an_pack_writer_config_init(&config, sizeof config);
     an_source_init(&source, sizeof source);
     source.count = 1;
     an_batch_init(&batch, sizeof batch);
-    REFUSED(an_image_warp(NULL, 1, pixels));
-    REFUSED(an_image_warp(&image, 1, NULL));
+    REFUSED(an_image_warp(NULL, 1, pixels, ENOUGH));
+    REFUSED(an_image_warp(&image, 1, NULL, ENOUGH));
     REFUSED(an_model_set_mean_image(NULL, x, 1));
     REFUSED(an_model_set_mean_image(model, NULL, 1));
     REFUSED(an_model_get_mean_image(NULL, x, 1));
     REFUSED(an_model_get_mean_image(model, NULL, 1));
-    REFUSED(an_infer_views(NULL, &image, 1, 1, x));
-    REFUSED(an_infer_views(model, NULL, 1, 1, x));
-    REFUSED(an_infer_views(model, &image, 1, 1, NULL));
+    REFUSED(an_infer_views(NULL, &image, 1, 1, x, ENOUGH));
+    REFUSED(an_infer_views(model, NULL, 1, 1, x, ENOUGH));
+    REFUSED(an_infer_views(model, &image, 1, 1, NULL, ENOUGH));
     REFUSED(an_score(NULL, 2, &label, 1, NULL));
     REFUSED(an_score(x, 2, NULL, 1, NULL));
     REFUSED(an_score(x, 2, &label, 1, NULL));
     REFUSED(an_activation_count(NULL, "conv1", AN_POINT_LINEAR, &count, NULL));
     REFUSED(an_activation_count(model, NULL, AN_POINT_LINEAR, &count, NULL));
     REFUSED(an_activation_count(model, "conv1", AN_POINT_LINEAR, NULL, NULL));
-    REFUSED(an_infer_layer(NULL, x, 1, "conv1", AN_POINT_LINEAR, x));
-    REFUSED(an_infer_layer(model, NULL, 1, "conv1", AN_POINT_LINEAR, x));
-    REFUSED(an_infer_layer(model, x, 1, NULL, AN_POINT_LINEAR, x));
-    REFUSED(an_infer_layer(model, x, 1, "conv1", AN_POINT_LINEAR, NULL));
-    REFUSED(an_infer_layer_images(model, NULL, 1, "conv1", AN_POINT_LINEAR, x));
+    REFUSED(an_infer_layer(NULL, x, 1, "conv1", AN_POINT_LINEAR, x, ENOUGH));
+    REFUSED(an_infer_layer(model, NULL, 1, "conv1", AN_POINT_LINEAR, x, ENOUGH));
+    REFUSED(an_infer_layer(model, x, 1, NULL, AN_POINT_LINEAR, x, ENOUGH));
+    REFUSED(an_infer_layer(model, x, 1, "conv1", AN_POINT_LINEAR, NULL, ENOUGH));
+    REFUSED(an_infer_layer_images(model, NULL, 1, "conv1", AN_POINT_LINEAR, x, ENOUGH));
     REFUSED(an_trainer_set_layer_rates(NULL, "conv1", 0, 0));
     REFUSED(an_trainer_set_layer_rates(trainer, NULL, 0, 0));
     REFUSED(an_trainer_get_layer_rates(NULL, "conv1", x, x));
@@ -262,19 +269,19 @@ START_TEST(null_is_refused_by_what_serves_training)
     REFUSED(an_pack_open(&pack, NULL, "a", NULL, NULL));
     REFUSED(an_pack_open(&pack, ctx, NULL, NULL, NULL));
     REFUSED(an_pack_describe(NULL, NULL));
-    REFUSED(an_pack_read(NULL, 0, pixels, &label));
+    REFUSED(an_pack_read(NULL, 0, pixels, ENOUGH, &label));
     REFUSED(an_pack_mean_image(NULL, x, 1));
     REFUSED(an_pack_prepare_model(NULL, model, 0, 0));
     REFUSED(an_pack_source(NULL, &source));
-    REFUSED(an_packing_create(NULL, ctx, "a", &config));
-    REFUSED(an_packing_create(&packing, NULL, "a", &config));
-    REFUSED(an_packing_create(&packing, ctx, NULL, &config));
-    REFUSED(an_packing_create(&packing, ctx, "a", NULL));
-    REFUSED(an_packing_set_class_name(NULL, 0, "a"));
-    REFUSED(an_packing_add(NULL, pixels, NULL, 0, 0));
-    REFUSED(an_packing_skip(NULL));
-    REFUSED(an_packing_sync(NULL));
-    REFUSED(an_packing_finish(NULL));
+    REFUSED(an_pack_writer_create(NULL, ctx, "a", &config));
+    REFUSED(an_pack_writer_create(&packing, NULL, "a", &config));
+    REFUSED(an_pack_writer_create(&packing, ctx, NULL, &config));
+    REFUSED(an_pack_writer_create(&packing, ctx, "a", NULL));
+    REFUSED(an_pack_writer_set_class_name(NULL, 0, "a"));
+    REFUSED(an_pack_writer_add(NULL, pixels, NULL, 0, 0));
+    REFUSED(an_pack_writer_skip(NULL));
+    REFUSED(an_pack_writer_sync(NULL));
+    REFUSED(an_pack_writer_finish(NULL));
     REFUSED(an_loader_create(NULL, model, &source, NULL));
     REFUSED(an_loader_create(&loader, NULL, &source, NULL));
     REFUSED(an_loader_create(&loader, model, NULL, NULL));
@@ -297,9 +304,9 @@ START_TEST(null_is_refused_by_what_serves_training)
     an_loader_destroy(loader);
     ck_assert_ptr_null(pack);
     ck_assert_ptr_null(packing);
-    ck_assert_uint_eq(an_packing_position(NULL), 0);
+    ck_assert_uint_eq(an_pack_writer_position(NULL), 0);
     ck_assert_ptr_null(an_pack_class_name(NULL, 0));
-    an_pack_close(NULL);
+    an_pack_destroy(NULL);
 }
 END_TEST
 

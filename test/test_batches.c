@@ -216,7 +216,7 @@ END_TEST
 /* --- steps on batches --------------------------------------------------------------- */
 
 /* Two epochs of steps on what the loader makes: as floats, or as it likes. */
-static void learn(gallery *g, const float *mean, uint32_t for_step, uint32_t micro)
+static void learn(gallery *g, const float *mean, uint32_t keep_uint8, uint32_t micro)
 {
     an_loader_config c = gallery_loading(BATCH, 2);
     an_trainer_config training = small_training(BATCH);
@@ -224,18 +224,18 @@ static void learn(gallery *g, const float *mean, uint32_t for_step, uint32_t mic
     an_loader *loader;
     int device = g->shape.devices != NULL, i;
 
-    c.for_step = for_step;
+    c.keep_uint8 = keep_uint8;
     c.colour_divisor = 1.1f;
     training.micro_batch = micro;
     expect_ok(an_trainer_create(&trainer, g->model, &training));
     loader = gallery_loader(g, &c);
     for (i = 0; i < 2 * STEPS; i++) {
         an_batch batch = gallery_next(loader);
-        int bytes = device && for_step;
+        int bytes = device && keep_uint8;
 
-        expect_count(batch.images == NULL, bytes, "for_step %u: no floats", for_step);
-        expect_count(batch.crops != NULL, bytes, "for_step %u: crops", for_step);
-        expect_count(batch.views != NULL, bytes, "for_step %u: views", for_step);
+        expect_count(batch.images == NULL, bytes, "keep_uint8 %u: no floats", keep_uint8);
+        expect_count(batch.crops != NULL, bytes, "keep_uint8 %u: crops", keep_uint8);
+        expect_count(batch.views != NULL, bytes, "keep_uint8 %u: views", keep_uint8);
         ck_assert_msg(batch.loader == loader, "a batch names another loader");
         account_batch(g, &c, mean, &batch, (uint32_t)i / STEPS, (uint32_t)i % STEPS,
                       "in any form");
@@ -329,7 +329,7 @@ static void in_two_halves(gallery *g, an_trainer *trainer, const an_batch *batch
     expect_count(an_trainer_iteration(trainer), before, "steps that have ended");
     expect_refused(an_train_step_begin(trainer, batch), AN_ERROR_STATE, "end that first");
     expect_refused(an_train_step_batch(trainer, batch, NULL), AN_ERROR_STATE, NULL);
-    expect_refused(an_infer(g->model, x, 1, p), AN_ERROR_STATE, NULL);
+    expect_refused(an_infer(g->model, x, 1, p, ENOUGH), AN_ERROR_STATE, NULL);
     expect_refused(an_trainer_end_epoch(trainer, -1, NULL), AN_ERROR_STATE, NULL);
     expect_ok(an_train_step_end(trainer, &got));
     expect_count(an_trainer_iteration(trainer), before + 1, "steps that have ended");
@@ -351,7 +351,7 @@ START_TEST(halves_of_a_step_are_the_step)
 
     open_seven(&g);
     open_seven(&h);
-    c.for_step = (uint32_t)_i;
+    c.keep_uint8 = (uint32_t)_i;
     expect_ok(an_trainer_create(&one, g.model, &training));
     expect_ok(an_trainer_create(&two, h.model, &training));
     whole = gallery_loader(&g, &c);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "expect.h"
 #include "scratch.h"
 #include "test.h"
 #include "train/train.h"
@@ -303,8 +304,8 @@ START_TEST(a_file_loads_into_two_towers)
                   an_error_message());
     ck_assert_uint_eq(two->net.plan->towers, 2);
     same_parameters(model, two);
-    ck_assert_int_eq(an_infer(model, x, 1, p), AN_OK);
-    ck_assert_int_eq(an_infer(two, x, 1, q), AN_OK);
+    ck_assert_int_eq(an_infer(model, x, 1, p, ENOUGH), AN_OK);
+    ck_assert_int_eq(an_infer(two, x, 1, q, ENOUGH), AN_OK);
     for (i = 0; i < 10; i++) ck_assert_double_eq_tol((double)p[i], (double)q[i], 1e-5);
     an_model_destroy(model);
     an_model_destroy(two);

@@ -132,10 +132,12 @@ START_TEST(presets_have_the_published_shapes)
     an_model_config config = preset(published[_i].arch);
     an_layer_info layers[10];
     an_model_info info;
+    an_arch arch;
     int i;
 
     ck_assert_str_eq(an_arch_name(published[_i].arch), published[_i].name);
-    ck_assert_uint_eq(an_arch_find(published[_i].name), published[_i].arch);
+    ck_assert_int_eq(an_arch_find(published[_i].name, &arch), AN_OK);
+    ck_assert_uint_eq(arch, published[_i].arch);
     describe(&config, &info, layers);
     ck_assert_uint_eq(info.parameter_count, published[_i].parameters);
     if (published[_i].multiply_adds > 0)

@@ -341,7 +341,7 @@ static void destroy(world *w, int which)
     case 1: an_model_destroy(w->model); break;
     case 2: an_trainer_destroy(w->trainer); break;
     case 3: an_loader_destroy(w->loader); break;
-    case 4: an_pack_close(w->pack); break;
+    case 4: an_pack_destroy(w->pack); break;
     default: an_model_destroy(w->free_model); break;
     }
 }

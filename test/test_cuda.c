@@ -226,8 +226,10 @@ START_TEST(activations_come_in_the_hosts_order)
             if (an_activation_count(cpu, name, point, &count, NULL) != AN_OK) continue;
             a = malloc(BATCH * count * sizeof *a);
             b = malloc(BATCH * count * sizeof *b);
-            ck_assert_int_eq(an_infer_layer(cpu, images, BATCH, name, point, a), AN_OK);
-            ck_assert_int_eq(an_infer_layer(cuda, images, BATCH, name, point, b), AN_OK);
+            ck_assert_int_eq(an_infer_layer(cpu, images, BATCH, name, point, a, ENOUGH),
+                             AN_OK);
+            ck_assert_int_eq(an_infer_layer(cuda, images, BATCH, name, point, b, ENOUGH),
+                             AN_OK);
             for (i = 0; i < BATCH * count; i++)
                 ck_assert_msg(fabs((double)a[i] - (double)b[i]) < 1e-5, "%s %u: %zu",
                               name, point, i);
@@ -284,7 +286,7 @@ START_TEST(pictures_are_prepared_on_the_device)
         an_pass_input in;
         float *got = malloc(numbers * sizeof *got);
 
-        ck_assert_int_eq(an_preprocess(model, &image, view, floats), AN_OK);
+        ck_assert_int_eq(an_preprocess(model, &image, view, floats, ENOUGH), AN_OK);
         expect_ok(an__session_create(&session, &model->net, 1, 0));
         expect_ok(an__session_stage(session, &model->input, &image, 1, &v, &in));
         ck_assert_ptr_nonnull(in.crops);
@@ -317,7 +319,7 @@ static int fetch(uint64_t index, an_sample *sample, void *user)
 
 /* Three steps on a loader's batches. */
 static an_model *train_on_loader(an_context *ctx, const uint8_t *pixels,
-                                 const char *devices, uint32_t for_step)
+                                 const char *devices, uint32_t keep_uint8)
 {
     an_model_config config = net_small(AN_ARCH_CIFAR10, 1, devices);
     an_loader_config loading;
@@ -345,14 +347,14 @@ static an_model *train_on_loader(an_context *ctx, const uint8_t *pixels,
     source.user = (void *)(uintptr_t)pixels;
     an_loader_config_init(&loading, sizeof loading);
     loading.batch = BATCH;
-    loading.for_step = for_step;
+    loading.keep_uint8 = keep_uint8;
     loading.colour_divisor = 1.1f;
     ck_assert_msg(an_loader_create(&loader, model, &source, &loading) == AN_OK, "%s",
                   an_error_message());
     an_batch_init(&batch, sizeof batch);
     for (i = 0; i < 3; i++) {
         ck_assert_int_eq(an_loader_next(loader, &batch), AN_OK);
-        ck_assert_int_eq(batch.images == NULL, for_step && devices != NULL);
+        ck_assert_int_eq(batch.images == NULL, keep_uint8 && devices != NULL);
         ck_assert_msg(an_train_step_batch(trainer, &batch, NULL) == AN_OK, "%s",
                       an_error_message());
     }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "expect.h"
 #include "packs.h"
 #include "test.h"
 
@@ -45,14 +46,14 @@ START_TEST(a_damaged_picture_is_named)
     flip(inside(&p, "pack/part-0001.bin"), 16 + 3 * BYTES + 5); /* picture 11 */
     pack = open_pack(&p, "pack");
     for (i = 0; i < COUNT; i++) {
-        an_status status = an_pack_read(pack, i, pixels, &label);
+        an_status status = an_pack_read(pack, i, pixels, ENOUGH, &label);
 
         ck_assert_int_eq(status, i == 11 ? AN_ERROR_FORMAT : AN_OK);
         if (i == 11) ck_assert_ptr_nonnull(strstr(an_error_message(), "picture 11"));
     }
-    ck_assert_int_eq(an_pack_read(pack, 11, NULL, &label),
+    ck_assert_int_eq(an_pack_read(pack, 11, NULL, 0, &label),
                      AN_OK); /* the index is whole */
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -94,7 +95,7 @@ START_TEST(no_damage_of_the_index_goes_unseen)
          * a letter of the writer's version another letter. */
         if (an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL) == AN_OK) {
             check_pictures(pack);
-            an_pack_close(pack);
+            an_pack_destroy(pack);
             pack = NULL;
         }
         flip(inside(&p, "pack/index.safetensors"), at);
@@ -155,7 +156,7 @@ START_TEST(an_index_that_lies_is_refused)
                      AN_OK);
     pack = open_pack(&p, "pack");
     check_pictures(pack);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an__index_free(&index, p.ctx);
     place_close(&p);
 }

@@ -103,14 +103,15 @@ static an_status image_try(const an_image *image)
     static float out[10 * WORLD_PICTURE];
     static uint8_t fitted[WORLD_PICTURE];
     an_evaluation sum = {.size = sizeof sum};
-    const an_status wanted = an_image_fit(image, WORLD_SIDE, fitted);
-    int same = an_image_warp(image, WORLD_SIDE, fitted) == wanted &&
-               an_preprocess(w.model, image, 0, out) == wanted &&
-               an_infer_images(w.model, image, 1, out) == wanted &&
-               an_infer_views(w.model, image, 1, 1, out) == wanted &&
-               an_infer_layer_images(w.model, image, 1, "conv1", 1, out) == wanted &&
-               an_evaluate_images(w.model, image, w.labels, 1, &sum) == wanted &&
-               an_train_step_images(w.trainer, image, w.labels, 1, NULL) == wanted;
+    const an_status wanted = an_image_fit(image, WORLD_SIDE, fitted, ENOUGH);
+    int same =
+        an_image_warp(image, WORLD_SIDE, fitted, ENOUGH) == wanted &&
+        an_preprocess(w.model, image, 0, out, ENOUGH) == wanted &&
+        an_infer_images(w.model, image, 1, out, ENOUGH) == wanted &&
+        an_infer_views(w.model, image, 1, 1, out, ENOUGH) == wanted &&
+        an_infer_layer_images(w.model, image, 1, "conv1", 1, out, ENOUGH) == wanted &&
+        an_evaluate_images(w.model, image, w.labels, 1, &sum) == wanted &&
+        an_train_step_images(w.trainer, image, w.labels, 1, NULL) == wanted;
 
     ck_assert_msg(same, "one takes the picture, another does not: %s",
                   an_error_message());
@@ -157,29 +158,29 @@ START_TEST(pictures_have_limits)
 END_TEST
 #undef BAD
 
-/* --- an_packing_config -------------------------------------------------------------- */
+/* --- an_pack_writer_config -------------------------------------------------------------- */
 
-static an_packing_config packing_base(void)
+static an_pack_writer_config packing_base(void)
 {
     return packing_config(1 << 20, 0);
 }
 
-static an_status packing_try(const an_packing_config *c)
+static an_status packing_try(const an_pack_writer_config *c)
 {
-    an_packing *packing = (an_packing *)&w;
-    an_status status = an_packing_create(&packing, w.at.ctx, inside(&w.at, "new"), c);
+    an_pack_writer *packing = (an_pack_writer *)&w;
+    an_status status = an_pack_writer_create(&packing, w.at.ctx, inside(&w.at, "new"), c);
 
     if (status == AN_OK)
-        an_packing_destroy(packing);
+        an_pack_writer_destroy(packing);
     else
-        ck_assert_ptr_eq(packing, (an_packing *)&w);
+        ck_assert_ptr_eq(packing, (an_pack_writer *)&w);
     return status;
 }
 
 #define GOOD(field, value)                                                               \
-    TAKES(an_packing_config, packing_base, packing_try, field, value)
+    TAKES(an_pack_writer_config, packing_base, packing_try, field, value)
 #define BAD(field, value, words)                                                         \
-    REFUSES(an_packing_config, packing_base, packing_try, field, value, words)
+    REFUSES(an_pack_writer_config, packing_base, packing_try, field, value, words)
 
 START_TEST(packing_configs_have_limits)
 {
@@ -242,10 +243,10 @@ START_TEST(loader_configs_have_limits)
     GOOD(workers, 1);
     GOOD(workers, 256);
     BAD(workers, 257, "config.workers is 257");
-    BAD(ahead, 0, "config.ahead is 0: must be 1 to 64");
-    GOOD(ahead, 1);
-    GOOD(ahead, 64);
-    BAD(ahead, 65, "config.ahead is 65");
+    BAD(prefetch, 0, "config.prefetch is 0: must be 1 to 64");
+    GOOD(prefetch, 1);
+    GOOD(prefetch, 64);
+    BAD(prefetch, 65, "config.prefetch is 65");
     GOOD(shuffle, 0);
     BAD(shuffle, 2, "config.shuffle is 2: must be 0 or 1");
     GOOD(augment, 7);
@@ -267,8 +268,8 @@ START_TEST(loader_configs_have_limits)
     BAD(colour_divisor, nextafterf(10, 11), "config.colour_divisor is 10");
     BAD(colour_divisor, NAN, "config.colour_divisor is");
     GOOD(colour_epochs, UINT32_MAX);
-    GOOD(for_step, 1);
-    BAD(for_step, 2, "config.for_step is 2: must be 0 or 1");
+    GOOD(keep_uint8, 1);
+    BAD(keep_uint8, 2, "config.keep_uint8 is 2: must be 0 or 1");
     BAD(reserved, 1, "config.reserved is 1: must be 0");
 }
 END_TEST

@@ -51,7 +51,7 @@ static void same_pack(place *p, const set *s, const char *what)
     size_t i;
 
     set_check(pack, s, what);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     for (i = 0; i < sizeof files / sizeof files[0]; i++) {
         char name[64];
         uint8_t *x, *y;
@@ -96,40 +96,40 @@ END_TEST
 
 /* --- syncs that fail ---------------------------------------------------------------- */
 
-static an_packing *begin(place *p, const set *s)
+static an_pack_writer *begin(place *p, const set *s)
 {
-    an_packing_config c = set_config(s, 1);
-    an_packing *packing = NULL;
+    an_pack_writer_config c = set_config(s, 1);
+    an_pack_writer *packing = NULL;
 
-    expect_ok(an_packing_create(&packing, p->ctx, inside(p, "pack"), &c));
+    expect_ok(an_pack_writer_create(&packing, p->ctx, inside(p, "pack"), &c));
     return packing;
 }
 
 /* Nobody knows what of the part is on the disk: the object is of no more use. */
-static void is_of_no_use(an_packing *packing, uint64_t position)
+static void is_of_no_use(an_pack_writer *packing, uint64_t position)
 {
     uint8_t pixels[75] = {0};
 
-    expect_refused(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_IO,
+    expect_refused(an_pack_writer_add(packing, pixels, NULL, 0, 0), AN_ERROR_IO,
                    "a sync failed");
-    expect_refused(an_packing_skip(packing), AN_ERROR_IO, "a sync failed");
-    expect_refused(an_packing_set_class_name(packing, 0, "a"), AN_ERROR_IO,
+    expect_refused(an_pack_writer_skip(packing), AN_ERROR_IO, "a sync failed");
+    expect_refused(an_pack_writer_set_class_name(packing, 0, "a"), AN_ERROR_IO,
                    "a sync failed");
-    expect_refused(an_packing_sync(packing), AN_ERROR_IO, "a sync failed");
-    expect_refused(an_packing_finish(packing), AN_ERROR_IO, "a sync failed");
-    expect_count(an_packing_position(packing), position, "of what is of no use");
+    expect_refused(an_pack_writer_sync(packing), AN_ERROR_IO, "a sync failed");
+    expect_refused(an_pack_writer_finish(packing), AN_ERROR_IO, "a sync failed");
+    expect_count(an_pack_writer_position(packing), position, "of what is of no use");
 }
 
 /* Another goes on after the last sync that did not fail. */
-static void goes_on_after(place *p, const set *s, an_packing *packing, uint32_t position,
-                          const char *what)
+static void goes_on_after(place *p, const set *s, an_pack_writer *packing,
+                          uint32_t position, const char *what)
 {
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
     packing = begin(p, s);
-    expect_count(an_packing_position(packing), position, "%s: taken up", what);
+    expect_count(an_pack_writer_position(packing), position, "%s: taken up", what);
     set_add(packing, s, position, s->count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     same_pack(p, s, what);
 }
 
@@ -137,15 +137,15 @@ START_TEST(a_sync_that_fails_ends_the_work)
 {
     set s = small_set();
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
 
     set_make(&p, "whole", &s);
     packing = begin(&p, &s);
     set_add(packing, &s, 0, 4);
-    expect_ok(an_packing_sync(packing));
+    expect_ok(an_pack_writer_sync(packing));
     set_add(packing, &s, 4, 5);
     sync_to_fail = 1; /* of the part */
-    expect_refused(an_packing_sync(packing), AN_ERROR_IO, "cannot sync a part");
+    expect_refused(an_pack_writer_sync(packing), AN_ERROR_IO, "cannot sync a part");
     is_of_no_use(packing, 5);
     goes_on_after(&p, &s, packing, 4, "after a sync of a part");
     place_close(&p);
@@ -158,16 +158,16 @@ START_TEST(a_part_that_cannot_be_synced_ends_the_work)
     set s = small_set();
     uint8_t pixels[75];
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
 
     set_make(&p, "whole", &s);
     packing = begin(&p, &s);
     set_add(packing, &s, 0, 2);
-    expect_ok(an_packing_sync(packing));
+    expect_ok(an_pack_writer_sync(packing));
     set_add(packing, &s, 2, 3); /* the part is full */
     set_picture(&s, 3, pixels);
     sync_to_fail = 1;
-    expect_refused(an_packing_add(packing, pixels, NULL, 0, set_label(&s, 3)),
+    expect_refused(an_pack_writer_add(packing, pixels, NULL, 0, set_label(&s, 3)),
                    AN_ERROR_IO, "cannot sync a part");
     is_of_no_use(packing, 3);
     goes_on_after(&p, &s, packing, 2, "after the end of a part");
@@ -182,28 +182,28 @@ START_TEST(an_index_that_cannot_be_synced_may_be_tried_again)
     const char *journal = "pack/unfinished.safetensors";
     set s = small_set();
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     uint8_t *before, *after;
     size_t size, again;
 
     set_make(&p, "whole", &s);
     packing = begin(&p, &s);
     set_add(packing, &s, 0, 4);
-    expect_ok(an_packing_sync(packing));
+    expect_ok(an_pack_writer_sync(packing));
     before = file_read(inside(&p, journal), &size);
     set_add(packing, &s, 4, 6);
     sync_to_fail = 2; /* behind the part's */
-    expect_refused(an_packing_sync(packing), AN_ERROR_IO, "cannot sync a file");
+    expect_refused(an_pack_writer_sync(packing), AN_ERROR_IO, "cannot sync a file");
     after = file_read(inside(&p, journal), &again);
     expect_count(again, size, "bytes of the journal that stays");
     expect_bytes(after, before, size, "the journal that stays");
-    expect_ok(an_packing_sync(packing));
+    expect_ok(an_pack_writer_sync(packing));
     set_add(packing, &s, 6, s.count);
     sync_to_fail = 2;
-    expect_refused(an_packing_finish(packing), AN_ERROR_IO, "cannot sync a file");
+    expect_refused(an_pack_writer_finish(packing), AN_ERROR_IO, "cannot sync a file");
     ck_assert_int_eq(access(inside(&p, "pack/index.safetensors"), F_OK), -1);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     same_pack(&p, &s, "after a second try");
     free(before);
     free(after);

@@ -51,7 +51,7 @@ static void two_epochs(gallery *g, const an_loader_config *c)
     char what[96];
 
     snprintf(what, sizeof what, "%u pictures, batch %u, %u workers, %u ahead, shuffle %u",
-             g->shape.count, c->batch, c->workers, c->ahead, c->shuffle);
+             g->shape.count, c->batch, c->workers, c->prefetch, c->shuffle);
     for (epoch = 0; epoch < 2; epoch++) {
         uint32_t seen[MOST] = {0};
 
@@ -80,7 +80,7 @@ START_TEST(every_count_fills_its_epochs)
             for (k = 0; k < 6; k++) {
                 an_loader_config c = gallery_loading(batches[i], workers[k / 2]);
 
-                c.ahead = ahead[k / 2];
+                c.prefetch = ahead[k / 2];
                 c.shuffle = k % 2;
                 have(&g, count);
                 two_epochs(&g, &c);
@@ -178,7 +178,7 @@ START_TEST(a_position_is_so_many_steps_from_the_start)
         an_loader_config c = gallery_loading(BATCH, 1 + between % 3);
         an_loader *loader;
 
-        c.ahead = 1 + between;
+        c.prefetch = 1 + between;
         c.shuffle = between != 1;
         loader = gallery_loader(&g, &c);
         for (from = 0; from < POSITIONS; from++)
@@ -301,7 +301,7 @@ START_TEST(so_many_batches_are_prepared_ahead)
         uint64_t epochs, rest;
         an_loader *loader;
 
-        c.ahead = ahead;
+        c.prefetch = ahead;
         g.fetched = 0;
         loader = gallery_loader(&g, &c);
         /* ahead + 1 batches, of which every fourth has one picture alone */
@@ -394,7 +394,7 @@ START_TEST(the_largest_source_has_its_steps)
         an_batch batch;
 
         c.shuffle = 0; /* which would take 16 GiB */
-        c.ahead = 1;
+        c.prefetch = 1;
         g.source.count = (uint64_t)UINT32_MAX + 1;
         expect_refused(an_loader_create(&loader, g.model, &g.source, &c),
                        AN_ERROR_ARGUMENT, "source.count is 4294967296");

@@ -223,9 +223,9 @@ START_TEST(slices_compute_what_whole_batches_do)
         for (i = 0; i < 2; i++) {
             size_t numbers = batches[i] * SMALL_CLASSES;
 
-            expect_ok(an_infer(model, images, batches[i], p));
+            expect_ok(an_infer(model, images, batches[i], p, ENOUGH));
             expect_ok(an_infer_layer(model, images, batches[i], "fc4", AN_POINT_LINEAR,
-                                     logits));
+                                     logits, ENOUGH));
             for (k = 0; k < numbers; k++) want[k] = (double)logits[k];
             ref_softmax(SMALL_CLASSES, batches[i], want);
             for (k = 0; k < numbers; k++)
@@ -233,7 +233,7 @@ START_TEST(slices_compute_what_whole_batches_do)
                               batches[i], k);
         }
         for (i = 0; i < 7; i += 3) {
-            expect_ok(an_infer(model, images + i * 3 * 128 * 128, 1, one));
+            expect_ok(an_infer(model, images + i * 3 * 128 * 128, 1, one, ENOUGH));
             expect_floats(one, p + i * SMALL_CLASSES, SMALL_CLASSES, 1e-5,
                           "path %u, image %u alone", path, i);
         }
@@ -272,7 +272,7 @@ START_TEST(profiles_tell_how_convolutions_are_done)
 
                 if (way == NULL) way = "";
                 expect_text(rows[i].name, model->net.plan->layers[i].name, "row %u", i);
-                expect_text(rows[i].way,
+                expect_text(rows[i].algorithm,
                             path == AN_CPU_PATH_REFERENCE && i < 5 ? "im2col" : way,
                             "path %u, %s of %u images", path, rows[i].name, batch);
                 expect_count(rows[i].forward > 0, 1, "%s of %u images: forward",

@@ -101,7 +101,8 @@ static float *prepared(const feeding *f, uint32_t view)
     uint32_t i;
 
     for (i = 0; i < MOST; i++)
-        expect_ok(an_preprocess(f->model, &f->pictures[i], view, x + i * numbers));
+        expect_ok(
+            an_preprocess(f->model, &f->pictures[i], view, x + i * numbers, ENOUGH));
     return x;
 }
 
@@ -109,8 +110,8 @@ static void check_inference(const feeding *f, int step, uint32_t count)
 {
     float p[MOST * SMALL_CLASSES], q[MOST * SMALL_CLASSES], *x = prepared(f, 0);
 
-    expect_ok(an_infer(f->model, x, count, p));
-    expect_ok(an_infer_images(f->model, f->pictures, count, q));
+    expect_ok(an_infer(f->model, x, count, p, ENOUGH));
+    expect_ok(an_infer_images(f->model, f->pictures, count, q, ENOUGH));
     expect_floats(q, p, count * SMALL_CLASSES, 0, "%u pictures after change %d", count,
                   step);
     free(x);
@@ -138,12 +139,12 @@ static void check_views(const feeding *f, int step)
     for (view = 0; view < 10; view++) {
         float *x = prepared(f, view);
 
-        expect_ok(an_infer(f->model, x, 1, p));
+        expect_ok(an_infer(f->model, x, 1, p, ENOUGH));
         for (i = 0; i < SMALL_CLASSES; i++) sum[i] += p[i];
         free(x);
     }
     for (i = 0; i < SMALL_CLASSES; i++) sum[i] /= 10;
-    expect_ok(an_infer_views(f->model, f->pictures, 1, 10, p));
+    expect_ok(an_infer_views(f->model, f->pictures, 1, 10, p, ENOUGH));
     expect_floats(p, sum, SMALL_CLASSES, 0, "ten views after change %d", step);
 }
 

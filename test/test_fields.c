@@ -286,14 +286,15 @@ static void use_everything(counter *c, const net *n)
         count_more(c, 3 * c->whole, "a step of 3 images");
     }
     for (i = 0; i < 4; i++) {
-        expect_ok(an_infer(c->b.model, c->b.images, 2, p));
+        expect_ok(an_infer(c->b.model, c->b.images, 2, p, ENOUGH));
         count_more(c, 2 * c->forward, "an inference of 2 images");
     }
     for (i = 0; i < 4; i++) {
         expect_ok(an_evaluate(c->b.model, c->b.images, c->b.labels, 1, &e));
         count_more(c, c->forward, "an evaluation of 1 image");
     }
-    expect_ok(an_infer_layer(c->b.model, c->b.images, 1, "conv2", AN_POINT_OUTPUT, x));
+    expect_ok(
+        an_infer_layer(c->b.model, c->b.images, 1, "conv2", AN_POINT_OUTPUT, x, ENOUGH));
     count_more(c, 0, "two convolutions that read halves");
     expect_ok(an_trainer_set_layer_rates(c->b.trainer, "conv1", 0, 0));
     for (frozen = 2; frozen <= 3; frozen++) { /* conv3 reads both halves, conv4 its own */
@@ -545,11 +546,12 @@ START_TEST(planned_bytes_are_what_the_allocator_sees)
     weigh(&w, arch, towers);
     image = (uint64_t)3 * w.n.image_size * w.n.image_size * sizeof(float);
     before = w.c.bytes;
-    expect_ok(an_infer(w.model, w.images, 1, p));
+    expect_ok(an_infer(w.model, w.images, 1, p, ENOUGH));
     infer = w.c.bytes - before;
     within(infer, w.info.infer_bytes + w.unfolded,
            w.info.infer_bytes + w.unfolded + slack, "an inference", (int)arch);
-    expect_ok(an_infer(w.model, w.images, 9, p)); /* in place of the buffers for one */
+    expect_ok(
+        an_infer(w.model, w.images, 9, p, ENOUGH)); /* in place of the buffers for one */
     within(w.c.bytes - before - infer, 8 * w.info.infer_bytes - 8 * 512,
            8 * (w.info.infer_bytes + 256), "eight more images", (int)arch);
     one = trainer_bytes(&w, 1);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "alexnet.h"
+#include "expect.h"
 #include "test.h"
 
 enum { CLASSES = 7, BATCH = 3, STEPS = 5, PARAMETERS = 16 };
@@ -124,7 +125,7 @@ static void against(const char *path, an_arch arch, uint32_t towers, float brigh
     for (i = 0; i < numbers; i++) images[i] = number(100, i) * brightness;
 
     /* The library gives probabilities: logits up to a constant for each image. */
-    ck_assert_int_eq(an_infer(g.model, images, BATCH, probabilities), AN_OK);
+    ck_assert_int_eq(an_infer(g.model, images, BATCH, probabilities, ENOUGH), AN_OK);
     for (i = 0; i < BATCH * CLASSES; i++) {
         float first;
         long at = (long)(i / CLASSES * CLASSES * sizeof(float));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "alexnet.h"
+#include "expect.h"
 #include "scratch.h"
 #include "test.h"
 
@@ -88,10 +89,10 @@ static an_status whole_life(counting *c, const char *path)
     status = an_context_create(&ctx, &context);
     if (status == AN_OK) status = an_model_create(&model, ctx, &config);
     if (status == AN_OK) status = an_model_set_class_name(model, 0, "zero");
-    if (status == AN_OK) status = an_infer(model, images, 1, p);
+    if (status == AN_OK) status = an_infer(model, images, 1, p, ENOUGH);
     if (status == AN_OK)
-        status = an_infer(model, images, 2, p); /* more than planned for */
-    if (status == AN_OK) status = an_infer_images(model, &image, 1, p);
+        status = an_infer(model, images, 2, p, ENOUGH); /* more than planned for */
+    if (status == AN_OK) status = an_infer_images(model, &image, 1, p, ENOUGH);
     if (status == AN_OK) status = an_evaluate(model, images, labels, 2, &e);
     if (status == AN_OK) status = an_model_profile(model, 1, 1, rows, 4);
     if (status == AN_OK) status = an_trainer_create(&trainer, model, &training);
@@ -103,8 +104,8 @@ static an_status whole_life(counting *c, const char *path)
 
     c->fail_at = 0;
     if (model != NULL) {
-        ck_assert_int_eq(an_infer(model, images, 2, p), AN_OK);
-        ck_assert_int_eq(an_infer(model, images, 2, again), AN_OK);
+        ck_assert_int_eq(an_infer(model, images, 2, p, ENOUGH), AN_OK);
+        ck_assert_int_eq(an_infer(model, images, 2, again, ENOUGH), AN_OK);
         ck_assert_mem_eq(p, again, sizeof p);
     }
     an_trainer_destroy(resumed);
@@ -148,12 +149,12 @@ static an_status data_life(counting *c, const char *folder)
     static uint8_t pixels[36 * 36 * 3];
     an_context *ctx = NULL;
     an_model *model = NULL, *other = NULL;
-    an_packing *packing = NULL;
+    an_pack_writer *packing = NULL;
     an_pack *pack = NULL;
     an_loader *loader = NULL;
     an_trainer *trainer = NULL;
     an_context_config context;
-    an_packing_config packed;
+    an_pack_writer_config packed;
     an_loader_config loading;
     an_model_config config;
     an_trainer_config training;
@@ -170,7 +171,7 @@ static an_status data_life(counting *c, const char *folder)
     context.alloc = count_alloc;
     context.release = count_release;
     context.alloc_user = c;
-    an_packing_config_init(&packed, sizeof packed);
+    an_pack_writer_config_init(&packed, sizeof packed);
     packed.side = 36;
     packed.classes = 2;
     packed.part_bytes = 1;
@@ -191,18 +192,18 @@ static an_status data_life(counting *c, const char *folder)
     image.width = image.height = 36;
 
     status = an_context_create(&ctx, &context);
-    if (status == AN_OK) status = an_packing_create(&packing, ctx, folder, &packed);
+    if (status == AN_OK) status = an_pack_writer_create(&packing, ctx, folder, &packed);
     for (i = 0; i < 3 && status == AN_OK; i++) {
         memset(pixels, 40 * i, sizeof pixels / 2);
-        status = an_packing_set_class_name(packing, (uint32_t)i % 2, "name");
-        if (status == AN_OK) status = an_packing_add(packing, pixels, NULL, 0, i % 2);
-        if (status == AN_OK && i == 1) status = an_packing_sync(packing);
+        status = an_pack_writer_set_class_name(packing, (uint32_t)i % 2, "name");
+        if (status == AN_OK) status = an_pack_writer_add(packing, pixels, NULL, 0, i % 2);
+        if (status == AN_OK && i == 1) status = an_pack_writer_sync(packing);
     }
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
     packing = NULL;
-    if (status == AN_OK) status = an_packing_create(&packing, ctx, folder, &packed);
-    if (status == AN_OK) status = an_packing_add(packing, pixels, NULL, 0, 0);
-    if (status == AN_OK) status = an_packing_finish(packing);
+    if (status == AN_OK) status = an_pack_writer_create(&packing, ctx, folder, &packed);
+    if (status == AN_OK) status = an_pack_writer_add(packing, pixels, NULL, 0, 0);
+    if (status == AN_OK) status = an_pack_writer_finish(packing);
     if (status == AN_OK) status = an_pack_open(&pack, ctx, folder, NULL, NULL);
     if (status == AN_OK) status = an_model_create(&model, ctx, &config);
     if (status == AN_OK) status = an_pack_prepare_model(pack, model, 1, 1);
@@ -217,18 +218,18 @@ static an_status data_life(counting *c, const char *folder)
     if (status == AN_OK)
         status = an_train_step(trainer, batch.images, batch.labels, batch.count, NULL);
     if (status == AN_OK) status = an_trainer_end_epoch(trainer, 0.5, NULL);
-    if (status == AN_OK) status = an_infer_views(model, &image, 1, 10, p);
+    if (status == AN_OK) status = an_infer_views(model, &image, 1, 10, p, ENOUGH);
     if (status == AN_OK)
-        status =
-            an_infer_layer_images(model, &image, 1, "conv3", AN_POINT_OUTPUT, vector);
+        status = an_infer_layer_images(model, &image, 1, "conv3", AN_POINT_OUTPUT, vector,
+                                       ENOUGH);
 
     c->fail_at = 0;
     an_loader_destroy(loader);
     an_trainer_destroy(trainer);
     an_model_destroy(other);
     an_model_destroy(model);
-    an_pack_close(pack);
-    an_packing_destroy(packing);
+    an_pack_destroy(pack);
+    an_pack_writer_destroy(packing);
     an_context_destroy(ctx);
     return status;
 }
@@ -287,12 +288,12 @@ START_TEST(steady_state_allocates_nothing)
     ck_assert_int_eq(an_context_create(&ctx, &context), AN_OK);
     ck_assert_int_eq(an_model_create(&model, ctx, &config), AN_OK);
     ck_assert_int_eq(an_trainer_create(&trainer, model, &training), AN_OK);
-    ck_assert_int_eq(an_infer(model, images, 4, p), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 4, p, ENOUGH), AN_OK);
     before = c.calls;
     ck_assert_int_eq(an_train_step(trainer, images, labels, 4, NULL), AN_OK);
     ck_assert_int_eq(an_train_step(trainer, images, labels, 3, NULL), AN_OK);
-    ck_assert_int_eq(an_infer(model, images, 4, p), AN_OK);
-    ck_assert_int_eq(an_infer(model, images, 1, p), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 4, p, ENOUGH), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 1, p, ENOUGH), AN_OK);
     ck_assert_int_eq(c.calls, before);
     an_trainer_destroy(trainer);
     an_model_destroy(model);
@@ -317,11 +318,11 @@ static void *one_of_crowd(void *arg)
     int i;
 
     for (i = 0; i < ROUNDS; i++) {
-        if (an_infer(c->model, c->images + i % 4 * NUMBERS, 1, p) != AN_OK ||
+        if (an_infer(c->model, c->images + i % 4 * NUMBERS, 1, p, ENOUGH) != AN_OK ||
             memcmp(p, c->want + i % 4 * 10, sizeof p) != 0)
             __atomic_fetch_add(&c->wrong, 1, __ATOMIC_RELAXED);
         /* a failure of one's own leaves the others' messages alone */
-        if (an_infer(c->model, c->images, 0, p) != AN_ERROR_ARGUMENT ||
+        if (an_infer(c->model, c->images, 0, p, ENOUGH) != AN_ERROR_ARGUMENT ||
             strstr(an_error_message(), "count is 0") == NULL)
             __atomic_fetch_add(&c->wrong, 1, __ATOMIC_RELAXED);
     }
@@ -350,8 +351,8 @@ START_TEST(eight_threads_share_a_model)
     ck_assert_int_eq(an_context_create(&ctx, &context), AN_OK);
     ck_assert_int_eq(an_model_create(&c.model, ctx, &config), AN_OK);
     for (i = 0; i < 4; i++)
-        ck_assert_int_eq(an_infer(c.model, images + i * NUMBERS, 1, want + i * 10),
-                         AN_OK);
+        ck_assert_int_eq(
+            an_infer(c.model, images + i * NUMBERS, 1, want + i * 10, ENOUGH), AN_OK);
     c.images = images;
     c.want = want;
     c.wrong = 0;
@@ -385,7 +386,7 @@ static void *own_context(void *arg)
         return NULL;
     }
     for (i = 0; i < 5; i++)
-        if (an_infer(model, image, 1, p) != AN_OK)
+        if (an_infer(model, image, 1, p, ENOUGH) != AN_OK)
             __atomic_fetch_add(wrong, 1, __ATOMIC_RELAXED);
     an_model_destroy(model);
     an_context_destroy(ctx);
@@ -437,7 +438,7 @@ static void *in_a_small_stack(void *arg)
     if (life->status == AN_OK) life->status = an_model_describe(model, &info);
     if (life->status == AN_OK)
         images = calloc((size_t)6 * info.image_size * info.image_size, sizeof *images);
-    if (life->status == AN_OK) life->status = an_infer(model, images, 2, p);
+    if (life->status == AN_OK) life->status = an_infer(model, images, 2, p, ENOUGH);
     if (life->status == AN_OK) life->status = an_trainer_create(&trainer, model, NULL);
     if (life->status == AN_OK)
         life->status = an_train_step(trainer, images, labels, 2, NULL);
@@ -545,7 +546,7 @@ static int in_child(an_context *ctx, an_model *model, an_trainer *trainer)
     uint32_t count;
 
     alarm(20); /* a hang ends as a signal */
-    if (an_infer(model, image, 1, p) != AN_ERROR_FORKED) return 1;
+    if (an_infer(model, image, 1, p, ENOUGH) != AN_ERROR_FORKED) return 1;
     if (an_train_step(trainer, image, &label, 1, NULL) != AN_ERROR_FORKED) return 2;
     if (an_device_count(ctx, &count) != AN_ERROR_FORKED) return 3;
     if (an_model_save(model, "/dev/null") != AN_ERROR_FORKED) return 4;
@@ -561,7 +562,7 @@ static int in_child(an_context *ctx, an_model *model, an_trainer *trainer)
 #endif
     if (an_context_create(&own, &context) != AN_OK) return 6;
     if (an_model_create(&other, own, &config) != AN_OK) return 7;
-    if (an_infer(other, image, 1, p) != AN_OK) return 8;
+    if (an_infer(other, image, 1, p, ENOUGH) != AN_OK) return 8;
     an_model_destroy(other);
     an_context_destroy(own);
     return 0;
@@ -575,7 +576,7 @@ static void *keep_busy(void *arg)
     float p[10];
 
     while (!__atomic_load_n(&c->wrong, __ATOMIC_RELAXED)) {
-        if (an_infer(c->model, c->images, 1, p) != AN_OK) abort();
+        if (an_infer(c->model, c->images, 1, p, ENOUGH) != AN_OK) abort();
         __atomic_fetch_add(&rounds, 1, __ATOMIC_RELAXED);
     }
     return NULL;
@@ -600,7 +601,7 @@ START_TEST(a_forked_child_gets_an_error)
     ck_assert_int_eq(an_context_create(&ctx, &context), AN_OK);
     ck_assert_int_eq(an_model_create(&c.model, ctx, &config), AN_OK);
     ck_assert_int_eq(an_trainer_create(&trainer, c.model, NULL), AN_OK);
-    ck_assert_int_eq(an_infer(c.model, images, 1, p), AN_OK);
+    ck_assert_int_eq(an_infer(c.model, images, 1, p, ENOUGH), AN_OK);
     ck_assert_int_eq(pthread_create(&thread, NULL, keep_busy, &c), 0);
     /* In the midst of its products. (While a thread starts it holds locks of gcc's ASan, too,
      * which a child would wait for in vain.) */
@@ -615,7 +616,7 @@ START_TEST(a_forked_child_gets_an_error)
     }
     __atomic_store_n(&c.wrong, 1, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
-    ck_assert_int_eq(an_infer(c.model, images, 1, p), AN_OK);
+    ck_assert_int_eq(an_infer(c.model, images, 1, p, ENOUGH), AN_OK);
     an_trainer_destroy(trainer);
     an_model_destroy(c.model);
     an_context_destroy(ctx);

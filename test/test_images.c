@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "expect.h"
 #include "test.h"
 #include "train/train.h"
 
@@ -38,7 +39,7 @@ START_TEST(a_picture_of_the_right_size_stays_as_it_is)
     uint8_t *pixels = noise(32 * 32 * 3, 1), out[32 * 32 * 3];
     an_image image = image_of(pixels, 32, 32);
 
-    ck_assert_int_eq(an_image_fit(&image, 32, out), AN_OK);
+    ck_assert_int_eq(an_image_fit(&image, 32, out, ENOUGH), AN_OK);
     ck_assert_mem_eq(out, pixels, sizeof out);
     free(pixels);
 }
@@ -50,9 +51,9 @@ START_TEST(fitting_cuts_out_the_centre)
     an_image wide = image_of(pixels, 10, 6), high = image_of(pixels, 6, 10);
     int y;
 
-    ck_assert_int_eq(an_image_fit(&wide, 6, out), AN_OK);
+    ck_assert_int_eq(an_image_fit(&wide, 6, out, ENOUGH), AN_OK);
     for (y = 0; y < 6; y++) ck_assert_mem_eq(out + y * 18, pixels + y * 30 + 2 * 3, 18);
-    ck_assert_int_eq(an_image_fit(&high, 6, out), AN_OK);
+    ck_assert_int_eq(an_image_fit(&high, 6, out, ENOUGH), AN_OK);
     ck_assert_mem_eq(out, pixels + 2 * 18, sizeof out);
     free(pixels);
 }
@@ -67,7 +68,7 @@ START_TEST(halving_weighs_like_a_triangle)
     an_image image = image_of(pixels, 16, 16);
     int x, y, i, j;
 
-    ck_assert_int_eq(an_image_fit(&image, 8, out), AN_OK);
+    ck_assert_int_eq(an_image_fit(&image, 8, out, ENOUGH), AN_OK);
     for (y = 0; y < 8; y++)
         for (x = 0; x < 8; x++) {
             double sum = 0, total = 0;
@@ -96,7 +97,7 @@ START_TEST(enlarging_interpolates)
     for (y = 0; y < 8; y++)
         for (x = 0; x < 8; x++) memset(pixels + (y * 8 + x) * 3, 30 * x, 3);
     image = image_of(pixels, 8, 8);
-    ck_assert_int_eq(an_image_fit(&image, 24, out), AN_OK);
+    ck_assert_int_eq(an_image_fit(&image, 24, out, ENOUGH), AN_OK);
     for (x = 1; x < 23; x++) /* pixel x is at (x + 0.5) / 3 - 0.5 */
         ck_assert_int_eq(out[(12 * 24 + x) * 3], (int)(30 * ((x + 0.5) / 3 - 0.5) + 0.5));
 }
@@ -119,8 +120,8 @@ START_TEST(fitting_and_warping_are_those_of_pil)
 
         for (warp = 0; warp < 2; warp++) {
             ck_assert_uint_eq(fread(expected, 1, bytes, file), bytes);
-            ck_assert_int_eq((warp ? an_image_warp : an_image_fit)(&image, side, got),
-                             AN_OK);
+            ck_assert_int_eq(
+                (warp ? an_image_warp : an_image_fit)(&image, side, got, bytes), AN_OK);
             for (k = 0; k < bytes; k++) {
                 ck_assert_int_le(abs(got[k] - expected[k]), 1);
                 off += got[k] != expected[k];
@@ -147,7 +148,7 @@ START_TEST(odd_sizes_stay_within_the_pictures_range)
 
         memset(pixels, 77, bytes);
         memset(out, 0, 64 * 64 * 3);
-        ck_assert_int_eq(an_image_fit(&image, 64, out), AN_OK);
+        ck_assert_int_eq(an_image_fit(&image, 64, out, ENOUGH), AN_OK);
         for (i = 0; i < 64 * 64 * 3; i++) ck_assert_uint_eq(out[i], 77);
         free(pixels);
     }
@@ -165,8 +166,8 @@ START_TEST(rows_may_be_padded)
 
     for (y = 0; y < 16; y++) memcpy(tight + y * 48, pixels + y * 60, 48);
     image.row_bytes = 60;
-    ck_assert_int_eq(an_image_fit(&image, 8, a), AN_OK);
-    ck_assert_int_eq(an_image_fit(&other, 8, b), AN_OK);
+    ck_assert_int_eq(an_image_fit(&image, 8, a, ENOUGH), AN_OK);
+    ck_assert_int_eq(an_image_fit(&other, 8, b, ENOUGH), AN_OK);
     ck_assert_mem_eq(a, b, sizeof a);
     free(pixels);
 }
@@ -210,7 +211,8 @@ START_TEST(views_mean_scale_and_order)
     ck_assert_int_eq(an_context_create(&ctx, NULL), AN_OK);
     model = small_model(ctx, (uint32_t)bgr);
     for (view = 0; view < 10; view++) {
-        ck_assert_int_eq(an_preprocess(model, &image, (uint32_t)view, out), AN_OK);
+        ck_assert_int_eq(an_preprocess(model, &image, (uint32_t)view, out, ENOUGH),
+                         AN_OK);
         for (c = 0; c < 3; c++)
             for (y = 0; y < 32; y++)
                 for (x = 0; x < 32; x++) {
@@ -239,9 +241,9 @@ START_TEST(a_fitted_picture_gives_the_same_input)
 
     ck_assert_int_eq(an_context_create(&ctx, NULL), AN_OK);
     model = small_model(ctx, 0);
-    ck_assert_int_eq(an_image_fit(&image, 40, fitted), AN_OK);
-    ck_assert_int_eq(an_preprocess(model, &image, 7, a), AN_OK);
-    ck_assert_int_eq(an_preprocess(model, &small, 7, b), AN_OK);
+    ck_assert_int_eq(an_image_fit(&image, 40, fitted, ENOUGH), AN_OK);
+    ck_assert_int_eq(an_preprocess(model, &image, 7, a, ENOUGH), AN_OK);
+    ck_assert_int_eq(an_preprocess(model, &small, 7, b, ENOUGH), AN_OK);
     ck_assert_mem_eq(a, b, 3 * 32 * 32 * sizeof *a);
     an_model_destroy(model);
     an_context_destroy(ctx);
@@ -317,26 +319,26 @@ START_TEST(bad_pictures_are_refused_by_name)
     an_image image = image_of(pixels, 2, 2);
 
     image.width = 0;
-    ck_assert_int_eq(an_image_fit(&image, 2, out), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 2, out, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "width"));
     image.width = 32769;
-    ck_assert_int_eq(an_image_fit(&image, 2, out), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 2, out, ENOUGH), AN_ERROR_ARGUMENT);
     image = image_of(pixels, 2, 0);
-    ck_assert_int_eq(an_image_fit(&image, 2, out), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 2, out, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "height"));
     image = image_of(NULL, 2, 2);
-    ck_assert_int_eq(an_image_fit(&image, 2, out), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 2, out, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "pixels"));
     image = image_of(pixels, 2, 2);
     image.row_bytes = 5;
-    ck_assert_int_eq(an_image_fit(&image, 2, out), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 2, out, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "row_bytes"));
     image.row_bytes = 0;
-    ck_assert_int_eq(an_image_fit(&image, 0, out), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_image_fit(&image, 2049, out), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 0, out, ENOUGH), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 2049, out, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "side"));
-    ck_assert_int_eq(an_image_fit(NULL, 2, out), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_image_fit(&image, 2, NULL), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(NULL, 2, out, ENOUGH), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_image_fit(&image, 2, NULL, ENOUGH), AN_ERROR_ARGUMENT);
 }
 END_TEST
 

@@ -105,7 +105,7 @@ static an_status opens(place *p)
     an_pack *pack = NULL;
     an_status status = an_pack_open(&pack, p->ctx, inside(p, "pack"), set_decode, NULL);
 
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     return status;
 }
 
@@ -264,7 +264,7 @@ START_TEST(an_index_of_any_length_is_whole)
     columns_are(&p, &s);
     pack = set_open(&at, "pack", &s, NULL);
     set_check(pack, &s, "many pictures");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     index_drop(&p);
     place_close(&at);
 }
@@ -297,23 +297,23 @@ static an_status ask(place *p, answers *a)
     }
     if (a->info.side == 2) expect_ok(an_pack_mean_image(pack, a->mean, 12));
     for (i = 0; i < 5 && i < a->info.count; i++)
-        expect_ok(an_pack_read(pack, i, a->pixels[i], &a->labels[i]));
-    an_pack_close(pack);
+        expect_ok(an_pack_read(pack, i, a->pixels[i], ENOUGH, &a->labels[i]));
+    an_pack_destroy(pack);
     return AN_OK;
 }
 
 static void make_tiny(place *p)
 {
     set s = {2, 5, 2, AN_PACK_RAW, AN_FIT_WARP, 1, 30};
-    an_packing_config c = set_config(&s, 0);
-    an_packing *packing = NULL;
+    an_pack_writer_config c = set_config(&s, 0);
+    an_pack_writer *packing = NULL;
 
-    expect_ok(an_packing_create(&packing, p->ctx, inside(p, "pack"), &c));
-    expect_ok(an_packing_set_class_name(packing, 0, "oak"));
-    expect_ok(an_packing_set_class_name(packing, 1, "ash \"\\ b\xc3\xa4r"));
+    expect_ok(an_pack_writer_create(&packing, p->ctx, inside(p, "pack"), &c));
+    expect_ok(an_pack_writer_set_class_name(packing, 0, "oak"));
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "ash \"\\ b\xc3\xa4r"));
     set_add(packing, &s, 0, s.count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
 }
 
 /* Every byte of the index, by one bit or several: it is refused, or, where JSON does

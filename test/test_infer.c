@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "expect.h"
 #include "ref.h"
 #include "small.h"
 #include "test.h"
@@ -49,14 +50,14 @@ START_TEST(many_passes_give_each_image_its_row)
     float *p = malloc(300 * 10 * sizeof *p), one[10];
     int i, c;
 
-    ck_assert_int_eq(an_infer(model, images, 300, p), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 300, p, ENOUGH), AN_OK);
     for (i = 0; i < 300; i++) {
         double sum = 0;
 
         for (c = 0; c < 10; c++) sum += (double)p[i * 10 + c];
         ck_assert_double_eq_tol(sum, 1, 1e-5);
         if (i % 37 != 0) continue;
-        ck_assert_int_eq(an_infer(model, images + i * NUMBERS, 1, one), AN_OK);
+        ck_assert_int_eq(an_infer(model, images + i * NUMBERS, 1, one, ENOUGH), AN_OK);
         for (c = 0; c < 10; c++)
             ck_assert_double_eq_tol((double)one[c], (double)p[i * 10 + c], 1e-5);
     }
@@ -72,7 +73,7 @@ START_TEST(evaluation_adds_up_what_inference_says)
     double top1 = 0, top5 = 0, loss = 0;
     int i, c;
 
-    ck_assert_int_eq(an_infer(model, images, 300, p), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 300, p, ENOUGH), AN_OK);
     for (i = 0; i < 300; i++) {
         int above = 0;
 
@@ -143,11 +144,11 @@ START_TEST(images_and_floats_agree)
         pictures[i].pixels = pixels + i * 50 * 40 * 3;
         pictures[i].width = 50;
         pictures[i].height = 40;
-        ck_assert_int_eq(an_preprocess(model, &pictures[i], 0, input + i * NUMBERS),
-                         AN_OK);
+        ck_assert_int_eq(
+            an_preprocess(model, &pictures[i], 0, input + i * NUMBERS, ENOUGH), AN_OK);
     }
-    ck_assert_int_eq(an_infer(model, input, 200, a), AN_OK);
-    ck_assert_int_eq(an_infer_images(model, pictures, 200, b), AN_OK);
+    ck_assert_int_eq(an_infer(model, input, 200, a, ENOUGH), AN_OK);
+    ck_assert_int_eq(an_infer_images(model, pictures, 200, b, ENOUGH), AN_OK);
     ck_assert_mem_eq(a, b, 200 * 10 * sizeof *a);
     an_evaluation_init(&ea, sizeof ea);
     an_evaluation_init(&eb, sizeof eb);
@@ -156,7 +157,7 @@ START_TEST(images_and_floats_agree)
     ck_assert_mem_eq(&ea, &eb, sizeof ea);
 
     pictures[150].width = 0;
-    ck_assert_int_eq(an_infer_images(model, pictures, 200, b), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_infer_images(model, pictures, 200, b, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_mem_eq(a, b, 200 * 10 * sizeof *a);
     free(pixels);
     free(pictures);
@@ -176,7 +177,7 @@ START_TEST(nonfinite_results_name_their_layer)
     memcpy(bad, images, sizeof bad);
     bad[NUMBERS + 5] = INFINITY;
     memset(p, 0, sizeof p);
-    ck_assert_int_eq(an_infer(model, bad, 2, p), AN_ERROR_DIVERGED);
+    ck_assert_int_eq(an_infer(model, bad, 2, p, ENOUGH), AN_ERROR_DIVERGED);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "input"));
     ck_assert_float_eq(p[0], 0);
     ck_assert_float_eq(p[19], 0);
@@ -185,7 +186,7 @@ START_TEST(nonfinite_results_name_their_layer)
     ck_assert_int_eq(an_parameter_find(model, "conv2.weight", &conv2), AN_OK);
     cpu_floats(model->net.weights.part[conv2][0])[3] = NAN;
     an__net_changed(&model->net);
-    ck_assert_int_eq(an_infer(model, images, 2, p), AN_ERROR_DIVERGED);
+    ck_assert_int_eq(an_infer(model, images, 2, p, ENOUGH), AN_ERROR_DIVERGED);
     ck_assert_msg(strstr(an_error_message(), "conv2") != NULL, "%s", an_error_message());
     an_evaluation_init(&e, sizeof e);
     ck_assert_int_eq(an_evaluate(model, images, labels, 2, &e), AN_ERROR_DIVERGED);
@@ -232,7 +233,7 @@ static void run_path(uint32_t arch, uint32_t path, const float *many, path_run *
     ck_assert_int_eq(an_model_create(&net, own, &config), AN_OK);
     ck_assert_int_eq(an_model_describe(net, &info), AN_OK);
     ck_assert_uint_eq(info.parameters, 16);
-    ck_assert_int_eq(an_infer(net, many, MANY, run->p), AN_OK);
+    ck_assert_int_eq(an_infer(net, many, MANY, run->p, ENOUGH), AN_OK);
     ck_assert_int_eq(an_trainer_create(&trainer, net, &training), AN_OK);
     ck_assert_int_eq(an_train_step(trainer, many, labels, MANY, NULL), AN_OK);
     for (i = 0; i < info.parameters; i++) { /* the first step is the velocity */
@@ -302,11 +303,11 @@ START_TEST(bad_calls_are_refused_by_name)
     an_evaluation e;
 
     an_evaluation_init(&e, sizeof e);
-    ck_assert_int_eq(an_infer(model, images, 0, p), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_infer(model, images, 0, p, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "count"));
-    ck_assert_int_eq(an_infer(model, images, 1048577, p), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_infer(model, NULL, 1, p), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_infer(model, images, 1, NULL), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_infer(model, images, 1048577, p, ENOUGH), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_infer(model, NULL, 1, p, ENOUGH), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_infer(model, images, 1, NULL, ENOUGH), AN_ERROR_ARGUMENT);
     ck_assert_int_eq(an_evaluate(model, images, &label, 1, &e), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "labels[0] is 10"));
     label = -1;
@@ -346,16 +347,17 @@ START_TEST(ten_views_are_averaged)
         pictures[v].width = pictures[v].height = 40;
     }
     for (v = 0; v < 10; v++) {
-        ck_assert_int_eq(an_preprocess(model, &pictures[1], v, input), AN_OK);
-        ck_assert_int_eq(an_infer(model, input, 1, one), AN_OK);
+        ck_assert_int_eq(an_preprocess(model, &pictures[1], v, input, ENOUGH), AN_OK);
+        ck_assert_int_eq(an_infer(model, input, 1, one, ENOUGH), AN_OK);
         for (c = 0; c < 10; c++) sum[c] += one[c] / 10;
     }
-    ck_assert_int_eq(an_infer_views(model, pictures, 2, 10, mean[0]), AN_OK);
+    ck_assert_int_eq(an_infer_views(model, pictures, 2, 10, mean[0], ENOUGH), AN_OK);
     for (c = 0; c < 10; c++) ck_assert_float_eq_tol(mean[1][c], sum[c], 1e-5f);
-    ck_assert_int_eq(an_infer_views(model, pictures, 2, 1, mean[0]), AN_OK);
-    ck_assert_int_eq(an_infer_images(model, pictures, 2, single[0]), AN_OK);
+    ck_assert_int_eq(an_infer_views(model, pictures, 2, 1, mean[0], ENOUGH), AN_OK);
+    ck_assert_int_eq(an_infer_images(model, pictures, 2, single[0], ENOUGH), AN_OK);
     ck_assert_mem_eq(mean, single, sizeof mean);
-    ck_assert_int_eq(an_infer_views(model, pictures, 2, 5, mean[0]), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_infer_views(model, pictures, 2, 5, mean[0], ENOUGH),
+                     AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "views is 5"));
     for (v = 0; v < 2; v++) free((void *)(uintptr_t)pictures[v].pixels);
 }
@@ -371,7 +373,7 @@ START_TEST(scores_are_those_of_evaluation)
     an_evaluation_init(&a, sizeof a);
     an_evaluation_init(&b, sizeof b);
     ck_assert_int_eq(an_evaluate(model, images, labels, 300, &a), AN_OK);
-    ck_assert_int_eq(an_infer(model, images, 300, p), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, 300, p, ENOUGH), AN_OK);
     ck_assert_int_eq(an_score(p, 10, labels, 100, &b), AN_OK);
     ck_assert_int_eq(an_score(p + 1000, 10, labels + 100, 200, &b), AN_OK);
     ck_assert_uint_eq(b.count, 300);
@@ -414,7 +416,7 @@ static float *activations(an_model *net, const float *x, uint32_t batch,
     ck_assert_msg(an_activation_count(net, layer, point, count, NULL) == AN_OK, "%s",
                   an_error_message());
     out = malloc(*count * batch * sizeof *out);
-    ck_assert_int_eq(an_infer_layer(net, x, batch, layer, point, out), AN_OK);
+    ck_assert_int_eq(an_infer_layer(net, x, batch, layer, point, out, ENOUGH), AN_OK);
     return out;
 }
 
@@ -505,9 +507,9 @@ START_TEST(every_layer_can_be_asked)
         x = activations(net, images, TWO, name, AN_POINT_OUTPUT, &before);
     }
     free(x);
-    ck_assert_int_eq(an_infer(net, images, TWO, p), AN_OK);
-    ck_assert_int_eq(an_infer_layer(net, images, TWO, "prob", AN_POINT_OUTPUT, prob),
-                     AN_OK);
+    ck_assert_int_eq(an_infer(net, images, TWO, p, ENOUGH), AN_OK);
+    ck_assert_int_eq(
+        an_infer_layer(net, images, TWO, "prob", AN_POINT_OUTPUT, prob, ENOUGH), AN_OK);
     ck_assert_mem_eq(p, prob, sizeof p);
     ck_assert_int_eq(an_activation_count(net, "conv2", AN_POINT_LINEAR, &count, shape),
                      AN_OK);
@@ -533,11 +535,12 @@ START_TEST(activations_of_pictures_are_those_of_their_input)
     an_image_init(&image, sizeof image);
     image.pixels = pixels;
     image.width = image.height = 50;
-    ck_assert_int_eq(an_preprocess(model, &image, 0, input), AN_OK);
+    ck_assert_int_eq(an_preprocess(model, &image, 0, input, ENOUGH), AN_OK);
     a = activations(model, input, 1, "conv3", AN_POINT_ACTIVATION, &count);
     b = malloc(count * sizeof *b);
     ck_assert_int_eq(
-        an_infer_layer_images(model, &image, 1, "conv3", AN_POINT_ACTIVATION, b), AN_OK);
+        an_infer_layer_images(model, &image, 1, "conv3", AN_POINT_ACTIVATION, b, ENOUGH),
+        AN_OK);
     ck_assert_mem_eq(a, b, count * sizeof *a);
     free(a);
     free(b);

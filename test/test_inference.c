@@ -119,7 +119,7 @@ START_TEST(passes_of_128_give_each_image_its_row)
 
         snprintf(what, sizeof what, "%u images", counts[i]);
         p = untouched((MOST + 1) * CLASSES);
-        expect_ok(an_infer(h.model, h.images, counts[i], p));
+        expect_ok(an_infer(h.model, h.images, counts[i], p, ENOUGH));
         expect_rows(p, h.logits, 0, counts[i], what);
         expect_untouched(p + counts[i] * CLASSES, (MOST + 1 - counts[i]) * CLASSES, what);
         free(p);
@@ -232,7 +232,7 @@ START_TEST(classes_that_share_a_place_have_their_part_of_it)
         float p[CLASSES];
 
         set_logits(h.model, ties[i]);
-        expect_ok(an_infer(h.model, h.images, 1, p));
+        expect_ok(an_infer(h.model, h.images, 1, p, ENOUGH));
         for (label = 0; label < CLASSES; label++) {
             an_evaluation model, score, wanted;
             char what[64];
@@ -394,14 +394,15 @@ START_TEST(rows_before_a_divergence_are_written)
         e.count = 9;
         same = e;
         bad[NUMBERS - 1] = i % 2 ? NAN : -INFINITY;
-        expect_refused(an_infer(h.model, h.images, MOST, p), AN_ERROR_DIVERGED, "input");
+        expect_refused(an_infer(h.model, h.images, MOST, p, ENOUGH), AN_ERROR_DIVERGED,
+                       "input");
         expect_rows(p, h.logits, 0, before, what);
         expect_untouched(p + before * CLASSES, (MOST - before) * CLASSES, what);
         expect_refused(an_evaluate(h.model, h.images, labels, MOST, &e),
                        AN_ERROR_DIVERGED, "input");
         expect_bytes(&e, &same, sizeof e, "%s", what);
         bad[NUMBERS - 1] = good;
-        expect_ok(an_infer(h.model, h.images, MOST, p));
+        expect_ok(an_infer(h.model, h.images, MOST, p, ENOUGH));
         expect_rows(p, h.logits, 0, MOST, what);
         free(p);
     }
@@ -448,18 +449,19 @@ START_TEST(a_divergence_names_the_first_layer)
             good = weight[last - 1];
             weight[last - 1] = NAN; /* an_parameter_set() would refuse it */
             an__net_changed(&b.model->net);
-            expect_refused(an_infer(b.model, b.images, 1, p), AN_ERROR_DIVERGED, name);
+            expect_refused(an_infer(b.model, b.images, 1, p, ENOUGH), AN_ERROR_DIVERGED,
+                           name);
             expect_ok(an_activation_count(b.model, name, AN_POINT_LINEAR, &count, NULL));
             values = malloc(count * sizeof *values);
-            expect_ok(
-                an_infer_layer(b.model, b.images, 1, name, AN_POINT_LINEAR, values));
+            expect_ok(an_infer_layer(b.model, b.images, 1, name, AN_POINT_LINEAR, values,
+                                     ENOUGH));
             expect_nans(values, count / towers, towers, tower, name);
             free(values);
             weight[last - 1] = good;
             an__net_changed(&b.model->net);
         }
     }
-    expect_ok(an_infer(b.model, b.images, 1, p));
+    expect_ok(an_infer(b.model, b.images, 1, p, ENOUGH));
     bench_close(&b);
 }
 END_TEST

@@ -62,8 +62,8 @@ static void mean_of_views(an_model *model, const an_image *image, double *mean,
 
     for (c = 0; c < CLASSES; c++) mean[c] = 0;
     for (view = 0; view < 10; view++) {
-        expect_ok(an_preprocess(model, image, view, input));
-        expect_ok(an_infer(model, input, 1, p));
+        expect_ok(an_preprocess(model, image, view, input, ENOUGH));
+        expect_ok(an_infer(model, input, 1, p, ENOUGH));
         for (c = 0; c < CLASSES; c++) {
             mean[c] += (double)p[c] / 10;
             if (view == 0) one[c] = (double)p[c];
@@ -84,8 +84,8 @@ START_TEST(ten_views_of_many_pictures_are_averaged)
     album_fill(&a);
     for (i = 0; i < KINDS; i++) mean_of_views(model, &a.images[i], mean[i], one[i]);
     memset(p, 0xff, sizeof p); /* what is there counts for nothing */
-    expect_ok(an_infer_views(model, a.images, PICTURES, 10, p));
-    expect_ok(an_infer_views(model, a.images, PICTURES, 1, again));
+    expect_ok(an_infer_views(model, a.images, PICTURES, 10, p, ENOUGH));
+    expect_ok(an_infer_views(model, a.images, PICTURES, 1, again, ENOUGH));
     for (i = 0; i < PICTURES; i++)
         for (c = 0; c < CLASSES; c++) {
             /* sums of ten in float; other batches, other orders of summing */
@@ -94,12 +94,12 @@ START_TEST(ten_views_of_many_pictures_are_averaged)
             expect_number(again[i * CLASSES + c], one[i % KINDS][c], 2e-6,
                           "one view: picture %u, class %u", i, c);
         }
-    expect_ok(an_infer_images(model, a.images, PICTURES, p));
+    expect_ok(an_infer_images(model, a.images, PICTURES, p, ENOUGH));
     expect_floats(p, again, PICTURES * CLASSES, 0, "one view is the centre");
     for (i = 0; i <= 11; i++)
         if (i != 1 && i != 10)
-            expect_refused(an_infer_views(model, a.images, 1, i, p), AN_ERROR_ARGUMENT,
-                           "must be 1 or 10");
+            expect_refused(an_infer_views(model, a.images, 1, i, p, ENOUGH),
+                           AN_ERROR_ARGUMENT, "must be 1 or 10");
     expect_floats(p, again, PICTURES * CLASSES, 0, "after refused calls");
     an_model_destroy(model);
     an_context_destroy(ctx);
@@ -118,8 +118,10 @@ START_TEST(views_that_diverge_are_reported)
     cpu_floats(model->net.weights.part[0][0])[0] =
         NAN; /* a parameter that no call would take */
     an__net_changed(&model->net);
-    expect_refused(an_infer_views(model, a.images, 1, 10, p), AN_ERROR_DIVERGED, "conv1");
-    expect_refused(an_infer_images(model, a.images, 1, p), AN_ERROR_DIVERGED, "conv1");
+    expect_refused(an_infer_views(model, a.images, 1, 10, p, ENOUGH), AN_ERROR_DIVERGED,
+                   "conv1");
+    expect_refused(an_infer_images(model, a.images, 1, p, ENOUGH), AN_ERROR_DIVERGED,
+                   "conv1");
     an_model_destroy(model);
     an_context_destroy(ctx);
 }
@@ -152,11 +154,11 @@ START_TEST(pictures_in_longer_structs_are_the_same)
     }
     an_evaluation_init(&e[0], sizeof e[0]);
     e[1] = e[0];
-    expect_ok(an_infer_images(model, a.images, PICTURES, p[0]));
-    expect_ok(an_infer_images(model, &images->image, PICTURES, p[1]));
+    expect_ok(an_infer_images(model, a.images, PICTURES, p[0], ENOUGH));
+    expect_ok(an_infer_images(model, &images->image, PICTURES, p[1], ENOUGH));
     expect_floats(p[1], p[0], PICTURES * CLASSES, 0, "an_infer_images");
-    expect_ok(an_infer_views(model, a.images, 5, 10, p[0]));
-    expect_ok(an_infer_views(model, &images->image, 5, 10, p[1]));
+    expect_ok(an_infer_views(model, a.images, 5, 10, p[0], ENOUGH));
+    expect_ok(an_infer_views(model, &images->image, 5, 10, p[1], ENOUGH));
     expect_floats(p[1], p[0], 5 * CLASSES, 0, "an_infer_views");
     expect_ok(an_evaluate_images(model, a.images, labels, PICTURES, &e[0]));
     expect_ok(an_evaluate_images(model, &images->image, labels, PICTURES, &e[1]));
@@ -165,11 +167,11 @@ START_TEST(pictures_in_longer_structs_are_the_same)
     for (i = 0; i < 2; i++) {
         layer[i] = malloc(count * PICTURES * sizeof *layer[i]);
         expect_ok(an_infer_layer_images(model, i ? &images->image : a.images, PICTURES,
-                                        "conv3", AN_POINT_LINEAR, layer[i]));
+                                        "conv3", AN_POINT_LINEAR, layer[i], ENOUGH));
     }
     expect_floats(layer[1], layer[0], count * PICTURES, 0, "an_infer_layer_images");
     images[129].image.size = sizeof(an_image);
-    expect_refused(an_infer_images(model, &images->image, PICTURES, p[1]),
+    expect_refused(an_infer_images(model, &images->image, PICTURES, p[1], ENOUGH),
                    AN_ERROR_ARGUMENT, "images[129].size");
     free(layer[0]);
     free(layer[1]);
@@ -193,8 +195,8 @@ START_TEST(pictures_are_what_they_are_prepared_to)
 
     album_fill(&a);
     for (i = 0; i < PICTURES; i++) {
-        expect_ok(
-            an_preprocess(model, &a.images[i], AN_VIEW_CENTRE, input + i * NUMBERS));
+        expect_ok(an_preprocess(model, &a.images[i], AN_VIEW_CENTRE, input + i * NUMBERS,
+                                ENOUGH));
         labels[i] = (int32_t)(i * 3 % CLASSES);
     }
     an_evaluation_init(&e[0], sizeof e[0]);
@@ -205,9 +207,10 @@ START_TEST(pictures_are_what_they_are_prepared_to)
     expect_ok(an_activation_count(model, "conv2", AN_POINT_OUTPUT, &count, NULL));
     layer[0] = malloc(count * PICTURES * sizeof *layer[0]);
     layer[1] = malloc(count * PICTURES * sizeof *layer[1]);
-    expect_ok(an_infer_layer(model, input, PICTURES, "conv2", AN_POINT_OUTPUT, layer[0]));
+    expect_ok(an_infer_layer(model, input, PICTURES, "conv2", AN_POINT_OUTPUT, layer[0],
+                             ENOUGH));
     expect_ok(an_infer_layer_images(model, a.images, PICTURES, "conv2", AN_POINT_OUTPUT,
-                                    layer[1]));
+                                    layer[1], ENOUGH));
     expect_floats(layer[1], layer[0], count * PICTURES, 0, "an_infer_layer_images");
     for (i = KINDS; i < PICTURES; i++) /* and each of them is at its place */
         expect_floats(layer[0] + i * count, layer[0] + i % KINDS * count, count, 1e-6,
@@ -267,17 +270,17 @@ static an_status call(room *r, uint32_t which, uint32_t count)
 {
     an_evaluation_init(&r->e, sizeof r->e);
     switch (which) {
-    case 0: return an_infer(r->model, r->images, count, r->p);
-    case 1: return an_infer_images(r->model, r->a.images, count, r->p);
-    case 2: return an_infer_views(r->model, r->a.images, count, 10, r->p);
+    case 0: return an_infer(r->model, r->images, count, r->p, ENOUGH);
+    case 1: return an_infer_images(r->model, r->a.images, count, r->p, ENOUGH);
+    case 2: return an_infer_views(r->model, r->a.images, count, 10, r->p, ENOUGH);
     case 3: return an_evaluate(r->model, r->images, r->labels, count, &r->e);
     case 4: return an_evaluate_images(r->model, r->a.images, r->labels, count, &r->e);
     case 5:
         return an_infer_layer(r->model, r->images, count, "conv1", AN_POINT_ACTIVATION,
-                              r->layer);
+                              r->layer, ENOUGH);
     default:
         return an_infer_layer_images(r->model, r->a.images, count, "conv1",
-                                     AN_POINT_ACTIVATION, r->layer);
+                                     AN_POINT_ACTIVATION, r->layer, ENOUGH);
     }
 }
 
@@ -344,8 +347,8 @@ static void expect_most_images(an_model *model, room *r)
 
     for (i = 0; i < 1048576; i++) images[i] = r->a.images[0];
     images[1048575].width = 0;
-    expect_refused(an_infer_images(model, images, 1048576, r->p), AN_ERROR_ARGUMENT,
-                   "width");
+    expect_refused(an_infer_images(model, images, 1048576, r->p, ENOUGH),
+                   AN_ERROR_ARGUMENT, "width");
     free(images);
 }
 
@@ -362,21 +365,21 @@ START_TEST(calls_with_null_are_refused_by_name)
 
     album_fill(&r->a);
     an_evaluation_init(&e, sizeof e);
-    REFUSED(an_infer(NULL, x, 1, r->p), "model is null");
-    REFUSED(an_infer(m, NULL, 1, r->p), "images is null");
-    REFUSED(an_infer(m, x, 1, NULL), "probabilities is null");
-    REFUSED(an_infer(m, x, 0, r->p), "count is 0");
-    REFUSED(an_infer(m, x, 1048577, r->p), "count is 1048577");
-    REFUSED(an_infer_images(NULL, a, 1, r->p), "model is null");
-    REFUSED(an_infer_images(m, NULL, 1, r->p), "images is null");
-    REFUSED(an_infer_images(m, a, 1, NULL), "probabilities is null");
-    REFUSED(an_infer_images(m, a, 0, r->p), "count is 0");
-    REFUSED(an_infer_images(m, a, 1048577, r->p), "count is 1048577");
-    REFUSED(an_infer_views(NULL, a, 1, 10, r->p), "model is null");
-    REFUSED(an_infer_views(m, NULL, 1, 10, r->p), "images is null");
-    REFUSED(an_infer_views(m, a, 1, 10, NULL), "probabilities is null");
-    REFUSED(an_infer_views(m, a, 0, 10, r->p), "count is 0");
-    REFUSED(an_infer_views(m, a, 1048577, 10, r->p), "count is 1048577");
+    REFUSED(an_infer(NULL, x, 1, r->p, ENOUGH), "model is null");
+    REFUSED(an_infer(m, NULL, 1, r->p, ENOUGH), "images is null");
+    REFUSED(an_infer(m, x, 1, NULL, ENOUGH), "probabilities is null");
+    REFUSED(an_infer(m, x, 0, r->p, ENOUGH), "count is 0");
+    REFUSED(an_infer(m, x, 1048577, r->p, ENOUGH), "count is 1048577");
+    REFUSED(an_infer_images(NULL, a, 1, r->p, ENOUGH), "model is null");
+    REFUSED(an_infer_images(m, NULL, 1, r->p, ENOUGH), "images is null");
+    REFUSED(an_infer_images(m, a, 1, NULL, ENOUGH), "probabilities is null");
+    REFUSED(an_infer_images(m, a, 0, r->p, ENOUGH), "count is 0");
+    REFUSED(an_infer_images(m, a, 1048577, r->p, ENOUGH), "count is 1048577");
+    REFUSED(an_infer_views(NULL, a, 1, 10, r->p, ENOUGH), "model is null");
+    REFUSED(an_infer_views(m, NULL, 1, 10, r->p, ENOUGH), "images is null");
+    REFUSED(an_infer_views(m, a, 1, 10, NULL, ENOUGH), "probabilities is null");
+    REFUSED(an_infer_views(m, a, 0, 10, r->p, ENOUGH), "count is 0");
+    REFUSED(an_infer_views(m, a, 1048577, 10, r->p, ENOUGH), "count is 1048577");
     REFUSED(an_evaluate(NULL, x, l, 1, &e), "model is null");
     REFUSED(an_evaluate(m, NULL, l, 1, &e), "images is null");
     REFUSED(an_evaluate(m, x, NULL, 1, &e), "labels is null");

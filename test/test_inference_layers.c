@@ -106,7 +106,7 @@ static void check_point(an_model *model, const ref_net *net, const float *images
     expect_ok(an_activation_count(model, info->name, point, &count, NULL));
     expect_count(count, numbers, "%s, %s", info->name, points[point]);
     got = malloc(IMAGES * count * sizeof *got);
-    expect_ok(an_infer_layer(model, images, IMAGES, info->name, point, got));
+    expect_ok(an_infer_layer(model, images, IMAGES, info->name, point, got, ENOUGH));
     /* float32 through up to ten layers */
     expect_floats(got, want, IMAGES * count, 2e-5, "%s, %s", info->name, points[point]);
     free(want);
@@ -135,8 +135,9 @@ START_TEST(every_layer_at_every_point)
         for (point = AN_POINT_LINEAR; point <= AN_POINT_OUTPUT; point++)
             if (point != AN_POINT_ACTIVATION || layer + 1 < net->plan->row.layers)
                 check_point(b.model, net, b.images, layer, point);
-    expect_ok(an_infer(b.model, b.images, IMAGES, p));
-    expect_ok(an_infer_layer(b.model, b.images, IMAGES, "prob", AN_POINT_OUTPUT, prob));
+    expect_ok(an_infer(b.model, b.images, IMAGES, p, ENOUGH));
+    expect_ok(
+        an_infer_layer(b.model, b.images, IMAGES, "prob", AN_POINT_OUTPUT, prob, ENOUGH));
     expect_floats(prob, p, IMAGES * SMALL_CLASSES, 0, "prob");
     ref_softmax(SMALL_CLASSES, IMAGES, net->value[net->plan->output]);
     for (i = 0; i < IMAGES * SMALL_CLASSES; i++)
@@ -223,9 +224,9 @@ START_TEST(activations_that_there_are_not_are_refused)
     for (i = 0; i < sizeof names / sizeof names[0]; i++) {
         expect_refused(
             an_activation_count(b.model, names[i], AN_POINT_LINEAR, &count, shape),
-            AN_ERROR_ARGUMENT, "no such layer");
+            AN_ERROR_ARGUMENT, "the model's layers are conv1, ");
         expect_refused(
-            an_infer_layer(b.model, b.images, 1, names[i], AN_POINT_LINEAR, out),
+            an_infer_layer(b.model, b.images, 1, names[i], AN_POINT_LINEAR, out, ENOUGH),
             AN_ERROR_ARGUMENT, names[i]);
     }
     for (i = 0; i <= 5; i += i == 0 ? 4 : 1)
@@ -240,17 +241,21 @@ START_TEST(activations_that_there_are_not_are_refused)
                    AN_ERROR_ARGUMENT, "count");
     expect_count(count * 1000 + shape[0] * 100 + shape[1] * 10 + shape[2], 77789,
                  "outputs after refused calls");
-    expect_refused(an_infer_layer(b.model, b.images, 0, "conv1", AN_POINT_LINEAR, out),
-                   AN_ERROR_ARGUMENT, "count is 0");
     expect_refused(
-        an_infer_layer(b.model, b.images, 1048577, "conv1", AN_POINT_LINEAR, out),
+        an_infer_layer(b.model, b.images, 0, "conv1", AN_POINT_LINEAR, out, ENOUGH),
+        AN_ERROR_ARGUMENT, "count is 0");
+    expect_refused(
+        an_infer_layer(b.model, b.images, 1048577, "conv1", AN_POINT_LINEAR, out, ENOUGH),
         AN_ERROR_ARGUMENT, "count is 1048577");
-    expect_refused(an_infer_layer(b.model, NULL, 1, "conv1", AN_POINT_LINEAR, out),
-                   AN_ERROR_ARGUMENT, "images");
-    expect_refused(an_infer_layer(b.model, b.images, 1, "conv1", AN_POINT_LINEAR, NULL),
-                   AN_ERROR_ARGUMENT, "out");
-    expect_refused(an_infer_layer_images(b.model, NULL, 1, "conv1", AN_POINT_LINEAR, out),
-                   AN_ERROR_ARGUMENT, "images");
+    expect_refused(
+        an_infer_layer(b.model, NULL, 1, "conv1", AN_POINT_LINEAR, out, ENOUGH),
+        AN_ERROR_ARGUMENT, "images");
+    expect_refused(
+        an_infer_layer(b.model, b.images, 1, "conv1", AN_POINT_LINEAR, NULL, ENOUGH),
+        AN_ERROR_ARGUMENT, "out");
+    expect_refused(
+        an_infer_layer_images(b.model, NULL, 1, "conv1", AN_POINT_LINEAR, out, ENOUGH),
+        AN_ERROR_ARGUMENT, "images");
     for (i = 0; i < sizeof out / sizeof out[0]; i++)
         if (out[i] != 0) expect_number(out[i], 0, 0, "after refused calls: number %u", i);
     bench_close(&b);
@@ -296,15 +301,15 @@ START_TEST(layers_behind_the_one_that_is_asked_for_send_nothing)
         expect_ok(
             an_activation_count(b.model, asked[i].layer, AN_POINT_OUTPUT, &count, NULL));
         out = malloc(3 * count * sizeof *out);
-        expect_ok(
-            an_infer_layer(b.model, b.images, 3, asked[i].layer, AN_POINT_OUTPUT, out));
+        expect_ok(an_infer_layer(b.model, b.images, 3, asked[i].layer, AN_POINT_OUTPUT,
+                                 out, ENOUGH));
         free(out);
         expect_ok(an_model_describe(b.model, &info));
         expect_count(info.exchanged_floats - before, 3 * sent[asked[i].exchanges],
                      "%s of 3", asked[i].layer);
     }
     before = info.exchanged_floats;
-    expect_ok(an_infer(b.model, b.images, 3, p));
+    expect_ok(an_infer(b.model, b.images, 3, p, ENOUGH));
     expect_ok(an_model_describe(b.model, &info));
     expect_count(info.exchanged_floats - before, 3 * info.exchange_floats, "a pass of 3");
     bench_close(&b);
@@ -331,8 +336,8 @@ START_TEST(two_towers_compute_what_one_does)
         expect_ok(an_parameter_set(two, i, values, count));
         free(values);
     }
-    expect_ok(an_infer(b.model, b.images, SMALL_BATCH, p[0]));
-    expect_ok(an_infer(two, b.images, SMALL_BATCH, p[1]));
+    expect_ok(an_infer(b.model, b.images, SMALL_BATCH, p[0], ENOUGH));
+    expect_ok(an_infer(two, b.images, SMALL_BATCH, p[1], ENOUGH));
     expect_floats(p[1], p[0], SMALL_BATCH * SMALL_CLASSES, 1e-5, "two towers");
     an_model_destroy(two);
     bench_close(&b);
@@ -442,13 +447,13 @@ START_TEST(stages_behind_a_layer_are_as_documented)
     expect_ok(an_activation_count(b.model, name, AN_POINT_OUTPUT, &output, NULL));
     got = malloc(linear * sizeof *got), want = malloc(linear * sizeof *want);
     x = malloc(linear * sizeof *x);
-    expect_ok(an_infer_layer(b.model, b.images, 1, name, AN_POINT_LINEAR, got));
+    expect_ok(an_infer_layer(b.model, b.images, 1, name, AN_POINT_LINEAR, got, ENOUGH));
     for (i = 0; i < linear; i++) x[i] = (double)got[i];
     side[0] = info.height;
     side[1] = info.width;
     for (at = info.stages; *at != '\0'; at++) stage(n, &info, *at, side, x);
     for (i = 0; i < output; i++) want[i] = (float)x[i];
-    expect_ok(an_infer_layer(b.model, b.images, 1, name, AN_POINT_OUTPUT, got));
+    expect_ok(an_infer_layer(b.model, b.images, 1, name, AN_POINT_OUTPUT, got, ENOUGH));
     expect_floats(got, want, output, 2e-6, "%s of preset %u, lrn %u", name, n->arch,
                   n->lrn);
     free(got), free(want), free(x);

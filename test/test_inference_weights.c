@@ -42,8 +42,8 @@ static void expect_answers_of_a_copy(const bench *b, const an_model_config *conf
     uint32_t i;
 
     for (i = 0; i < 3; i++) {
-        expect_ok(an_infer(b->model, b->images, batches[i], p[0]));
-        expect_ok(an_infer(copy, b->images, batches[i], p[1]));
+        expect_ok(an_infer(b->model, b->images, batches[i], p[0], ENOUGH));
+        expect_ok(an_infer(copy, b->images, batches[i], p[1], ENOUGH));
         expect_floats(p[0], p[1], batches[i] * CLASSES, 0, "%s, %u images", what,
                       batches[i]);
     }
@@ -111,8 +111,8 @@ static void expect_dense(an_model *model, uint32_t layer, const float *images, u
     want = malloc(n * outputs * sizeof *want), xd = malloc(n * inputs * sizeof *xd);
     wd = malloc(count * sizeof *wd), bd = malloc(outputs * sizeof *bd);
     yd = malloc(n * outputs * sizeof *yd);
-    expect_ok(an_infer_layer(model, images, n, before, AN_POINT_OUTPUT, x));
-    expect_ok(an_infer_layer(model, images, n, name, AN_POINT_LINEAR, y));
+    expect_ok(an_infer_layer(model, images, n, before, AN_POINT_OUTPUT, x, ENOUGH));
+    expect_ok(an_infer_layer(model, images, n, name, AN_POINT_LINEAR, y, ENOUGH));
     for (i = 0; i < n * inputs; i++) xd[i] = (double)x[i];
     for (i = 0; i < count; i++) wd[i] = narrow ? rounded(w[i]) : (double)w[i];
     for (i = 0; i < outputs; i++) bd[i] = (double)b[i];
@@ -153,8 +153,8 @@ START_TEST(bfloat16_is_for_dense_layers_of_few_images)
             expect_dense(b.model, layer, images, sizes[i], sizes[i] < 16);
             expect_dense(exact, layer, images, sizes[i], 0);
         }
-    expect_ok(an_infer(b.model, images, 143, p[0]));
-    expect_ok(an_infer(exact, images, 143, p[1]));
+    expect_ok(an_infer(b.model, images, 143, p[0], ENOUGH));
+    expect_ok(an_infer(exact, images, 143, p[1], ENOUGH));
     expect_floats(p[0], p[1], 128 * CLASSES, 0, "a pass of 128");
     expect_other_floats(p[0] + 128 * CLASSES, p[1] + 128 * CLASSES, 15 * CLASSES,
                         "15 images behind it");
@@ -178,8 +178,8 @@ START_TEST(bfloat16_is_nothing_on_the_reference_path)
     expect_ok(an_model_create(&exact, ctx, &config));
     config.precision = AN_PRECISION_BF16;
     narrow = copy_of(exact, &config);
-    expect_ok(an_infer(exact, images, 3, p[0]));
-    expect_ok(an_infer(narrow, images, 3, p[1]));
+    expect_ok(an_infer(exact, images, 3, p[0], ENOUGH));
+    expect_ok(an_infer(narrow, images, 3, p[1], ENOUGH));
     expect_floats(p[1], p[0], 3 * CLASSES, 0, "with bfloat16 allowed");
     an_model_destroy(narrow);
     an_model_destroy(exact);

@@ -353,7 +353,7 @@ START_TEST(workers_and_room_change_no_bit)
         an_loader *loader;
         size_t at = 0;
 
-        c.ahead = ahead[i];
+        c.prefetch = ahead[i];
         loader = open_loader(&b, &c);
         while (at < 2 * MANY) {
             an_batch batch = next(loader);
@@ -491,8 +491,8 @@ START_TEST(bad_configs_are_refused_by_name)
                {"batch", offsetof(an_loader_config, batch), 8193},
                {"workers", offsetof(an_loader_config, workers), 0},
                {"workers", offsetof(an_loader_config, workers), 257},
-               {"ahead", offsetof(an_loader_config, ahead), 0},
-               {"ahead", offsetof(an_loader_config, ahead), 65},
+               {"prefetch", offsetof(an_loader_config, prefetch), 0},
+               {"prefetch", offsetof(an_loader_config, prefetch), 65},
                {"shuffle", offsetof(an_loader_config, shuffle), 2},
                {"augment", offsetof(an_loader_config, augment), 8},
                {"crop_group", offsetof(an_loader_config, crop_group), 0},

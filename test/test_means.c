@@ -127,7 +127,7 @@ START_TEST(a_mean_image_is_copied_kept_and_taken_away)
 
     gallery_open(&g, &shape);
     image = gallery_image(&g, 0);
-    expect_ok(an_preprocess(g.model, &image, 3, before));
+    expect_ok(an_preprocess(g.model, &image, 3, before, ENOUGH));
     noise_floats(mean, MEANS + 1, 6, 200);
     memcpy(kept, mean, sizeof kept);
     expect_refused(an_model_get_mean_image(g.model, mean, MEANS), AN_ERROR_STATE,
@@ -164,7 +164,7 @@ START_TEST(a_mean_image_is_copied_kept_and_taken_away)
     p.side++, p.bgr = 0;
     gallery_set(&g, &p);
     expect_ok(an_model_set_mean_image(g.model, NULL, 0));
-    expect_ok(an_preprocess(g.model, &image, 3, out));
+    expect_ok(an_preprocess(g.model, &image, 3, out, ENOUGH));
     expect_floats(out, before, NUMBERS, 0, "without a mean image again");
     p.side++;
     gallery_set(&g, &p);
@@ -229,11 +229,11 @@ static void twins_agree(twins *t, float *out, const char *what)
     expect_count(again, count, "%s", what);
     cpu = malloc(count * sizeof *cpu);
     image = gallery_image(&t->cpu, 1);
-    expect_ok(
-        an_infer_layer_images(t->cpu.model, &image, 1, "conv1", AN_POINT_LINEAR, cpu));
+    expect_ok(an_infer_layer_images(t->cpu.model, &image, 1, "conv1", AN_POINT_LINEAR,
+                                    cpu, ENOUGH));
     image = gallery_image(&t->device, 1);
-    expect_ok(
-        an_infer_layer_images(t->device.model, &image, 1, "conv1", AN_POINT_LINEAR, out));
+    expect_ok(an_infer_layer_images(t->device.model, &image, 1, "conv1", AN_POINT_LINEAR,
+                                    out, ENOUGH));
     expect_floats(out, cpu, count, 1e-5, "%s", what);
     free(cpu);
 }
@@ -280,11 +280,11 @@ START_TEST(a_mean_image_crosses_once)
     image = gallery_image(&t.device, 1);
     twins_mean(&t, 5);
     before = hr()->up_bytes;
-    expect_ok(
-        an_infer_layer_images(t.device.model, &image, 1, "conv1", AN_POINT_LINEAR, out));
+    expect_ok(an_infer_layer_images(t.device.model, &image, 1, "conv1", AN_POINT_LINEAR,
+                                    out, ENOUGH));
     first = hr()->up_bytes - before;
-    expect_ok(
-        an_infer_layer_images(t.device.model, &image, 1, "conv1", AN_POINT_LINEAR, out));
+    expect_ok(an_infer_layer_images(t.device.model, &image, 1, "conv1", AN_POINT_LINEAR,
+                                    out, ENOUGH));
     second = hr()->up_bytes - before - first;
     expect_count(first - second, MEANS * sizeof(float), "bytes of the first pass, %u",
                  (unsigned)first);
@@ -323,7 +323,7 @@ START_TEST(a_device_tells_a_loaders_mean_image_from_the_models)
     twins_open(&t);
     of[0] = &t.cpu, of[1] = &t.device;
     twins_mean(&t, 5);
-    c.for_step = 1;
+    c.keep_uint8 = 1;
     training.rate = 1e-5f;
     for (i = 0; i < 2; i++) {
         expect_ok(an_trainer_create(&trainer[i], of[i]->model, &training));

@@ -462,7 +462,7 @@ START_TEST(fused_operations_give_what_the_cpu_gives)
         expect_ok(an_model_create(&model, ctx, &config));
         for (i = 0; device && i < model->net.plan->op_count; i++)
             pooled += model->net.plan->ops[i].pool != 0;
-        expect_ok(an_infer(model, images, BATCH, p[device]));
+        expect_ok(an_infer(model, images, BATCH, p[device], ENOUGH));
         an_model_destroy(model);
     }
     expect_count(pooled > 0, 1, "normalisations with a pooling");

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "expect.h"
 #include "packs.h"
 #include "test.h"
 
@@ -33,8 +34,8 @@ START_TEST(what_is_put_in_comes_out)
     ck_assert_str_eq(an_pack_class_name(pack, 2), "b\xc3\xa4r");
     ck_assert_ptr_null(an_pack_class_name(pack, 3));
     check_pictures(pack);
-    ck_assert_int_eq(an_pack_read(pack, COUNT, NULL, NULL), AN_ERROR_ARGUMENT);
-    an_pack_close(pack);
+    ck_assert_int_eq(an_pack_read(pack, COUNT, NULL, 0, NULL), AN_ERROR_ARGUMENT);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -91,7 +92,7 @@ START_TEST(statistics_are_those_of_the_pixels)
     ck_assert_int_eq(an_pack_mean_image(pack, mean, BYTES), AN_OK);
     for (k = 0; k < BYTES; k++) ck_assert_double_eq_tol((double)mean[k], image[k], 1e-4);
     ck_assert_int_eq(an_pack_mean_image(pack, mean, BYTES - 1), AN_ERROR_ARGUMENT);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
     free(mean);
     free(image);
@@ -110,35 +111,37 @@ static void same_files(place *p, const char *a, const char *b)
 /* Cut after a sync and some more pictures: the rest is made again, and nobody can tell. */
 START_TEST(a_cut_run_goes_on_to_the_same_files)
 {
-    an_packing_config c = packing_config(4 * BYTES, 1);
+    an_pack_writer_config c = packing_config(4 * BYTES, 1);
     uint8_t pixels[BYTES];
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     an_pack *pack;
 
     make_pack(&p, "whole", 4 * BYTES);
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "cut"), &c),
+                     AN_OK);
     add_pictures(packing, 0, 10);
-    ck_assert_int_eq(an_packing_sync(packing), AN_OK);
+    ck_assert_int_eq(an_pack_writer_sync(packing), AN_OK);
     add_pictures(packing, 10, 23); /* three more parts */
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
 
     ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "cut"), NULL, NULL),
                      AN_ERROR_STATE);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "not finished"));
     c.side = SIDE + 1;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c),
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "cut"), &c),
                      AN_ERROR_FORMAT);
     c.side = SIDE;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c), AN_OK);
-    ck_assert_uint_eq(an_packing_position(packing), 10);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "cut"), &c),
+                     AN_OK);
+    ck_assert_uint_eq(an_pack_writer_position(packing), 10);
     add_pictures(packing, 10, COUNT);
-    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_OK);
     make_picture(0, pixels);
-    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_STATE);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, 0), AN_ERROR_STATE);
+    an_pack_writer_destroy(packing);
     same_files(&p, "whole", "cut");
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "cut"), &c),
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "cut"), &c),
                      AN_ERROR_STATE);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "finished"));
     place_close(&p);
@@ -147,21 +150,22 @@ END_TEST
 
 START_TEST(without_resume_it_begins_anew)
 {
-    an_packing_config c = packing_config(BYTES, 0);
+    an_pack_writer_config c = packing_config(BYTES, 0);
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     an_pack *pack;
 
     make_pack(&p, "whole", BYTES);
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "again"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "again"), &c),
+                     AN_OK);
     add_pictures(packing, 5, 25);
-    ck_assert_int_eq(an_packing_sync(packing), AN_OK);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_sync(packing), AN_OK);
+    an_pack_writer_destroy(packing);
     make_pack(&p, "again", BYTES);
     same_files(&p, "whole", "again");
     pack = open_pack(&p, "again");
     check_pictures(pack);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -169,34 +173,35 @@ END_TEST
 /* A file may not grow beyond a limit: as on a full disk, a write fails. */
 START_TEST(a_full_disk_loses_nothing)
 {
-    an_packing_config c = packing_config(1 << 20, 0);
+    an_pack_writer_config c = packing_config(1 << 20, 0);
     struct rlimit limit, small;
     uint8_t pixels[BYTES];
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     an_pack *pack;
 
     signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
     small = limit;
     small.rlim_cur = 16 + 20 * BYTES + BYTES / 2;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
+                     AN_OK);
     add_pictures(packing, 0, 20);
     make_picture(20, pixels);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 2), AN_ERROR_IO);
-    ck_assert_uint_eq(an_packing_position(packing), 20);
+    ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, 2), AN_ERROR_IO);
+    ck_assert_uint_eq(an_pack_writer_position(packing), 20);
     small.rlim_cur = 1000; /* no index either */
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    ck_assert_int_eq(an_packing_finish(packing), AN_ERROR_IO);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_ERROR_IO);
     ck_assert_int_eq(access(inside(&p, "pack/index.safetensors"), F_OK), -1);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     add_pictures(packing, 20, COUNT);
-    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_OK);
+    an_pack_writer_destroy(packing);
     pack = open_pack(&p, "pack");
     check_pictures(pack);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -205,23 +210,24 @@ END_TEST
  * can be made again. */
 START_TEST(a_part_that_cannot_begin_leaves_nothing)
 {
-    an_packing_config c = packing_config(4 * BYTES, 0);
+    an_pack_writer_config c = packing_config(4 * BYTES, 0);
     struct rlimit limit, small;
     uint8_t pixels[BYTES];
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     int i;
 
     signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
     small = limit;
     small.rlim_cur = 8;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
+                     AN_OK);
     make_picture(0, pixels);
     for (i = 0; i < 2; i++) {
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-        ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_IO);
-        ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_IO);
+        ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, 0), AN_ERROR_IO);
+        ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, 0), AN_ERROR_IO);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
         ck_assert_int_eq(
             access(inside(&p, i == 0 ? "pack/part-0000.bin" : "pack/part-0001.bin"),
@@ -230,8 +236,8 @@ START_TEST(a_part_that_cannot_begin_leaves_nothing)
         add_pictures(packing, 4 * (uint32_t)i, 4 * (uint32_t)i + 4); /* a part */
     }
     add_pictures(packing, 8, COUNT);
-    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_OK);
+    an_pack_writer_destroy(packing);
     make_pack(&p, "whole", 4 * BYTES);
     same_files(&p, "whole", "pack");
     place_close(&p);
@@ -240,20 +246,21 @@ END_TEST
 
 START_TEST(a_part_lost_meanwhile_is_noticed)
 {
-    an_packing_config c = packing_config(4 * BYTES, 1);
+    an_pack_writer_config c = packing_config(4 * BYTES, 1);
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
 
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
+                     AN_OK);
     add_pictures(packing, 0, 10);
-    ck_assert_int_eq(an_packing_sync(packing), AN_OK);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_sync(packing), AN_OK);
+    an_pack_writer_destroy(packing);
     ck_assert_int_eq(truncate(inside(&p, "pack/part-0000.bin"), 100), 0);
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c),
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
                      AN_ERROR_FORMAT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "part 0"));
     ck_assert_int_eq(remove(inside(&p, "pack/part-0001.bin")), 0);
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c),
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
                      AN_ERROR_FORMAT);
     place_close(&p);
 }
@@ -261,25 +268,26 @@ END_TEST
 
 START_TEST(an_empty_class_or_pack_is_refused)
 {
-    an_packing_config c = packing_config(1 << 20, 0);
+    an_pack_writer_config c = packing_config(1 << 20, 0);
     uint8_t pixels[BYTES] = {0};
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
 
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
-    ck_assert_int_eq(an_packing_finish(packing), AN_ERROR_STATE);
-    ck_assert_int_eq(an_packing_set_class_name(packing, 1, "nobody"), AN_OK);
-    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_OK);
-    ck_assert_int_eq(an_packing_finish(packing), AN_ERROR_STATE); /* one image */
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
+                     AN_OK);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_ERROR_STATE);
+    ck_assert_int_eq(an_pack_writer_set_class_name(packing, 1, "nobody"), AN_OK);
+    ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, 0), AN_OK);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_ERROR_STATE); /* one image */
     ck_assert_ptr_nonnull(strstr(an_error_message(), "nobody"));
-    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 3), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, 3), AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "label is 3"));
-    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, -1), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_packing_add(packing, NULL, NULL, 0, 0), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_packing_skip(packing), AN_OK);
-    ck_assert_uint_eq(an_packing_position(packing), 2);
-    an_packing_destroy(packing);
-    an_packing_destroy(NULL);
+    ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, -1), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_add(packing, NULL, NULL, 0, 0), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_skip(packing), AN_OK);
+    ck_assert_uint_eq(an_pack_writer_position(packing), 2);
+    an_pack_writer_destroy(packing);
+    an_pack_writer_destroy(NULL);
     place_close(&p);
 }
 END_TEST
@@ -287,28 +295,32 @@ END_TEST
 START_TEST(bad_configs_are_refused_by_name)
 {
     place p = place_open();
-    an_packing *packing = NULL;
-    an_packing_config c = packing_config(1 << 20, 0);
+    an_pack_writer *packing = NULL;
+    an_pack_writer_config c = packing_config(1 << 20, 0);
 
     c.side = 0;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, p.folder, &c),
+                     AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "side"));
     c = packing_config(1 << 20, 0);
     c.classes = 1;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, p.folder, &c),
+                     AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "classes"));
     c = packing_config(1 << 20, 0);
     c.kind = 9;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, p.folder, &c),
+                     AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "kind"));
     c = packing_config(0, 0);
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, p.folder, &c), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, p.folder, &c),
+                     AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "part_bytes"));
     c = packing_config(1 << 20, 0);
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, "/no/such/folder", &c),
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, "/no/such/folder", &c),
                      AN_ERROR_IO);
     fclose(fopen(inside(&p, "file"), "w"));
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "file"), &c),
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "file"), &c),
                      AN_ERROR_IO);
     ck_assert_ptr_null(packing);
     place_close(&p);
@@ -331,25 +343,26 @@ static int decode(const uint8_t *bytes, size_t count, uint32_t side, uint8_t *pi
 
 START_TEST(encoded_pictures_are_decoded_by_the_host)
 {
-    an_packing_config c = packing_config(1 << 20, 0);
+    an_pack_writer_config c = packing_config(1 << 20, 0);
     uint8_t pixels[BYTES], bytes[BYTES + 1], out[BYTES];
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     an_pack *pack = NULL;
     int calls = 0, i, k;
 
     c.kind = AN_PACK_JPEG;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
+                     AN_OK);
     for (i = 0; i < COUNT; i++) {
         make_picture((uint32_t)i, pixels);
         bytes[0] = i == 7 ? 0 : 0x5a; /* one that does not decode */
         for (k = 0; k < BYTES; k++) bytes[k + 1] = (uint8_t)(pixels[k] + 1);
         ck_assert_int_eq(
-            an_packing_add(packing, pixels, bytes, sizeof bytes, i % CLASSES), AN_OK);
+            an_pack_writer_add(packing, pixels, bytes, sizeof bytes, i % CLASSES), AN_OK);
     }
-    ck_assert_int_eq(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_add(packing, pixels, NULL, 0, 0), AN_ERROR_ARGUMENT);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_OK);
+    an_pack_writer_destroy(packing);
     ck_assert_int_eq(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL),
                      AN_ERROR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "decode"));
@@ -357,13 +370,13 @@ START_TEST(encoded_pictures_are_decoded_by_the_host)
                      AN_OK);
     for (i = 0; i < COUNT; i++) {
         make_picture((uint32_t)i, pixels);
-        ck_assert_int_eq(an_pack_read(pack, (uint64_t)i, out, NULL),
+        ck_assert_int_eq(an_pack_read(pack, (uint64_t)i, out, ENOUGH, NULL),
                          i == 7 ? AN_ERROR_FORMAT : AN_OK);
         if (i != 7) ck_assert_mem_eq(out, pixels, BYTES);
     }
     ck_assert_ptr_nonnull(an_error_message());
     ck_assert_int_eq(calls, COUNT);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -375,11 +388,11 @@ START_TEST(a_model_takes_the_packs_colours)
     float *mean = malloc(3 * 32 * 32 * sizeof *mean),
           *got = malloc(3 * 32 * 32 * sizeof *got);
     uint8_t grey[32 * 32 * 3];
-    an_packing_config c = packing_config(1 << 20, 0);
+    an_pack_writer_config c = packing_config(1 << 20, 0);
     an_model_config config;
     an_preprocessing pre;
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     an_pack_info info;
     an_model *model;
     an_pack *pack;
@@ -387,15 +400,16 @@ START_TEST(a_model_takes_the_packs_colours)
 
     c.side = 32;
     c.fit = AN_FIT_WARP;
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
+                     AN_OK);
     for (i = 0; i < 3; i++) { /* three greys: red varies, and so does nothing else */
         memset(grey, 100, sizeof grey);
         grey[0] = (uint8_t)(10 * i);
-        ck_assert_int_eq(an_packing_add(packing, grey, NULL, 0, i), AN_OK);
+        ck_assert_int_eq(an_pack_writer_add(packing, grey, NULL, 0, i), AN_OK);
     }
-    ck_assert_int_eq(an_packing_set_class_name(packing, 1, "one"), AN_OK);
-    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
-    an_packing_destroy(packing);
+    ck_assert_int_eq(an_pack_writer_set_class_name(packing, 1, "one"), AN_OK);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_OK);
+    an_pack_writer_destroy(packing);
     pack = open_pack(&p, "pack");
     info = pack_info(pack);
 
@@ -427,7 +441,7 @@ START_TEST(a_model_takes_the_packs_colours)
     ck_assert_int_eq(an_model_create(&model, p.ctx, &config), AN_OK);
     ck_assert_int_eq(an_pack_prepare_model(pack, model, 0, 0), AN_ERROR_ARGUMENT);
     an_model_destroy(model);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
     free(mean);
     free(got);
@@ -437,13 +451,13 @@ END_TEST
 /* No variance: deviations are 0, axes still a basis, scales 1, and noise is refused. */
 START_TEST(a_set_of_one_colour_has_no_axes)
 {
-    an_packing_config c = packing_config(1 << 20, 0);
+    an_pack_writer_config c = packing_config(1 << 20, 0);
     uint8_t grey[32 * 32 * 3];
     an_loader_config loading;
     an_model_config config;
     an_preprocessing pre;
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
     an_loader *loader = NULL;
     an_source source;
     an_pack_info info;
@@ -453,11 +467,12 @@ START_TEST(a_set_of_one_colour_has_no_axes)
 
     c.side = 32;
     memset(grey, 93, sizeof grey);
-    ck_assert_int_eq(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c), AN_OK);
+    ck_assert_int_eq(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
+                     AN_OK);
     for (i = 0; i < CLASSES; i++)
-        ck_assert_int_eq(an_packing_add(packing, grey, NULL, 0, i), AN_OK);
-    ck_assert_int_eq(an_packing_finish(packing), AN_OK);
-    an_packing_destroy(packing);
+        ck_assert_int_eq(an_pack_writer_add(packing, grey, NULL, 0, i), AN_OK);
+    ck_assert_int_eq(an_pack_writer_finish(packing), AN_OK);
+    an_pack_writer_destroy(packing);
     pack = open_pack(&p, "pack");
     info = pack_info(pack);
     for (i = 0; i < 3; i++) {
@@ -487,7 +502,7 @@ START_TEST(a_set_of_one_colour_has_no_axes)
     ck_assert_int_eq(an_loader_create(&loader, model, &source, &loading), AN_OK);
     an_loader_destroy(loader);
     an_model_destroy(model);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST

@@ -20,15 +20,15 @@ static const set model_sets[2] = {
 /* Classes 0 and 2 have names. */
 static an_pack *model_pack(place *p, const set *s)
 {
-    an_packing_config c = set_config(s, 0);
-    an_packing *packing = NULL;
+    an_pack_writer_config c = set_config(s, 0);
+    an_pack_writer *packing = NULL;
 
-    expect_ok(an_packing_create(&packing, p->ctx, inside(p, "pack"), &c));
-    expect_ok(an_packing_set_class_name(packing, 0, "nought"));
-    expect_ok(an_packing_set_class_name(packing, 2, "two"));
+    expect_ok(an_pack_writer_create(&packing, p->ctx, inside(p, "pack"), &c));
+    expect_ok(an_pack_writer_set_class_name(packing, 0, "nought"));
+    expect_ok(an_pack_writer_set_class_name(packing, 2, "two"));
     set_add(packing, s, 0, s->count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     return set_open(p, "pack", s, NULL);
 }
 
@@ -127,7 +127,7 @@ START_TEST(a_model_takes_all_that_a_pack_has)
     ck_assert_ptr_null(an_pack_class_name(pack, 1));
     expect_text(an_pack_class_name(pack, 2), "two", "of the pack");
     ck_assert_ptr_null(an_pack_class_name(pack, 3));
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -166,8 +166,8 @@ START_TEST(a_model_that_is_refused_is_as_it_was)
     model_has_taken(pack, model, 1, 1, "with a trainer that has done no step");
     an_trainer_destroy(trainer);
     an_model_destroy(model);
-    an_pack_close(pack);
-    an_pack_close(other);
+    an_pack_destroy(pack);
+    an_pack_destroy(other);
     place_close(&p);
 }
 END_TEST
@@ -206,13 +206,13 @@ START_TEST(a_pack_is_a_source)
     image.width = image.height = MODEL_SIDE;
     for (i = 0; i < s->count; i++) {
         set_picture(s, i, pixels);
-        expect_ok(an_preprocess(model, &image, AN_VIEW_CENTRE, wanted));
+        expect_ok(an_preprocess(model, &image, AN_VIEW_CENTRE, wanted, ENOUGH));
         expect_ok(an_loader_next(loader, &batch));
         expect_count(batch.labels[0], set_label(s, i), "label of picture %u", i);
         expect_floats(batch.images, wanted, 3 * SIZE * SIZE, 0, "picture %u", i);
     }
     an_loader_destroy(loader);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     file_set_byte(inside(&p, "pack/part-0000.bin"), AN_PART_HEAD + 9, 0x77);
     pack = set_open(&p, "pack", s, NULL);
     expect_ok(an_pack_source(pack, &source));
@@ -223,7 +223,7 @@ START_TEST(a_pack_is_a_source)
     expect_count(batch.step, 1, "the batch after the damage");
     an_loader_destroy(loader);
     an_model_destroy(model);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -246,7 +246,7 @@ START_TEST(a_decoder_that_fails_is_told_by_the_loader)
     an_model *model = unlike_model(&p, 3);
     size_t i;
 
-    an_pack_close(model_pack(&p, s));
+    an_pack_destroy(model_pack(&p, s));
     for (i = 0; i < sizeof values / sizeof values[0]; i++) {
         int value = values[i];
         an_loader *loader = NULL;
@@ -262,7 +262,7 @@ START_TEST(a_decoder_that_fails_is_told_by_the_loader)
         expect_refused(an_loader_next(loader, &batch), AN_ERROR_FORMAT,
                        "of the pack cannot be decoded");
         an_loader_destroy(loader);
-        an_pack_close(pack);
+        an_pack_destroy(pack);
     }
     an_model_destroy(model);
     place_close(&p);

@@ -14,12 +14,12 @@
 #include "packs.h"
 #include "test.h"
 
-static an_packing *begin(place *p, const char *name, const set *s, uint32_t resume)
+static an_pack_writer *begin(place *p, const char *name, const set *s, uint32_t resume)
 {
-    an_packing_config c = set_config(s, resume);
-    an_packing *packing = NULL;
+    an_pack_writer_config c = set_config(s, resume);
+    an_pack_writer *packing = NULL;
 
-    expect_ok(an_packing_create(&packing, p->ctx, inside(p, name), &c));
+    expect_ok(an_pack_writer_create(&packing, p->ctx, inside(p, name), &c));
     return packing;
 }
 
@@ -91,15 +91,15 @@ START_TEST(parts_close_when_they_are_as_large)
 
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         set s = small_set();
-        an_packing_config c;
+        an_pack_writer_config c;
         place p = place_open();
-        an_packing *packing = NULL;
+        an_pack_writer *packing = NULL;
         an_pack *pack;
 
         s.part_bytes = cases[i].part_bytes;
         c = set_config(&s, 0);
         if (cases[i].parts == 0) {
-            expect_refused(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c),
+            expect_refused(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
                            AN_ERROR_ARGUMENT, "part_bytes");
         } else {
             set_make(&p, "pack", &s);
@@ -107,7 +107,7 @@ START_TEST(parts_close_when_they_are_as_large)
             expect_count(pack_info(pack).parts, cases[i].parts, "part_bytes %llu",
                          (unsigned long long)s.part_bytes);
             set_check(pack, &s, "in parts");
-            an_pack_close(pack);
+            an_pack_destroy(pack);
         }
         place_close(&p);
     }
@@ -118,7 +118,7 @@ START_TEST(a_position_counts_what_was_added_and_skipped)
 {
     set s = small_set();
     place p = place_open();
-    an_packing *packing = begin(&p, "pack", &s, 1);
+    an_pack_writer *packing = begin(&p, "pack", &s, 1);
     uint64_t position = 0;
     an_pack *pack;
     uint32_t i;
@@ -126,23 +126,23 @@ START_TEST(a_position_counts_what_was_added_and_skipped)
     for (i = 0; i < s.count; i++) {
         uint32_t skips = i % 3;
 
-        expect_count(an_packing_position(packing), position, "before picture %u", i);
+        expect_count(an_pack_writer_position(packing), position, "before picture %u", i);
         set_add(packing, &s, i, i + 1);
-        expect_count(an_packing_position(packing), ++position, "after picture %u", i);
-        for (; skips > 0; skips--, position++) expect_ok(an_packing_skip(packing));
+        expect_count(an_pack_writer_position(packing), ++position, "after picture %u", i);
+        for (; skips > 0; skips--, position++) expect_ok(an_pack_writer_skip(packing));
         if (i % 4 != 2) continue;
-        expect_ok(an_packing_sync(packing));
-        an_packing_destroy(packing);
+        expect_ok(an_pack_writer_sync(packing));
+        an_pack_writer_destroy(packing);
         packing = begin(&p, "pack", &s, 1);
-        expect_count(an_packing_position(packing), position, "resumed after %u", i);
+        expect_count(an_pack_writer_position(packing), position, "resumed after %u", i);
     }
-    expect_ok(an_packing_finish(packing));
-    expect_count(an_packing_position(packing), position, "when it is finished");
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    expect_count(an_pack_writer_position(packing), position, "when it is finished");
+    an_pack_writer_destroy(packing);
     pack = set_open(&p, "pack", &s, NULL);
     expect_count(pack_info(pack).skipped, position - s.count, "of the pack");
     expect_count(pack_info(pack).count, s.count, "of the pack");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -153,24 +153,24 @@ END_TEST
  * and whose rest another run makes: nobody can tell from the files. */
 static void cut_and_go_on(place *p, const set *s, uint32_t safe, uint32_t cut)
 {
-    an_packing *packing;
+    an_pack_writer *packing;
     char what[96], name[32];
 
     snprintf(what, sizeof what, "kind %u, %u pictures safe of %u", s->kind, safe, cut);
     snprintf(name, sizeof name, "cut-%u-%u", safe, cut);
     packing = begin(p, name, s, 1);
-    expect_count(an_packing_position(packing), 0, "%s: a new run", what);
+    expect_count(an_pack_writer_position(packing), 0, "%s: a new run", what);
     set_add(packing, s, 0, safe);
-    expect_ok(an_packing_set_class_name(packing, 1, "one"));
-    expect_ok(an_packing_sync(packing));
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "one"));
+    expect_ok(an_pack_writer_sync(packing));
     set_add(packing, s, safe, cut);
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
     packing = begin(p, name, s, 1);
-    expect_count(an_packing_position(packing),
+    expect_count(an_pack_writer_position(packing),
                  safe + (safe < s->skipped ? safe : s->skipped), "%s: taken up", what);
     set_add(packing, s, safe, s->count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     same_folders(p, "whole", name, what);
 }
 
@@ -179,15 +179,15 @@ START_TEST(a_run_may_be_cut_anywhere)
     set s = small_set();
     place p = place_open();
     uint32_t safe, more;
-    an_packing *packing;
+    an_pack_writer *packing;
 
     s.kind = _i ? AN_PACK_JPEG : AN_PACK_RAW;
     s.skipped = 4;
     packing = begin(&p, "whole", &s, 0);
-    expect_ok(an_packing_set_class_name(packing, 1, "one"));
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "one"));
     set_add(packing, &s, 0, s.count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     for (safe = 0; safe <= s.count; safe++)
         for (more = 0; safe + more <= s.count; more += more < 2 ? 1 : 3)
             cut_and_go_on(&p, &s, safe, safe + more);
@@ -200,23 +200,23 @@ START_TEST(the_last_sync_counts)
 {
     set s = small_set();
     place p = place_open();
-    an_packing *packing = begin(&p, "cut", &s, 0);
+    an_pack_writer *packing = begin(&p, "cut", &s, 0);
     uint32_t i;
 
     set_make(&p, "whole", &s);
     for (i = 0; i < s.count; i++) {
         set_add(packing, &s, i, i + 1);
-        expect_ok(an_packing_sync(packing));
-        expect_ok(an_packing_sync(packing));
+        expect_ok(an_pack_writer_sync(packing));
+        expect_ok(an_pack_writer_sync(packing));
         if (i % 3 != 1) continue;
-        an_packing_destroy(packing);
+        an_pack_writer_destroy(packing);
         packing = begin(&p, "cut", &s, 1);
-        expect_count(an_packing_position(packing), i + 1, "after %u syncs", i + 1);
+        expect_count(an_pack_writer_position(packing), i + 1, "after %u syncs", i + 1);
     }
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
     packing = begin(&p, "cut", &s, 1);
-    expect_ok(an_packing_finish(packing)); /* nothing was left to be done */
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing)); /* nothing was left to be done */
+    an_pack_writer_destroy(packing);
     same_folders(&p, "whole", "cut", "synced again and again");
     place_close(&p);
 }
@@ -233,17 +233,17 @@ START_TEST(many_pictures_are_taken_up_again)
 
     set_make(&p, "whole", &s);
     for (i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
-        an_packing *packing;
+        an_pack_writer *packing;
 
         snprintf(name, sizeof name, "cut%zu", i);
         packing = begin(&p, name, &s, 1);
         set_add(packing, &s, 0, cuts[i]);
-        expect_ok(an_packing_sync(packing));
-        an_packing_destroy(packing);
+        expect_ok(an_pack_writer_sync(packing));
+        an_pack_writer_destroy(packing);
         packing = begin(&p, name, &s, 1);
         set_add(packing, &s, cuts[i], s.count);
-        expect_ok(an_packing_finish(packing));
-        an_packing_destroy(packing);
+        expect_ok(an_pack_writer_finish(packing));
+        an_pack_writer_destroy(packing);
         same_folders(&p, "whole", name, name);
     }
     place_close(&p);
@@ -256,31 +256,31 @@ START_TEST(another_config_does_not_go_on)
 {
     set s = small_set(), others[4];
     place p = place_open();
-    an_packing *packing = begin(&p, "pack", &s, 0);
+    an_pack_writer *packing = begin(&p, "pack", &s, 0);
     size_t i;
 
     set_add(packing, &s, 0, 4);
-    expect_ok(an_packing_sync(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_sync(packing));
+    an_pack_writer_destroy(packing);
     for (i = 0; i < 4; i++) others[i] = s;
     others[0].side++;
     others[1].kind = AN_PACK_JPEG;
     others[2].fit = AN_FIT_WARP;
     others[3].classes++;
     for (i = 0; i < 4; i++) {
-        an_packing_config c = set_config(&others[i], 1);
+        an_pack_writer_config c = set_config(&others[i], 1);
 
         packing = NULL;
-        expect_refused(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c),
+        expect_refused(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
                        AN_ERROR_FORMAT, "another side, kind, fit or number of classes");
         ck_assert_ptr_null(packing);
     }
     s.part_bytes = 1;
     packing = begin(&p, "pack", &s, 1);
-    expect_count(an_packing_position(packing), 4, "with another size of parts");
+    expect_count(an_pack_writer_position(packing), 4, "with another size of parts");
     set_add(packing, &s, 4, s.count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     place_close(&p);
 }
 END_TEST
@@ -290,39 +290,39 @@ END_TEST
 START_TEST(what_is_left_of_other_runs_goes)
 {
     set s = small_set(), few = small_set();
-    an_packing_config c = set_config(&s, 1);
+    an_pack_writer_config c = set_config(&s, 1);
     char files[512];
     place p = place_open();
-    an_packing *packing = begin(&p, "pack", &s, 0);
+    an_pack_writer *packing = begin(&p, "pack", &s, 0);
     const char *journal = "pack/unfinished.safetensors";
     uint8_t *bytes;
     size_t size;
 
     s.part_bytes = few.part_bytes = 1;
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
     packing = begin(&p, "pack", &s, 0);
     set_add(packing, &s, 0, s.count); /* ten parts */
-    expect_ok(an_packing_sync(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_sync(packing));
+    an_pack_writer_destroy(packing);
     bytes = file_read(inside(&p, journal), &size);
     file_set_byte(inside(&p, journal), size - 1, bytes[size - 1] ^ 1);
-    expect_refused(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c),
+    expect_refused(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
                    AN_ERROR_FORMAT, "checksum");
     file_write(inside(&p, journal), bytes, size - 1);
-    expect_refused(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c),
+    expect_refused(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
                    AN_ERROR_FORMAT, NULL);
     free(bytes);
     few.count = 3;
     packing = begin(&p, "pack", &few, 0);
-    expect_count(an_packing_position(packing), 0, "begun anew");
+    expect_count(an_pack_writer_position(packing), 0, "begun anew");
     files_of(&p, "pack", files, sizeof files);
     expect_text(files, "", "files when it is begun anew");
     set_add(packing, &few, 0, 3);
     file_write(inside(&p, "pack/part-0003.bin"), "left over", 9);
     file_write(inside(&p, "pack/part-0004.bin"), "left over", 9);
     file_write(inside(&p, "pack/unfinished.safetensors"), "left over", 9);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     files_of(&p, "pack", files, sizeof files);
     expect_text(files, "index.safetensors part-0000.bin part-0001.bin part-0002.bin ",
                 "files of a finished pack");
@@ -340,7 +340,7 @@ typedef struct limit {
 
 #define FIELD(field, good0, good1, bad0, bad1)                                           \
     {                                                                                    \
-        "config." #field, offsetof(an_packing_config, field), {good0, good1},            \
+        "config." #field, offsetof(an_pack_writer_config, field), {good0, good1},        \
         {                                                                                \
             bad0, bad1                                                                   \
         }                                                                                \
@@ -359,15 +359,15 @@ START_TEST(every_setting_of_a_packing_has_its_limits)
 
     for (i = 0; i < sizeof limits / sizeof limits[0]; i++)
         for (k = 0; k < 2; k++) {
-            an_packing_config c = set_config(&s, 0);
-            an_packing *packing = NULL;
+            an_pack_writer_config c = set_config(&s, 0);
+            an_pack_writer *packing = NULL;
 
             memcpy((char *)&c + limits[i].offset, &limits[i].good[k], 4);
-            expect_ok(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c));
-            an_packing_destroy(packing);
+            expect_ok(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c));
+            an_pack_writer_destroy(packing);
             packing = NULL;
             memcpy((char *)&c + limits[i].offset, &limits[i].bad[k], 4);
-            expect_refused(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c),
+            expect_refused(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c),
                            AN_ERROR_ARGUMENT, limits[i].name);
             ck_assert_ptr_null(packing);
         }
@@ -377,10 +377,10 @@ END_TEST
 
 START_TEST(settings_of_a_packing_have_their_defaults)
 {
-    an_packing_config c;
+    an_pack_writer_config c;
 
     memset(&c, 0xa5, sizeof c);
-    an_packing_config_init(&c, sizeof c);
+    an_pack_writer_config_init(&c, sizeof c);
     expect_count(c.size, sizeof c, "size");
     expect_count(c.side, 256, "side");
     expect_count(c.kind, AN_PACK_RAW, "kind");
@@ -398,27 +398,28 @@ START_TEST(what_is_refused_leaves_nothing)
     uint8_t pixels[75] = {0}, one[1] = {0};
     set s = small_set();
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
 
     s.kind = AN_PACK_JPEG;
     set_make(&p, "whole", &s);
     packing = begin(&p, "pack", &s, 0);
     set_add(packing, &s, 0, 5);
-    expect_refused(an_packing_add(packing, NULL, one, 1, 0), AN_ERROR_ARGUMENT, "pixels");
-    expect_refused(an_packing_add(packing, pixels, NULL, 1, 0), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_add(packing, NULL, one, 1, 0), AN_ERROR_ARGUMENT,
+                   "pixels");
+    expect_refused(an_pack_writer_add(packing, pixels, NULL, 1, 0), AN_ERROR_ARGUMENT,
                    "bytes");
-    expect_refused(an_packing_add(packing, pixels, one, 0, 0), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_add(packing, pixels, one, 0, 0), AN_ERROR_ARGUMENT,
                    "count");
-    expect_refused(an_packing_add(packing, pixels, one, 1, -1), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_add(packing, pixels, one, 1, -1), AN_ERROR_ARGUMENT,
                    "label is -1");
-    expect_refused(an_packing_add(packing, pixels, one, 1, 3), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_add(packing, pixels, one, 1, 3), AN_ERROR_ARGUMENT,
                    "label is 3: must be 0 to 2");
-    expect_refused(an_packing_set_class_name(packing, 3, "a"), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_set_class_name(packing, 3, "a"), AN_ERROR_ARGUMENT,
                    "index is 3");
-    expect_count(an_packing_position(packing), 5, "after refusals");
+    expect_count(an_pack_writer_position(packing), 5, "after refusals");
     set_add(packing, &s, 5, s.count);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     same_folders(&p, "whole", "pack", "after refusals");
     place_close(&p);
 }
@@ -430,20 +431,20 @@ START_TEST(a_finished_pack_is_finished)
     uint8_t pixels[75] = {0};
     char before[512], after[512];
     place p = place_open();
-    an_packing *packing = begin(&p, "pack", &s, 0);
+    an_pack_writer *packing = begin(&p, "pack", &s, 0);
 
     set_add(packing, &s, 0, s.count);
-    expect_ok(an_packing_finish(packing));
+    expect_ok(an_pack_writer_finish(packing));
     files_of(&p, "pack", before, sizeof before);
-    expect_refused(an_packing_add(packing, pixels, NULL, 0, 0), AN_ERROR_STATE,
+    expect_refused(an_pack_writer_add(packing, pixels, NULL, 0, 0), AN_ERROR_STATE,
                    "finished");
-    expect_refused(an_packing_skip(packing), AN_ERROR_STATE, "finished");
-    expect_refused(an_packing_sync(packing), AN_ERROR_STATE, "finished");
-    expect_refused(an_packing_finish(packing), AN_ERROR_STATE, "finished");
-    expect_refused(an_packing_set_class_name(packing, 0, "a"), AN_ERROR_STATE,
+    expect_refused(an_pack_writer_skip(packing), AN_ERROR_STATE, "finished");
+    expect_refused(an_pack_writer_sync(packing), AN_ERROR_STATE, "finished");
+    expect_refused(an_pack_writer_finish(packing), AN_ERROR_STATE, "finished");
+    expect_refused(an_pack_writer_set_class_name(packing, 0, "a"), AN_ERROR_STATE,
                    "finished");
-    expect_count(an_packing_position(packing), s.count, "when it is finished");
-    an_packing_destroy(packing);
+    expect_count(an_pack_writer_position(packing), s.count, "when it is finished");
+    an_pack_writer_destroy(packing);
     files_of(&p, "pack", after, sizeof after);
     expect_text(after, before, "files");
     place_close(&p);
@@ -456,20 +457,20 @@ START_TEST(a_class_without_pictures_is_told)
     set s = small_set();
     uint8_t pixels[75] = {0};
     place p = place_open();
-    an_packing *packing;
+    an_pack_writer *packing;
 
     s.classes = 4;
     packing = begin(&p, "pack", &s, 0);
-    expect_refused(an_packing_finish(packing), AN_ERROR_STATE, "class 0 (unnamed)");
-    expect_ok(an_packing_set_class_name(packing, 1, "gap"));
-    expect_ok(an_packing_add(packing, pixels, NULL, 0, 0));
-    expect_refused(an_packing_finish(packing), AN_ERROR_STATE, "class 1 (gap)");
-    expect_ok(an_packing_add(packing, pixels, NULL, 0, 3));
-    expect_ok(an_packing_add(packing, pixels, NULL, 0, 1));
-    expect_refused(an_packing_finish(packing), AN_ERROR_STATE, "class 2 (unnamed)");
-    expect_ok(an_packing_add(packing, pixels, NULL, 0, 2));
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_refused(an_pack_writer_finish(packing), AN_ERROR_STATE, "class 0 (unnamed)");
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "gap"));
+    expect_ok(an_pack_writer_add(packing, pixels, NULL, 0, 0));
+    expect_refused(an_pack_writer_finish(packing), AN_ERROR_STATE, "class 1 (gap)");
+    expect_ok(an_pack_writer_add(packing, pixels, NULL, 0, 3));
+    expect_ok(an_pack_writer_add(packing, pixels, NULL, 0, 1));
+    expect_refused(an_pack_writer_finish(packing), AN_ERROR_STATE, "class 2 (unnamed)");
+    expect_ok(an_pack_writer_add(packing, pixels, NULL, 0, 2));
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     place_close(&p);
 }
 END_TEST
@@ -481,36 +482,36 @@ START_TEST(names_are_kept_replaced_and_refused)
     set s = small_set();
     char longest[257];
     place p = place_open();
-    an_packing *packing = begin(&p, "pack", &s, 1);
+    an_pack_writer *packing = begin(&p, "pack", &s, 1);
     an_pack *pack;
 
     memset(longest, 'n', sizeof longest);
     longest[255] = '\0';
-    expect_ok(an_packing_set_class_name(packing, 0, longest));
-    expect_ok(an_packing_set_class_name(packing, 2, "b\xc3\xa4r"));
-    expect_ok(an_packing_set_class_name(packing, 1, "first"));
-    expect_ok(an_packing_set_class_name(packing, 1, "second"));
+    expect_ok(an_pack_writer_set_class_name(packing, 0, longest));
+    expect_ok(an_pack_writer_set_class_name(packing, 2, "b\xc3\xa4r"));
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "first"));
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "second"));
     longest[255] = 'n', longest[256] = '\0';
-    expect_refused(an_packing_set_class_name(packing, 2, longest), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_set_class_name(packing, 2, longest), AN_ERROR_ARGUMENT,
                    "256 bytes");
-    expect_refused(an_packing_set_class_name(packing, 2, "\xff"), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_set_class_name(packing, 2, "\xff"), AN_ERROR_ARGUMENT,
                    "UTF-8");
-    expect_refused(an_packing_set_class_name(packing, 2, NULL), AN_ERROR_ARGUMENT,
+    expect_refused(an_pack_writer_set_class_name(packing, 2, NULL), AN_ERROR_ARGUMENT,
                    "null");
     set_add(packing, &s, 0, s.count);
-    expect_ok(an_packing_sync(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_sync(packing));
+    an_pack_writer_destroy(packing);
     packing = begin(&p, "pack", &s, 1); /* with the names of the journal */
-    expect_ok(an_packing_set_class_name(packing, 1, "third"));
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "third"));
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     pack = set_open(&p, "pack", &s, NULL);
     longest[255] = '\0';
     expect_text(an_pack_class_name(pack, 0), longest, "class 0");
     expect_text(an_pack_class_name(pack, 1), "third", "class 1");
     expect_text(an_pack_class_name(pack, 2), "b\xc3\xa4r", "class 2");
     ck_assert_ptr_null(an_pack_class_name(pack, 3));
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -522,7 +523,7 @@ START_TEST(names_together_have_a_limit)
     set s = {1, 1, 65536, AN_PACK_RAW, AN_FIT_CROP, 0, 1 << 20};
     static const size_t lengths[] = {130, 110};
     place p = place_open();
-    an_packing *packing = begin(&p, "pack", &s, 0);
+    an_pack_writer *packing = begin(&p, "pack", &s, 0);
     char name[256], files[512];
     uint32_t i;
     size_t k;
@@ -532,16 +533,17 @@ START_TEST(names_together_have_a_limit)
     for (k = 0; k < 2; k++) {
         name[lengths[k]] = '\0';
         for (i = 0; i < s.classes; i++)
-            expect_ok(an_packing_set_class_name(packing, i, name));
+            expect_ok(an_pack_writer_set_class_name(packing, i, name));
         if (k == 0) {
-            expect_refused(an_packing_sync(packing), AN_ERROR_ARGUMENT, "class names");
+            expect_refused(an_pack_writer_sync(packing), AN_ERROR_ARGUMENT,
+                           "class names");
             files_of(&p, "pack", files, sizeof files);
             expect_text(files, "part-0000.bin ", "files after a sync that was refused");
         } else {
-            expect_ok(an_packing_sync(packing));
+            expect_ok(an_pack_writer_sync(packing));
         }
     }
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
     place_close(&p);
 }
 END_TEST

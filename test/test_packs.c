@@ -149,7 +149,7 @@ START_TEST(a_pack_tells_what_it_is)
     colours_are(&of, info.mean, info.deviation, info.colour_deviation, info.colour_axis,
                 what);
     set_check(pack, s, what);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -180,7 +180,7 @@ START_TEST(a_mean_image_is_the_mean_of_the_pictures)
     expect_refused(an_pack_mean_image(pack, got, count + 1), AN_ERROR_ARGUMENT, "count");
     expect_refused(an_pack_mean_image(pack, got, count - 1), AN_ERROR_ARGUMENT, "count");
     expect_refused(an_pack_mean_image(pack, NULL, count), AN_ERROR_ARGUMENT, "null");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     place_close(&p);
     free(got);
     free(wanted);
@@ -257,20 +257,22 @@ static void one_is_damaged(place *p, const set *s, uint32_t which, const char *w
         set_picture(s, i, wanted);
         label = -7;
         if (i != which) {
-            expect_ok(an_pack_read(pack, i, pixels, &label));
+            expect_ok(an_pack_read(pack, i, pixels, ENOUGH, &label));
             expect_count(label, set_label(s, i), "picture %u beside the damage", i);
         } else {
-            expect_refused(an_pack_read(pack, i, pixels, &label), AN_ERROR_FORMAT, words);
+            expect_refused(an_pack_read(pack, i, pixels, ENOUGH, &label), AN_ERROR_FORMAT,
+                           words);
             expect_count((uint32_t)label, (uint32_t)-7, "the label of picture %u", i);
-            expect_refused(an_pack_read(pack, i, pixels, NULL), AN_ERROR_FORMAT, words);
-            expect_ok(an_pack_read(pack, i, NULL, &label));
+            expect_refused(an_pack_read(pack, i, pixels, ENOUGH, NULL), AN_ERROR_FORMAT,
+                           words);
+            expect_ok(an_pack_read(pack, i, NULL, 0, &label));
             expect_count(label, set_label(s, i), "picture %u's label alone", i);
             memset(wanted, 0xa5, set_bytes(s));
         }
         expect_bytes(pixels, wanted, set_bytes(s), "picture %u", i);
     }
     if (s->kind != AN_PACK_RAW) expect_count(calls, s->count - 1, "calls of the decoder");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     free(pixels);
     free(wanted);
 }
@@ -324,7 +326,7 @@ static an_status opens(place *p, an_decode_fn decode)
 
     ck_assert_msg((pack != NULL) == (status == AN_OK), "status %s, pack %p",
                   an_status_string(status), (void *)pack);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     return status;
 }
 
@@ -365,8 +367,8 @@ START_TEST(a_picture_that_does_not_decode_has_no_label)
 {
     set s = small_set();
     uint8_t pixels[75], stored[75 + SET_MORE];
-    an_packing_config c;
-    an_packing *packing = NULL;
+    an_pack_writer_config c;
+    an_pack_writer *packing = NULL;
     place p = place_open();
     int32_t label = -7;
     an_pack *pack;
@@ -374,27 +376,27 @@ START_TEST(a_picture_that_does_not_decode_has_no_label)
 
     s.kind = AN_PACK_JPEG;
     c = set_config(&s, 0);
-    expect_ok(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c));
+    expect_ok(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c));
     set_add(packing, &s, 0, s.count);
     bytes = set_stored(&s, 0, stored);
     stored[0]++; /* not what the codec wrote, but what is stored */
     set_picture(&s, 0, pixels);
-    expect_ok(an_packing_add(packing, pixels, stored, bytes, 1));
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_add(packing, pixels, stored, bytes, 1));
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     pack = set_open(&p, "pack", &s, NULL);
-    expect_refused(an_pack_read(pack, 10, pixels, &label), AN_ERROR_FORMAT,
+    expect_refused(an_pack_read(pack, 10, pixels, ENOUGH, &label), AN_ERROR_FORMAT,
                    "picture 10 of the pack cannot be decoded");
     expect_count((uint32_t)label, (uint32_t)-7, "the label");
-    expect_ok(an_pack_read(pack, 10, NULL, &label));
+    expect_ok(an_pack_read(pack, 10, NULL, 0, &label));
     expect_count(label, 1, "the label alone");
-    expect_ok(an_pack_read(pack, 9, pixels, &label));
-    expect_ok(an_pack_read(pack, 9, NULL, NULL));
-    expect_refused(an_pack_read(pack, 11, NULL, &label), AN_ERROR_ARGUMENT,
+    expect_ok(an_pack_read(pack, 9, pixels, ENOUGH, &label));
+    expect_ok(an_pack_read(pack, 9, NULL, 0, NULL));
+    expect_refused(an_pack_read(pack, 11, NULL, 0, &label), AN_ERROR_ARGUMENT,
                    "index is 11");
-    expect_refused(an_pack_read(pack, UINT64_MAX, pixels, &label), AN_ERROR_ARGUMENT,
-                   "index");
-    an_pack_close(pack);
+    expect_refused(an_pack_read(pack, UINT64_MAX, pixels, ENOUGH, &label),
+                   AN_ERROR_ARGUMENT, "index");
+    an_pack_destroy(pack);
     place_close(&p);
 }
 END_TEST
@@ -403,8 +405,8 @@ START_TEST(what_is_no_pack_does_not_open)
 {
     set s = small_set();
     place p = place_open();
-    an_packing_config c = set_config(&s, 0);
-    an_packing *packing = NULL;
+    an_pack_writer_config c = set_config(&s, 0);
+    an_pack_writer *packing = NULL;
     an_context_config config;
     counted memory;
 
@@ -413,15 +415,15 @@ START_TEST(what_is_no_pack_does_not_open)
     counted_allocator(&config, &memory);
     expect_ok(an_context_create(&p.ctx, &config));
     expect_refused(opens(&p, NULL), AN_ERROR_IO, NULL); /* no folder */
-    expect_ok(an_packing_create(&packing, p.ctx, inside(&p, "pack"), &c));
+    expect_ok(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c));
     expect_refused(opens(&p, NULL), AN_ERROR_IO, NULL); /* an empty one */
     set_add(packing, &s, 0, 9);
     expect_refused(opens(&p, NULL), AN_ERROR_IO, NULL); /* parts alone */
-    expect_ok(an_packing_sync(packing));
+    expect_ok(an_pack_writer_sync(packing));
     expect_refused(opens(&p, NULL), AN_ERROR_STATE, "not finished");
     set_add(packing, &s, 9, 10);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     expect_ok(opens(&p, NULL));
     expect_ok(opens(&p, set_decode)); /* which raw pictures do not need */
     file_write(inside(&p, "pack/unfinished.safetensors"), "left over", 9);

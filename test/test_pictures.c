@@ -65,7 +65,7 @@ START_TEST(every_view_has_its_place)
     gallery_set(&g, &p);
     image = gallery_image(&g, 0);
     for (view = 0; view < 10; view++) {
-        expect_ok(an_preprocess(g.model, &image, view, out));
+        expect_ok(an_preprocess(g.model, &image, view, out, ENOUGH));
         view_stands(out, place[view % 5][0], place[view % 5][1], view >= 5, margin, view);
     }
     gallery_close(&g);
@@ -86,8 +86,8 @@ START_TEST(there_are_ten_views)
     noise_floats(out, NUMBERS, 1, 1);
     memcpy(before, out, sizeof out);
     for (i = 0; i < sizeof none / sizeof none[0]; i++)
-        expect_refused(an_preprocess(g.model, &image, none[i], out), AN_ERROR_ARGUMENT,
-                       "view is");
+        expect_refused(an_preprocess(g.model, &image, none[i], out, ENOUGH),
+                       AN_ERROR_ARGUMENT, "view is");
     expect_floats(out, before, NUMBERS, 0, "what was in `out` before");
     gallery_close(&g);
 }
@@ -196,12 +196,12 @@ static void read_views(gallery *g, const reading *r, const float *mean)
     an_image image = gallery_image(g, 0);
     float out[NUMBERS], wanted[NUMBERS];
 
-    expect_ok((r->warp ? an_image_warp : an_image_fit)(&image, side, fitted));
+    expect_ok((r->warp ? an_image_warp : an_image_fit)(&image, side, fitted, ENOUGH));
     for (view = 0; view < 10; view++) {
         spot s = spot_at(place[view % 5][0], place[view % 5][1], view >= 5);
 
         account_input(&p, mean, SIZE, fitted, &s, wanted);
-        expect_ok(an_preprocess(g->model, &image, view, out));
+        expect_ok(an_preprocess(g->model, &image, view, out, ENOUGH));
         expect_floats(out, wanted, NUMBERS, ACCOUNT_BOUND,
                       "view %u, bgr %u, warp %u, mean image %u, which moves %u, margin "
                       "%u, picture %u x %u",
@@ -262,7 +262,7 @@ static void teach_by_account(gallery *g, an_trainer *trainer, uint64_t seed,
             s.y = (uint32_t)floor(ldexp((double)word[1], -32) * (margin + 1));
         }
         if (augment & AN_AUGMENT_MIRROR) s.mirror = word[2] >= 0x80000000u;
-        expect_ok(an_image_fit(&image, side, fitted));
+        expect_ok(an_image_fit(&image, side, fitted, ENOUGH));
         account_input(&p, NULL, SIZE, fitted, &s, floats + i * NUMBERS);
         labels[i] = gallery_label(i);
     }
@@ -333,7 +333,8 @@ static void fits(uint32_t width, uint32_t height, uint32_t side, uint32_t fit)
     noise_bytes(pixels, (size_t)3 * width * height, width * 31 + height);
     account_fit(&image, side, fit, wanted);
     got[count] = 0xa5;
-    expect_ok((fit == AN_FIT_WARP ? an_image_warp : an_image_fit)(&image, side, got));
+    expect_ok(
+        (fit == AN_FIT_WARP ? an_image_warp : an_image_fit)(&image, side, got, count));
     for (i = 0; i < count; i++)
         if (fabs(got[i] - wanted[i]) > fabs(got[worst] - wanted[worst])) worst = i;
     expect_number(got[worst], wanted[worst], bound,
@@ -396,7 +397,7 @@ START_TEST(a_part_is_fitted_as_the_whole_is)
     image.pixels = pixels;
     image.width = WIDTH;
     image.height = HEIGHT;
-    expect_ok(an_image_fit(&image, FITTED, whole));
+    expect_ok(an_image_fit(&image, FITTED, whole, ENOUGH));
     fitting = an__fitting(&image, FITTED, AN_FIT_CROP);
     for (i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         uint32_t x = parts[i][0], width = parts[i][1], y = parts[i][2], row;
@@ -431,12 +432,12 @@ START_TEST(fitting_again_changes_nothing)
             image.pixels = pixels;
             image.width = sizes[i][0];
             image.height = sizes[i][1];
-            expect_ok((warp ? an_image_warp : an_image_fit)(&image, side, once));
+            expect_ok((warp ? an_image_warp : an_image_fit)(&image, side, once, count));
             image.pixels = once;
             image.width = image.height = side;
-            expect_ok(an_image_fit(&image, side, twice));
+            expect_ok(an_image_fit(&image, side, twice, ENOUGH));
             expect_bytes(twice, once, count, "fitted again to %u", side);
-            expect_ok(an_image_warp(&image, side, twice));
+            expect_ok(an_image_warp(&image, side, twice, ENOUGH));
             expect_bytes(twice, once, count, "warped again to %u", side);
             free(pixels);
             free(once);

@@ -71,7 +71,7 @@ static void *read_often(void *arg)
     int i;
 
     for (i = 0; i < 4 && r->status == AN_OK; i++)
-        r->status = an_infer(r->model, r->images, BATCH, r->p);
+        r->status = an_infer(r->model, r->images, BATCH, r->p, ENOUGH);
     return NULL;
 }
 

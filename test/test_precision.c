@@ -86,7 +86,7 @@ START_TEST(bf16_narrows_dense_weights_of_few_images)
         double apart = 0, largest = 0;
 
         expect_ok(an_infer_layer(model, images, NET_BATCH, n.layer[i].name,
-                                 AN_POINT_LINEAR, got));
+                                 AN_POINT_LINEAR, got, ENOUGH));
         expect_floats(got, want, count, 2e-5, "%s", n.layer[i].name);
         for (j = 0; j < count; j++) {
             apart = fmax(apart, fabs((double)(got[j] - whole[j])));
@@ -109,8 +109,8 @@ static int same_rows(an_model *a, an_model *b, uint32_t count)
 {
     float p[MOST * 10], q[MOST * 10];
 
-    expect_ok(an_infer(a, images, count, p));
-    expect_ok(an_infer(b, images, count, q));
+    expect_ok(an_infer(a, images, count, p, ENOUGH));
+    expect_ok(an_infer(b, images, count, q, ENOUGH));
     return memcmp(p, q, count * 10 * sizeof *p) == 0;
 }
 
@@ -373,7 +373,7 @@ static void all_alike(uint32_t classes)
         free(x);
     }
     rows = malloc(3 * classes * sizeof *rows);
-    expect_ok(an_infer(model, images, 3, rows));
+    expect_ok(an_infer(model, images, 3, rows, ENOUGH));
     for (i = 0; i < 2; i++) {
         const int32_t label[3] = {0, 1, (int32_t)classes - 1};
 

@@ -97,7 +97,8 @@ START_TEST(every_field_of_a_config_is_taken)
     expect_number(c.plateau_factor, 0.75f, 0, "as given");
     expect_number(c.plateau_gain, 0.25f, 0, "as given");
     expect_count(b.trainer->session->exec.batch, 3, "buffers are for a piece");
-    ck_assert_ptr_nonnull(b.trainer->micro_gradient.part[0][0].buffer); /* one more set of gradients */
+    ck_assert_ptr_nonnull(
+        b.trainer->micro_gradient.part[0][0].buffer); /* one more set of gradients */
     bench_close(&b);
 }
 END_TEST

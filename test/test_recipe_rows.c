@@ -223,7 +223,7 @@ START_TEST(a_recipe_leaves_the_rest)
     t.seed = 6, t.micro_batch = 2, t.plateau_patience = 8, t.plateau_factor = 0.5f;
     t.plateau_gain = 0.125f;
     an_loader_config_init(&l, sizeof l);
-    l.workers = 3, l.ahead = 5, l.shuffle = 0, l.seed = 9, l.for_step = 1;
+    l.workers = 3, l.prefetch = 5, l.shuffle = 0, l.seed = 9, l.keep_uint8 = 1;
     expect_ok(an_recipe_apply(r->name, 0, &m, &t, &l));
     m.arch = m_was.arch;
     expect_bytes(&m, &m_was, sizeof m, "recipe %s: a model's config but arch", r->name);
@@ -234,10 +234,10 @@ START_TEST(a_recipe_leaves_the_rest)
     SAME(t.plateau_factor, 0.5);
     SAME(t.plateau_gain, 0.125);
     expect_count(l.workers, 3, "recipe %s", r->name);
-    expect_count(l.ahead, 5, "recipe %s", r->name);
+    expect_count(l.prefetch, 5, "recipe %s", r->name);
     expect_count(l.shuffle, 0, "recipe %s", r->name);
     expect_count(l.seed, 9, "recipe %s", r->name);
-    expect_count(l.for_step, 1, "recipe %s", r->name);
+    expect_count(l.keep_uint8, 1, "recipe %s", r->name);
 }
 END_TEST
 

@@ -25,7 +25,8 @@ static const an_image *nth(const an_image *images, uint32_t i)
     return (const an_image *)(const void *)((const char *)images + i * images->size);
 }
 
-static an_status each_fitted(an_status (*fit)(const an_image *, uint32_t, uint8_t *),
+static an_status each_fitted(an_status (*fit)(const an_image *, uint32_t, uint8_t *,
+                                              size_t),
                              const an_image *images, float *out, size_t *count)
 {
     uint8_t pixels[3 * SIDE * SIDE];
@@ -33,7 +34,7 @@ static an_status each_fitted(an_status (*fit)(const an_image *, uint32_t, uint8_
     uint32_t i, k;
 
     for (i = 0; i < FIVE && status == AN_OK; i++) {
-        status = fit(nth(images, i), SIDE, pixels);
+        status = fit(nth(images, i), SIDE, pixels, sizeof pixels);
         for (k = 0; k < sizeof pixels && status == AN_OK; k++)
             out[(*count)++] = pixels[k];
     }
@@ -58,33 +59,34 @@ static an_status preprocess(gallery *g, const an_image *images, float *out, size
     uint32_t i;
 
     for (i = 0; i < 10 && status == AN_OK; i++, *count += NUMBERS)
-        status = an_preprocess(g->model, nth(images, i % FIVE), i, out + *count);
+        status = an_preprocess(g->model, nth(images, i % FIVE), i, out + *count, ENOUGH);
     return status;
 }
 
 static an_status infer(gallery *g, const an_image *images, float *out, size_t *count)
 {
     *count = FIVE * 10;
-    return an_infer_images(g->model, images, FIVE, out);
+    return an_infer_images(g->model, images, FIVE, out, ENOUGH);
 }
 
 static an_status one_view(gallery *g, const an_image *images, float *out, size_t *count)
 {
     *count = FIVE * 10;
-    return an_infer_views(g->model, images, FIVE, 1, out);
+    return an_infer_views(g->model, images, FIVE, 1, out, ENOUGH);
 }
 
 static an_status ten_views(gallery *g, const an_image *images, float *out, size_t *count)
 {
     *count = FIVE * 10;
-    return an_infer_views(g->model, images, FIVE, 10, out);
+    return an_infer_views(g->model, images, FIVE, 10, out, ENOUGH);
 }
 
 static an_status layer(gallery *g, const an_image *images, float *out, size_t *count)
 {
     expect_ok(an_activation_count(g->model, "conv1", AN_POINT_LINEAR, count, NULL));
     *count *= FIVE;
-    return an_infer_layer_images(g->model, images, FIVE, "conv1", AN_POINT_LINEAR, out);
+    return an_infer_layer_images(g->model, images, FIVE, "conv1", AN_POINT_LINEAR, out,
+                                 ENOUGH);
 }
 
 static const int32_t labels[FIVE] = {3, 1, 4, 1, 5};
@@ -148,7 +150,7 @@ enum { CALLS = sizeof calls / sizeof calls[0] };
 
 /* Batches of a loader, and what a step on them makes of the parameters: beside the
  * calls above, the way that pictures of a source take. */
-static void load(gallery *g, uint32_t for_step, float *out, size_t *count)
+static void load(gallery *g, uint32_t keep_uint8, float *out, size_t *count)
 {
     an_loader_config c = gallery_loading(2, 2);
     an_trainer_config training = small_training(FIVE);
@@ -156,7 +158,7 @@ static void load(gallery *g, uint32_t for_step, float *out, size_t *count)
     an_loader *loader;
     an_batch batch;
 
-    c.for_step = for_step;
+    c.keep_uint8 = keep_uint8;
     expect_ok(an_trainer_create(&trainer, g->model, &training));
     loader = gallery_loader(g, &c);
     do {
@@ -351,8 +353,8 @@ START_TEST(longer_structs_go_on_in_the_next_pass)
     gallery_open(&g, &shape);
     for (i = 0; i < MANY; i++) images[i] = gallery_image(&g, i);
     long_images_of(&g, longer, MANY);
-    expect_ok(an_infer_images(g.model, images, MANY, want));
-    expect_ok(an_infer_images(g.model, &longer[0].now, MANY, got));
+    expect_ok(an_infer_images(g.model, images, MANY, want, ENOUGH));
+    expect_ok(an_infer_images(g.model, &longer[0].now, MANY, got, ENOUGH));
     expect_floats(got, want, MANY * 10, 0, "%u pictures", MANY);
     gallery_close(&g);
 }
@@ -424,12 +426,12 @@ START_TEST(sizes_within_an_array_are_one)
     gallery_open(&g, &shape);
     long_images_of(&g, longer, FIVE);
     longer[4].now.size = sizeof(an_image);
-    expect_refused(an_infer_images(g.model, &longer[0].now, FIVE, out), AN_ERROR_ARGUMENT,
-                   "images[4].size");
+    expect_refused(an_infer_images(g.model, &longer[0].now, FIVE, out, ENOUGH),
+                   AN_ERROR_ARGUMENT, "images[4].size");
     memset(images, 0, sizeof images);
     images_of(&g, images);
     images[4].size += 8; /* behind the last is nothing but zeros */
-    expect_refused(an_infer_images(g.model, images, FIVE, out), AN_ERROR_ARGUMENT,
+    expect_refused(an_infer_images(g.model, images, FIVE, out, ENOUGH), AN_ERROR_ARGUMENT,
                    "images[4].size");
     gallery_close(&g);
 }
@@ -437,8 +439,8 @@ END_TEST
 
 START_TEST(sides_have_limits)
 {
-    an_status (*const fits[2])(const an_image *, uint32_t, uint8_t *) = {an_image_fit,
-                                                                         an_image_warp};
+    an_status (*const fits[2])(const an_image *, uint32_t, uint8_t *,
+                               size_t) = {an_image_fit, an_image_warp};
     uint8_t pixels[3 * 2] = {9, 8, 7, 6, 5, 4}, one[3];
     uint8_t *largest = malloc((size_t)3 * 2048 * 2048);
     an_image image;
@@ -449,10 +451,12 @@ START_TEST(sides_have_limits)
     image.width = 2;
     image.height = 1;
     for (i = 0; i < 2; i++) {
-        expect_refused(fits[i](&image, 0, largest), AN_ERROR_ARGUMENT, "side is 0");
-        expect_refused(fits[i](&image, 2049, largest), AN_ERROR_ARGUMENT, "side is 2049");
-        expect_ok(fits[i](&image, 1, one));
-        expect_ok(fits[i](&image, 2048, largest));
+        expect_refused(fits[i](&image, 0, largest, ENOUGH), AN_ERROR_ARGUMENT,
+                       "side is 0");
+        expect_refused(fits[i](&image, 2049, largest, ENOUGH), AN_ERROR_ARGUMENT,
+                       "side is 2049");
+        expect_ok(fits[i](&image, 1, one, ENOUGH));
+        expect_ok(fits[i](&image, 2048, largest, ENOUGH));
     }
     expect_bytes(largest, pixels, 3, "the first pixel of what was warped");
     expect_bytes(largest + (size_t)3 * 2048 * 2048 - 3, pixels + 3, 3, "and the last");

@@ -18,24 +18,24 @@
 static counted counts;
 static world w;
 static outputs out, before;
-static an_packing *packing;
+static an_pack_writer *packing;
 static an_model *model; /* of an action's own */
 static uint8_t picture[BYTES];
 
 static void setup(void)
 {
-    an_packing_config config;
+    an_pack_writer_config config;
 
     world_open(&w, &counts);
     outputs_open(&out, &before);
     config = packing_config(1, 1);
-    expect_ok(an_packing_create(&packing, w.at.ctx, inside(&w.at, "begun"), &config));
+    expect_ok(an_pack_writer_create(&packing, w.at.ctx, inside(&w.at, "begun"), &config));
     make_picture(3, picture);
 }
 
 static void teardown(void)
 {
-    an_packing_destroy(packing);
+    an_pack_writer_destroy(packing);
     world_close(&w);
     expect_count((uint64_t)counts.blocks, 0, "blocks after all is destroyed");
     expect_count((uint64_t)counts.wrong, 0, "wrong uses of the allocator");
@@ -108,13 +108,13 @@ static an_status loader_create(void)
 
 static void pack_undo(void)
 {
-    an_pack_close(out.pack);
+    an_pack_destroy(out.pack);
     copy_back();
 }
 
 static void packing_undo(void)
 {
-    an_packing_destroy(out.packing);
+    an_pack_writer_destroy(out.packing);
     copy_back();
 }
 
@@ -122,32 +122,32 @@ ACTION(pack_open, an_pack_open(&out.pack, w.at.ctx, inside(&w.at, "pack"), NULL,
 
 static an_status packing_new(void)
 {
-    const an_packing_config config = packing_config(1, 0);
+    const an_pack_writer_config config = packing_config(1, 0);
 
-    return an_packing_create(&out.packing, w.at.ctx, inside(&w.at, "new"), &config);
+    return an_pack_writer_create(&out.packing, w.at.ctx, inside(&w.at, "new"), &config);
 }
 
 /* What `packing` has begun. */
 static an_status packing_resume(void)
 {
-    const an_packing_config config = packing_config(1, 1);
+    const an_pack_writer_config config = packing_config(1, 1);
 
-    return an_packing_create(&out.packing, w.at.ctx, inside(&w.at, "begun"), &config);
+    return an_pack_writer_create(&out.packing, w.at.ctx, inside(&w.at, "begun"), &config);
 }
 
 static void begin_packing(void)
 {
     int i;
 
-    for (i = 0; i < 2; i++) expect_ok(an_packing_add(packing, picture, NULL, 0, i));
-    expect_ok(an_packing_set_class_name(packing, 1, "one"));
-    expect_ok(an_packing_sync(packing));
+    for (i = 0; i < 2; i++) expect_ok(an_pack_writer_add(packing, picture, NULL, 0, i));
+    expect_ok(an_pack_writer_set_class_name(packing, 1, "one"));
+    expect_ok(an_pack_writer_sync(packing));
 }
 
 static void all_classes(void)
 {
     begin_packing();
-    expect_ok(an_packing_add(packing, picture, NULL, 0, 2));
+    expect_ok(an_pack_writer_add(packing, picture, NULL, 0, 2));
 }
 
 static an_status load(int copy)
@@ -238,18 +238,18 @@ ACTION(transfer, an_model_transfer(w.free_model, w.model, NULL, &out.number))
 ACTION(class_name, an_model_set_class_name(w.model, 0, "name"))
 ACTION(mean_image, an_model_set_mean_image(model, w.images, 3 * SIDE * SIDE))
 ACTION(prepare_model, an_pack_prepare_model(w.pack, model, 1, 1))
-ACTION(infer, an_infer(model, w.images, 1, out.floats))
-ACTION(infer_images, an_infer_images(model, &w.image, 1, out.floats))
-ACTION(infer_views, an_infer_views(model, &w.image, 1, 10, out.floats))
-ACTION(infer_layer, an_infer_layer(model, w.images, 1, "conv2", 1, out.floats))
+ACTION(infer, an_infer(model, w.images, 1, out.floats, ENOUGH))
+ACTION(infer_images, an_infer_images(model, &w.image, 1, out.floats, ENOUGH))
+ACTION(infer_views, an_infer_views(model, &w.image, 1, 10, out.floats, ENOUGH))
+ACTION(infer_layer, an_infer_layer(model, w.images, 1, "conv2", 1, out.floats, ENOUGH))
 ACTION(infer_layer_images,
-       an_infer_layer_images(model, &w.image, 1, "conv2", 1, out.floats))
+       an_infer_layer_images(model, &w.image, 1, "conv2", 1, out.floats, ENOUGH))
 ACTION(evaluate, an_evaluate(model, w.images, w.labels, 1, &out.sum))
 ACTION(evaluate_images, an_evaluate_images(model, &w.image, w.labels, 1, &out.sum))
-ACTION(packing_name, an_packing_set_class_name(packing, 0, "name"))
-ACTION(packing_add, an_packing_add(packing, picture, NULL, 0, 0))
-ACTION(packing_sync, an_packing_sync(packing))
-ACTION(packing_finish, an_packing_finish(packing))
+ACTION(packing_name, an_pack_writer_set_class_name(packing, 0, "name"))
+ACTION(packing_add, an_pack_writer_add(packing, picture, NULL, 0, 0))
+ACTION(packing_sync, an_pack_writer_sync(packing))
+ACTION(packing_finish, an_pack_writer_finish(packing))
 
 /* keeps: what is allocated on the way stays the model's or packing's, whatever becomes of
  * the call. spares: allocations that are done without, of names of files that are only to
@@ -266,8 +266,9 @@ static const struct {
     {"an_trainer_create", 20, 1, 0, nothing, trainer_create, trainer_undo},
     {"an_loader_create", 10, 0, 0, fresh_model, loader_create, loader_and_fresh},
     {"an_pack_open", 5, 0, 0, nothing, pack_open, pack_undo},
-    {"an_packing_create", 5, 0, 2, nothing, packing_new, packing_undo},
-    {"an_packing_create to go on", 8, 0, 1, begin_packing, packing_resume, packing_undo},
+    {"an_pack_writer_create", 5, 0, 2, nothing, packing_new, packing_undo},
+    {"an_pack_writer_create to go on", 8, 0, 1, begin_packing, packing_resume,
+     packing_undo},
     {"an_model_load, mapped", 5, 0, 0, nothing, load_mapped, model_undo},
     {"an_model_load, copied", 10, 0, 0, nothing, load_copied, model_undo},
     {"an_model_read", 10, 0, 0, nothing, model_read, model_undo},
@@ -291,10 +292,10 @@ static const struct {
     {"an_infer_layer_images", 6, 1, 0, fresh_model, infer_layer_images, destroy_fresh},
     {"an_evaluate", 5, 1, 0, fresh_model, evaluate, destroy_fresh},
     {"an_evaluate_images", 6, 1, 0, fresh_model, evaluate_images, destroy_fresh},
-    {"an_packing_set_class_name", 1, 0, 0, nothing, packing_name, nothing},
-    {"an_packing_add", 2, 1, 0, nothing, packing_add, nothing},
-    {"an_packing_sync", 1, 0, 0, begin_packing, packing_sync, nothing},
-    {"an_packing_finish", 3, 0, 1, all_classes, packing_finish, nothing},
+    {"an_pack_writer_set_class_name", 1, 0, 0, nothing, packing_name, nothing},
+    {"an_pack_writer_add", 2, 1, 0, nothing, packing_add, nothing},
+    {"an_pack_writer_sync", 1, 0, 0, begin_packing, packing_sync, nothing},
+    {"an_pack_writer_finish", 3, 0, 1, all_classes, packing_finish, nothing},
 };
 
 /* The call with that allocation failing, refused or done without. */
@@ -385,7 +386,7 @@ static char *told; /* shared: the first call that did otherwise, or "" */
 
 static void use_context_and_models(void)
 {
-    const an_packing_config config = packing_config(1, 0);
+    const an_pack_writer_config config = packing_config(1, 0);
     an_parameter_info parameter = {.size = sizeof parameter};
     an_preprocessing p = {.size = sizeof p};
     an_kernel_time kernel = {.size = sizeof kernel};
@@ -404,7 +405,7 @@ static void use_context_and_models(void)
     FORKED(an_model_load(&out.model, w.at.ctx, w.file, NULL));
     FORKED(an_model_read(&out.model, w.at.ctx, read_file, &nothing_read, NULL));
     FORKED(an_pack_open(&out.pack, w.at.ctx, w.at.folder, NULL, NULL));
-    FORKED(an_packing_create(&out.packing, w.at.ctx, w.file, &config));
+    FORKED(an_pack_writer_create(&out.packing, w.at.ctx, w.file, &config));
     FORKED(an_model_describe(w.model, &info));
     FORKED(an_model_get_config(w.model, &settings));
     FORKED(an_layer_describe(w.model, 0, &layer));
@@ -419,15 +420,15 @@ static void use_context_and_models(void)
     FORKED(an_model_get_preprocessing(w.model, &p));
     FORKED(an_model_set_mean_image(w.model, NULL, 0));
     FORKED(an_model_get_mean_image(w.model, out.floats, 3072));
-    FORKED(an_preprocess(w.model, &w.image, 0, out.floats));
-    FORKED(an_infer(w.model, w.images, 1, out.floats));
-    FORKED(an_infer_images(w.model, &w.image, 1, out.floats));
-    FORKED(an_infer_views(w.model, &w.image, 1, 1, out.floats));
+    FORKED(an_preprocess(w.model, &w.image, 0, out.floats, ENOUGH));
+    FORKED(an_infer(w.model, w.images, 1, out.floats, ENOUGH));
+    FORKED(an_infer_images(w.model, &w.image, 1, out.floats, ENOUGH));
+    FORKED(an_infer_views(w.model, &w.image, 1, 1, out.floats, ENOUGH));
     FORKED(an_evaluate(w.model, w.images, w.labels, 1, &out.sum));
     FORKED(an_evaluate_images(w.model, &w.image, w.labels, 1, &out.sum));
     FORKED(an_activation_count(w.model, "conv1", 1, &out.count, out.shape));
-    FORKED(an_infer_layer(w.model, w.images, 1, "conv1", 1, out.floats));
-    FORKED(an_infer_layer_images(w.model, &w.image, 1, "conv1", 1, out.floats));
+    FORKED(an_infer_layer(w.model, w.images, 1, "conv1", 1, out.floats, ENOUGH));
+    FORKED(an_infer_layer_images(w.model, &w.image, 1, "conv1", 1, out.floats, ENOUGH));
     FORKED(an_model_save(w.model, w.file));
     FORKED(an_model_write(w.model, write_nowhere, NULL));
     FORKED(an_model_transfer(w.free_model, w.model, NULL, &out.number));
@@ -464,15 +465,15 @@ static void use_the_rest(void)
     FORKED(an_trainer_write(w.trainer, write_nowhere, NULL));
     FORKED(an_recipe_schedule("paper", w.trainer, 0, 0));
     FORKED(an_pack_describe(w.pack, &info));
-    FORKED(an_pack_read(w.pack, 0, out.bytes, &out.label));
+    FORKED(an_pack_read(w.pack, 0, out.bytes, ENOUGH, &out.label));
     FORKED(an_pack_mean_image(w.pack, out.floats, 3 * SIDE * SIDE));
     FORKED(an_pack_prepare_model(w.pack, w.model, 0, 0));
     FORKED(an_pack_source(w.pack, &filled));
-    FORKED(an_packing_set_class_name(packing, 0, "a"));
-    FORKED(an_packing_add(packing, picture, NULL, 0, 0));
-    FORKED(an_packing_skip(packing));
-    FORKED(an_packing_sync(packing));
-    FORKED(an_packing_finish(packing));
+    FORKED(an_pack_writer_set_class_name(packing, 0, "a"));
+    FORKED(an_pack_writer_add(packing, picture, NULL, 0, 0));
+    FORKED(an_pack_writer_skip(packing));
+    FORKED(an_pack_writer_sync(packing));
+    FORKED(an_pack_writer_finish(packing));
     FORKED(an_loader_create(&out.loader, w.model, &source, NULL));
     FORKED(an_loader_next(w.loader, &out.batch));
     FORKED(an_loader_seek(w.loader, 0, 0));
@@ -487,8 +488,8 @@ static void destroy_all(void)
     an_model_destroy(w.free_model);
     an_trainer_destroy(w.trainer);
     an_loader_destroy(w.loader);
-    an_pack_close(w.pack);
-    an_packing_destroy(packing);
+    an_pack_destroy(w.pack);
+    an_pack_writer_destroy(packing);
     if (told[0] == '\0' && counts.blocks != 0)
         snprintf(told, 400, "%ld blocks are left", counts.blocks);
 }
@@ -512,7 +513,8 @@ START_TEST(a_forked_child_may_destroy_alone)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child: %x", status);
     expect_text(told, "", "in the child");
-    expect_ok(an_infer(w.model, w.images, 1, out.floats)); /* its parent goes on */
+    expect_ok(
+        an_infer(w.model, w.images, 1, out.floats, ENOUGH)); /* its parent goes on */
     expect_ok(an_loader_next(w.loader, &w.batch));
     munmap(told, bytes);
 }

@@ -296,7 +296,7 @@ typedef struct limit {
 
 static const limit limits[] = {FIELD(batch, 0, 1, 8192, 0, 8193),
                                FIELD(workers, 0, 1, 256, 0, 257),
-                               FIELD(ahead, 0, 1, 64, 0, 65),
+                               FIELD(prefetch, 0, 1, 64, 0, 65),
                                FIELD(shuffle, 0, 0, 1, 2, UINT32_MAX),
                                FIELD(augment, 0, 0, 7, 8, 9),
                                FIELD(crop_group, 0, 1, 8192, 0, 8193),
@@ -305,7 +305,7 @@ static const limit limits[] = {FIELD(batch, 0, 1, 8192, 0, 8193),
                                FIELD(colour_sigma, 1, 1, 2, NAN, INFINITY),
                                FIELD(colour_divisor, 1, 0.1, 10, 0.0999, 10.001),
                                FIELD(colour_divisor, 1, 1, 2, NAN, -1),
-                               FIELD(for_step, 0, 0, 1, 2, UINT32_MAX),
+                               FIELD(keep_uint8, 0, 0, 1, 2, UINT32_MAX),
                                FIELD(reserved, 0, 0, 0, 1, UINT32_MAX)};
 
 static an_status made_with(gallery *g, const limit *l, double value)
@@ -355,7 +355,7 @@ START_TEST(settings_of_a_loader_have_their_defaults)
     expect_count(c.size, sizeof c, "size");
     expect_count(c.batch, 128, "batch");
     expect_count(c.workers, 1, "workers");
-    expect_count(c.ahead, 2, "ahead");
+    expect_count(c.prefetch, 2, "prefetch");
     expect_count(c.shuffle, 1, "shuffle");
     expect_count(c.augment, 7, "augment");
     expect_count(c.crop_group, 1, "crop_group");
@@ -364,7 +364,7 @@ START_TEST(settings_of_a_loader_have_their_defaults)
     expect_number(c.colour_divisor, 1, 0, "colour_divisor");
     expect_count(c.colour_epochs, 0, "colour_epochs");
     expect_count(c.seed, 0, "seed");
-    expect_count(c.for_step, 0, "for_step");
+    expect_count(c.keep_uint8, 0, "keep_uint8");
     expect_count(c.reserved, 0, "reserved");
 }
 END_TEST

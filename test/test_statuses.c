@@ -203,7 +203,7 @@ START_TEST(parameters_are_refused_by_argument)
     BAD(an_parameter_find(w.model, "conv4.weight", &out.number),
         "name is \"conv4.weight\"");
     BAD(an_parameter_find(w.model, "", &out.number),
-        "name is \"\": the model has no such");
+        "name is \"\": the parameters are .weight and .bias of conv1, conv2, ");
     BAD(an_parameter_get(w.model, 8, out.floats, 1),
         "index is 8: the model has 8 parameters");
     BAD(an_parameter_get(w.model, 2, out.floats, count - 1), "conv2.weight has");
@@ -236,11 +236,14 @@ START_TEST(mean_images_have_their_size_and_moment)
     an_preprocessing p;
 
     noise_floats(mean, count + 1, 4, 255);
-    BAD(an_image_fit(&w.image, 0, out.bytes), "side is 0: must be 1 to 2048");
-    BAD(an_image_fit(&w.image, 2049, out.bytes), "side is 2049: must be 1 to 2048");
-    BAD(an_image_warp(&w.image, 0, out.bytes), "side is 0: must be 1 to 2048");
-    BAD(an_image_warp(&w.image, 2049, out.bytes), "side is 2049: must be 1 to 2048");
-    BAD(an_preprocess(w.model, &w.image, 10, out.floats), "view is 10: must be 0 to 9");
+    BAD(an_image_fit(&w.image, 0, out.bytes, ENOUGH), "side is 0: must be 1 to 2048");
+    BAD(an_image_fit(&w.image, 2049, out.bytes, ENOUGH),
+        "side is 2049: must be 1 to 2048");
+    BAD(an_image_warp(&w.image, 0, out.bytes, ENOUGH), "side is 0: must be 1 to 2048");
+    BAD(an_image_warp(&w.image, 2049, out.bytes, ENOUGH),
+        "side is 2049: must be 1 to 2048");
+    BAD(an_preprocess(w.model, &w.image, 10, out.floats, ENOUGH),
+        "view is 10: must be 0 to 9");
     REFUSED(an_model_get_mean_image(w.model, out.floats, count), AN_ERROR_STATE,
             "the model has no mean image");
     BAD(an_model_set_mean_image(w.model, mean, count - 1),
@@ -290,13 +293,14 @@ START_TEST(counts_and_labels_of_inference_have_limits)
                             : i == 1 ? "count is 1048577: must be 1 to 1048576"
                                      : "count is 4294967295";
 
-        BAD(an_infer(w.model, x, n, out.floats), words);
-        BAD(an_infer_images(w.model, image, n, out.floats), words);
-        BAD(an_infer_views(w.model, image, n, 1, out.floats), words);
+        BAD(an_infer(w.model, x, n, out.floats, ENOUGH), words);
+        BAD(an_infer_images(w.model, image, n, out.floats, ENOUGH), words);
+        BAD(an_infer_views(w.model, image, n, 1, out.floats, ENOUGH), words);
         BAD(an_evaluate(w.model, x, w.labels, n, &out.sum), words);
         BAD(an_evaluate_images(w.model, image, w.labels, n, &out.sum), words);
-        BAD(an_infer_layer(w.model, x, n, "conv1", 1, out.floats), words);
-        BAD(an_infer_layer_images(w.model, image, n, "conv1", 1, out.floats), words);
+        BAD(an_infer_layer(w.model, x, n, "conv1", 1, out.floats, ENOUGH), words);
+        BAD(an_infer_layer_images(w.model, image, n, "conv1", 1, out.floats, ENOUGH),
+            words);
         BAD(an_score(x, 2, w.labels, n, &out.sum), words);
     }
     for (i = 0; i < 2; i++) {
@@ -313,6 +317,42 @@ START_TEST(counts_and_labels_of_inference_have_limits)
 }
 END_TEST
 
+/* One element less than a call writes is refused before anything is written; just so many
+ * are enough, which ASan and the fences of other suites see. */
+START_TEST(buffers_have_room_for_what_is_written)
+{
+    const size_t side = w.image.width, image = 3 * 32 * 32;
+    float *x = calloc(2 * image, sizeof *x), *exact = malloc(image * sizeof *exact);
+    uint8_t *pixels = malloc(3 * side * side);
+    an_image pair[2] = {w.image, w.image};
+    size_t count;
+
+    BAD(an_infer(w.model, x, 2, out.floats, 19), "capacity is 19: the call writes 20");
+    BAD(an_infer_images(w.model, pair, 2, out.floats, 0),
+        "capacity is 0: the call writes 20");
+    BAD(an_infer_views(w.model, pair, 2, 10, out.floats, 19), "capacity is 19");
+    BAD(an_infer_layer(w.model, x, 2, "prob", AN_POINT_OUTPUT, out.floats, 19),
+        "capacity is 19: the call writes 20");
+    expect_ok(an_activation_count(w.model, "fc4", AN_POINT_OUTPUT, &count, NULL));
+    BAD(an_infer_layer_images(w.model, pair, 2, "fc4", AN_POINT_OUTPUT, out.floats,
+                              2 * count - 1),
+        "capacity is ");
+    BAD(an_preprocess(w.model, &w.image, 0, out.floats, image - 1),
+        "capacity is 3071: the call writes 3072");
+    BAD(an_image_fit(&w.image, 4, out.bytes, 47), "capacity is 47: the call writes 48");
+    BAD(an_image_warp(&w.image, 4, out.bytes, 47), "capacity is 47");
+    expect_ok(an_infer(w.model, x, 2, exact, 20));
+    expect_ok(an_infer_images(w.model, pair, 2, exact, 20));
+    expect_ok(an_infer_views(w.model, pair, 2, 10, exact, 20));
+    expect_ok(an_preprocess(w.model, &w.image, 0, exact, image));
+    expect_ok(an_image_fit(&w.image, 4, pixels, 48));
+    expect_ok(an_image_warp(&w.image, 4, pixels, 48));
+    free(x);
+    free(exact);
+    free(pixels);
+}
+END_TEST
+
 START_TEST(views_layers_and_points_are_known_or_refused)
 {
     static const uint32_t views[] = {0, 2, 9, 11};
@@ -321,7 +361,7 @@ START_TEST(views_layers_and_points_are_known_or_refused)
     size_t i;
 
     for (i = 0; i < 4; i++)
-        BAD(an_infer_views(w.model, &w.image, 1, views[i], out.floats),
+        BAD(an_infer_views(w.model, &w.image, 1, views[i], out.floats, ENOUGH),
             "must be 1 or 10");
     for (i = 0; i < 2; i++) {
         const char *words =
@@ -329,19 +369,21 @@ START_TEST(views_layers_and_points_are_known_or_refused)
 
         BAD(an_activation_count(w.model, "conv1", points[i], &out.count, out.shape),
             words);
-        BAD(an_infer_layer(w.model, x, 1, "conv1", points[i], out.floats), words);
-        BAD(an_infer_layer_images(w.model, &w.image, 1, "conv1", points[i], out.floats),
+        BAD(an_infer_layer(w.model, x, 1, "conv1", points[i], out.floats, ENOUGH), words);
+        BAD(an_infer_layer_images(w.model, &w.image, 1, "conv1", points[i], out.floats,
+                                  ENOUGH),
             words);
     }
     for (i = 0; i < 3; i++) {
         const char *layer = i == 0 ? "conv4" : i == 1 ? "fc4" : "prob";
         const uint32_t point = i == 0 ? AN_POINT_OUTPUT : AN_POINT_ACTIVATION;
-        const char *words = i == 0 ? "layer is \"conv4\": the model has no such layer"
+        const char *words = i == 0 ? "layer is \"conv4\": the model's layers are "
                                    : "point is AN_POINT_ACTIVATION";
 
         BAD(an_activation_count(w.model, layer, point, &out.count, out.shape), words);
-        BAD(an_infer_layer(w.model, x, 1, layer, point, out.floats), words);
-        BAD(an_infer_layer_images(w.model, &w.image, 1, layer, point, out.floats), words);
+        BAD(an_infer_layer(w.model, x, 1, layer, point, out.floats, ENOUGH), words);
+        BAD(an_infer_layer_images(w.model, &w.image, 1, layer, point, out.floats, ENOUGH),
+            words);
     }
     expect_ok(an_activation_count(w.model, "prob", AN_POINT_OUTPUT, &out.count, NULL));
     expect_count(out.count, 10, "probabilities");
@@ -384,11 +426,11 @@ START_TEST(divergence_names_its_layer_and_changes_nothing)
 
     expect_ok(an_model_create(&alike, w.at.ctx, &config));
     w.images[5] = INFINITY;
-    REFUSED(an_infer(w.model, w.images, 1, out.floats), AN_ERROR_DIVERGED,
+    REFUSED(an_infer(w.model, w.images, 1, out.floats, ENOUGH), AN_ERROR_DIVERGED,
             "input is the first");
     REFUSED(an_evaluate(w.model, w.images, w.labels, 1, &out.sum), AN_ERROR_DIVERGED,
             "input");
-    REFUSED(an_infer_layer(w.model, w.images, 1, "prob", 1, out.floats),
+    REFUSED(an_infer_layer(w.model, w.images, 1, "prob", 1, out.floats, ENOUGH),
             AN_ERROR_DIVERGED, "input");
     REFUSED(an_train_step(w.trainer, w.images, w.labels, 2, &out.stats),
             AN_ERROR_DIVERGED, "input");
@@ -414,6 +456,7 @@ Suite *statuses_suite(void)
     tcase_add_test(tc, parameters_are_refused_by_argument);
     tcase_add_test(tc, mean_images_have_their_size_and_moment);
     tcase_add_test(tc, counts_and_labels_of_inference_have_limits);
+    tcase_add_test(tc, buffers_have_room_for_what_is_written);
     tcase_add_test(tc, views_layers_and_points_are_known_or_refused);
     tcase_add_test(tc, scores_take_probabilities_alone);
     tcase_add_test(tc, divergence_names_its_layer_and_changes_nothing);

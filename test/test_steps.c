@@ -351,7 +351,7 @@ static fed *open_fed(uint32_t arch, uint32_t towers, const char *devices)
     source.user = f;
     an_loader_config_init(&loading, sizeof loading);
     loading.batch = BATCH;
-    loading.for_step = 1;
+    loading.keep_uint8 = 1;
     ck_assert_msg(an_loader_create(&f->loader, f->model, &source, &loading) == AN_OK,
                   "%s", an_error_message());
     an_batch_init(&f->batch, sizeof f->batch);
@@ -387,7 +387,7 @@ static void in_threes(fed *f)
     source.user = f;
     an_loader_config_init(&loading, sizeof loading);
     loading.batch = 3;
-    loading.for_step = 1;
+    loading.keep_uint8 = 1;
     ck_assert_int_eq(an_loader_create(&f->loader, f->model, &source, &loading), AN_OK);
 }
 
@@ -555,7 +555,7 @@ START_TEST(nothing_else_is_asked_meanwhile)
 
     ck_assert_int_eq(an_train_step_end(f->trainer, NULL), AN_ERROR_STATE);
     begin_step(f);
-    ck_assert_int_eq(an_infer(f->model, images, 1, p), AN_ERROR_STATE);
+    ck_assert_int_eq(an_infer(f->model, images, 1, p, ENOUGH), AN_ERROR_STATE);
     ck_assert_ptr_nonnull(strstr(an_error_message(), "in flight"));
     ck_assert_int_eq(an_parameter_get(f->model, 1, &x, 1), AN_ERROR_STATE);
     ck_assert_int_eq(an_train_step_batch(f->trainer, &f->batch, NULL), AN_ERROR_STATE);
@@ -569,7 +569,7 @@ START_TEST(nothing_else_is_asked_meanwhile)
     ck_assert_int_eq(an_train_step_begin(f->trainer, NULL), AN_ERROR_STATE);
     end_step(f), end_step(f);
     ck_assert_int_eq(an_train_step_begin(f->trainer, NULL), AN_ERROR_ARGUMENT);
-    ck_assert_int_eq(an_infer(f->model, images, 1, p), AN_OK);
+    ck_assert_int_eq(an_infer(f->model, images, 1, p, ENOUGH), AN_OK);
     begin_step(f); /* and a trainer may go with one in flight */
     free(images);
     close_fed(f);
@@ -642,9 +642,9 @@ START_TEST(a_pass_that_fails_leaves_nothing_behind)
     ck_assert_int_eq(an_model_create(&other, ctx, &config), AN_OK);
     images = net_images(model);
     for (copy = 0; copy < 3; copy++) { /* the third is as all later ones */
-        ck_assert_int_eq(an_infer(model, images, BATCH, p), AN_OK);
+        ck_assert_int_eq(an_infer(model, images, BATCH, p, ENOUGH), AN_OK);
         before = hr()->launches;
-        ck_assert_int_eq(an_infer(other, images, BATCH, p), AN_OK);
+        ck_assert_int_eq(an_infer(other, images, BATCH, p, ENOUGH), AN_OK);
         own = hr()->launches - before;
     }
     hr()->hurry = 1;
@@ -654,15 +654,15 @@ START_TEST(a_pass_that_fails_leaves_nothing_behind)
         hr()->failed = 0;
         hr()->fail_kind = HOST_RUN_COPY;
         hr()->fail_in = copy;
-        status = an_infer(model, images, BATCH, p);
+        status = an_infer(model, images, BATCH, p, ENOUGH);
         if (!hr()->failed) break;
         ck_assert_int_eq(status, AN_ERROR_DEVICE);
         failed++;
         before = hr()->launches;
-        ck_assert_int_eq(an_infer(other, images, BATCH, p), AN_OK);
+        ck_assert_int_eq(an_infer(other, images, BATCH, p, ENOUGH), AN_OK);
         expect_count(hr()->launches - before, own, "kernels after copy %u has failed",
                      copy);
-        ck_assert_int_eq(an_infer(model, images, BATCH, p), AN_OK);
+        ck_assert_int_eq(an_infer(model, images, BATCH, p, ENOUGH), AN_OK);
     }
     hr()->fail_in = 0;
     hr()->hurry = 0;
@@ -693,7 +693,7 @@ START_TEST(repeated_passes_give_the_same)
     numbers = model->net.plan->tensors[model->net.plan->input[0]].count;
     images = malloc(MOST * numbers * sizeof *images);
     net_fill(images, MOST * numbers, 9, 1);
-    ck_assert_int_eq(an_infer(model, images, MOST, first), AN_OK);
+    ck_assert_int_eq(an_infer(model, images, MOST, first, ENOUGH), AN_OK);
     for (i = 1; i <= MOST; i++) {
         an_evaluation_init(&want[i], sizeof want[i]);
         ck_assert_int_eq(an_evaluate(model, images, labels, i, &want[i]), AN_OK);
@@ -705,14 +705,15 @@ START_TEST(repeated_passes_give_the_same)
     for (i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         uint32_t n = counts[i];
 
-        ck_assert_int_eq(an_infer(model, images, n, p), AN_OK);
+        ck_assert_int_eq(an_infer(model, images, n, p, ENOUGH), AN_OK);
         ck_assert_mem_eq(p, first, n * CLASSES * sizeof *p);
         an_evaluation_init(&e, sizeof e);
         ck_assert_int_eq(an_evaluate(model, images, labels, n, &e), AN_OK);
         ck_assert_double_eq(e.loss, want[n].loss);
         if (i == 7)
             ck_assert_int_eq(
-                an_infer_layer(model, images, n, "conv3", AN_POINT_OUTPUT, layer), AN_OK);
+                an_infer_layer(model, images, n, "conv3", AN_POINT_OUTPUT, layer, ENOUGH),
+                AN_OK);
     }
     ck_assert_uint_ge(hr()->graph_launches - graphs, 8);
     free(images), free(layer);

@@ -91,8 +91,9 @@ static float *last_gradient(bench *b, const char *name, uint32_t count, size_t *
     expect_ok(an_train_step(b->trainer, b->images, b->labels, count, NULL));
     *numbers = b->model->net.plan->params[index].count;
     values = malloc(*numbers * sizeof *values);
-    expect_ok(an__weights_get(count > 1 ? &b->trainer->micro_gradient : &b->trainer->gradient,
-                              &b->model->net, index, values));
+    expect_ok(
+        an__weights_get(count > 1 ? &b->trainer->micro_gradient : &b->trainer->gradient,
+                        &b->model->net, index, values));
     return values;
 }
 

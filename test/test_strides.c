@@ -110,7 +110,8 @@ static void check_times(size_t size)
         ck_assert_double_eq(time->backward, 0);
         ck_assert_double_eq(time->update, 0);
         if (size < sizeof *time) continue;
-        ck_assert_msg((i < 3) == (time->way[0] != '\0'), "row %zu: \"%s\"", i, time->way);
+        ck_assert_msg((i < 3) == (time->algorithm[0] != '\0'), "row %zu: \"%s\"", i,
+                      time->algorithm);
     }
     check_edges(&r, 4, sizeof(an_layer_time));
     free(r.bytes);
@@ -289,12 +290,12 @@ START_TEST(pictures_are_read_at_the_callers_step)
     size_t i;
 
     for (i = 0; i < 3; i++)
-        expect_ok(an_infer_images(b.model, row(&plain, i), 1, want + 10 * i));
+        expect_ok(an_infer_images(b.model, row(&plain, i), 1, want + 10 * i, ENOUGH));
     ck_assert_mem_ne(want, want + 10, 40);
-    expect_ok(an_infer_images(b.model, row(&newer, 0), 3, got));
+    expect_ok(an_infer_images(b.model, row(&newer, 0), 3, got, ENOUGH));
     expect_floats(got, want, 30, 1e-5, "three pictures in longer structs");
-    expect_ok(an_infer_views(b.model, row(&plain, 0), 3, 10, want));
-    expect_ok(an_infer_views(b.model, row(&newer, 0), 3, 10, got));
+    expect_ok(an_infer_views(b.model, row(&plain, 0), 3, 10, want, ENOUGH));
+    expect_ok(an_infer_views(b.model, row(&newer, 0), 3, 10, got, ENOUGH));
     expect_floats(got, want, 30, 0, "ten views in longer structs");
     an_evaluation_init(&all, sizeof all);
     an_evaluation_init(&sum, sizeof sum);
@@ -326,13 +327,14 @@ START_TEST(a_wrong_picture_is_refused_wherever_it_is)
     for (i = 0; i < 4; i++)
         for (k = 1; k < 3; k++) {
             memcpy(row(&r, (size_t)k), &sizes[i], sizeof sizes[i]);
-            expect_refused(an_infer_images(b.model, row(&r, 0), 3, p), AN_ERROR_ARGUMENT,
-                           "size is");
+            expect_refused(an_infer_images(b.model, row(&r, 0), 3, p, ENOUGH),
+                           AN_ERROR_ARGUMENT, "size is");
             memcpy(row(&r, (size_t)k), &r.size, sizeof r.size);
         }
     r.bytes[3 * r.size - 1] = 1; /* a newer field of the last */
-    expect_refused(an_infer_images(b.model, row(&r, 0), 3, p), AN_ERROR_VERSION, "image");
-    expect_ok(an_infer_images(b.model, row(&r, 0), 2, p + 10));
+    expect_refused(an_infer_images(b.model, row(&r, 0), 3, p, ENOUGH), AN_ERROR_VERSION,
+                   "image");
+    expect_ok(an_infer_images(b.model, row(&r, 0), 2, p + 10, ENOUGH));
     expect_number(p[0], 7, 0, "a refused call's probabilities");
     free(r.bytes);
 }
@@ -398,7 +400,7 @@ INIT(rate_change)
 INIT(epoch_info)
 INIT(load_config)
 INIT(pack_info)
-INIT(packing_config)
+INIT(pack_writer_config)
 INIT(source)
 INIT(loader_config)
 INIT(batch)
@@ -419,12 +421,12 @@ static const an_trainer_config trainer_defaults = {.batch = 128,
                                                    .plateau_patience = 5,
                                                    .plateau_factor = 0.1f};
 static const an_rate_change change_defaults = {.rate = -1, .bias_rate = -1};
-static const an_packing_config packing_defaults = {
+static const an_pack_writer_config packing_defaults = {
     .side = 256, .kind = AN_PACK_RAW, .part_bytes = 4294967296u};
 static const an_loader_config loader_defaults = {
     .batch = 128,
     .workers = 1,
-    .ahead = 2,
+    .prefetch = 2,
     .shuffle = 1,
     .augment = AN_AUGMENT_CROP | AN_AUGMENT_MIRROR | AN_AUGMENT_COLOUR,
     .crop_group = 1,
@@ -464,7 +466,7 @@ static const struct {
     {"trainer_config", init_of_trainer_config, sizeof(an_trainer_config),
      &trainer_defaults},
     {"rate_change", init_of_rate_change, sizeof(an_rate_change), &change_defaults},
-    {"packing_config", init_of_packing_config, sizeof(an_packing_config),
+    {"packing_config", init_of_pack_writer_config, sizeof(an_pack_writer_config),
      &packing_defaults},
     {"loader_config", init_of_loader_config, sizeof(an_loader_config), &loader_defaults},
 };

@@ -106,9 +106,9 @@ static void prepare_training(void *s, size_t size)
 
 static void prepare_packing(void *s, size_t size)
 {
-    an_packing_config *config = s;
+    an_pack_writer_config *config = s;
 
-    an_packing_config_init(config, size);
+    an_pack_writer_config_init(config, size);
     config->side = SIDE;
     config->classes = CLASSES;
 }
@@ -171,8 +171,9 @@ static an_status model_read(void *s)
 
 static an_status packing_create(void *s)
 {
-    MAKING(an_packing, an_packing_create(&made, w.at.ctx, inside(&w.at, "new"), s),
-           an_packing_destroy);
+    MAKING(an_pack_writer,
+           an_pack_writer_create(&made, w.at.ctx, inside(&w.at, "new"), s),
+           an_pack_writer_destroy);
 }
 
 static an_status loader_source(void *s)
@@ -209,13 +210,13 @@ static an_evaluation sum = {.size = sizeof sum};
 
 CALL(set_input, an_model_set_preprocessing(w.free_model, s))
 CALL(get_input, an_model_get_preprocessing(w.free_model, s))
-CALL(image_fit, an_image_fit(s, WORLD_SIDE, (uint8_t *)out))
-CALL(image_warp, an_image_warp(s, WORLD_SIDE, (uint8_t *)out))
-CALL(preprocess, an_preprocess(w.model, s, 0, out))
-CALL(infer_images, an_infer_images(w.model, s, 1, out))
-CALL(infer_views, an_infer_views(w.model, s, 1, 10, out))
+CALL(image_fit, an_image_fit(s, WORLD_SIDE, (uint8_t *)out, ENOUGH))
+CALL(image_warp, an_image_warp(s, WORLD_SIDE, (uint8_t *)out, ENOUGH))
+CALL(preprocess, an_preprocess(w.model, s, 0, out, ENOUGH))
+CALL(infer_images, an_infer_images(w.model, s, 1, out, ENOUGH))
+CALL(infer_views, an_infer_views(w.model, s, 1, 10, out, ENOUGH))
 CALL(infer_layer_images,
-     an_infer_layer_images(w.model, s, 1, "conv3", AN_POINT_OUTPUT, out))
+     an_infer_layer_images(w.model, s, 1, "conv3", AN_POINT_OUTPUT, out, ENOUGH))
 CALL(evaluate_picture, an_evaluate_images(w.model, s, labels, 1, &sum))
 CALL(train_step_pictures, an_train_step_images(w.trainer, s, labels, 1, NULL))
 CALL(train_step_batch, an_train_step_batch(w.trainer, s, NULL))
@@ -302,8 +303,8 @@ static const rule rules[] = {
      model_load},
     {"an_model_read", "config", SAME(an_load_config), READ, 0, prepare_load_config,
      model_read},
-    {"an_packing_create", "config", SAME(an_packing_config), READ, 0, prepare_packing,
-     packing_create},
+    {"an_pack_writer_create", "config", SAME(an_pack_writer_config), READ, 0,
+     prepare_packing, packing_create},
     {"an_loader_create's source", "source", SAME(an_source), READ, 0, prepare_source,
      loader_source},
     {"an_loader_create's config", "config", SAME(an_loader_config), READ, 0,

@@ -383,8 +383,8 @@ static void expect_named(const written *w, const char *name, size_t at, int kind
             ck_assert_msg(way == MAPPED && wide, "%s: loaded, way %d", words, way);
             ck_assert_ptr_nonnull(model->mapping.base);
             if (kind != 1) /* ReLU makes 0 of -infinity */
-                expect_refused(an_infer(model, w->b.images, 1, p), AN_ERROR_DIVERGED,
-                               NULL);
+                expect_refused(an_infer(model, w->b.images, 1, p, ENOUGH),
+                               AN_ERROR_DIVERGED, NULL);
         } else {
             expect_count(status, AN_ERROR_FORMAT, "%s, way %d", words, way);
             ck_assert_msg(strstr(an_error_message(), words) != NULL,

@@ -214,12 +214,12 @@ START_TEST(bits_do_not_depend_on_threads)
     if (_i == AN_ARCH_PAPER) config.width = 0.3f; /* enough for several blocks of work */
     open_bench(&one, &config, 1, 8, 0.01f);
     bench_steps(&one, 3);
-    ck_assert_int_eq(an_infer(one.model, one.images, 8, one_p), AN_OK);
+    ck_assert_int_eq(an_infer(one.model, one.images, 8, one_p, ENOUGH), AN_OK);
     for (t = 0; t < 3; t++) {
         open_bench(&b, &config, threads[t], 8, 0.01f);
         bench_steps(&b, 3);
         same_parameters(b.model, one.model, 0, "more threads");
-        ck_assert_int_eq(an_infer(b.model, b.images, 8, p), AN_OK);
+        ck_assert_int_eq(an_infer(b.model, b.images, 8, p, ENOUGH), AN_OK);
         ck_assert_mem_eq(p, one_p, sizeof p);
         bench_close(&b);
     }
@@ -268,7 +268,7 @@ static void train_in_filled(bench *b, uint32_t arch, uint32_t path, unsigned cha
     noise_floats(b->images, numbers, 9, 1);
     for (step = 0; step < 3; step++)
         expect_ok(an_train_step(b->trainer, b->images, b->labels, 5, NULL));
-    expect_ok(an_infer(b->model, b->images, 5, p));
+    expect_ok(an_infer(b->model, b->images, 5, p, ENOUGH));
 }
 
 /* Whatever stood in it before: each preset, on each of the CPU's paths. */

@@ -142,7 +142,8 @@ static void infer_all(an_model *model, const subject *s, uint32_t kinds,
 {
     uint32_t i;
 
-    for (i = 0; i < kinds; i++) expect_ok(an_infer(model, s->images, counts[i], p[i]));
+    for (i = 0; i < kinds; i++)
+        expect_ok(an_infer(model, s->images, counts[i], p[i], ENOUGH));
 }
 
 /* Its answers are the bits that such a model gives with the same weights. */
@@ -259,7 +260,7 @@ static void expect_busy(subject *s)
         const char *call;
         an_status status;
     } calls[] = {
-        {"an_infer", an_infer(s->model, s->images, 1, x)},
+        {"an_infer", an_infer(s->model, s->images, 1, x, ENOUGH)},
         {"an_parameter_get", an_parameter_get(s->model, 1, x, 1)},
         {"an_parameter_set", an_parameter_set(s->model, 1, x, 1)},
         {"an_model_save", an_model_save(s->model, s->file)},
@@ -415,7 +416,7 @@ START_TEST(what_is_computed_next_has_the_new_weights)
                       before); /* with weights in order for each number */
             ways[_i].change(s);
             expect_new_weights(s, ways[_i].name);
-            expect_ok(an_infer(s->model, s->images, 1, after));
+            expect_ok(an_infer(s->model, s->images, 1, after, ENOUGH));
             if (ways[_i].changes)
                 expect_other_floats(after, before[0], SMALL_CLASSES, "%s", ways[_i].name);
             else
@@ -513,7 +514,7 @@ static void infer_ties(an_context *ctx, uint32_t precision, int round,
     config.precision = precision;
     expect_ok(an_model_create(&model, ctx, &config));
     set_ties(model, round);
-    expect_ok(an_infer(model, images, count, p));
+    expect_ok(an_infer(model, images, count, p, ENOUGH));
     an_model_destroy(model);
 }
 
@@ -579,7 +580,7 @@ START_TEST(what_towers_send_is_counted)
     bench_open(&b, &config, &c, 1);
     expect_count(exchanged(b.model, &image), 0, "a new model");
     ck_assert_uint_gt(image, 0);
-    expect_ok(an_infer(b.model, b.images, 3, p));
+    expect_ok(an_infer(b.model, b.images, 3, p, ENOUGH));
     expect_count(exchanged(b.model, &image), want += 3 * image, "3 images inferred");
     an_evaluation_init(&e, sizeof e);
     expect_ok(an_evaluate(b.model, b.images, b.labels, 2, &e));

@@ -88,7 +88,7 @@ void world_close(world *w)
     an_trainer_destroy(w->trainer);
     an_model_destroy(w->model);
     an_model_destroy(w->free_model);
-    an_pack_close(w->pack);
+    an_pack_destroy(w->pack);
     remove(w->file);
     place_close(&w->at);
 }

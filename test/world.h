@@ -47,7 +47,7 @@ typedef struct outputs {
     an_trainer *trainer;
     an_loader *loader;
     an_pack *pack;
-    an_packing *packing;
+    an_pack_writer *packing;
     size_t count;
     uint32_t number, shape[3];
     int32_t label;

@@ -35,7 +35,8 @@ static void fit(const jobs *j, job *one, const picture *p)
     image.pixels = p->pixels;
     image.width = p->width;
     image.height = p->height;
-    if ((j->warp ? an_image_warp : an_image_fit)(&image, j->side, one->pixels) != AN_OK)
+    if ((j->warp ? an_image_warp : an_image_fit)(&image, j->side, one->pixels,
+                                                 (size_t)3 * j->side * j->side) != AN_OK)
         snprintf(one->error, sizeof one->error, "%s", an_error_message());
 }
 

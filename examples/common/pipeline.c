@@ -40,7 +40,7 @@ void pipeline_prepare(pipeline *p, an_model *model)
 
 void pipeline_close(pipeline *p)
 {
-    an_pack_close(p->pack);
+    an_pack_destroy(p->pack);
 }
 
 static const char *kind(const pipeline *p)
@@ -81,7 +81,7 @@ static an_source whole_batches(const pipeline *p, uint32_t batch)
 }
 
 static an_loader *open_loader(const pipeline *p, uint32_t batch, uint32_t workers,
-                              uint32_t for_step, an_loader_config *config)
+                              uint32_t keep_uint8, an_loader_config *config)
 {
     an_source source = whole_batches(p, batch);
     an_loader *loader;
@@ -89,7 +89,7 @@ static an_loader *open_loader(const pipeline *p, uint32_t batch, uint32_t worker
     an_loader_config_init(config, sizeof *config);
     config->batch = batch;
     config->workers = workers;
-    config->for_step = for_step;
+    config->keep_uint8 = keep_uint8;
     if (an_loader_create(&loader, p->model, &source, config) != AN_OK) fail("loader");
     return loader;
 }
@@ -114,14 +114,14 @@ static double prepared(an_loader *loader)
 
 /* Images a second while somebody takes each batch as soon as it is there. */
 static double drained(const pipeline *p, uint32_t batch, uint32_t workers,
-                      uint32_t for_step)
+                      uint32_t keep_uint8)
 {
     an_loader_config config;
-    an_loader *loader = open_loader(p, batch, workers, for_step, &config);
+    an_loader *loader = open_loader(p, batch, workers, keep_uint8, &config);
     double started = seconds_now(), before, now;
     uint32_t i;
 
-    for (i = 0; i <= config.ahead && (i == 0 || seconds_now() - started < p->seconds);
+    for (i = 0; i <= config.prefetch && (i == 0 || seconds_now() - started < p->seconds);
          i++)
         next_batch(p, loader);
     before = prepared(loader);
@@ -206,7 +206,7 @@ typedef struct stepping {
     an_loader *loader;
     an_batch batch;            /* the one that the loader gave last */
     int again;                 /* it is trained on again and again */
-    uint32_t under_way, ahead; /* steps that have begun; how many may */
+    uint32_t in_flight, ahead; /* steps that have begun; how many may */
     double images, waited;     /* of steps that have ended; seconds, for the loader */
 } stepping;
 
@@ -217,13 +217,13 @@ static void begin_step(stepping *s)
     if (!s->again) s->batch = next_batch(s->p, s->loader);
     s->waited += seconds_now() - started;
     if (an_train_step_begin(s->trainer, &s->batch) != AN_OK) fail("training");
-    s->under_way++;
+    s->in_flight++;
 }
 
 static void end_step(stepping *s)
 {
     if (an_train_step_end(s->trainer, NULL) != AN_OK) fail("training");
-    s->under_way--;
+    s->in_flight--;
     s->images += s->batch.count; /* all have as many */
 }
 
@@ -234,7 +234,7 @@ static double do_steps(stepping *s, double seconds, uint32_t most)
 
     s->images = s->waited = 0;
     while (most-- > 0 && now - started < seconds) {
-        while (s->under_way < s->ahead) begin_step(s);
+        while (s->in_flight < s->ahead) begin_step(s);
         end_step(s);
         now = seconds_now();
     }
@@ -246,7 +246,7 @@ static void wait_until_full(const stepping *s, const an_loader_config *config)
 {
     const struct timespec moment = {0, 1000000};
 
-    while (prepared(s->loader) < (double)(config->ahead + 1) * config->batch)
+    while (prepared(s->loader) < (double)(config->prefetch + 1) * config->batch)
         nanosleep(&moment, NULL);
 }
 
@@ -287,13 +287,13 @@ void pipeline_steps(const pipeline *p, uint32_t batch)
     took = do_steps(&s, p->seconds, UINT32_MAX);
     alone = s.images / took;
     s.again = 0;
-    do_steps(&s, p->seconds, s.under_way + config.ahead + 1);
+    do_steps(&s, p->seconds, s.in_flight + config.prefetch + 1);
     took = do_steps(&s, p->seconds, UINT32_MAX);
     rate = s.images / took;
     printf("%-8s %5u %10.1f %7.1f %% %12.0f %12.0f %12.1f   %.1f minutes\n", "pipeline",
            batch, rate, 100 * s.waited / took, one, all, alone, 90 * 1.28e6 / rate / 60);
     fflush(stdout);
-    while (s.under_way > 0) end_step(&s);
+    while (s.in_flight > 0) end_step(&s);
     an_loader_destroy(s.loader);
     an_trainer_destroy(s.trainer);
 }

@@ -163,7 +163,7 @@ void run_open(run *r, int argc, char **argv)
     memset(r, 0, sizeof *r);
     an_pack_info_init(&r->info, sizeof r->info);
     an_loader_config_init(&r->loading, sizeof r->loading);
-    r->loading.for_step = 1;
+    r->loading.keep_uint8 = 1;
     r->setup = setup_parse(argc, argv, &r->folder);
     r->program = argv[0];
     an_context_config_init(&context, sizeof context);
@@ -185,8 +185,8 @@ void run_close(run *r)
     an_loader_destroy(r->loader);
     an_trainer_destroy(r->trainer);
     an_model_destroy(r->model);
-    an_pack_close(r->pack);
-    an_pack_close(r->val);
+    an_pack_destroy(r->pack);
+    an_pack_destroy(r->val);
     an_context_destroy(r->ctx);
     free(r->past.rows);
 }

@@ -25,7 +25,7 @@ static an_status read_some(const an_pack *pack, uint64_t first, uint32_t count,
 
     for (i = 0; i < count; i++) {
         an_status status =
-            an_pack_read(pack, first + i, b->pixels + i * bytes, &b->labels[i]);
+            an_pack_read(pack, first + i, b->pixels + i * bytes, bytes, &b->labels[i]);
 
         if (status != AN_OK) return status;
         an_image_init(&b->images[i], sizeof b->images[i]);
@@ -44,7 +44,7 @@ static an_status mean_of_models(const scoring *s, uint32_t count, uint32_t class
     memset(b->mean, 0, numbers * sizeof *b->mean);
     for (m = 0; m < s->model_count; m++) {
         an_status status =
-            an_infer_views(s->models[m], b->images, count, s->views, b->one);
+            an_infer_views(s->models[m], b->images, count, s->views, b->one, numbers);
 
         if (status != AN_OK) return status;
         for (i = 0; i < numbers; i++) b->mean[i] += b->one[i] / (float)s->model_count;

@@ -157,8 +157,8 @@ static void change_config(const setup *s, an_model_config *c)
     static const char *const activations[] = {"relu", "tanh", "sigmoid", NULL};
     static const char *const poolings[] = {"overlapping", "plain", NULL};
 
-    if (s->arch != NULL) c->arch = an_arch_find(s->arch);
-    if (c->arch == 0) usage_error("--arch %s: no such preset", s->arch);
+    if (s->arch != NULL && an_arch_find(s->arch, &c->arch) != AN_OK)
+        usage_error("--arch: %s", an_error_message());
     if (given("--width")) c->width = (float)s->width;
     if (given("--image-size")) c->image_size = (uint32_t)s->image_size;
     if (s->init != NULL) c->initialisation = choice("--init", s->init, inits);

@@ -32,6 +32,8 @@ an_status an__fail(an_status status, const char *format, ...)
 
 /* *product = a * b; false if it does not fit. */
 int an__multiply(size_t a, size_t b, size_t *product);
+/* ARGUMENT where a buffer with room for `capacity` elements has too little for count * each. */
+an_status an__capacity_check(size_t capacity, size_t count, size_t each);
 
 /* --- structs that grow (struct.c) ---------------------------------------------------- */
 
@@ -127,6 +129,15 @@ an_status an__name_copy(const an_allocator *memory, char **to, const char *name)
 void an__names_free(const an_allocator *memory, char **names,
                     uint32_t count); /* names: null allowed */
 
+/* Names with commas between them, for a message that lists what there is. */
+typedef struct an_list {
+    char text[208];
+} an_list;
+
+void an__list_begin(an_list *list);
+void an__list_add(an_list *list,
+                  const char *name); /* "..." where there is no more room */
+
 /* --- files (file.c) ------------------------------------------------------------------ */
 
 /* A file's bytes in memory: of the page cache, as long as nobody writes to them. */
@@ -155,7 +166,14 @@ an_status an__file_replace(const an_allocator *memory, const char *path,
 #define AN_HEADER_LIMIT ((size_t)8 << 20) /* bytes: room for 65,536 class names */
 #define AN_PIECE ((size_t)1 << 20)        /* bytes handed to a writer at once */
 
-typedef enum an_file_type { AN_F32, AN_F16, AN_BF16, AN_I32, AN_U64, AN_OTHER } an_file_type;
+typedef enum an_file_type {
+    AN_F32,
+    AN_F16,
+    AN_BF16,
+    AN_I32,
+    AN_U64,
+    AN_OTHER
+} an_file_type;
 
 typedef struct an_entry {
     const char *name; /* in the header's JSON */
@@ -188,8 +206,8 @@ void an__dtype_convert(an_file_type dtype, const void *from, size_t count, float
 
 /* Adds a tensor of up to four dimensions at byte *at, and moves *at behind it; nonzero: no
  * memory. */
-int an__header_add(json_t *json, const char *name, an_file_type dtype, const uint64_t *shape,
-                   uint32_t dims, uint64_t *at);
+int an__header_add(json_t *json, const char *name, an_file_type dtype,
+                   const uint64_t *shape, uint32_t dims, uint64_t *at);
 /* Writes length and header: padded with spaces, so that the tensors begin at a multiple of
  * 64 bytes. */
 an_status an__header_write(json_t *json, an_write_fn write, void *user);

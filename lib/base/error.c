@@ -33,6 +33,16 @@ int an__multiply(size_t a, size_t b, size_t *product)
     return 1;
 }
 
+an_status an__capacity_check(size_t capacity, size_t count, size_t each)
+{
+    size_t wanted;
+
+    if (!an__multiply(count, each, &wanted)) wanted = SIZE_MAX;
+    AN_CHECK(capacity >= wanted, "capacity is %zu: the call writes %zu", capacity,
+             wanted);
+    return AN_OK;
+}
+
 uint32_t an_version(void)
 {
     return AN_VERSION_NUMBER;

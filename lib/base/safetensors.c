@@ -236,8 +236,8 @@ static an_status write_text(const char *text, size_t length, an_write_fn write,
     return AN_OK;
 }
 
-int an__header_add(json_t *json, const char *name, an_file_type dtype, const uint64_t *shape,
-                   uint32_t dims, uint64_t *at)
+int an__header_add(json_t *json, const char *name, an_file_type dtype,
+                   const uint64_t *shape, uint32_t dims, uint64_t *at)
 {
     json_t *entry = json_object(), *sizes = json_array(), *offsets = json_array();
     uint64_t bytes = an__file_type_bytes(dtype);

@@ -1,6 +1,7 @@
 /*
- * text.c - names that a host gives.
+ * text.c - names that a host gives, and lists of names for messages.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -55,4 +56,22 @@ void an__names_free(const an_allocator *memory, char **names, uint32_t count)
 
     for (i = 0; names != NULL && i < count; i++) an__free(memory, names[i]);
     an__free(memory, names);
+}
+
+void an__list_begin(an_list *list)
+{
+    list->text[0] = '\0';
+}
+
+void an__list_add(an_list *list, const char *name)
+{
+    static const char more[] = ", ...";
+    size_t length = strlen(list->text);
+    size_t room = sizeof list->text - length, wanted = strlen(name) + 2;
+
+    if (room > wanted + sizeof more)
+        snprintf(list->text + length, room, "%s%s", length > 0 ? ", " : "", name);
+    else if (length < sizeof more ||
+             strcmp(list->text + length - (sizeof more - 1), more))
+        snprintf(list->text + length, room, "%s", more);
 }

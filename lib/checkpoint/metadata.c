@@ -365,8 +365,8 @@ an_status an__metadata_config(const json_t *metadata, an_model_config *config)
     const char *arch = json_string_value(json_object_get(metadata, "arch"));
 
     an_model_config_init(config, sizeof *config);
-    config->arch = an_arch_find(arch);
-    if (config->arch == 0) return bad("root", "arch");
+    if (arch == NULL || an_arch_find(arch, &config->arch) != AN_OK)
+        return bad("root", "arch");
     return fields_read(json_object_get(metadata, "config"), config, config_fields,
                        "config");
 }

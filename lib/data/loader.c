@@ -24,7 +24,7 @@ void an_loader_config_init(an_loader_config *config, size_t size)
     memset(&defaults, 0, sizeof defaults);
     defaults.batch = 128; /* the paper, section 5 */
     defaults.workers = 1;
-    defaults.ahead = 2;
+    defaults.prefetch = 2;
     defaults.shuffle = 1;
     defaults.augment = AN_AUGMENT_CROP | AN_AUGMENT_MIRROR | AN_AUGMENT_COLOUR;
     defaults.crop_group = 1;
@@ -342,8 +342,8 @@ static an_status config_check(const an_loader_config *c)
              c->batch);
     AN_CHECK(c->workers >= 1 && c->workers <= 256,
              "config.workers is %u: must be 1 to 256", c->workers);
-    AN_CHECK(c->ahead >= 1 && c->ahead <= 64, "config.ahead is %u: must be 1 to 64",
-             c->ahead);
+    AN_CHECK(c->prefetch >= 1 && c->prefetch <= 64,
+             "config.prefetch is %u: must be 1 to 64", c->prefetch);
     AN_CHECK(c->shuffle <= 1, "config.shuffle is %u: must be 0 or 1", c->shuffle);
     AN_CHECK(c->augment <= (AN_AUGMENT_CROP | AN_AUGMENT_MIRROR | AN_AUGMENT_COLOUR),
              "config.augment is %u: must be a sum of AN_AUGMENT_*", c->augment);
@@ -353,7 +353,8 @@ static an_status config_check(const an_loader_config *c)
              "config.colour_rule is %u: not one of an_colour_rule", c->colour_rule);
     AN_CHECK(c->colour_sigma >= 0 && c->colour_sigma <= 10,
              "config.colour_sigma is %g: must be 0 to 10", (double)c->colour_sigma);
-    AN_CHECK(c->for_step <= 1, "config.for_step is %u: must be 0 or 1", c->for_step);
+    AN_CHECK(c->keep_uint8 <= 1, "config.keep_uint8 is %u: must be 0 or 1",
+             c->keep_uint8);
     AN_CHECK(c->reserved == 0, "config.reserved is %u: must be 0", c->reserved);
     AN_CHECK(c->colour_divisor >= 0.1f && c->colour_divisor <= 10,
              "config.colour_divisor is %g: must be 0.1 to 10", (double)c->colour_divisor);
@@ -394,10 +395,10 @@ static an_status take_input(an_loader *l)
 static an_status slots_make(an_loader *l)
 {
     size_t batch = l->config.batch, elements = (size_t)3 * l->input.size * l->input.size;
-    int bytes = l->config.for_step && l->model->net.backend->async != NULL;
+    int bytes = l->config.keep_uint8 && l->model->net.backend->async != NULL;
     uint32_t i;
 
-    l->slot_count = l->config.ahead + 1;
+    l->slot_count = l->config.prefetch + 1;
     l->slots = an__alloc_zero(&l->ctx->memory, l->slot_count * sizeof *l->slots);
     if (l->slots == NULL) return AN_ERROR_MEMORY;
     for (i = 0; i < l->slot_count; i++) {

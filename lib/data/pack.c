@@ -17,7 +17,7 @@ struct an_pack {
     void *user;
 };
 
-void an_pack_close(an_pack *pack)
+void an_pack_destroy(an_pack *pack)
 {
     an_context *ctx;
     uint32_t i;
@@ -104,7 +104,7 @@ an_status an_pack_open(an_pack **out, an_context *ctx, const char *folder,
     pack->user = user;
     status = open_all(pack, folder);
     if (status != AN_OK) {
-        an_pack_close(pack);
+        an_pack_destroy(pack);
         return status;
     }
     *out = pack;
@@ -176,7 +176,7 @@ static an_status decoded(const an_pack *pack, uint64_t index, const uint8_t *byt
 }
 
 an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixels,
-                       int32_t *label)
+                       size_t capacity, int32_t *label)
 {
     const uint8_t *bytes;
 
@@ -184,6 +184,8 @@ an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixels,
     AN_CHECK(index < pack->index.count, "index is %llu: the pack has %llu pictures",
              (unsigned long long)index, (unsigned long long)pack->index.count);
     if (pixels != NULL) {
+        AN_TRY(
+            an__capacity_check(capacity, 3, (size_t)pack->index.side * pack->index.side));
         AN_TRY(stored(pack, index, &bytes));
         if (pack->index.kind == AN_PACK_RAW)
             memcpy(pixels, bytes, (size_t)pack->index.records[index].bytes);

@@ -14,9 +14,9 @@
 
 #include "data/data.h"
 
-void an_packing_config_init(an_packing_config *config, size_t size)
+void an_pack_writer_config_init(an_pack_writer_config *config, size_t size)
 {
-    an_packing_config defaults;
+    an_pack_writer_config defaults;
 
     memset(&defaults, 0, sizeof defaults);
     defaults.side = 256; /* the paper, section 2 */
@@ -25,7 +25,7 @@ void an_packing_config_init(an_packing_config *config, size_t size)
     an__struct_init(config, size, &defaults, sizeof defaults);
 }
 
-struct an_packing {
+struct an_pack_writer {
     an_context *ctx;
     char *folder;
     uint64_t part_limit;
@@ -43,7 +43,7 @@ static an_status io_error(const char *what, const char *name)
 
 /* --- parts ---------------------------------------------------------------------------- */
 
-static char *part_path(const an_packing *p, uint32_t part)
+static char *part_path(const an_pack_writer *p, uint32_t part)
 {
     char name[32];
 
@@ -51,7 +51,7 @@ static char *part_path(const an_packing *p, uint32_t part)
     return an__path_join(p->ctx, p->folder, name);
 }
 
-static an_status close_part(an_packing *p)
+static an_status close_part(an_pack_writer *p)
 {
     int file = p->file;
 
@@ -67,7 +67,7 @@ static an_status close_part(an_packing *p)
     return close(file) == 0 ? AN_OK : io_error("close a part in", p->folder);
 }
 
-static an_status write_all(an_packing *p, const void *data, size_t bytes)
+static an_status write_all(an_pack_writer *p, const void *data, size_t bytes)
 {
     const char *at = data;
 
@@ -83,7 +83,7 @@ static an_status write_all(an_packing *p, const void *data, size_t bytes)
 }
 
 /* Cuts the open part back to what the index says. */
-static an_status cut_back(an_packing *p)
+static an_status cut_back(an_pack_writer *p)
 {
     off_t end = (off_t)p->index.part_bytes[p->index.parts - 1];
 
@@ -92,7 +92,7 @@ static an_status cut_back(an_packing *p)
     return AN_OK;
 }
 
-static an_status open_part(an_packing *p, uint32_t part, int flags)
+static an_status open_part(an_pack_writer *p, uint32_t part, int flags)
 {
     char *path = part_path(p, part);
     an_status status = AN_OK;
@@ -104,7 +104,7 @@ static an_status open_part(an_packing *p, uint32_t part, int flags)
     return status;
 }
 
-static void unlink_part(const an_packing *p, uint32_t part)
+static void unlink_part(const an_pack_writer *p, uint32_t part)
 {
     char *path = part_path(p, part);
 
@@ -113,7 +113,7 @@ static void unlink_part(const an_packing *p, uint32_t part)
 }
 
 /* On failure there is no open part, and none without its head. */
-static an_status begin_part(an_packing *p)
+static an_status begin_part(an_pack_writer *p)
 {
     uint32_t parts = p->index.parts;
     uint64_t *bytes;
@@ -141,7 +141,7 @@ static an_status begin_part(an_packing *p)
 
 /* Removes the journal, and parts from `first` on: left by another run. The journal first,
  * which speaks of the parts. */
-static void remove_rest(const an_packing *p, uint32_t first, int journal)
+static void remove_rest(const an_pack_writer *p, uint32_t first, int journal)
 {
     char *path = journal ? an__path_join(p->ctx, p->folder, AN_PACK_JOURNAL) : NULL;
     int gone = 0;
@@ -157,9 +157,9 @@ static void remove_rest(const an_packing *p, uint32_t first, int journal)
 
 /* --- life ----------------------------------------------------------------------------- */
 
-static an_status config_read(an_packing_config *c, const an_packing_config *given)
+static an_status config_read(an_pack_writer_config *c, const an_pack_writer_config *given)
 {
-    an_packing_config_init(c, sizeof *c);
+    an_pack_writer_config_init(c, sizeof *c);
     AN_CHECK(given != NULL, "config is null");
     AN_TRY(an__struct_read(c, given, sizeof *c, sizeof *c, "config"));
     AN_CHECK(c->side >= 1 && c->side <= 2048, "config.side is %u: must be 1 to 2048",
@@ -177,7 +177,7 @@ static an_status config_read(an_packing_config *c, const an_packing_config *give
     return AN_OK;
 }
 
-static an_status begin_new(an_packing *p, const an_packing_config *c)
+static an_status begin_new(an_pack_writer *p, const an_pack_writer_config *c)
 {
     p->index.side = c->side;
     p->index.kind = c->kind;
@@ -193,7 +193,7 @@ static an_status begin_new(an_packing *p, const an_packing_config *c)
 }
 
 /* The journal's parts are there, as long as it says or longer. */
-static an_status parts_check(const an_packing *p)
+static an_status parts_check(const an_pack_writer *p)
 {
     uint32_t part;
 
@@ -214,7 +214,8 @@ static an_status parts_check(const an_packing *p)
     return AN_OK;
 }
 
-static an_status go_on(an_packing *p, const an_packing_config *c, const char *journal)
+static an_status go_on(an_pack_writer *p, const an_pack_writer_config *c,
+                       const char *journal)
 {
     AN_TRY(an__index_read(&p->index, p->ctx, journal));
     if (p->index.side != c->side || p->index.kind != c->kind || p->index.fit != c->fit ||
@@ -243,7 +244,7 @@ static int is_folder(const char *path)
     return yes;
 }
 
-static an_status begin(an_packing *p, const an_packing_config *c)
+static an_status begin(an_pack_writer *p, const an_pack_writer_config *c)
 {
     char *index = an__path_join(p->ctx, p->folder, AN_PACK_INDEX);
     char *journal = an__path_join(p->ctx, p->folder, AN_PACK_JOURNAL);
@@ -264,11 +265,11 @@ static an_status begin(an_packing *p, const an_packing_config *c)
     return status;
 }
 
-an_status an_packing_create(an_packing **out, an_context *ctx, const char *folder,
-                            const an_packing_config *given)
+an_status an_pack_writer_create(an_pack_writer **out, an_context *ctx, const char *folder,
+                                const an_pack_writer_config *given)
 {
-    an_packing_config config;
-    an_packing *p;
+    an_pack_writer_config config;
+    an_pack_writer *p;
     an_status status = AN_ERROR_MEMORY;
 
     AN_TRY(an__context_check(ctx));
@@ -287,14 +288,14 @@ an_status an_packing_create(an_packing **out, an_context *ctx, const char *folde
         status = begin(p, &config);
     }
     if (status != AN_OK) {
-        an_packing_destroy(p);
+        an_pack_writer_destroy(p);
         return status;
     }
     *out = p;
     return AN_OK;
 }
 
-void an_packing_destroy(an_packing *p)
+void an_pack_writer_destroy(an_pack_writer *p)
 {
     an_context *ctx;
 
@@ -307,20 +308,21 @@ void an_packing_destroy(an_packing *p)
     an__context_release(ctx);
 }
 
-static an_status packing_check(const an_packing *p)
+static an_status packing_check(const an_pack_writer *p)
 {
-    AN_CHECK(p != NULL, "packing is null");
+    AN_CHECK(p != NULL, "writer is null");
     AN_TRY(an__context_check(p->ctx));
     if (p->finished) return an__fail(AN_ERROR_STATE, "the pack is finished");
     if (p->unsafe)
         return an__fail(AN_ERROR_IO,
-                        "%.160s: a sync failed: go on with a new packing, from the last "
+                        "%.160s: a sync failed: go on with a new writer, from the last "
                         "that did not",
                         p->folder);
     return AN_OK;
 }
 
-an_status an_packing_set_class_name(an_packing *p, uint32_t index, const char *name)
+an_status an_pack_writer_set_class_name(an_pack_writer *p, uint32_t index,
+                                        const char *name)
 {
     AN_TRY(packing_check(p));
     AN_CHECK(index < p->index.classes, "index is %u: the pack has %u classes", index,
@@ -356,7 +358,7 @@ static void add_sums(an_index *index, const uint8_t *pixels)
     for (c = 0; c < 6; c++) index->sums.product[c] += product[c];
 }
 
-static an_status make_room(an_packing *p)
+static an_status make_room(an_pack_writer *p)
 {
     uint64_t room = p->room > 0 ? 2 * p->room : 1024;
     an_record *records;
@@ -374,8 +376,8 @@ static an_status make_room(an_packing *p)
     return AN_OK;
 }
 
-an_status an_packing_add(an_packing *p, const uint8_t *pixels, const void *bytes,
-                         size_t count, int32_t label)
+an_status an_pack_writer_add(an_pack_writer *p, const uint8_t *pixels, const void *bytes,
+                             size_t count, int32_t label)
 {
     an_record record;
     uint64_t *end;
@@ -410,19 +412,19 @@ an_status an_packing_add(an_packing *p, const uint8_t *pixels, const void *bytes
     return AN_OK;
 }
 
-an_status an_packing_skip(an_packing *p)
+an_status an_pack_writer_skip(an_pack_writer *p)
 {
     AN_TRY(packing_check(p));
     p->index.skipped++;
     return AN_OK;
 }
 
-uint64_t an_packing_position(const an_packing *p)
+uint64_t an_pack_writer_position(const an_pack_writer *p)
 {
     return p != NULL ? p->index.count + p->index.skipped : 0;
 }
 
-static an_status write_index(an_packing *p, const char *name)
+static an_status write_index(an_pack_writer *p, const char *name)
 {
     char *path = an__path_join(p->ctx, p->folder, name);
     an_status status = AN_ERROR_MEMORY;
@@ -438,14 +440,14 @@ static an_status write_index(an_packing *p, const char *name)
     return status;
 }
 
-an_status an_packing_sync(an_packing *p)
+an_status an_pack_writer_sync(an_pack_writer *p)
 {
     AN_TRY(packing_check(p));
     return write_index(p, AN_PACK_JOURNAL);
 }
 
 /* Every class has a picture. */
-static an_status classes_check(an_packing *p)
+static an_status classes_check(an_pack_writer *p)
 {
     unsigned char *seen = an__alloc_zero(&p->ctx->memory, p->index.classes);
     uint32_t empty = p->index.classes, c;
@@ -462,7 +464,7 @@ static an_status classes_check(an_packing *p)
                                                         : "unnamed");
 }
 
-an_status an_packing_finish(an_packing *p)
+an_status an_pack_writer_finish(an_pack_writer *p)
 {
     AN_TRY(packing_check(p));
     AN_TRY(classes_check(p));

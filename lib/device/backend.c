@@ -17,69 +17,64 @@ typedef struct an_member {
     uint32_t pattern;
 } an_member;
 
-#define CORE(name)                                                                       \
-    {                                                                                    \
-#name, offsetof(an_backend, name), ALWAYS                                        \
-    }
-#define IN(table, name)                                                                  \
-    {                                                                                    \
-#table "." #name, offsetof(an_##table##_table, name), ALWAYS                     \
-    }
-#define FUSED(name, pattern)                                                             \
-    {                                                                                    \
-        "fused." #name, offsetof(an_fused_table, name), pattern                          \
-    }
+#define CORE(name) #name, offsetof(an_backend, name), ALWAYS
+#define IN(table, name) #table "." #name, offsetof(an_##table##_table, name), ALWAYS
+#define FUSED(name, pattern) "fused." #name, offsetof(an_fused_table, name), pattern
 
-static const an_member core[] = {CORE(count),
-                                 CORE(describe),
-                                 CORE(open),
-                                 CORE(close),
-                                 CORE(alloc),
-                                 CORE(release),
-                                 CORE(queue_open),
-                                 CORE(queue_close),
-                                 CORE(sync),
-                                 CORE(upload),
-                                 CORE(download),
-                                 CORE(put),
-                                 CORE(get),
-                                 CORE(copy),
-                                 CORE(begin_step),
-                                 CORE(conv_scratch),
-                                 CORE(dense_scratch),
-                                 CORE(conv_forward),
-                                 CORE(conv_backward_data),
-                                 CORE(conv_backward_weights),
-                                 CORE(dense_forward),
-                                 CORE(dense_backward_data),
-                                 CORE(dense_backward_weights),
-                                 CORE(activation_forward),
-                                 CORE(activation_backward),
-                                 CORE(lrn_forward),
-                                 CORE(lrn_backward),
-                                 CORE(lrn_within_forward),
-                                 CORE(lrn_within_backward),
-                                 CORE(pool_forward),
-                                 CORE(pool_backward),
-                                 CORE(dropout),
-                                 CORE(scale),
-                                 CORE(softmax),
-                                 CORE(softmax_loss),
-                                 CORE(update),
-                                 CORE(all_finite)};
-static const an_member prepack[] = {
-    IN(prepack, conv_algorithm), IN(prepack, conv_prepack),
-    IN(prepack, dense_prepack_bytes), IN(prepack, dense_prepack)};
-static const an_member fused[] = {
-    FUSED(can_fuse, ALWAYS), FUSED(argmax_bytes, AN_FUSE_ARGMAX),
-    FUSED(lrn_pool_forward, AN_FUSE_LRN_POOL), FUSED(lrn_pool_backward, AN_FUSE_LRN_POOL),
-    FUSED(dense_update, AN_FUSE_DENSE_UPDATE)};
-static const an_member async[] = {IN(async, host_alloc),   IN(async, host_release),
-                                  IN(async, upload_async), IN(async, fence),
-                                  IN(async, wait_fence),   IN(async, preprocess)};
-static const an_member graph[] = {IN(graph, record), IN(graph, recorded),
-                                  IN(graph, replay), IN(graph, recording_free)};
-static const an_member trace[] = {IN(trace, trace), IN(trace, read_trace)};
+static const an_member core[] = {{CORE(count)},
+                                 {CORE(describe)},
+                                 {CORE(open)},
+                                 {CORE(close)},
+                                 {CORE(alloc)},
+                                 {CORE(release)},
+                                 {CORE(queue_open)},
+                                 {CORE(queue_close)},
+                                 {CORE(sync)},
+                                 {CORE(upload)},
+                                 {CORE(download)},
+                                 {CORE(put)},
+                                 {CORE(get)},
+                                 {CORE(copy)},
+                                 {CORE(begin_step)},
+                                 {CORE(conv_scratch)},
+                                 {CORE(dense_scratch)},
+                                 {CORE(conv_forward)},
+                                 {CORE(conv_backward_data)},
+                                 {CORE(conv_backward_weights)},
+                                 {CORE(dense_forward)},
+                                 {CORE(dense_backward_data)},
+                                 {CORE(dense_backward_weights)},
+                                 {CORE(activation_forward)},
+                                 {CORE(activation_backward)},
+                                 {CORE(lrn_forward)},
+                                 {CORE(lrn_backward)},
+                                 {CORE(lrn_within_forward)},
+                                 {CORE(lrn_within_backward)},
+                                 {CORE(pool_forward)},
+                                 {CORE(pool_backward)},
+                                 {CORE(dropout)},
+                                 {CORE(scale)},
+                                 {CORE(softmax)},
+                                 {CORE(softmax_loss)},
+                                 {CORE(update)},
+                                 {CORE(all_finite)}};
+static const an_member prepack[] = {{IN(prepack, conv_algorithm)},
+                                    {IN(prepack, conv_prepack)},
+                                    {IN(prepack, dense_prepack_bytes)},
+                                    {IN(prepack, dense_prepack)}};
+static const an_member fused[] = {{FUSED(can_fuse, ALWAYS)},
+                                  {FUSED(argmax_bytes, AN_FUSE_ARGMAX)},
+                                  {FUSED(lrn_pool_forward, AN_FUSE_LRN_POOL)},
+                                  {FUSED(lrn_pool_backward, AN_FUSE_LRN_POOL)},
+                                  {FUSED(dense_update, AN_FUSE_DENSE_UPDATE)}};
+static const an_member async[] = {{IN(async, host_alloc)},   {IN(async, host_release)},
+                                  {IN(async, upload_async)}, {IN(async, fence)},
+                                  {IN(async, wait_fence)},   {IN(async, preprocess)}};
+static const an_member graph[] = {{IN(graph, record)},
+                                  {IN(graph, recorded)},
+                                  {IN(graph, replay)},
+                                  {IN(graph, recording_free)}};
+static const an_member trace[] = {{IN(trace, trace)}, {IN(trace, read_trace)}};
 
 static const char *const pattern_names[AN_PATTERNS] = {
     "CONV_RELU", "DENSE_RELU",   "DENSE_DROPOUT",  "CONV_MASK", "DENSE_MASK", "ARGMAX",

@@ -124,7 +124,8 @@ typedef struct an_dense_shape {
     uint32_t relu;                          /* likewise (AN_FUSE_DENSE_RELU) */
     uint32_t pixels;                        /* of a map of x */
     float mask;                             /* likewise (AN_FUSE_DENSE_MASK) */
-    /* y is multiplied by this behind its ReLU; 0: it is not (AN_FUSE_DENSE_DROPOUT). */
+    /* y is multiplied by this, behind its ReLU if it has one; 0: it is not
+     * (AN_FUSE_DENSE_DROPOUT). */
     float factor;
 } an_dense_shape;
 

@@ -29,8 +29,8 @@ void an__session_destroy(an_session *session)
     for (t = 0; t < exec->plan->towers; t++)
         if (exec->queue[t] != NULL) exec->backend->sync(exec->queue[t]);
     an__session_forget(session);
+    an__exec_close(exec); /* first: a queue may still write to what the others have */
     an__staging_close(&session->staging, exec);
     an__outcome_close(&session->outcome, exec);
-    an__exec_close(exec);
     an__free(&exec->ctx->memory, session);
 }

@@ -172,8 +172,8 @@ an_status an__image_check(const an_image *given, an_image *image)
     return AN_OK;
 }
 
-static an_status fit_whole(const an_image *given, uint32_t side, uint32_t fit,
-                           uint8_t *out)
+static an_status fit_whole(const an_image *given, uint32_t side, an_fit fit, uint8_t *out,
+                           size_t capacity)
 {
     an_image image;
     an_fitting f;
@@ -181,18 +181,21 @@ static an_status fit_whole(const an_image *given, uint32_t side, uint32_t fit,
     AN_CHECK(given != NULL, "image is null");
     AN_CHECK(out != NULL, "out is null");
     AN_CHECK(side >= 1 && side <= 2048, "side is %u: must be 1 to 2048", side);
+    AN_TRY(an__capacity_check(capacity, 3, (size_t)side * side));
     AN_TRY(an__image_check(given, &image));
     f = an__fitting(&image, side, fit);
     an__fitting_rows(&f, 0, side, 0, side, an__copy_rows, out);
     return AN_OK;
 }
 
-an_status an_image_fit(const an_image *image, uint32_t side, uint8_t *out)
+an_status an_image_fit(const an_image *image, uint32_t side, uint8_t *out,
+                       size_t capacity)
 {
-    return fit_whole(image, side, AN_FIT_CROP, out);
+    return fit_whole(image, side, AN_FIT_CROP, out, capacity);
 }
 
-an_status an_image_warp(const an_image *image, uint32_t side, uint8_t *out)
+an_status an_image_warp(const an_image *image, uint32_t side, uint8_t *out,
+                        size_t capacity)
 {
-    return fit_whole(image, side, AN_FIT_WARP, out);
+    return fit_whole(image, side, AN_FIT_WARP, out, capacity);
 }

@@ -11,14 +11,14 @@ static int is_linear(const an_op *op)
 }
 
 /* Whether the layer's value at `point` is what the operation leaves. */
-static int reaches(const an_op *op, uint32_t point)
+static int reaches(const an_op *op, an_point point)
 {
     if (point == AN_POINT_LINEAR) return is_linear(op);
     if (point == AN_POINT_ACTIVATION) return op->kind == AN_OP_ACTIVATION;
     return op->kind != AN_OP_EXCHANGE; /* the last of them */
 }
 
-static an_status find_layer(const an_model *model, const char *layer, uint32_t point,
+static an_status find_layer(const an_model *model, const char *layer, an_point point,
                             an_layer_output *output)
 {
     const an_plan *plan = model->net.plan;
@@ -50,7 +50,7 @@ static an_status find_layer(const an_model *model, const char *layer, uint32_t p
     return AN_OK;
 }
 
-an_status an_activation_count(const an_model *model, const char *layer, uint32_t point,
+an_status an_activation_count(const an_model *model, const char *layer, an_point point,
                               size_t *count, uint32_t shape[3])
 {
     an_layer_output output;
@@ -64,13 +64,15 @@ an_status an_activation_count(const an_model *model, const char *layer, uint32_t
 }
 
 static an_status infer_layer(an_model *model, an_request *request, uint32_t count,
-                             const char *layer, uint32_t point, float *out)
+                             const char *layer, an_point point, float *out,
+                             size_t capacity)
 {
     an_layer_output output;
 
     AN_TRY(an__request_check(model, request, count));
     AN_TRY(find_layer(model, layer, point, &output));
     AN_CHECK(out != NULL, "out is null");
+    AN_TRY(an__capacity_check(capacity, count, output.elements));
     if (output.prob) {
         request->probabilities = out;
     } else {
@@ -81,17 +83,18 @@ static an_status infer_layer(an_model *model, an_request *request, uint32_t coun
 }
 
 an_status an_infer_layer(an_model *model, const float *images, uint32_t count,
-                         const char *layer, uint32_t point, float *out)
+                         const char *layer, an_point point, float *out, size_t capacity)
 {
     an_request request = an__request(images, NULL);
 
-    return infer_layer(model, &request, count, layer, point, out);
+    return infer_layer(model, &request, count, layer, point, out, capacity);
 }
 
 an_status an_infer_layer_images(an_model *model, const an_image *images, uint32_t count,
-                                const char *layer, uint32_t point, float *out)
+                                const char *layer, an_point point, float *out,
+                                size_t capacity)
 {
     an_request request = an__request(NULL, images);
 
-    return infer_layer(model, &request, count, layer, point, out);
+    return infer_layer(model, &request, count, layer, point, out, capacity);
 }

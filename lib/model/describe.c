@@ -120,18 +120,25 @@ an_status an_parameter_describe(const an_model *model, uint32_t index,
 
 an_status an_parameter_find(const an_model *model, const char *name, uint32_t *index)
 {
+    const an_plan *plan;
+    an_list list;
     uint32_t i;
 
     AN_TRY(an__model_check(model));
     AN_CHECK(name != NULL, "name is null");
     AN_CHECK(index != NULL, "index is null");
-    for (i = 0; i < model->net.plan->param_count; i++)
-        if (strcmp(model->net.plan->params[i].name, name) == 0) {
+    plan = model->net.plan;
+    for (i = 0; i < plan->param_count; i++)
+        if (strcmp(plan->params[i].name, name) == 0) {
             *index = i;
             return AN_OK;
         }
+    an__list_begin(&list);
+    for (i = 0; i < plan->row.layers; i++)
+        an__list_add(&list, plan->row.layer[i].file_name);
     return an__fail(AN_ERROR_ARGUMENT,
-                    "name is \"%.60s\": the model has no such parameter", name);
+                    "name is \"%.48s\": the parameters are .weight and .bias of %s", name,
+                    list.text);
 }
 
 an_status an_parameter_get(const an_model *model, uint32_t index, float *values,

@@ -197,30 +197,31 @@ an_request an__request(const float *floats, const an_image *pictures)
 }
 
 static an_status infer(an_model *model, const float *floats, const an_image *pictures,
-                       uint32_t count, float *probabilities)
+                       uint32_t count, float *probabilities, size_t capacity)
 {
     an_request request = an__request(floats, pictures);
 
     AN_TRY(an__request_check(model, &request, count));
     AN_CHECK(probabilities != NULL, "probabilities is null");
+    AN_TRY(an__capacity_check(capacity, count, model->net.plan->config.classes));
     request.probabilities = probabilities;
     return an__request_run(model, &request, count);
 }
 
 an_status an_infer(an_model *model, const float *images, uint32_t count,
-                   float *probabilities)
+                   float *probabilities, size_t capacity)
 {
-    return infer(model, images, NULL, count, probabilities);
+    return infer(model, images, NULL, count, probabilities, capacity);
 }
 
 an_status an_infer_images(an_model *model, const an_image *images, uint32_t count,
-                          float *probabilities)
+                          float *probabilities, size_t capacity)
 {
-    return infer(model, NULL, images, count, probabilities);
+    return infer(model, NULL, images, count, probabilities, capacity);
 }
 
 an_status an_infer_views(an_model *model, const an_image *images, uint32_t count,
-                         uint32_t views, float *probabilities)
+                         uint32_t views, float *probabilities, size_t capacity)
 {
     an_request request = an__request(NULL, images);
     size_t elements, i;
@@ -229,6 +230,7 @@ an_status an_infer_views(an_model *model, const an_image *images, uint32_t count
     AN_CHECK(views == 1 || views == 2 * AN_VIEW_MIRRORED, "views is %u: must be 1 or 10",
              views);
     AN_CHECK(probabilities != NULL, "probabilities is null");
+    AN_TRY(an__capacity_check(capacity, count, model->net.plan->config.classes));
     request.probabilities = probabilities;
     for (request.view = 0; request.view < views; request.view++) {
         request.add = request.view > 0;

@@ -24,7 +24,7 @@ struct an_model {
     an_session *idle;
 };
 
-an_status an__model_check(const an_model *model); /* null, fork, steps in flight */
+an_status an__model_check(const an_model *model);       /* null, fork, steps in flight */
 an_status an__model_check_alive(const an_model *model); /* null, fork */
 /* A model without values in its parameters: allocated and zero if map is null, else
  * pointing to where map[param] says, in host memory that the model then owns as
@@ -57,7 +57,7 @@ typedef struct an_layer_output {
     uint32_t end; /* operations to run */
     uint32_t tensor[AN_MAX_TOWERS], towers, shape[3];
     size_t elements; /* of one image, all towers */
-    int prob;       /* the probabilities, which are no tensor */
+    int prob;        /* the probabilities, which are no tensor */
 } an_layer_output;
 
 /* What a call was given: float images or pictures, with labels or without. */

@@ -35,7 +35,7 @@ void an__model_preset_input(an_model *model)
 }
 
 an_status an_preprocess(const an_model *model, const an_image *image, uint32_t view,
-                        float *out)
+                        float *out, size_t capacity)
 {
     an_view v;
 
@@ -43,6 +43,8 @@ an_status an_preprocess(const an_model *model, const an_image *image, uint32_t v
     AN_CHECK(image != NULL, "image is null");
     AN_CHECK(out != NULL, "out is null");
     AN_CHECK(view < 2 * AN_VIEW_MIRRORED, "view is %u: must be 0 to 9", view);
+    AN_TRY(an__capacity_check(capacity, 1,
+                              model->net.plan->tensors[model->net.plan->input[0]].count));
     AN_TRY(an__images_check(image, 1));
     v = an__view(&model->input, view);
     an__images_prepare(model->net.ctx, &model->input, image, 1, &v, out);

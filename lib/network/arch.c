@@ -194,20 +194,30 @@ const an_arch_row *an__arch(uint32_t arch)
     return NULL;
 }
 
-const char *an_arch_name(uint32_t arch)
+const char *an_arch_name(an_arch arch)
 {
     const an_arch_row *row = an__arch(arch);
 
     return row != NULL ? row->name : NULL;
 }
 
-uint32_t an_arch_find(const char *name)
+an_status an_arch_find(const char *name, an_arch *arch)
 {
+    an_list list;
     size_t i;
 
-    for (i = 0; name != NULL && i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].name, name) == 0) return rows[i].arch;
-    return 0;
+    AN_CHECK(name != NULL, "name is null");
+    AN_CHECK(arch != NULL, "arch is null");
+    an__list_begin(&list);
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i].name, name) == 0) {
+            *arch = rows[i].arch;
+            return AN_OK;
+        }
+        an__list_add(&list, rows[i].name);
+    }
+    return an__fail(AN_ERROR_ARGUMENT, "name is \"%.32s\": the presets are %s", name,
+                    list.text);
 }
 
 /* --- ablations ------------------------------------------------------------------------ */

@@ -44,7 +44,7 @@ typedef struct an_layer_row {
 } an_layer_row;
 
 typedef struct an_arch_row {
-    uint32_t arch;
+    an_arch arch;
     const char *name;
     uint32_t image_size, classes, side;
     uint32_t activation, initialisation, dropout_scaling;

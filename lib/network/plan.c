@@ -340,16 +340,21 @@ an_status an__plan_make(an_plan *plan, const an_model_config *config)
 an_status an__layer_find(const an_plan *plan, const char *name, const char *argument,
                          uint32_t *index)
 {
+    an_list list;
     uint32_t i;
 
     AN_CHECK(name != NULL, "%s is null", argument);
-    for (i = 0; i < plan->row.layers; i++)
-        if (strcmp(plan->layers[i].name, name) == 0) {
+    an__list_begin(&list);
+    for (i = 0; i < plan->row.layers; i++) {
+        if (strcmp(plan->layers[i].name, name) == 0 ||
+            strcmp(plan->row.layer[i].file_name, name) == 0) {
             *index = i;
             return AN_OK;
         }
-    return an__fail(AN_ERROR_ARGUMENT, "%s is \"%.20s\": the model has no such layer",
-                    argument, name);
+        an__list_add(&list, plan->layers[i].name);
+    }
+    return an__fail(AN_ERROR_ARGUMENT, "%s is \"%.20s\": the model's layers are %s",
+                    argument, name, list.text);
 }
 
 /* --- slices ------------------------------------------------------------------------------ */

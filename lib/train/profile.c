@@ -163,7 +163,8 @@ static void note_algorithm(an_layer_time *time, const an_model *model, const an_
     if (prepack != NULL)
         algorithm =
             prepack->conv_algorithm(net->device[op->tower], &op->u.conv, batch, &bytes);
-    snprintf(time->way, sizeof time->way, "%s", net->backend->algorithms[algorithm]);
+    snprintf(time->algorithm, sizeof time->algorithm, "%s",
+             net->backend->algorithms[algorithm]);
 }
 
 static an_status profile_rows(const an_profile *p, const an_model *model, uint32_t batch,

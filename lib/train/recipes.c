@@ -99,16 +99,20 @@ static uint32_t changes_of(const recipe_row *row)
 
 static an_status row_find(const char *name, const recipe_row **out)
 {
+    an_list list;
     uint32_t i;
 
     AN_CHECK(name != NULL, "name is null");
-    for (i = 0; i < ROWS; i++)
+    an__list_begin(&list);
+    for (i = 0; i < ROWS; i++) {
         if (strcmp(rows[i].name, name) == 0) {
             *out = &rows[i];
             return AN_OK;
         }
-    return an__fail(AN_ERROR_ARGUMENT, "name is \"%.40s\": there is no such recipe",
-                    name);
+        an__list_add(&list, rows[i].name);
+    }
+    return an__fail(AN_ERROR_ARGUMENT, "name is \"%.40s\": the recipes are %s", name,
+                    list.text);
 }
 
 an_status an_recipe_find(const char *name, uint32_t *index)

@@ -3,6 +3,7 @@
  */
 #define _XOPEN_SOURCE 700
 #include "fixtures.h"
+#include "expect.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -239,30 +240,30 @@ uint32_t path_of(an_context *ctx)
 void pack_make(an_context *ctx, const char *name, const pack_spec *spec)
 {
     uint8_t *pixels = malloc((size_t)3 * spec->side * spec->side), *bytes = NULL;
-    an_packing_config config;
-    an_packing *packing;
+    an_pack_writer_config config;
+    an_pack_writer *packing;
     size_t count = 0;
     uint32_t i;
 
-    an_packing_config_init(&config, sizeof config);
+    an_pack_writer_config_init(&config, sizeof config);
     config.side = spec->side;
     config.classes = spec->classes;
     config.fit = spec->fit;
     if (spec->kind != 0) config.kind = spec->kind;
-    expect_ok(an_packing_create(&packing, ctx, inside(name), &config));
+    expect_ok(an_pack_writer_create(&packing, ctx, inside(name), &config));
     for (i = 0; spec->names != NULL && i < spec->classes; i++)
-        expect_ok(an_packing_set_class_name(packing, i, spec->names[i]));
+        expect_ok(an_pack_writer_set_class_name(packing, i, spec->names[i]));
     for (i = 0; i < spec->count; i++) {
         waves(pixels, spec->side, spec->side, i);
         if (spec->kind == AN_PACK_JPEG)
             bytes = picture_encode(pixels, spec->side, 90, &count);
-        expect_ok(an_packing_add(packing, pixels, bytes, count,
-                                 (int32_t)(i * 5 % spec->classes)));
+        expect_ok(an_pack_writer_add(packing, pixels, bytes, count,
+                                     (int32_t)(i * 5 % spec->classes)));
         free(bytes);
         bytes = NULL;
     }
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     free(pixels);
 }
 
@@ -326,7 +327,7 @@ static float *last_numbers(an_model *model, const an_model_info *info, uint32_t 
         images[i] = image_of(pixels + i * 3 * SIDE * SIDE, SIDE, SIDE);
     }
     expect_ok(an_infer_layer_images(model, images, pictures, last.name, AN_POINT_LINEAR,
-                                    values));
+                                    values, ENOUGH));
     free(images);
     free(pixels);
     return values;

@@ -40,7 +40,7 @@ void expect_same_picture(const char *got, const char *wanted);
 
 typedef struct pack_spec {
     uint32_t count, classes, side, kind,
-        fit;                  /* kind, fit: 0 as an_packing_config has them */
+        fit;                  /* kind, fit: 0 as an_pack_writer_config has them */
     const char *const *names; /* of the classes; null: none */
 } pack_spec;
 

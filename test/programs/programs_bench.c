@@ -307,7 +307,7 @@ static void expect_layers(const char *out, an_model *model, uint32_t batch, int 
 
         an_layer_info_init(&l, sizeof l);
         expect_ok(an_layer_describe(model, i, &l));
-        expect_layer_row(out, &l, rows[i].way, batch, i == 0, training,
+        expect_layer_row(out, &l, rows[i].algorithm, batch, i == 0, training,
                          narrow && !l.is_conv ? 2 : 4, h, &sum);
     }
     at = strstr(out, "\nall ");
@@ -393,7 +393,8 @@ START_TEST(bench_refuses_what_it_cannot_measure)
                       "bench --arch cifar10 --width 0.02 --train --runs 1 --batch '%s'",
                       batches[i]);
     program_fails(2, "no operand is wanted", "bench pack");
-    program_fails(2, "--arch vgg: no such preset", "bench --arch vgg");
+    program_fails(2, "--arch: name is \"vgg\": the presets are paper, ",
+                  "bench --arch vgg");
     program_fails(2, "--loader, --pipeline: one at a time",
                   "bench --loader a --pipeline b");
     program_fails(1, "none: ", "bench --loader none");

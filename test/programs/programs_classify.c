@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/canvas.h"
+#include "expect.h"
 #include "fixtures.h"
 
 enum { CLASSES = 7, SIDE = TINY + 6, MOST = 8 };
@@ -29,7 +30,7 @@ static answer answer_of(an_model *model, const char *name, uint32_t views)
     answer a;
     uint32_t i, k;
 
-    expect_ok(an_infer_views(model, &image, 1, views, a.share));
+    expect_ok(an_infer_views(model, &image, 1, views, a.share, ENOUGH));
     for (i = 0; i < CLASSES; i++) {
         uint32_t better = 0;
 
@@ -280,7 +281,7 @@ static void draw_expected(an_model *model, uint32_t count, uint32_t top, uint32_
         a = answer_of(model, name, views);
         p = picture_of(name);
         image = image_of(p.pixels, p.width, p.height);
-        expect_ok(an_image_fit(&image, PICTURE, fitted));
+        expect_ok(an_image_fit(&image, PICTURE, fitted, ENOUGH));
         canvas_picture(page, x, y, PICTURE, PICTURE, fitted, PICTURE, PICTURE);
         canvas_text(page, x + 96, y + PICTURE + 16, 12, CANVAS_CENTRE, PICTURE, 0x606060,
                     name + 3);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/scoring.h"
+#include "expect.h"
 #include "fixtures.h"
 
 /* More pictures than evaluate reads at once, 64, and no multiple of that. */
@@ -31,8 +32,8 @@ static uint8_t *pixels_of(an_context *ctx, const char *name, an_pack_info *info)
     bytes = (size_t)3 * info->side * info->side;
     pixels = malloc(info->count * bytes);
     for (i = 0; i < info->count; i++)
-        expect_ok(an_pack_read(pack, i, pixels + i * bytes, NULL));
-    an_pack_close(pack);
+        expect_ok(an_pack_read(pack, i, pixels + i * bytes, ENOUGH, NULL));
+    an_pack_destroy(pack);
     return pixels;
 }
 
@@ -57,7 +58,8 @@ static double *mean_rows(an_context *ctx, const char *pack_name, an_model *const
         images[i] =
             image_of(pixels + i * 3 * info.side * info.side, info.side, info.side);
     for (m = 0; m < count; m++) {
-        expect_ok(an_infer_views(models[m], images, (uint32_t)info.count, views, one));
+        expect_ok(
+            an_infer_views(models[m], images, (uint32_t)info.count, views, one, ENOUGH));
         for (i = 0; i < numbers; i++) rows[i] += (double)one[i] / count;
     }
     free(one);
@@ -460,7 +462,7 @@ START_TEST(progress_is_told_after_every_64_pictures_and_at_the_end)
     of.views = 3;
     expect_refused(score_pack(&of, pack), AN_ERROR_ARGUMENT, NULL);
     free(rows);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     close_scene(&s);
 }
 END_TEST

@@ -331,7 +331,8 @@ START_TEST(info_refuses_what_it_cannot_describe)
 {
     program_fails(2, "one model at a time", "info a b");
     program_fails(1, "none: ", "info none");
-    program_fails(2, "--arch vgg: --archs lists the presets", "info --arch vgg");
+    program_fails(2, "--arch: name is \"vgg\": the presets are paper, ",
+                  "info --arch vgg");
     program_fails(1, "cifar10: ", "info --arch cifar10 --device other");
     program_fails(1, "cifar10: ", "info --arch cifar10 --image-size 5");
     program_fails(2, "--precision int8: must be fp32, tf32, bf16 or tf32x3",

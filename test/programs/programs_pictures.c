@@ -238,7 +238,7 @@ static void expect_one_fitted(const work *w, const job *one)
     expect_text(one->error, "", "%s", path);
     ck_assert_ptr_null(picture_read(&p, path));
     image = image_of(p.pixels, p.width, p.height);
-    expect_ok((w->j.warp ? an_image_warp : an_image_fit)(&image, side, fitted));
+    expect_ok((w->j.warp ? an_image_warp : an_image_fit)(&image, side, fitted, ENOUGH));
     expect_bytes(one->pixels, fitted, 3 * side * side, "%s, warp %d", path, w->j.warp);
     picture_free(&p);
     if (w->j.quality == 0) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "expect.h"
 #include "fixtures.h"
 
 enum { CLASSES = 3, SIDE = 24, MOST = 16 };
@@ -48,11 +49,11 @@ static void expect_packed(const an_pack *pack, uint64_t index, const char *file,
     wanted = malloc((size_t)3 * info.side * info.side);
     p = picture_of(file);
     image = image_of(p.pixels, p.width, p.height);
-    expect_ok(an_pack_read(pack, index, got, &has));
+    expect_ok(an_pack_read(pack, index, got, ENOUGH, &has));
     expect_count((uint64_t)has, (uint64_t)label, "%s: picture %u, %s", what,
                  (unsigned)index, file);
     expect_ok((info.fit == AN_FIT_WARP ? an_image_warp : an_image_fit)(&image, info.side,
-                                                                       wanted));
+                                                                       wanted, ENOUGH));
     if (info.kind == AN_PACK_RAW)
         expect_bytes(got, wanted, (size_t)3 * info.side * info.side, "%s: picture %u, %s",
                      what, (unsigned)index, file);
@@ -87,7 +88,7 @@ static void expect_places(an_context *ctx, const char *name, uint32_t side,
         }
     }
     expect_count(info.count, at, "%s", name);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
 }
 
 /* Every fifth is places 4, 9, ... in each class, however many the classes before it have. */
@@ -153,7 +154,7 @@ START_TEST(a_share_is_that_of_decimal_numbers)
     expect_count(info.count, 58, "29 of each class");
     expect_packed(pack, 28, "in/a/99.png", 0, "the last of the first class");
     expect_packed(pack, 57, "in/b/99.png", 1, "the last of the second");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an_context_destroy(ctx);
 }
 END_TEST
@@ -173,7 +174,7 @@ START_TEST(without_a_split_all_pictures_are_in_the_pack_at_256_pixels)
     expect_count(info.kind, AN_PACK_RAW, "the kind");
     expect_count(info.fit, AN_FIT_CROP, "the fit");
     expect_count(info.parts, 1, "parts of 4096 MB");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an_context_destroy(ctx);
 }
 END_TEST
@@ -208,7 +209,7 @@ START_TEST(warp_fits_both_sides_to_the_same)
     an_pack_info_init(&info, sizeof info);
     expect_ok(an_pack_describe(pack, &info));
     expect_count(info.fit, AN_FIT_WARP, "the pack's fit");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     expect_places(ctx, "out", SIDE, NULL,
                   sizes); /* as the pack says that it was fitted */
     an_context_destroy(ctx);
@@ -230,14 +231,14 @@ static void expect_quality(an_context *ctx, const char *name, int quality)
     expect_ok(an_pack_describe(pack, &info));
     expect_count(info.kind, AN_PACK_JPEG, "%s", name);
     expect_count(info.count, sizes[0] + sizes[1] + sizes[2], "%s", name);
-    expect_ok(an_image_fit(&image, SIDE, fitted));
+    expect_ok(an_image_fit(&image, SIDE, fitted, ENOUGH));
     bytes = picture_encode(fitted, SIDE, quality, &count);
     ck_assert_int_eq(picture_decode(bytes, count, SIDE, wanted, NULL), 0);
-    expect_ok(an_pack_read(pack, 0, got, NULL));
+    expect_ok(an_pack_read(pack, 0, got, ENOUGH, NULL));
     expect_bytes(got, wanted, sizeof wanted, "%s, quality %d", name, quality);
     free(bytes);
     picture_free(&p);
-    an_pack_close(pack);
+    an_pack_destroy(pack);
 }
 
 START_TEST(a_pack_of_jpegs_has_the_quality_that_was_asked_for)
@@ -320,7 +321,7 @@ START_TEST(a_list_gives_the_order_and_the_labels)
     expect_packed(pack, 1, "in/ant/00.png y", 1, "list");
     expect_packed(pack, 2, "in/ant/02.png", 0, "list");
     expect_packed(pack, 3, "in/bee/06.png", 2, "list");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an_context_destroy(ctx);
 }
 END_TEST
@@ -340,7 +341,7 @@ START_TEST(like_numbers_the_classes_as_another_pack_does)
     expect_packed(pack, 2, "in/ant/02.png", 0, "like");
     expect_text(an_pack_class_name(pack, 0), "ant", "like");
     expect_text(an_pack_class_name(pack, 2), "cow", "like");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     text_write("list", "cow/01.png cow\nant/02.png ant\n");
     program_fails(1, "less: class 1 (bee) has no picture",
                   "prepare --side 24 --list list --like one in less");
@@ -385,14 +386,14 @@ START_TEST(cifar_batches_become_a_pack_and_a_share_of_each_class_is_held_out)
     program_succeeds(NULL, "prepare --side 32 --val-split 0.5 cifar out");
     pack = pack_of(ctx, "out/val"); /* the second of each class: records 10 to 19 */
     for (i = 0; i < 10; i++) {
-        expect_ok(an_pack_read(pack, i, pixels, &label));
+        expect_ok(an_pack_read(pack, i, pixels, ENOUGH, &label));
         expect_count(label, 9 - i, "held-out record %u", i);
         for (at = 0; at < sizeof wanted; at++)
             wanted[at] = (uint8_t)(100 * (at % 3) + 10 + i);
         expect_bytes(pixels, wanted, sizeof wanted, "held-out record %u", i);
     }
     expect_text(an_pack_class_name(pack, 9), "truck", "the last class");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     an_context_destroy(ctx);
 }
 END_TEST
@@ -449,7 +450,7 @@ static void statistics(an_context *ctx, const char *name, double mean[3], double
     memset(m, 0, 9 * sizeof **m);
     for (pass = 0; pass < 2; pass++)
         for (i = 0; i < info.count; i++) {
-            expect_ok(an_pack_read(pack, i, pixels, NULL));
+            expect_ok(an_pack_read(pack, i, pixels, ENOUGH, NULL));
             for (k = 0; k < SIDE * SIDE; k++)
                 for (a = 0; a < 3; a++) {
                     double all = (double)info.count * SIDE * SIDE;
@@ -460,7 +461,7 @@ static void statistics(an_context *ctx, const char *name, double mean[3], double
                                    (pixels[3 * k + b] - mean[b]) / all;
                 }
         }
-    an_pack_close(pack);
+    an_pack_destroy(pack);
 }
 
 /* After `name` in what was said: the second line's nine numbers. A digit is shown. */

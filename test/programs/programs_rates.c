@@ -238,7 +238,7 @@ START_TEST(recipes_reach_model_trainer_and_loader)
 
     tiny_pack_make("large", &large);
     for (i = 0; i < 3; i++) expect_recipe(&cases[i]);
-    program_fails(1, "there is no such recipe",
+    program_fails(1, "the recipes are krizhevsky2012, paper, ",
                   "train " TINY " --recipe alexnet --out no data");
 }
 END_TEST

@@ -149,7 +149,7 @@ START_TEST(names_that_are_none_are_refused)
         {"--pooling mean", "--pooling mean: must be one of"},
         {"--colour-rule none", "--colour-rule none: must be one of"},
         {"--input-scale half", "--input-scale half: must be raw or unit"},
-        {"--arch vgg", "--arch vgg: no such preset"},
+        {"--arch vgg", "--arch: name is \"vgg\": the presets are paper, "},
         {"--precision fp16", "--precision fp16: must be fp32, tf32, bf16 or tf32x3"},
         {"--cpu-path sse", "--cpu-path sse: must be reference, avx2 or avx512"},
         {"--classes 6", "--classes 6: the pack has 7"},

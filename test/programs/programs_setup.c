@@ -177,7 +177,7 @@ START_TEST(every_preset_is_known_by_its_name)
         snprintf(out, sizeof out, "run%u", arch);
         expect_large(&p, options, out);
     }
-    program_fails(2, "--arch alexnet: no such preset",
+    program_fails(2, "--arch: name is \"alexnet\": the presets are paper, ",
                   "train --arch alexnet --out no large");
 }
 END_TEST
@@ -262,7 +262,7 @@ START_TEST(the_packs_colours_and_names_are_the_models)
     expect_number(p.scale[1] * info.deviation[1], 1, 1e-6, "unit variance");
     expect_floats(p.colour_deviation, info.colour_deviation, 3, 0, "deviations");
     expect_text(an_model_class_name(o.model, 6), "class 6", "the last class");
-    an_pack_close(pack);
+    an_pack_destroy(pack);
     checkpoint_close(&o);
     program_succeeds(NULL, "train " TINY " --steps 1 --classes 9 --out more data");
     o = checkpoint_open("more");

@@ -10,6 +10,7 @@
 
 #include "common/canvas.h"
 #include "common/vectors.h"
+#include "expect.h"
 #include "fixtures.h"
 
 /* More pictures than are indexed at once, 64. */
@@ -216,13 +217,13 @@ static float *layer_of(an_model *model, const an_pack *pack, const char *layer,
     bytes = (size_t)3 * info.side * info.side;
     pixels = malloc(info.count * bytes);
     for (i = 0; i < info.count; i++) {
-        expect_ok(an_pack_read(pack, i, pixels + i * bytes, NULL));
+        expect_ok(an_pack_read(pack, i, pixels + i * bytes, ENOUGH, NULL));
         images[i] = image_of(pixels + i * bytes, info.side, info.side);
     }
     expect_ok(an_activation_count(model, layer, AN_POINT_ACTIVATION, size, NULL));
     out = malloc(info.count * *size * sizeof *out);
     expect_ok(an_infer_layer_images(model, images, (uint32_t)info.count, layer,
-                                    AN_POINT_ACTIVATION, out));
+                                    AN_POINT_ACTIVATION, out, ENOUGH));
     free(pixels);
     return out;
 }
@@ -248,7 +249,7 @@ static scene open_scene(uint32_t count)
 
 static void close_scene(scene *s)
 {
-    an_pack_close(s->pack);
+    an_pack_destroy(s->pack);
     an_model_destroy(s->model);
     an_context_destroy(s->ctx);
 }
@@ -338,11 +339,11 @@ static void draw_expected(const scene *s, uint32_t queries, size_t nearest, size
         snprintf(name, sizeof name, "in/%u.png", q);
         p = picture_of(name);
         image = image_of(p.pixels, p.width, p.height);
-        expect_ok(
-            an_infer_layer_images(s->model, &image, 1, "fc7", AN_POINT_ACTIVATION, one));
+        expect_ok(an_infer_layer_images(s->model, &image, 1, "fc7", AN_POINT_ACTIVATION,
+                                        one, ENOUGH));
         nearest_of(all, count, size, one, count, order,
                    nearest < count ? nearest : count);
-        expect_ok(an_image_fit(&image, SIDE, pixels));
+        expect_ok(an_image_fit(&image, SIDE, pixels, ENOUGH));
         canvas_picture(page, GAP, y, CELL, CELL, pixels, SIDE, SIDE);
         canvas_frame(page, GAP, y, CELL, CELL, 2, 0xd55e00);
         canvas_text(page, GAP + 64, y + CELL + 13, 11, CANVAS_CENTRE, CELL, 0xd55e00,
@@ -350,7 +351,7 @@ static void draw_expected(const scene *s, uint32_t queries, size_t nearest, size
         for (i = 0; i < nearest && i < count; i++) {
             double x = 3 * GAP + (double)(i + 1) * (CELL + GAP);
 
-            expect_ok(an_pack_read(s->pack, order[i], pixels, &label));
+            expect_ok(an_pack_read(s->pack, order[i], pixels, ENOUGH, &label));
             canvas_picture(page, x, y, CELL, CELL, pixels, SIDE, SIDE);
             canvas_text(page, x + 64, y + CELL + 13, 11, CANVAS_CENTRE, CELL, 0x404040,
                         class_names[label]);
@@ -407,7 +408,7 @@ START_TEST(a_score_is_the_share_of_the_nearest_that_are_of_the_same_class)
     char *out;
 
     for (i = 0; i < COUNT; i++) {
-        expect_ok(an_pack_read(s.pack, i, bytes, NULL));
+        expect_ok(an_pack_read(s.pack, i, bytes, ENOUGH, NULL));
         for (k = 0; k < pixels; k++) raw[i * pixels + k] = bytes[k];
     }
     program_succeeds(NULL, "similar index m pack index");

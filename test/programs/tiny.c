@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/picture.h"
+#include "expect.h"
 
 /* --- files ------------------------------------------------------------------------------- */
 
@@ -94,7 +95,7 @@ static void draw(uint8_t *pixels, uint32_t side, uint32_t label, uint32_t *state
                 (uint8_t)(20 + 24 * (label * (colour + 2) % 7) + noise(state));
 }
 
-static void add_picture(an_packing *packing, const tiny_pack *of, uint32_t label,
+static void add_picture(an_pack_writer *packing, const tiny_pack *of, uint32_t label,
                         uint8_t *pixels, uint32_t *state)
 {
     uint8_t *bytes = NULL;
@@ -105,11 +106,11 @@ static void add_picture(an_packing *packing, const tiny_pack *of, uint32_t label
         bytes = picture_encode(pixels, of->side, 90, &count);
         ck_assert_ptr_nonnull(bytes);
     }
-    expect_ok(an_packing_add(packing, pixels, bytes, count, (int32_t)label));
+    expect_ok(an_pack_writer_add(packing, pixels, bytes, count, (int32_t)label));
     free(bytes);
 }
 
-static void fill_pack(an_packing *packing, const tiny_pack *of)
+static void fill_pack(an_pack_writer *packing, const tiny_pack *of)
 {
     uint8_t *pixels = malloc((size_t)3 * of->side * of->side);
     uint32_t state = of->seed, i;
@@ -118,7 +119,7 @@ static void fill_pack(an_packing *packing, const tiny_pack *of)
     for (i = 0; i < of->classes; i++) {
         snprintf(name, sizeof name, "%s %u", of->names, i);
         if (i + 1 == of->renamed) strcpy(name, "another");
-        expect_ok(an_packing_set_class_name(packing, i, name));
+        expect_ok(an_pack_writer_set_class_name(packing, i, name));
     }
     for (i = 0; i < of->count; i++)
         add_picture(packing, of, i % of->classes, pixels, &state);
@@ -128,24 +129,24 @@ static void fill_pack(an_packing *packing, const tiny_pack *of)
 void tiny_pack_make(const char *folder, const tiny_pack *given)
 {
     tiny_pack of = *given;
-    an_packing_config config;
-    an_packing *packing;
+    an_pack_writer_config config;
+    an_pack_writer *packing;
     an_context *ctx;
 
     if (of.count == 0) of.count = TINY_COUNT;
     if (of.side == 0) of.side = TINY_SIDE;
     if (of.classes == 0) of.classes = TINY_CLASSES;
     if (of.names == NULL) of.names = "class";
-    an_packing_config_init(&config, sizeof config);
+    an_pack_writer_config_init(&config, sizeof config);
     config.side = of.side;
     config.classes = of.classes;
     config.fit = of.fit;
     config.kind = of.jpeg ? AN_PACK_JPEG : AN_PACK_RAW;
     expect_ok(an_context_create(&ctx, NULL));
-    expect_ok(an_packing_create(&packing, ctx, tiny_path(folder), &config));
+    expect_ok(an_pack_writer_create(&packing, ctx, tiny_path(folder), &config));
     fill_pack(packing, &of);
-    expect_ok(an_packing_finish(packing));
-    an_packing_destroy(packing);
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
     an_context_destroy(ctx);
 }
 
@@ -304,13 +305,13 @@ static void evaluate(const twin *t, epoch_row *row)
         an_image_init(&images[i], sizeof images[i]);
         images[i].pixels = pixels + i * bytes;
         images[i].width = images[i].height = info.side;
-        expect_ok(an_pack_read(t->val, i, pixels + i * bytes, NULL));
+        expect_ok(an_pack_read(t->val, i, pixels + i * bytes, ENOUGH, NULL));
     }
-    expect_ok(an_infer_images(t->model, images, (uint32_t)info.count, answers));
+    expect_ok(an_infer_images(t->model, images, (uint32_t)info.count, answers, ENOUGH));
     for (i = 0; i < info.count; i++) {
         int32_t label;
 
-        expect_ok(an_pack_read(t->val, i, NULL, &label));
+        expect_ok(an_pack_read(t->val, i, NULL, 0, &label));
         score(answers + (size_t)i * classes, classes, label, row);
     }
     row->held_out_loss /= (double)info.count;
@@ -374,8 +375,8 @@ void twin_free(twin *t)
     an_loader_destroy(t->loader);
     an_trainer_destroy(t->trainer);
     an_model_destroy(t->model);
-    an_pack_close(t->pack);
-    an_pack_close(t->val);
+    an_pack_destroy(t->pack);
+    an_pack_destroy(t->val);
     an_context_destroy(t->ctx);
     free(t->past.rows);
 }
