@@ -6,6 +6,8 @@
 #   make install       to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR;  make uninstall
 #   make bench         forward, backward, update: images a second
 #   make bench-peers   the same beside PyTorch, ONNX Runtime and OpenVINO, as far as PYTHON has them
+#   make check-lint    clang, cppcheck and, with LONG=1, clang-tidy; with WERROR=1 a warning is an error,
+#                      the build's too
 #   make check-long    what takes too long for check
 #   make mutate        do the tests notice? MUTATE=200 mistakes, planted one at a time, in
 #                      FILES='lib/*.c' (all); SEED=1 chooses which
@@ -55,7 +57,7 @@ CFLAGS  ?= -O3 -g
 WARN    ?= -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wconversion
 SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-BASE     = -std=c99 $(WARN) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
+BASE     = -std=c99 $(WARN) $(if $(WERROR),-Werror) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 PLUGINS  = -DAN_PLUGIN_DIR='"$(LIBDIR)/alexnet"'
 LIBC     = $(BASE) -Iinclude -Ilib -fPIC -fvisibility=hidden -fno-math-errno \
            $(BLAS_CFLAGS) $(shell $(PKG_CONFIG) --cflags jansson) $(CPPFLAGS) $(CFLAGS) \
@@ -86,6 +88,7 @@ TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/re
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \
             libxxhash-dev libstb-dev libcairo2-dev check cmake abigail-tools
+LINTERS  := clang clang-format clang-tidy cppcheck
 AFTER    := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 
 # The CUDA plugin is built wherever nvcc is (NVCC=: nowhere); no build needs a GPU.
@@ -97,7 +100,7 @@ all: $(BUILD)/$(SO) $(BUILD)/libalexnet.a $(BUILD)/alexnet.pc $(EXNAMES:%=$(BUIL
      $(PLUGIN)
 
 deps:
-	@sh test/deps.sh $(PACKAGES)
+	@sh test/deps.sh $(PACKAGES) $(if $(filter check-lint,$(MAKECMDGOALS)),$(LINTERS))
 
 $(BUILD)/lib/%.o: lib/%.c | $(AFTER)
 	@mkdir -p $(@D)
@@ -391,6 +394,14 @@ check-headers:
 	    -Werror -fsyntax-only include/alexnet.h || exit 1; done
 	@echo "  check-headers: ok"
 
+check-format:
+	$(Q)sh test/format.sh
+	@echo "  check-format: ok"
+
+# Another compiler and static checkers; not of check, for which they are slow.
+check-lint: | $(AFTER)
+	$(Q)WERROR=$(WERROR) LONG=$(LONG) WARN="$(WARN)" sh test/lint.sh
+
 # Includes run one way, and the script notices one that does not.
 check-layers:
 	$(Q)sh test/layers.sh
@@ -490,7 +501,7 @@ check-faults: $(BUILD)/test/check
 # Tests fork with threads running, and the children start threads of their own.
 SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
 
-GATES = check-headers check-layers check-symbols check-host check-abi check-install check-plugin \
+GATES = check-format check-headers check-layers check-symbols check-host check-abi check-install check-plugin \
         check-examples check-cuda-examples check-probes
 # The operations, which take as long as all else, beside that.
 check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint check-faults
@@ -540,6 +551,6 @@ clean:
 	$(Q)rm -rf $(BUILD)
 
 FORCE:
-.PHONY: FORCE all deps install uninstall demo bench bench-peers clean check check-long check-headers \
+.PHONY: FORCE all check-format check-lint deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
         check-cuda-examples check-faults check-layers check-probes store-abi card-bundle mutate coverage

@@ -1,5 +1,6 @@
 /*
- * activation.c - ReLU, tanh and sigmoid, in place; their backward passes need the output alone.
+ * activation.c - ReLU, tanh and sigmoid, in place; their backward passes need the output
+ * alone.
  */
 #include <math.h>
 

@@ -11,7 +11,7 @@
 
 #define ALIGN 64 /* bytes: a cache line, and the widest vector */
 
-/* --- devices -------------------------------------------------------------------------- */
+/* --- devices ----------------------------------------------------------------------- */
 
 an_status an__cpu_count(const an_host *host, uint32_t *count)
 {
@@ -69,7 +69,7 @@ void an__cpu_close(an_device *device)
     device->host->release(device, device->host->user);
 }
 
-/* --- memory --------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------ */
 
 /* The host's block, with its own address in front of the aligned part. */
 an_status an__cpu_alloc(an_device *device, size_t bytes, void **out)
@@ -96,7 +96,7 @@ void an__cpu_release(an_device *device, void *memory)
     device->host->release(block, device->host->user);
 }
 
-/* --- queues --------------------------------------------------------------------------- */
+/* --- queues ------------------------------------------------------------------------ */
 
 void an__cpu_queue_close(an_queue *queue)
 {

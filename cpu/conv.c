@@ -1,8 +1,8 @@
 /*
  * conv.c - convolution as matrix products over unfolded images (im2col).
  *
- * For one image and group, the columns matrix has a row for each (map, ky, kx) that a kernel
- * reads, and a column for each output pixel:
+ * For one image and group, the columns matrix has a row for each (map, ky, kx) that a
+ * kernel reads, and a column for each output pixel:
  *
  *     y  [maps out][pixels]     = w [maps out][rows] * columns [rows][pixels]  + b
  *     dw [maps out][rows]      += dy [maps out][pixels] * columns^T
@@ -49,8 +49,8 @@ static void inside(const an_conv_shape *s, uint32_t kx, uint32_t *first, uint32_
     if (*end < *first) *end = *first;
 }
 
-/* Rows [row, row_end) of the columns matrix, for the output lines [y, y_end). x: the group's
- * maps. columns: rows after one another, (y_end - y) * out_width numbers each. */
+/* Rows [row, row_end) of the columns matrix, for the output lines [y, y_end). x: the
+ * group's maps. columns: rows after one another, (y_end - y) * out_width numbers each. */
 static void im2col(const an_conv_shape *s, const float *x, uint32_t row, uint32_t row_end,
                    uint32_t y, uint32_t y_end, float *columns)
 {
@@ -69,7 +69,8 @@ static void im2col(const an_conv_shape *s, const float *x, uint32_t row, uint32_
                 memset(columns, 0, s->out_width * sizeof *columns);
                 continue;
             }
-            /* line[ox * stride + kx - pad]; the index is never negative where it is used */
+            /* line[ox * stride + kx - pad]; the index is never negative where it is
+             * used */
             line = map + (size_t)(iy - s->pad) * s->in_width;
             for (ox = 0; ox < first; ox++) columns[ox] = 0;
             if (s->stride == 1 && end > first)
@@ -107,10 +108,10 @@ static void col2im(const an_conv_shape *s, uint32_t maps, const float *columns, 
     }
 }
 
-/* --- how work is cut: by shape and batch alone ------------------------------------------ */
+/* --- how work is cut: by shape and batch alone ------------------------------------- */
 
-/* Output lines of one forward item: pixels enough for an efficient product, few enough that
- * a small batch still gives every thread something. */
+/* Output lines of one forward item: pixels enough for an efficient product, few enough
+ * that a small batch still gives every thread something. */
 static uint32_t tile_lines(const an_conv_shape *s, uint32_t batch)
 {
     uint32_t pixels = batch >= 8 ? 512 : 128;
@@ -150,7 +151,7 @@ size_t an__cpu_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t 
     return worker * device->host->threads;
 }
 
-/* --- forward --------------------------------------------------------------------------- */
+/* --- forward ----------------------------------------------------------------------- */
 
 typedef struct an_conv_work {
     const an_queue *queue;
@@ -216,7 +217,7 @@ an_status an__cpu_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t bat
     return AN_OK;
 }
 
-/* --- backward: the input's gradient ----------------------------------------------------- */
+/* --- backward: the input's gradient ------------------------------------------------ */
 
 static void data_item(uint32_t item, uint32_t worker, void *arg)
 {
@@ -266,10 +267,10 @@ an_status an__cpu_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32
     return AN_OK;
 }
 
-/* --- backward: the weights' gradient ---------------------------------------------------- */
+/* --- backward: the weights' gradient ----------------------------------------------- */
 
-/* A block of the columns' rows is a block of dw's columns: each item walks over all images
- * in order, and owns what it adds to. */
+/* A block of the columns' rows is a block of dw's columns: each item walks over all
+ * images in order, and owns what it adds to. */
 static void weights_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_conv_work *c = arg;

@@ -1,8 +1,8 @@
 /*
  * cpu.h - what the files of this folder and of vector/ share.
  *
- * An item owns its outputs, and no sum depends on how work is cut into items: so the bits of
- * a result are the same for any number of threads.
+ * An item owns its outputs, and no sum depends on how work is cut into items: so the bits
+ * of a result are the same for any number of threads.
  */
 #ifndef AN_CPU_H
 #define AN_CPU_H
@@ -20,8 +20,8 @@ struct an_queue {
     an_step step;
 };
 
-/* Where an operand's elements begin: a buffer is an address of the host's. Null if there is no
- * such operand. */
+/* Where an operand's elements begin: a buffer is an address of the host's. Null if there
+ * is no such operand. */
 static inline void *an__cpu_address(an_operand operand)
 {
     return operand.buffer != NULL ? (char *)operand.buffer + operand.offset : NULL;

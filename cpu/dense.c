@@ -1,6 +1,6 @@
 /*
- * dense.c - fully connected layers: y [batch][outputs] = x [batch][inputs] * w^T + b, with
- * w [outputs][inputs].
+ * dense.c - fully connected layers: y [batch][outputs] = x [batch][inputs] * w^T + b,
+ * with w [outputs][inputs].
  */
 #include <string.h>
 

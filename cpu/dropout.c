@@ -1,6 +1,6 @@
 /*
- * dropout.c - the mask of a layer is a function of seed, iteration, layer and position, so
- * forward and backward draw it again rather than keep it.
+ * dropout.c - the mask of a layer is a function of seed, iteration, layer and position,
+ * so forward and backward draw it again rather than keep it.
  */
 #include "cpu.h"
 

@@ -2,11 +2,12 @@
  * gemm.c - the one place that calls OpenBLAS.
  *
  * OpenBLAS keeps a table of work buffers, one for each call that is running. In Debian's
- * threaded build of 0.3.21 a hundred callers at once do well and two hundred crash; contexts
- * may have more threads than that between them, so calls wait here for one of 48 places. A
- * build without threads does not even lock its table, and gets one place. The count belongs
- * to the process, like OpenBLAS's table: a forked child begins its own, since a thread of the
- * parent may have held the lock, or a place, that nobody will give back there.
+ * threaded build of 0.3.21 a hundred callers at once do well and two hundred crash;
+ * contexts may have more threads than that between them, so calls wait here for one of 48
+ * places. A build without threads does not even lock its table, and gets one place. The
+ * count belongs to the process, like OpenBLAS's table: a forked child begins its own,
+ * since a thread of the parent may have held the lock, or a place, that nobody will give
+ * back there.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <cblas.h>

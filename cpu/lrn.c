@@ -2,10 +2,11 @@
  * lrn.c - local response normalisation, across maps and within a map.
  *
  *     y_i  = x_i * s_i^-beta            s_i = k + alpha * sum of x_j^2, j around i
- *     dx_i = dy_i * s_i^-beta - 2 alpha beta x_i * sum of dy_j x_j s_j^(-beta-1), j around i
+ *     dx_i = dy_i * s_i^-beta - 2 alpha beta x_i * sum of dy_j x_j s_j^(-beta-1)
  *
- * "Around" is the same relation both ways, so the backward pass sums over the same windows. The
- * scale s is computed again there: that is cheaper than keeping it.
+ * Sums are of j around i. "Around" is the same relation both ways, so the backward pass
+ * sums over the same windows. The scale s is computed again there: that is cheaper than
+ * keeping it.
  */
 #include <math.h>
 #include <string.h>
@@ -34,7 +35,7 @@ typedef struct an_lrn_work {
     float *out;
 } an_lrn_work;
 
-/* --- across maps ------------------------------------------------------------------------ */
+/* --- across maps ------------------------------------------------------------------- */
 
 /* The maps [*first, *end) around `map`, in its group. */
 static void window(const an_lrn_shape *s, uint32_t map, uint32_t *first, uint32_t *end)
@@ -160,7 +161,7 @@ an_status an__cpu_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t batc
                   across_backward_item);
 }
 
-/* --- within a map: one map is an item ---------------------------------------------------- */
+/* --- within a map: one map is an item ---------------------------------------------- */
 
 /* s of line y: windows of size x size pixels, clipped at the edges. */
 static void line_scales(const an_lrn_shape *s, const float *x, uint32_t y, float *scale)

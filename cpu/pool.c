@@ -1,8 +1,8 @@
 /*
  * pool.c - max-pooling, windows overlapping or not.
  *
- * Ties: as in cuda-convnet, every input that equals its window's maximum receives the whole
- * gradient of that window.
+ * Ties: as in cuda-convnet, every input that equals its window's maximum receives the
+ * whole gradient of that window.
  */
 #include <string.h>
 

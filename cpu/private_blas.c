@@ -1,12 +1,13 @@
 /*
  * private_blas.c - keeps the OpenBLAS inside libalexnet.so to itself.
  *
- * The shared library carries its own copy of OpenBLAS, hidden by the version script, so that
- * it neither uses nor disturbs the host's: OpenBLAS's thread count is one for the process,
- * and its threads start before main(). This copy is to compute on the calling thread only -
- * the library has threads of its own - and to be as silent as the rest of the library. The
- * linker's --wrap sends the calls that would break that promise here; it applies to
- * libalexnet.so alone, whose own code uses none of them but pthread_mutex_lock().
+ * The shared library carries its own copy of OpenBLAS, hidden by the version script, so
+ * that it neither uses nor disturbs the host's: OpenBLAS's thread count is one for the
+ * process, and its threads start before main(). This copy is to compute on the calling
+ * thread only - the library has threads of its own - and to be as silent as the rest of
+ * the library. The linker's --wrap sends the calls that would break that promise here; it
+ * applies to libalexnet.so alone, whose own code uses none of them but
+ * pthread_mutex_lock().
  */
 #include <pthread.h>
 #include <stddef.h>
@@ -35,8 +36,8 @@ int __wrap___register_atfork(void (*prepare)(void), void (*parent)(void),
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void),
                           void (*child)(void));
 
-/* One thread, whatever the environment says. This is the first place where OpenBLAS looks;
- * other settings, its choice of kernels say, stay the user's. */
+/* One thread, whatever the environment says. This is the first place where OpenBLAS
+ * looks; other settings, its choice of kernels say, stay the user's. */
 char *__wrap_getenv(const char *name)
 {
     static char one[] = "1";

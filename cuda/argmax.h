@@ -47,7 +47,7 @@ static __device__ __forceinline__ uint32_t window_places(const an_span &rows,
     return places;
 }
 
-/* --- windows of two or three places a side, two apart: the usual ones --------------- */
+/* --- windows of two or three places a side, two apart: the usual ones -------------- */
 
 static inline bool in_twos(const an_pool_shape *s)
 {

@@ -8,7 +8,7 @@
 
 #include "pipeline.h"
 
-/* --- failures ----------------------------------------------------------------------- */
+/* --- failures ---------------------------------------------------------------------- */
 
 bool an__cuda_ours(const an_device *device)
 {
@@ -58,7 +58,7 @@ an_status an__cuda_check(an_device *device, cudaError_t error, const char *what)
         "cuda:%d: %s failed: %s", device->index, what, cudaGetErrorString(error));
 }
 
-/* --- devices ------------------------------------------------------------------------ */
+/* --- devices ----------------------------------------------------------------------- */
 
 /* Why there is no device. */
 static const char *no_device(cudaError_t error)
@@ -197,7 +197,7 @@ static void cuda_close(an_device *device)
     device->host->release(device, device->host->user);
 }
 
-/* --- memory ------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------ */
 
 an_status an__cuda_alloc(an_device *device, size_t bytes, void **out)
 {
@@ -223,7 +223,7 @@ static void cuda_release(an_device *device, void *memory)
     if (an__cuda_ours(device) && cudaFree(memory) != cudaSuccess) cudaGetLastError();
 }
 
-/* --- the tables --------------------------------------------------------------------- */
+/* --- the tables -------------------------------------------------------------------- */
 
 static const an_prepack_table prepack = {
     an__cuda_conv_algorithm, an__cuda_conv_prepack, an__cuda_dense_prepack_bytes,

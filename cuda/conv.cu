@@ -21,7 +21,7 @@ an_divisor an__cuda_divisor(uint32_t d)
     return by;
 }
 
-/* --- shapes ------------------------------------------------------------------------- */
+/* --- shapes ------------------------------------------------------------------------ */
 
 /* Taps along a side of the kernel; in a space-to-depth layout, squares. */
 static uint32_t taps_of(const an_conv_shape *s)
@@ -138,7 +138,7 @@ static an_status batch_check(an_queue *q, const an_conv_shape *s, uint32_t batch
                                  batch, (unsigned long long)(in > out ? in : out));
 }
 
-/* --- prepacked weights -------------------------------------------------------------- */
+/* --- prepacked weights ------------------------------------------------------------- */
 
 /* Weights lie as [output map][half][row][column][map]. Prepacked they have the type that
  * products want, and the rows, columns and maps of the space-to-depth layout. */
@@ -249,7 +249,7 @@ an_status an__cuda_conv_prepack(an_queue *q, const an_conv_shape *s, uint32_t,
     return an__cuda_each(q, kernel, p.count, p, "packed weights");
 }
 
-/* --- partial sums ------------------------------------------------------------------- */
+/* --- partial sums ------------------------------------------------------------------ */
 
 #define BLOCKS 264u /* the largest `fill` of an__cuda_split_size() */
 #define DEEP 128u   /* the least k of a part that is worth writing its sums */
@@ -347,7 +347,7 @@ static an_status finish(an_queue *q, const an_conv_shape *s, const an_gemm *g,
                          (size_t)g->groups * g->m * g->n, f, "a product's sums");
 }
 
-/* --- forward ------------------------------------------------------------------------ */
+/* --- forward ----------------------------------------------------------------------- */
 
 /* Of convolutions and dense layers. */
 an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
@@ -397,7 +397,7 @@ an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t ba
     return an__cuda_forward(q, s, batch, x, w, prepacked, &to, y);
 }
 
-/* --- backward: the data's gradient -------------------------------------------------- */
+/* --- backward: the data's gradient ------------------------------------------------- */
 
 /* The product of is_turned(), in which dy and dx have changed places. */
 static an_gemm turned_gemm(const an_conv_shape *s)
@@ -486,7 +486,7 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
     return AN_OK;
 }
 
-/* --- backward: gradients of weights and biases -------------------------------------- */
+/* --- backward: gradients of weights and biases ------------------------------------- */
 
 /* out[i] = sum over p of parts[p][i], in that order. */
 struct adding {

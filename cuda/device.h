@@ -145,7 +145,7 @@ an_status an__cuda_trace_begin(an_queue *q, const char *what);
 an_status an__cuda_trace_end(an_queue *q);
 void an__cuda_trace_free(an_queue *q);
 
-/* --- operands ----------------------------------------------------------------------- */
+/* --- operands ---------------------------------------------------------------------- */
 
 /* The address of an operand's first element; null if there is no such operand. */
 static inline void *an__cuda_address(an_operand operand)
@@ -171,7 +171,7 @@ static inline uint32_t an__cuda_dtype(uint32_t precision)
 #define AN_CUDA_BY_DTYPE_OF(dtype, name, other)                                          \
     ((dtype) == AN_DTYPE_BF16 ? name<an_bf16, other> : name<float, other>)
 
-/* --- launches ----------------------------------------------------------------------- */
+/* --- launches ---------------------------------------------------------------------- */
 
 /* What the next launch computes and moves at least: so many elements of that dtype, and
  * bytes beside them. */
@@ -219,7 +219,7 @@ an_status an__cuda_each(an_queue *q, void (*kernel)(Params), size_t count,
     i < (count);                                                                         \
     i += step_##i
 
-/* --- the backend's functions, each in the file that its name suggests --------------- */
+/* --- the backend's functions, each in the file that its name suggests -------------- */
 
 an_buffer_alloc_fn an__cuda_alloc;
 

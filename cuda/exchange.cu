@@ -10,7 +10,7 @@
 #include "device.h"
 #include "element.h"
 
-/* --- on one device ------------------------------------------------------------------ */
+/* --- on one device ----------------------------------------------------------------- */
 
 struct copying {
     an_copy_shape s;
@@ -42,7 +42,7 @@ static an_status copy_here(an_queue *q, const copying &c, uint32_t dtype)
                            dim3(AN_CUDA_THREADS), 0, c, "an exchange");
 }
 
-/* --- between queues ----------------------------------------------------------------- */
+/* --- between queues ---------------------------------------------------------------- */
 
 static an_status record(an_queue *q, cudaEvent_t event, cudaStream_t stream)
 {
@@ -214,7 +214,7 @@ an_status an__cuda_copy(an_queue *to_queue, const an_copy_shape *given, an_opera
     return AN_OK;
 }
 
-/* --- recordings: a graph ------------------------------------------------------------ */
+/* --- recordings: a graph ----------------------------------------------------------- */
 
 struct an_recording {
     an_device *device;

@@ -16,7 +16,7 @@
 
 enum { DEPTH = 32, STAGES = 3 };
 
-/* --- tiles in shared memory --------------------------------------------------------- */
+/* --- tiles in shared memory -------------------------------------------------------- */
 
 /* ALONG_K: [ROWS][DEPTH], whose 16-byte pieces are swapped by row, so that eight rows at
  * one k lie in different banks; else [DEPTH][ROWS + 8], for the same reason. */
@@ -114,7 +114,7 @@ template <int ROWS, int ALONG_K> struct an_tile {
     }
 };
 
-/* --- products of a step ------------------------------------------------------------- */
+/* --- products of a step ------------------------------------------------------------ */
 
 static __device__ __forceinline__ float part_of(const float4 &f, int i)
 {
@@ -328,7 +328,7 @@ struct an_products_mma_tf32 {
     }
 };
 
-/* --- the kernel --------------------------------------------------------------------- */
+/* --- the kernel -------------------------------------------------------------------- */
 
 /* Writes a block's elements. */
 template <an_product PRODUCT> struct an_store {
@@ -431,7 +431,7 @@ static __global__ void __launch_bounds__(an_tiles<PRODUCT, TM, TN>::THREADS,
     products.store(store);
 }
 
-/* --- launching ---------------------------------------------------------------------- */
+/* --- launching --------------------------------------------------------------------- */
 
 template <an_product PRODUCT, int TM, int TN, int VECTOR,
           template <int, int, int, class, class> class Products>

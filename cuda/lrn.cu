@@ -27,7 +27,7 @@ static __device__ __forceinline__ float power(float s, float beta)
     return beta == 0.75f ? usual_power(inverse_root_near(s)) : powf(s, -beta);
 }
 
-/* --- across maps: a block has all maps of some pixels in shared memory -------------- */
+/* --- across maps: a block has all maps of some pixels in shared memory ------------- */
 
 /* The maps [*first, *end) around `map`, in its group. */
 static __device__ __forceinline__ void window(const an_lrn_shape &s, uint32_t map,
@@ -310,7 +310,7 @@ static an_status in_blocks(an_queue *q, void (*kernel)(normal_pooling),
 /* Bytes of those of a thread's terms that others need, for each of its pixels. */
 #define TERMS ((uint32_t)(2 * REACH * sizeof(float)))
 
-/* --- normalisation fused with pooling ----------------------------------------------- */
+/* --- normalisation fused with pooling ---------------------------------------------- */
 
 static __device__ __forceinline__ float equal(float a, float b)
 {
@@ -529,7 +529,7 @@ an_status an__cuda_lrn_pool_backward(an_queue *q, const an_lrn_shape *n,
                      4 * TERMS, p, "gradient of pooled, normalised maps");
 }
 
-/* --- across maps, by whichever kernel ----------------------------------------------- */
+/* --- across maps, by whichever kernel ---------------------------------------------- */
 
 /* dy: none: forward. */
 template <class T>
@@ -575,7 +575,7 @@ an_status an__cuda_lrn_backward(an_queue *q, const an_lrn_shape *s, uint32_t bat
                                              "response normalisation's gradient");
 }
 
-/* --- within a map: a block has SIDE x SIDE pixels of MAPS maps, and those around ---- */
+/* --- within a map: a block has SIDE x SIDE pixels of MAPS maps, and those around --- */
 
 enum { SIDE = 8, MAPS = 8 };
 

@@ -375,7 +375,7 @@ static __global__ void
 #endif
 }
 
-/* --- launching ---------------------------------------------------------------------- */
+/* --- launching --------------------------------------------------------------------- */
 
 template <an_product PRODUCT, int WARPGROUPS, int N, int DEPTH>
 static an_status pipeline_launch(an_queue *q, const an_gemm *g,

@@ -19,7 +19,7 @@ struct pooling {
     uint32_t dtype;
 };
 
-/* --- the usual windows: a thread computes 16 bytes of a pixel's maps ---------------- */
+/* --- the usual windows: a thread computes 16 bytes of a pixel's maps --------------- */
 
 /* The maxima of two words' elements, and where they are equal: one float32 or two
  * bfloat16, as they lie in memory. */
@@ -161,7 +161,7 @@ static an_status in_blocks(an_queue *q, void (*kernel)(pooling), uint32_t rows,
                            dim3(pieces, wide, deep), 0, p, what);
 }
 
-/* --- any windows: a thread computes one element ------------------------------------- */
+/* --- any windows: a thread computes one element ------------------------------------ */
 
 /* The maximum of a window's elements and its argmax mask. A NaN is its window's maximum,
  * and has no bit in the mask. */

@@ -14,7 +14,7 @@ struct alignas(64) an_tensor_map {
     uint64_t words[16];
 };
 
-/* --- a kernel's dynamic shared memory ----------------------------------------------- */
+/* --- a kernel's dynamic shared memory ---------------------------------------------- */
 
 #ifdef __CUDACC__
 static __device__ __forceinline__ void *shared_memory()
@@ -76,7 +76,7 @@ template <int PENDING> static __device__ __forceinline__ void cp_async_wait()
 #endif
 }
 
-/* --- ldmatrix: four blocks of 8 rows of 16 bytes ------------------------------------ */
+/* --- ldmatrix: four blocks of 8 rows of 16 bytes ----------------------------------- */
 
 /* Lane l gives the address of row l % 8 of block l / 8, and gets of block b, in r[b],
  * word l % 4 of row l / 4. TURNED: rows are eight elements of two bytes, and a lane gets
@@ -121,7 +121,7 @@ static __device__ __forceinline__ void ldmatrix4(uint32_t r[4], const void *row)
 #endif
 }
 
-/* --- float32 and their bits --------------------------------------------------------- */
+/* --- float32 and their bits -------------------------------------------------------- */
 
 static __device__ __forceinline__ float word_float(uint32_t word)
 {
@@ -147,7 +147,7 @@ static __device__ __forceinline__ uint32_t float_word(float value)
 #endif
 }
 
-/* --- roundings ---------------------------------------------------------------------- */
+/* --- roundings --------------------------------------------------------------------- */
 
 /* To 10 bits behind the point; ties away from zero. */
 static __device__ __forceinline__ uint32_t to_tf32(uint32_t word)
@@ -185,7 +185,7 @@ static __device__ __forceinline__ uint32_t to_bf16x2(uint32_t low, uint32_t high
 #endif
 }
 
-/* --- maxima and comparisons, in words of one float32 or two bfloat16 ---------------- */
+/* --- maxima and comparisons, in words of one float32 or two bfloat16 --------------- */
 
 /* The greater of two; of a NaN and a number, the NaN. */
 static __device__ __forceinline__ float greater(float a, float b)
@@ -227,7 +227,7 @@ static __device__ __forceinline__ uint32_t equal_bf16x2(uint32_t a, uint32_t b)
 #endif
 }
 
-/* --- roots of what is normal, infinite or 0, to 22 bits ----------------------------- */
+/* --- roots of what is normal, infinite or 0, to 22 bits ---------------------------- */
 
 static __device__ __forceinline__ float root_near(float x)
 {
@@ -253,7 +253,7 @@ static __device__ __forceinline__ float inverse_root_near(float x)
 #endif
 }
 
-/* --- mma.sync: c += a * b, with c 16 x 8 -------------------------------------------- */
+/* --- mma.sync: c += a * b, with c 16 x 8 ------------------------------------------- */
 
 #ifndef __CUDACC__
 /* Each lane's c from whole matrices. With row = lane / 4 and column = lane % 4, c has
@@ -361,7 +361,7 @@ static __device__ __forceinline__ int same_in_warp(int x)
 #endif
 }
 
-/* --- wgmma: products of a warpgroup, 128 threads, from shared memory ---------------- */
+/* --- wgmma: products of a warpgroup, 128 threads, from shared memory --------------- */
 
 /* Whether code is compiled for a device that has them. */
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL) || !defined(__CUDACC__)
@@ -496,7 +496,7 @@ static __device__ __forceinline__ void wgmma_tf32(float *d, const uint32_t *a, u
 #endif
 }
 
-/* --- mbarrier: a place in shared memory where threads and copies arrive ------------- */
+/* --- mbarrier: a place in shared memory where threads and copies arrive ------------ */
 
 /* An mbarrier counts, in each phase, the arrivals that it was made for and the bytes that
  * copies still owe it. A phase ends when both have come; the first has parity 0, the next
@@ -567,7 +567,7 @@ static __device__ __forceinline__ void mbarrier_wait(an_mbarrier *b, uint32_t pa
 #endif
 }
 
-/* --- copies by the tensor memory accelerator, which arrive at an mbarrier ----------- */
+/* --- copies by the tensor memory accelerator, which arrive at an mbarrier ---------- */
 
 /* Both bring rows of 128 bytes, 64 bfloat16, to a multiple of 1024 bytes of shared
  * memory, where their 16-byte pieces are swapped as wgmma_factor() wants them. What is

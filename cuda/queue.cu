@@ -11,7 +11,7 @@
 
 #define STAGE ((size_t)4 << 20) /* bytes of each pinned buffer, and of the device's */
 
-/* --- life --------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------- */
 
 static void close_streams(an_queue *q)
 {
@@ -97,7 +97,7 @@ an_status an__cuda_queue_open(an_queue **out, an_device *device, size_t scratch_
     return AN_OK;
 }
 
-/* --- pinned memory ------------------------------------------------------------------ */
+/* --- pinned memory ----------------------------------------------------------------- */
 
 static an_status pinned(an_queue *q, char **buffer)
 {
@@ -245,7 +245,7 @@ an_status an__cuda_sync(an_queue *q)
     return status;
 }
 
-/* --- work that goes on beside the host's -------------------------------------------- */
+/* --- work that goes on beside the host's ------------------------------------------- */
 
 an_status an__cuda_fence(an_queue *q, uint32_t fence)
 {
@@ -330,7 +330,7 @@ an_status an__cuda_begin_step(an_queue *q, const an_step *step)
                            sizeof *step);
 }
 
-/* --- between the host's order and the device's -------------------------------------- */
+/* --- between the host's order and the device's ------------------------------------- */
 
 struct ordering {
     an_order order;

@@ -53,7 +53,7 @@ static bool is_wgmma(uint32_t precision, an_product product, const an_gemm *g)
            (precision == AN_PRECISION_TF32 && product == AN_FORWARD && g->rounded);
 }
 
-/* --- pipeline.cuh's tiles ----------------------------------------------------------- */
+/* --- pipeline.cuh's tiles ---------------------------------------------------------- */
 
 /* Multiprocessors of an H100 or H200, of which each has a block. */
 #define PROCESSORS 132u
@@ -118,7 +118,7 @@ bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
     return true;
 }
 
-/* --- all ---------------------------------------------------------------------------- */
+/* --- all --------------------------------------------------------------------------- */
 
 /* The blocks that fill a device, no more than an H200's; twice as many where the work of
  * one hides the first loads and last stores of another. */

@@ -27,7 +27,7 @@
 
 enum { ROWS = 128, THREADS = 256, ROW_BYTES = 128, EIGHT = 8 };
 
-/* --- factors ------------------------------------------------------------------------ */
+/* --- factors ----------------------------------------------------------------------- */
 
 /* A factor's rows and k, from its map's A or B. */
 template <class T, an_product PRODUCT, bool IS_A> struct an_factor {
@@ -252,7 +252,7 @@ template <class Factor, int N> struct an_line_tile : an_wgmma_tile<Factor, N, tr
     }
 };
 
-/* --- products ----------------------------------------------------------------------- */
+/* --- products ---------------------------------------------------------------------- */
 
 /* Elements of the tile in shared memory: rows of C, or of C^T; the pitches keep the
  * stores of a warp in different banks. */
@@ -475,7 +475,7 @@ template <class TileA, class TileB, int N> struct an_products_mma_bf16 {
     }
 };
 
-/* --- the kernel --------------------------------------------------------------------- */
+/* --- the kernel -------------------------------------------------------------------- */
 
 /* Of a product with tiles of N columns. */
 template <class T, an_product PRODUCT, int N, bool VECTOR> struct an_wgmma {
@@ -636,7 +636,7 @@ static __global__ void __launch_bounds__(
                         : NULL);
 }
 
-/* --- launching ---------------------------------------------------------------------- */
+/* --- launching --------------------------------------------------------------------- */
 
 template <class T, an_product PRODUCT, int N, bool VECTOR,
           template <class, class, int> class Products>

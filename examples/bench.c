@@ -1,6 +1,7 @@
 /*
- * bench.c - how fast: forward and training, in all and layer by layer, beside the machine's
- * measured peak; or the loader over a pack, or the whole way from a pack to training steps.
+ * bench.c - how fast: forward and training, in all and layer by layer, beside the
+ * machine's measured peak; or the loader over a pack, or the whole way from a pack to
+ * training steps.
  */
 #include <alexnet.h>
 #include <inttypes.h>
@@ -86,8 +87,8 @@ static void report(const char *what, uint32_t batch, double *seconds, double flo
     fflush(stdout);
 }
 
-/* Pictures of the size that crops are taken from, as bytes: what a device with memory of its own
- * is fed. Any other size would have the host fit them first. */
+/* Pictures of the size that crops are taken from, as bytes: what a device with memory of
+ * its own is fed. Any other size would have the host fit them first. */
 static an_image *noise_pictures(uint32_t batch)
 {
     an_image *images = allocate(batch * sizeof *images);
@@ -176,8 +177,8 @@ static an_loader *noise_loader(an_image *noise_picture, uint32_t batch, an_batch
     return loader;
 }
 
-/* The same batch again and again: each time a device is sent its bytes, while the step before is
- * in flight. A run is what lies between the ends of two steps. */
+/* The same batch again and again: each time a device is sent its bytes, while the step
+ * before is in flight. A run is what lies between the ends of two steps. */
 static void bench_train(uint32_t batch)
 {
     an_image *pictures = noise_pictures(1);
@@ -215,8 +216,8 @@ static void bench_train(uint32_t batch)
     free(seconds);
 }
 
-/* Bytes that a forward pass cannot but move: weights once, what the layer reads, and what it
- * hands on. */
+/* Bytes that a forward pass cannot but move: weights once, what the layer reads, and what
+ * it hands on. */
 static double least_bytes(const an_layer_info *l, uint32_t batch)
 {
     double numbers = (double)l->in_maps * l->in_height * l->in_width +

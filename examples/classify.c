@@ -1,6 +1,6 @@
 /*
- * classify.c - the classes that a model sees in pictures; on request as a sheet with their
- * probabilities as bars, as in the paper's figure 4.
+ * classify.c - the classes that a model sees in pictures; on request as a sheet with
+ * their probabilities as bars, as in the paper's figure 4.
  */
 #include <alexnet.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ static void print(const an_model *model, const result *r)
     }
 }
 
-/* --- the sheet ------------------------------------------------------------------------------ */
+/* --- the sheet --------------------------------------------------------------------- */
 
 static void draw_result(canvas *page, const an_model *model, const result *r, double x,
                         double y)
@@ -116,7 +116,7 @@ static void draw_sheet(const an_model *model, const result *all, int count)
 
     for (i = 0; i < count; i++)
         draw_result(page, model, &all[i], GAP + i % COLUMNS * (SIDE + GAP),
-                    GAP + i / COLUMNS * high);
+                    GAP + (double)(i / COLUMNS) * high);
     if (canvas_write_png(page, sheet) != 0) {
         fprintf(stderr, "%s: cannot be written\n", sheet);
         exit(1);

@@ -1,6 +1,6 @@
 /*
- * filters.c - the first layer's kernels as a picture, as in the paper's figure 3: each one
- * stretched to its own range, the two halves of the maps apart.
+ * filters.c - the first layer's kernels as a picture, as in the paper's figure 3: each
+ * one stretched to its own range, the two halves of the maps apart.
  */
 #include <alexnet.h>
 #include <stdio.h>

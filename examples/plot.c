@@ -1,7 +1,8 @@
 /*
- * plot.c - columns of the CSV files that train writes, as curves in one picture: a curve for
- * each label, the mean of its files (seeds of one setting), or a curve for each file. The
- * columns "loss" and "top1" are two: that of what is held out, and dashed that of training.
+ * plot.c - columns of the CSV files that train writes, as curves in one picture: a curve
+ * for each label, the mean of its files (seeds of one setting), or a curve for each file.
+ * The columns "loss" and "top1" are two: that of what is held out, and dashed that of
+ * training.
  */
 #include <alexnet.h>
 #include <stdint.h>
@@ -55,8 +56,8 @@ static void add_line(const char *text)
     line_count++;
 }
 
-/* A file's column, or the mean of it over the files of a group: epoch by epoch of those that
- * have come so far. */
+/* A file's column, or the mean of it over the files of a group: epoch by epoch of those
+ * that have come so far. */
 static series curve_of(size_t group, size_t only, const char *column)
 {
     series s = {NULL, NULL, NULL, 0, chart_colour(group), 0};
@@ -71,9 +72,8 @@ static series curve_of(size_t group, size_t only, const char *column)
         y = history_column(h, column);
         if (y == NULL) usage_error("--columns: there is no %s", column);
         if (h->count > s.count) {
-            sum = realloc(sum, h->count * sizeof *sum);
-            count = realloc(count, h->count * sizeof *count);
-            if (sum == NULL || count == NULL) exit(1);
+            sum = reallocate(sum, h->count * sizeof *sum);
+            count = reallocate(count, h->count * sizeof *count);
             for (j = s.count; j < h->count; j++) sum[j] = count[j] = 0;
             s.count = h->count;
             free(x);

@@ -46,7 +46,7 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
-/* --- packs --------------------------------------------------------------------------------- */
+/* --- packs ------------------------------------------------------------------------- */
 
 typedef struct run {
     an_context *ctx;
@@ -59,7 +59,7 @@ typedef struct run {
     const char *folder[SETS];
 } run;
 
-/* --- what belongs where -------------------------------------------------------------------- */
+/* --- what belongs where ------------------------------------------------------------ */
 
 /* Of each class a share, spread evenly, is for val: every fifth, say. */
 static uint32_t set_of(const item *from)
@@ -94,7 +94,7 @@ static void check_counts(const run *r)
     free(seen);
 }
 
-/* --- going on only with what was begun ----------------------------------------------------- */
+/* --- going on only with what was begun --------------------------------------------- */
 
 #define ORDER "unfinished.txt" /* beside the library's journal: the pictures' order */
 
@@ -110,23 +110,23 @@ static void order_text(const run *r, char text[160])
              strcmp(kind, "jpeg") == 0 ? quality : 0);
 }
 
-/* The packing knows how many pictures are done; this file, which they were. */
-static void check_order(const run *r, const char *folder, int new)
+/* The pack writer knows how many pictures are done; this file, which they were. */
+static void check_order(const run *r, const char *folder, int fresh)
 {
     char *path = allocate(strlen(folder) + sizeof ORDER + 1), now[160], then[160] = "";
     FILE *file;
 
     order_path(path, folder);
     order_text(r, now);
-    file = fopen(path, new ? "w" : "r");
-    if (file != NULL && new) fputs(now, file);
-    if (file != NULL && !new &&fgets(then, sizeof then, file) == NULL) then[0] = '\0';
-    if (new && (file == NULL || fclose(file) != 0)) {
+    file = fopen(path, fresh ? "w" : "r");
+    if (file != NULL && fresh) fputs(now, file);
+    if (file != NULL && !fresh && fgets(then, sizeof then, file) == NULL) then[0] = '\0';
+    if (fresh && (file == NULL || fclose(file) != 0)) {
         perror(path);
         exit(1);
     }
-    if (!new &&file != NULL) fclose(file);
-    if (!new &&strcmp(now, then) != 0)
+    if (!fresh && file != NULL) fclose(file);
+    if (!fresh && strcmp(now, then) != 0)
         usage_error("%s was begun with other pictures, another order or other options: "
                     "remove it to begin anew",
                     folder);
@@ -322,7 +322,7 @@ static void pack_all(run *r)
     progress_clear(&p);
 }
 
-/* --- what came of it ----------------------------------------------------------------------- */
+/* --- what came of it --------------------------------------------------------------- */
 
 static void report(const run *r, const char *folder)
 {

@@ -1,6 +1,6 @@
 /*
- * shapes.c - labelled pictures made up on the spot: eight shapes of any colour, size, turn
- * and place on textured grounds. The shape alone tells the class.
+ * shapes.c - labelled pictures made up on the spot: eight shapes of any colour, size,
+ * turn and place on textured grounds. The shape alone tells the class.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>

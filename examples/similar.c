@@ -2,9 +2,9 @@
  * similar.c - pictures alike by what the network sees in them: the Euclidean distance of
  * fc7's activations (paper, 6.1 and figure 4).
  *
- *   similar index MODEL PACK INDEX           the vectors of all pictures of a pack
+ *   similar index MODEL PACK INDEX         the vectors of all pictures of a pack
  *   similar query INDEX MODEL PACK OUT.png PICTURE...   a sheet with the nearest of each
- *   similar score INDEX PACK                 how many of the nearest are of the same class
+ *   similar score INDEX PACK               how many of the nearest are of the same class
  */
 #include <alexnet.h>
 #include <stdio.h>
@@ -73,7 +73,7 @@ static float *probe(an_model *model, size_t size)
     return out;
 }
 
-/* --- index files --------------------------------------------------------------------------- */
+/* --- index files ------------------------------------------------------------------- */
 
 static void make_index(an_context *ctx, char **names)
 {
@@ -124,7 +124,7 @@ static void make_index(an_context *ctx, char **names)
     an_model_destroy(model);
 }
 
-/* --- a sheet ------------------------------------------------------------------------------- */
+/* --- a sheet ----------------------------------------------------------------------- */
 
 enum { CELL = 128, GAP = 6, LABEL = 18 };
 
@@ -224,7 +224,7 @@ static void query(an_context *ctx, char **names, int count)
     an_model_destroy(model);
 }
 
-/* --- a score ------------------------------------------------------------------------------- */
+/* --- a score ----------------------------------------------------------------------- */
 
 /* Share of the nearest of each picture, itself left out, that are of its class. */
 static double share_of_class(const vectors *v, const an_pack *pack, const char *what)

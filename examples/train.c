@@ -23,7 +23,7 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
-/* --- stopping ---------------------------------------------------------------------------- */
+/* --- stopping ---------------------------------------------------------------------- */
 
 static void stop_here(run *r)
 {
@@ -41,7 +41,7 @@ static void stop_here(run *r)
     exit(130);
 }
 
-/* --- an epoch ---------------------------------------------------------------------------- */
+/* --- an epoch ---------------------------------------------------------------------- */
 
 static void say_flat(const an_step_stats *stats)
 {
@@ -171,8 +171,8 @@ static void show_row(const epoch_row *row, double count)
 
 enum { MOST_LAYERS = 16 }; /* more than any network has */
 
-/* Ends the trainer's epoch. A layer that is frozen stays so, whatever the schedule has for it
- * from this epoch on: --freeze says so, and a recipe's schedule does not know. */
+/* Ends the trainer's epoch. A layer that is frozen stays so, whatever the schedule has
+ * for it from this epoch on: --freeze says so, and a recipe's schedule does not know. */
 static void end_trainers_epoch(run *r, double error, an_epoch_info *info)
 {
     an_layer_info layers[MOST_LAYERS];
@@ -223,8 +223,8 @@ static void end_epoch(run *r)
     show_row(&row, count);
     if (info.dropped) printf("no better for some epochs: rate %g\n", (double)info.rate);
     r->done |= (int)info.finished || 1 - row.train_top1 <= r->setup.until_error;
-    /* The table before the checkpoint: a run that goes on drops rows that are ahead of it,
-     * and could not make up for one that is missing. */
+    /* The table before the checkpoint: a run that goes on drops rows that are ahead of
+     * it, and could not make up for one that is missing. */
     if (history_write_csv(&r->past, run_path(r, r->setup.csv, ".csv")) != 0)
         perror("csv");
     run_save(r);

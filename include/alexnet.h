@@ -86,8 +86,8 @@ extern "C" {
  * Enums end in a value _LAST, the last one that this header knows, for loops, and in one
  * that fixes the enum's width and is never used.
  *
- * Output buffers. `capacity` is what a buffer has room for, in its elements: less than the
- * call would write is ARGUMENT, and nothing is written.
+ * Output buffers. `capacity` is what a buffer has room for, in its elements: less than
+ * the call would write is ARGUMENT, and nothing is written.
  *
  * Tensors are float32, dense, in the order [batch][maps][height][width] (NCHW).
  * Images are 8-bit RGB, [height][width][3] (HWC).

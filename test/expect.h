@@ -3,8 +3,8 @@
  * parameters.
  *
  * Each takes at its end a format with arguments, which name what is compared and the
- * parameters of the case: "conv2's weights after %u steps". A failure's message begins with
- * the file and line of the comparison.
+ * parameters of the case: "conv2's weights after %u steps". A failure's message begins
+ * with the file and line of the comparison.
  */
 #ifndef AN_TEST_EXPECT_H
 #define AN_TEST_EXPECT_H
@@ -15,19 +15,21 @@
 #include "alexnet.h"
 
 #define EXPECT_HERE __FILE__, __LINE__
-/* A capacity, where it is not what a test asks: the buffer is as large as the call needs. */
+/* A capacity, where it is not what a test asks: the buffer is as large as the call
+ * needs. */
 #define ENOUGH SIZE_MAX
 #define EXPECT_FORMAT(string) __attribute__((format(printf, string, string + 1)))
 
 /* The call returns AN_OK; else the message has the status and an_error_message(). */
 #define expect_ok(call) expect_ok_at(EXPECT_HERE, #call, (call))
 
-/* The call returns `status`, and an_error_message() contains `words`, unless that is null. */
+/* The call returns `status`, and an_error_message() contains `words`, unless that is
+ * null. */
 #define expect_refused(call, status, words)                                              \
     expect_refused_at(EXPECT_HERE, #call, (call), (status), (words))
 
-/* Whole numbers and floating-point numbers. |got - wanted| <= bound; bound 0: equal. NaN equals
- * nothing. */
+/* Whole numbers and floating-point numbers. |got - wanted| <= bound; bound 0: equal. NaN
+ * equals nothing. */
 #define expect_count(got, wanted, ...)                                                   \
     expect_count_at(EXPECT_HERE, #got, (uint64_t)(got), (uint64_t)(wanted), __VA_ARGS__)
 #define expect_number(got, wanted, bound, ...)                                           \
@@ -36,8 +38,9 @@
 #define expect_text(got, wanted, ...)                                                    \
     expect_text_at(EXPECT_HERE, #got, (got), (wanted), __VA_ARGS__)
 
-/* Arrays of floats: every |got - wanted| <= bound * (the largest |wanted|); bound 0: the same
- * bits. The message has the first differences with their indices, and how many there are. */
+/* Arrays of floats: every |got - wanted| <= bound * (the largest |wanted|); bound 0: the
+ * same bits. The message has the first differences with their indices, and how many there
+ * are. */
 #define expect_floats(got, wanted, count, bound, ...)                                    \
     expect_floats_at(EXPECT_HERE, (got), (wanted), (count), (bound), __VA_ARGS__)
 /* The opposite: at least one number differs. */

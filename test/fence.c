@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* --- blocks ------------------------------------------------------------------------- */
+/* --- blocks ------------------------------------------------------------------------ */
 
 enum { FENCE = 128 }; /* bytes before a block and behind it, at least */
 
@@ -55,7 +55,7 @@ void fenced_release(void *memory, void *user)
     free(f.base);
 }
 
-/* --- arrays ------------------------------------------------------------------------- */
+/* --- arrays ------------------------------------------------------------------------ */
 
 enum { PLACES = 24, PAGE = 4096 };
 #define PLACE_BYTES ((size_t)32 << 20)

@@ -1,6 +1,6 @@
 /*
- * fuzz_checkpoint.c - any bytes as a checkpoint: a status, and nothing worse. In libFuzzer's
- * form: clang -fsanitize=fuzzer,address compiles it without fuzz_main.c.
+ * fuzz_checkpoint.c - any bytes as a checkpoint: a status, and nothing worse. In
+ * libFuzzer's form: clang -fsanitize=fuzzer,address compiles it without fuzz_main.c.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /*
  * fuzz_main.c - drives fuzz_checkpoint.c without libFuzzer: fuzz_checkpoint N tries N
- * mutations of a valid trainer's file, the same ones each time; other arguments are files to
- * try as they are.
+ * mutations of a valid trainer's file, the same ones each time; other arguments are files
+ * to try as they are.
  */
 #include <stdio.h>
 #include <stdlib.h>

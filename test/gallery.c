@@ -14,7 +14,7 @@
 #include "host_run.h"
 #include "small.h"
 
-/* --- pictures ----------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 int32_t gallery_label(uint64_t index)
 {
@@ -144,7 +144,7 @@ float *gallery_mean_image(gallery *g, uint32_t seed)
     return mean;
 }
 
-/* --- loaders ------------------------------------------------------------------------ */
+/* --- loaders ----------------------------------------------------------------------- */
 
 an_loader_config gallery_loading(uint32_t batch, uint32_t workers)
 {
@@ -174,7 +174,7 @@ an_batch gallery_next(an_loader *loader)
     return batch;
 }
 
-/* --- the account -------------------------------------------------------------------- */
+/* --- the account ------------------------------------------------------------------- */
 
 spot spot_at(uint32_t x, uint32_t y, uint32_t mirror)
 {

@@ -48,7 +48,7 @@ an_loader *gallery_loader(gallery *g, const an_loader_config *c);
 /* The next batch, which must come. */
 an_batch gallery_next(an_loader *loader);
 
-/* --- the account -------------------------------------------------------------------- */
+/* --- the account ------------------------------------------------------------------- */
 
 /* Where a crop lies in the fitted picture, and what is done with it. */
 typedef struct spot {

@@ -1,7 +1,7 @@
 /*
- * host_load.c - loads libalexnet.so (argv[1]) at run time: loading alone starts no thread,
- * prints nothing, and leaves the floating-point mode alone, whatever the environment asks of
- * OpenBLAS.
+ * host_load.c - loads libalexnet.so (argv[1]) at run time: loading alone starts no
+ * thread, prints nothing, and leaves the floating-point mode alone, whatever the
+ * environment asks of OpenBLAS.
  */
 #include <dlfcn.h>
 #include <stdio.h>

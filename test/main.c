@@ -1,7 +1,7 @@
 /*
- * main.c - runs all suites, or all but one: check --without SUITE, so that make can run that one
- * beside them. CK_RUN_SUITE, CK_RUN_CASE and the rest of Check's environment choose, too, and
- * AN_TEST a test by its name; check --list prints the names.
+ * main.c - runs all suites, or all but one: check --without SUITE, so that make can run
+ * that one beside them. CK_RUN_SUITE, CK_RUN_CASE and the rest of Check's environment
+ * choose, too, and AN_TEST a test by its name; check --list prints the names.
  */
 #include <stdio.h>
 #include <stdlib.h>

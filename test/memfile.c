@@ -10,7 +10,7 @@
 
 #include "expect.h"
 
-/* --- callbacks ---------------------------------------------------------------------- */
+/* --- callbacks --------------------------------------------------------------------- */
 
 int memfile_write(const void *data, size_t bytes, void *user)
 {
@@ -81,7 +81,7 @@ void memfile_store(const memfile *m, const char *path)
     ck_assert_int_eq(fclose(file), 0);
 }
 
-/* --- the header --------------------------------------------------------------------- */
+/* --- the header -------------------------------------------------------------------- */
 
 static size_t header_bytes(const memfile *m)
 {
@@ -216,7 +216,7 @@ memfile memfile_pushed(const memfile *m, size_t bytes)
     return out;
 }
 
-/* --- tensors ------------------------------------------------------------------------ */
+/* --- tensors ----------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {

@@ -46,7 +46,7 @@ memfile memfile_pushed(const memfile *m, size_t bytes);
 /* What stands there: a borrowed reference, null where nothing does. */
 json_t *memfile_at(json_t *about, const char *place);
 
-/* --- tensors ------------------------------------------------------------------------ */
+/* --- tensors ----------------------------------------------------------------------- */
 
 enum { MEMFILE_TENSORS = 64 };
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- docs/NETWORKS.md --------------------------------------------------------------- */
+/* --- docs/NETWORKS.md -------------------------------------------------------------- */
 
 typedef struct preset {
     const char *name;
@@ -130,7 +130,7 @@ static void preset_layers(net *n, const preset *p)
     if (n->arch == AN_ARCH_OWT2014) n->layer[n->count - 1].bias = -7;
 }
 
-/* --- ablations ---------------------------------------------------------------------- */
+/* --- ablations --------------------------------------------------------------------- */
 
 static int has(const net_layer *layer, char kind)
 {
@@ -313,7 +313,7 @@ int net_of(net *n, const an_model_config *c)
     return set_sizes(n) && is_possible(n, c);
 }
 
-/* --- totals ------------------------------------------------------------------------- */
+/* --- totals ------------------------------------------------------------------------ */
 
 uint64_t net_parameter_count(const net *n)
 {
@@ -368,7 +368,7 @@ void net_stage_letters(const net_layer *layer, char letters[24])
     letters[i] = '\0';
 }
 
-/* --- cases -------------------------------------------------------------------------- */
+/* --- cases ------------------------------------------------------------------------- */
 
 #define ON AN_SWITCH_ON
 #define OFF AN_SWITCH_OFF

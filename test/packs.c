@@ -117,7 +117,7 @@ an_pack_info pack_info(const an_pack *pack)
     return info;
 }
 
-/* --- packs of any shape ---------------------------------------------------------------- */
+/* --- packs of any shape ------------------------------------------------------------ */
 
 set small_set(void)
 {
@@ -247,7 +247,7 @@ void set_check(const an_pack *pack, const set *s, const char *what)
     free(wanted);
 }
 
-/* --- files ----------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------- */
 
 uint8_t *file_read(const char *path, size_t *size)
 {

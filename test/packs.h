@@ -1,5 +1,6 @@
 /*
- * packs.h - small packs for the tests: 30 pictures of 3 classes, in a folder of their own.
+ * packs.h - small packs for the tests: 30 pictures of 3 classes, in a folder of their
+ * own.
  */
 #ifndef AN_TEST_PACKS_H
 #define AN_TEST_PACKS_H
@@ -31,7 +32,7 @@ an_pack *open_pack(place *p, const char *name);
 void check_pictures(const an_pack *pack);
 an_pack_info pack_info(const an_pack *pack);
 
-/* --- packs of any shape ---------------------------------------------------------------- */
+/* --- packs of any shape ------------------------------------------------------------ */
 
 typedef struct set {
     uint32_t side, count, classes, kind, fit;
@@ -59,7 +60,7 @@ an_pack *set_open(place *p, const char *name, const set *s, uint32_t *calls);
 /* All pictures and labels are the set's. */
 void set_check(const an_pack *pack, const set *s, const char *what);
 
-/* --- files ----------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------- */
 
 /* The whole file, *size bytes; the caller frees it. */
 uint8_t *file_read(const char *path, size_t *size);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- convolution ------------------------------------------------------------------------- */
+/* --- convolution ------------------------------------------------------------------- */
 
 /* Calls visit for each product of the sum: y index, x index, w index. */
 typedef void (*product_fn)(size_t y, size_t x, size_t w, void *arg);
@@ -91,7 +91,7 @@ void ref_conv_backward(const an_conv_shape *s, uint32_t batch, const double *x,
     conv_products(s, batch, conv_add_backward, &a);
 }
 
-/* --- dense ------------------------------------------------------------------------------- */
+/* --- dense ------------------------------------------------------------------------- */
 
 void ref_dense_forward(const an_dense_shape *s, uint32_t batch, const double *x,
                        const double *w, const double *b, double *y)
@@ -129,7 +129,7 @@ void ref_dense_backward(const an_dense_shape *s, uint32_t batch, const double *x
         }
 }
 
-/* --- activations ------------------------------------------------------------------------- */
+/* --- activations ------------------------------------------------------------------- */
 
 void ref_activation_forward(uint32_t kind, size_t count, double *y)
 {
@@ -152,7 +152,7 @@ void ref_activation_backward(uint32_t kind, size_t count, const double *y, doubl
                                                  : (y[i] > 0);
 }
 
-/* --- normalisation ----------------------------------------------------------------------- */
+/* --- normalisation ----------------------------------------------------------------- */
 
 /* Whether place j is in the window of place i, both (map, y, x) of one image. */
 static int near(const an_lrn_shape *s, int within, const long i[3], const long j[3])
@@ -226,7 +226,7 @@ void ref_lrn_backward(const an_lrn_shape *s, int within, uint32_t batch, const d
     }
 }
 
-/* --- pooling ----------------------------------------------------------------------------- */
+/* --- pooling ----------------------------------------------------------------------- */
 
 static void pool_map(const an_pool_shape *s, const double *x, const double *dy, double *y,
                      double *dx)
@@ -270,7 +270,7 @@ void ref_pool_backward(const an_pool_shape *s, uint32_t batch, const double *x,
                  dx + map * in);
 }
 
-/* --- the rest ---------------------------------------------------------------------------- */
+/* --- the rest ---------------------------------------------------------------------- */
 
 void ref_dropout(const an_dropout_shape *s, uint32_t batch, uint64_t seed,
                  uint64_t iteration, double *x)

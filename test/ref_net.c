@@ -1,6 +1,6 @@
 /*
- * ref_net.c - a model's whole network in double precision. Nothing is shared in place: each
- * operation keeps what it wrote.
+ * ref_net.c - a model's whole network in double precision. Nothing is shared in place:
+ * each operation keeps what it wrote.
  */
 #include "ref_net.h"
 

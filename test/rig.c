@@ -20,7 +20,7 @@
 static const double bound_of[] = {BOUND, 5e-4, 4e-3, BOUND}; /* by an_precision */
 static const char *const precision_names[] = {"FP32", "TF32", "BF16", "TF32X3"};
 
-/* --- rigs --------------------------------------------------------------------------- */
+/* --- rigs -------------------------------------------------------------------------- */
 
 /* Where a case runs: on a plugin's device, or on one of the CPU's paths. */
 typedef struct place {
@@ -109,7 +109,7 @@ int fuses(const rig *r, an_pattern pattern)
     return r->b->fused != NULL && (r->b->fused->patterns & 1u << pattern) != 0;
 }
 
-/* --- the case that runs ------------------------------------------------------------- */
+/* --- the case that runs ------------------------------------------------------------ */
 
 static struct {
     int index; /* of the test, whose name Check knows */
@@ -159,7 +159,7 @@ float case_noise(void)
     return (float)(now.noise >> 8) / 8388608.0f - 1;
 }
 
-/* --- everywhere --------------------------------------------------------------------- */
+/* --- everywhere -------------------------------------------------------------------- */
 
 /* A case, and what its queue's scratch is to suffice for. */
 typedef struct run {
@@ -247,7 +247,7 @@ void run_on_all(int index, case_fn *body, const void *arg)
     run_everywhere(tensors, 2, &c);
 }
 
-/* --- on the CPU --------------------------------------------------------------------- */
+/* --- on the CPU -------------------------------------------------------------------- */
 
 /* Where an array's end is that of memory, what reads on must be found by its name. */
 __attribute__((unused)) static void tell_name(int number)

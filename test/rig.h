@@ -40,7 +40,7 @@ typedef struct rig {
 
 #define MOST_IMAGES 40u /* of a case */
 
-/* --- running cases ------------------------------------------------------------------ */
+/* --- running cases ----------------------------------------------------------------- */
 
 typedef void case_fn(rig *r, const void *arg);
 
@@ -71,7 +71,7 @@ void run_on_cpu_alone(int index, case_fn *body, const void *arg);
 /* Prints the CPU's paths that this processor lacks, so that nothing was tried on them. */
 void rig_report(void);
 
-/* --- within a case ------------------------------------------------------------------ */
+/* --- within a case ----------------------------------------------------------------- */
 
 /* The call returns AN_OK; else the message tells of the case. */
 #define OK(call) ok_at(__FILE__, __LINE__, #call, (call))

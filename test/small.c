@@ -217,7 +217,7 @@ void same_parameters(const an_model *got, const an_model *wanted, double bound,
     }
 }
 
-/* --- an allocator ---------------------------------------------------------------------- */
+/* --- an allocator ------------------------------------------------------------------ */
 
 /* Before each block, of the largest alignment that C's types have. */
 typedef union head {

@@ -57,7 +57,7 @@ START_TEST(versions_and_names)
 }
 END_TEST
 
-/* --- null -------------------------------------------------------------------------------- */
+/* --- null -------------------------------------------------------------------------- */
 
 static an_status refuse(const void *data, size_t bytes, ...)
 {
@@ -310,7 +310,7 @@ START_TEST(null_is_refused_by_what_serves_training)
 }
 END_TEST
 
-/* --- limits of every field: the message names it ------------------------------------------ */
+/* --- limits of every field: the message names it ----------------------------------- */
 
 static void model_field(const an_model_config *config, an_status want, const char *word)
 {
@@ -490,7 +490,7 @@ START_TEST(preprocessing_limits)
 }
 END_TEST
 
-/* --- structs of other versions ------------------------------------------------------------ */
+/* --- structs of other versions ----------------------------------------------------- */
 
 START_TEST(structs_may_be_longer_or_shorter)
 {
@@ -536,7 +536,7 @@ START_TEST(structs_may_be_longer_or_shorter)
 }
 END_TEST
 
-/* --- parameters, names, devices, order of destruction -------------------------------------- */
+/* --- parameters, names, devices, order of destruction ------------------------------ */
 
 START_TEST(parameters_by_name)
 {

@@ -14,7 +14,7 @@
 
 enum { SIZE = 17, SIDE = 22, NUMBERS = 3 * SIZE * SIZE, COUNT = 7, BATCH = 3, STEPS = 3 };
 
-/* --- numbers ------------------------------------------------------------------------ */
+/* --- numbers ----------------------------------------------------------------------- */
 
 static void epochs_are_the_accounts(gallery *g, const an_loader_config *c,
                                     const float *mean, uint32_t epochs, const char *what)
@@ -213,7 +213,7 @@ START_TEST(a_loader_keeps_the_preprocessing_of_its_beginning)
 }
 END_TEST
 
-/* --- steps on batches --------------------------------------------------------------- */
+/* --- steps on batches -------------------------------------------------------------- */
 
 /* Two epochs of steps on what the loader makes: as floats, or as it likes. */
 static void learn(gallery *g, const float *mean, uint32_t keep_uint8, uint32_t micro)

@@ -1,5 +1,6 @@
 /*
- * test_checkpoint.c - round trips, exact resume, damaged and hostile files, failing disks.
+ * test_checkpoint.c - round trips, exact resume, damaged and hostile files, failing
+ * disks.
  */
 #define _GNU_SOURCE
 #include <check.h>
@@ -84,7 +85,7 @@ static void same_parameters(const an_model *a, const an_model *b)
     }
 }
 
-/* --- a file in memory, as callbacks see it ------------------------------------------------ */
+/* --- a file in memory, as callbacks see it ----------------------------------------- */
 
 typedef struct memory {
     unsigned char *data;
@@ -142,7 +143,7 @@ static memory file_with(const char *header, size_t bytes)
     return m;
 }
 
-/* --- round trips ------------------------------------------------------------------------- */
+/* --- round trips ------------------------------------------------------------------- */
 
 START_TEST(a_model_comes_back_as_it_was)
 {
@@ -313,10 +314,10 @@ START_TEST(a_file_loads_into_two_towers)
 }
 END_TEST
 
-/* --- other numbers, other writers --------------------------------------------------------- */
+/* --- other numbers, other writers -------------------------------------------------- */
 
-/* Replaces the first tensor's name and dtype in the header by hand: conv1.bias of one's own
- * file, 4 numbers, as 2-byte ones. */
+/* Replaces the first tensor's name and dtype in the header by hand: conv1.bias of one's
+ * own file, 4 numbers, as 2-byte ones. */
 START_TEST(half_precision_tensors_are_read)
 {
     static const struct {
@@ -390,7 +391,7 @@ START_TEST(half_precision_tensors_are_read)
 }
 END_TEST
 
-/* --- damage ------------------------------------------------------------------------------ */
+/* --- damage ------------------------------------------------------------------------ */
 
 #define T "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}"
 
@@ -539,7 +540,7 @@ START_TEST(a_trainer_wants_its_own_model)
 }
 END_TEST
 
-/* --- failing disks and callbacks ----------------------------------------------------------- */
+/* --- failing disks and callbacks --------------------------------------------------- */
 
 START_TEST(failing_callbacks_are_a_status)
 {
@@ -619,8 +620,8 @@ START_TEST(a_failed_save_leaves_the_old_file)
 }
 END_TEST
 
-/* A child saves two models in turn over one path and is killed at any moment: the path holds
- * one of the two, whole. */
+/* A child saves two models in turn over one path and is killed at any moment: the path
+ * holds one of the two, whole. */
 START_TEST(a_kill_during_saves_leaves_a_whole_file)
 {
     const int kills = getenv("AN_LONG") != NULL ? 300 : 30;

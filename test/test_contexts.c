@@ -29,7 +29,7 @@ static an_context *context_of(uint32_t threads, uint32_t path, counted *counts)
     return ctx;
 }
 
-/* --- threads and devices ------------------------------------------------------------ */
+/* --- threads and devices ----------------------------------------------------------- */
 
 /* Of this process, as the system counts them. */
 static uint32_t threads_of_process(void)
@@ -194,7 +194,8 @@ static ptrdiff_t read_zeros(void *data, size_t bytes, void *user)
     return (ptrdiff_t)part;
 }
 
-/* Whatever the library has to ask for or to give back: some bytes, and nothing that is null. */
+/* Whatever the library has to ask for or to give back: some bytes, and nothing that is
+ * null. */
 START_TEST(an_allocator_is_never_asked_for_nothing)
 {
     counted counts;
@@ -233,7 +234,7 @@ START_TEST(a_mixture_of_backends_is_refused)
 }
 END_TEST
 
-/* --- the log ------------------------------------------------------------------------ */
+/* --- the log ----------------------------------------------------------------------- */
 
 typedef struct heard {
     int count;
@@ -281,7 +282,7 @@ START_TEST(the_log_gets_a_sentence_and_its_level)
 }
 END_TEST
 
-/* --- messages ----------------------------------------------------------------------- */
+/* --- messages ---------------------------------------------------------------------- */
 
 static void *another_thread(void *arg)
 {
@@ -328,7 +329,7 @@ START_TEST(versions_say_the_same)
 }
 END_TEST
 
-/* --- destruction -------------------------------------------------------------------- */
+/* --- destruction ------------------------------------------------------------------- */
 
 enum { OBJECTS = 6 };
 

@@ -18,7 +18,7 @@
 #include "scratch.h"
 #include "test.h"
 
-/* --- against the CPU ---------------------------------------------------------------- */
+/* --- against the CPU --------------------------------------------------------------- */
 
 static const struct {
     uint32_t arch, towers, activation;
@@ -243,7 +243,7 @@ START_TEST(activations_come_in_the_hosts_order)
 }
 END_TEST
 
-/* --- pictures ----------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 /* Bytes that a device prepares itself are the floats that the host would have prepared:
  * with a mean colour, with a mean image that moves or does not, in either order of
@@ -399,7 +399,7 @@ START_TEST(a_loaders_bytes_train_as_its_floats)
 }
 END_TEST
 
-/* --- memory that is lent ------------------------------------------------------------ */
+/* --- memory that is lent ----------------------------------------------------------- */
 
 /* Another queue copies from it; a copy at home over it waits until that is done, though
  * nobody has waited for the other. */
@@ -445,7 +445,7 @@ START_TEST(what_is_lent_is_not_written_over)
 }
 END_TEST
 
-/* --- two devices -------------------------------------------------------------------- */
+/* --- two devices ------------------------------------------------------------------- */
 
 /* STEPS steps, all but the first as they were recorded. */
 static outcome repeated(const an_model_config *config)

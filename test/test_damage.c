@@ -80,7 +80,8 @@ START_TEST(a_part_cut_short_or_gone_is_found)
 }
 END_TEST
 
-/* Every byte of the index changed in turn, every length cut: an error, and never a fault. */
+/* Every byte of the index changed in turn, every length cut: an error, and never a
+ * fault. */
 START_TEST(no_damage_of_the_index_goes_unseen)
 {
     place p = place_open();
@@ -91,8 +92,8 @@ START_TEST(no_damage_of_the_index_goes_unseen)
     size = file_size(inside(&p, "pack/index.safetensors"));
     for (at = 0; at < size; at += at < 1500 ? 1 : 17) {
         flip(inside(&p, "pack/index.safetensors"), at);
-        /* A space that pads the header may become another character that JSON ignores, and
-         * a letter of the writer's version another letter. */
+        /* A space that pads the header may become another character that JSON ignores,
+         * and a letter of the writer's version another letter. */
         if (an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL) == AN_OK) {
             check_pictures(pack);
             an_pack_destroy(pack);
@@ -109,7 +110,8 @@ START_TEST(no_damage_of_the_index_goes_unseen)
 }
 END_TEST
 
-/* An index whose checksum is right, and what it says is not: every number is looked at. */
+/* An index whose checksum is right, and what it says is not: every number is looked
+ * at. */
 START_TEST(an_index_that_lies_is_refused)
 {
     static const struct {

@@ -23,7 +23,7 @@ static void teardown(void)
     world_close(&w);
 }
 
-/* --- an_preprocessing --------------------------------------------------------------- */
+/* --- an_preprocessing -------------------------------------------------------------- */
 
 static an_preprocessing input_base(void)
 {
@@ -90,7 +90,7 @@ END_TEST
 #undef GOOD
 #undef BAD
 
-/* --- an_image ----------------------------------------------------------------------- */
+/* --- an_image ---------------------------------------------------------------------- */
 
 static an_image image_base(void)
 {
@@ -158,7 +158,7 @@ START_TEST(pictures_have_limits)
 END_TEST
 #undef BAD
 
-/* --- an_pack_writer_config -------------------------------------------------------------- */
+/* --- an_pack_writer_config --------------------------------------------------------- */
 
 static an_pack_writer_config packing_base(void)
 {
@@ -209,7 +209,7 @@ END_TEST
 #undef GOOD
 #undef BAD
 
-/* --- an_loader_config, an_source ---------------------------------------------------- */
+/* --- an_loader_config, an_source --------------------------------------------------- */
 
 static an_loader_config loader_base(void)
 {

@@ -15,7 +15,7 @@
 #include "packs.h"
 #include "test.h"
 
-/* --- a disk that does as it is told ------------------------------------------------- */
+/* --- a disk that does as it is told ------------------------------------------------ */
 
 static size_t most;      /* bytes that one write() takes; 0: all */
 static int interrupts;   /* every second write() is interrupted */
@@ -41,7 +41,7 @@ int fsync(int file)
     return (int)syscall(SYS_fsync, file);
 }
 
-/* --- writes in parts ---------------------------------------------------------------- */
+/* --- writes in parts --------------------------------------------------------------- */
 
 static void same_pack(place *p, const set *s, const char *what)
 {
@@ -94,7 +94,7 @@ START_TEST(writes_in_parts_write_all)
 }
 END_TEST
 
-/* --- syncs that fail ---------------------------------------------------------------- */
+/* --- syncs that fail --------------------------------------------------------------- */
 
 static an_pack_writer *begin(place *p, const set *s)
 {

@@ -118,7 +118,7 @@ static void try_conv(rig *r, const conv_at *c)
     try_conv_within(r, c, c->batch);
 }
 
-/* --- shapes of all kinds ------------------------------------------------------------ */
+/* --- shapes of all kinds ----------------------------------------------------------- */
 
 static uint32_t chance; /* of the shapes, the same in each run */
 
@@ -176,7 +176,7 @@ START_TEST(convolutions_of_all_kinds)
 }
 END_TEST
 
-/* --- maps and pixels ---------------------------------------------------------------- */
+/* --- maps and pixels --------------------------------------------------------------- */
 
 /* Blocks of 16 or 32 maps out; of maps in a tile's rows, 6 or 14, and vectors, 8 or
  * 16. */
@@ -322,7 +322,7 @@ START_TEST(convolutions_with_weights_beyond_a_cache)
 }
 END_TEST
 
-/* --- Winograd's algorithm ----------------------------------------------------------- */
+/* --- Winograd's algorithm ---------------------------------------------------------- */
 
 /* Tiles of 4 x 4 with three taps, of 2 x 2 with five, that hang over at every rest;
  * batches for which there are enough of them. */
@@ -380,7 +380,7 @@ START_TEST(tiles_in_items_of_any_size)
 }
 END_TEST
 
-/* --- algorithms --------------------------------------------------------------------- */
+/* --- algorithms -------------------------------------------------------------------- */
 
 /* Winograd's from 48 tiles of a batch on, with kernels of 3 and 5 whose stride is 1; what
  * it prepacks is 36 elements for each pair of maps in whole blocks, directly it is an
@@ -467,7 +467,7 @@ START_TEST(scratch_for_many_images_is_enough_for_few)
 }
 END_TEST
 
-/* --- NaN ---------------------------------------------------------------------------- */
+/* --- NaN --------------------------------------------------------------------------- */
 
 /* A NaN in x is one in each output whose window it is in, and a fused ReLU keeps it;
  * the others, of the same tile as well, stay numbers - but Winograd's tile is as a

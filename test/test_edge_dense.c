@@ -90,7 +90,7 @@ static void try_dense(rig *r, const dense_at *d)
     free_twin(r, &dy), free_twin(r, &dx), free_twin(r, &dw), free_twin(r, &db);
 }
 
-/* --- few images: dot products ------------------------------------------------------- */
+/* --- few images: dot products ------------------------------------------------------ */
 
 /* Every batch that is done so, and the first that is not; every rest of a vector, of a
  * block of rows, of an item. */
@@ -138,7 +138,7 @@ START_TEST(dense_layers_of_long_inputs)
 }
 END_TEST
 
-/* --- many images: tiles ------------------------------------------------------------- */
+/* --- many images: tiles ------------------------------------------------------------ */
 
 /* Images stand side by side, 16 or 32 of them; outputs are 6 or 10 of a tile, 24 or 40
  * of an item. */
@@ -185,7 +185,7 @@ START_TEST(dense_layers_of_many_images_with_long_inputs)
 }
 END_TEST
 
-/* --- back --------------------------------------------------------------------------- */
+/* --- back -------------------------------------------------------------------------- */
 
 /* Back, weights are brought together 64 or 128 inputs by 256 outputs; the reference
  * has 512 inputs in an item, or 128 outputs. Images are shared out to tiles of up to 6
@@ -257,7 +257,7 @@ START_TEST(dense_layers_are_the_same_for_any_number_of_threads)
 }
 END_TEST
 
-/* --- weights in bfloat16 ------------------------------------------------------------ */
+/* --- weights in bfloat16 ----------------------------------------------------------- */
 
 static float from_bits(uint32_t bits)
 {

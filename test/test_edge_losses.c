@@ -13,7 +13,7 @@
 #include "test.h"
 #include "twin.h"
 
-/* --- dropout ------------------------------------------------------------------------ */
+/* --- dropout ----------------------------------------------------------------------- */
 
 typedef struct drop_at { /* where in the stream */
     uint64_t seed, iteration, first;
@@ -171,7 +171,7 @@ START_TEST(dropout_keeps_a_unit_whose_number_is_the_rate)
 }
 END_TEST
 
-/* --- softmax ------------------------------------------------------------------------ */
+/* --- softmax ----------------------------------------------------------------------- */
 
 /* Rows of logits with their labels, which stand anywhere. */
 static void try_loss(rig *r, uint32_t classes, uint32_t n, const twin *x,

@@ -13,7 +13,7 @@
 #include "test.h"
 #include "twin.h"
 
-/* --- pooling ------------------------------------------------------------------------ */
+/* --- pooling ----------------------------------------------------------------------- */
 
 /* Windows that begin within `in`; the last may hang over if `ceil`. 0: none fits. */
 static uint32_t positions(uint32_t in, uint32_t kernel, uint32_t stride, int ceil)
@@ -202,7 +202,7 @@ START_TEST(pooling_keeps_a_nan_of_any_map)
 }
 END_TEST
 
-/* --- normalisation ------------------------------------------------------------------ */
+/* --- normalisation ----------------------------------------------------------------- */
 
 static an_lrn_shape lrn_shape(uint32_t maps, uint32_t height, uint32_t width,
                               uint32_t size, uint32_t groups)
@@ -413,7 +413,7 @@ START_TEST(normalisation_within_large_maps)
 }
 END_TEST
 
-/* --- threads ------------------------------------------------------------------------ */
+/* --- threads ----------------------------------------------------------------------- */
 
 /* What is an item: lines, maps, bands of maps, images, pixels. */
 static void threads_case(rig *r, const void *arg)

@@ -25,7 +25,7 @@ static size_t count_at(uint32_t i)
     return i < 40 ? i + 1 : large[i - 40];
 }
 
-/* --- activations -------------------------------------------------------------------- */
+/* --- activations ------------------------------------------------------------------- */
 
 static void activation_case(rig *r, const void *arg)
 {
@@ -55,7 +55,7 @@ START_TEST(activations_of_any_count)
 }
 END_TEST
 
-/* --- scale, copy ---------------------------------------------------------------- */
+/* --- scale, copy ------------------------------------------------------------------- */
 
 static void scale_case(rig *r, const void *arg)
 {
@@ -119,7 +119,7 @@ START_TEST(copies_of_any_pitch)
 }
 END_TEST
 
-/* --- infinities --------------------------------------------------------------------- */
+/* --- infinities -------------------------------------------------------------------- */
 
 static float faults_of(const rig *r, const an_array *arrays, uint32_t count, float before)
 {
@@ -212,7 +212,7 @@ START_TEST(a_fault_is_seen_in_any_array)
 }
 END_TEST
 
-/* --- updates ------------------------------------------------------------------------ */
+/* --- updates ----------------------------------------------------------------------- */
 
 static void update_counts_case(rig *r, const void *arg)
 {
@@ -306,7 +306,7 @@ START_TEST(updates_with_each_constant_alone)
 }
 END_TEST
 
-/* --- order -------------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------------------- */
 
 /* A tensor is put and got in pieces of any length, from any place on; what is not
  * named stays. */
@@ -363,7 +363,7 @@ START_TEST(tensors_in_pieces)
 }
 END_TEST
 
-/* --- memory ------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------ */
 
 /* Whole lines of a cache begin with each block, of whatever size; what no machine has
  * is refused. */

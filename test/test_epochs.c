@@ -41,7 +41,7 @@ static void nap(long microseconds)
     nanosleep(&pause, NULL);
 }
 
-/* --- epochs ------------------------------------------------------------------------- */
+/* --- epochs ------------------------------------------------------------------------ */
 
 /* Batches of two epochs are the account's; of each epoch every picture is there once. */
 static void two_epochs(gallery *g, const an_loader_config *c)
@@ -137,7 +137,7 @@ START_TEST(an_order_is_of_seed_and_epoch_alone)
 }
 END_TEST
 
-/* --- positions ---------------------------------------------------------------------- */
+/* --- positions --------------------------------------------------------------------- */
 
 enum { COUNT = 10, BATCH = 3, STEPS = 4, POSITIONS = 3 * STEPS };
 
@@ -265,7 +265,7 @@ START_TEST(a_step_that_no_epoch_has_is_refused)
 }
 END_TEST
 
-/* --- what it tells ------------------------------------------------------------------ */
+/* --- what it tells ----------------------------------------------------------------- */
 
 static an_loader_info info_of(an_loader *loader)
 {

@@ -16,7 +16,7 @@
 #include "small.h"
 #include "test.h"
 
-/* --- items -------------------------------------------------------------------------- */
+/* --- items ------------------------------------------------------------------------- */
 
 enum { MOST_ITEMS = 1000, MOST_THREADS = 8 };
 
@@ -167,7 +167,7 @@ START_TEST(callers_at_once_each_have_their_items_done)
 }
 END_TEST
 
-/* --- slices ------------------------------------------------------------------------- */
+/* --- slices ------------------------------------------------------------------------ */
 
 /* Its first layer's output has 128 x 128 x 8 numbers an image, from which on slices
  * are made. */
@@ -244,7 +244,7 @@ START_TEST(slices_compute_what_whole_batches_do)
 }
 END_TEST
 
-/* --- ways --------------------------------------------------------------------------- */
+/* --- ways -------------------------------------------------------------------------- */
 
 /* Each convolution's, and none of dense layers: of one image, and of as many as there
  * are. */

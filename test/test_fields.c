@@ -16,7 +16,7 @@
 
 #define CASE(n, now) an_arch_name((n)->arch), (now)->what
 
-/* --- descriptions ------------------------------------------------------------------- */
+/* --- descriptions ------------------------------------------------------------------ */
 
 static void check_model(const an_model *model, const net *n, const net_case *now)
 {
@@ -238,7 +238,7 @@ START_TEST(widths_are_rounded_to_multiples_of_4)
 }
 END_TEST
 
-/* --- what towers send --------------------------------------------------------------- */
+/* --- what towers send -------------------------------------------------------------- */
 
 static uint64_t exchanged(const an_model *model)
 {
@@ -336,7 +336,7 @@ START_TEST(what_towers_send_is_counted_as_it_is_sent)
 }
 END_TEST
 
-/* --- bytes -------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------- */
 
 /* Each tensor begins on a line of 64 bytes. */
 static uint64_t lines(uint64_t numbers)

@@ -12,7 +12,8 @@
 
 enum { CLASSES = 7, BATCH = 3, STEPS = 5, PARAMETERS = 16 };
 
-/* Of the largest number of each tensor: logits, gradients, parameters after five steps. */
+/* Of the largest number of each tensor: logits, gradients, parameters after five
+ * steps. */
 #define BOUND 1e-4
 
 static float number(uint64_t stream, uint64_t place)
@@ -30,7 +31,8 @@ typedef struct golden {
     an_model *model;
 } golden;
 
-/* The next tensor of the file against `got`; returns the error relative to its largest. */
+/* The next tensor of the file against `got`; returns the error relative to its
+ * largest. */
 static double compare(golden *g, const char *what, const float *got, size_t count)
 {
     double worst = 0, largest = 0;

@@ -1,6 +1,6 @@
 /*
- * test_hygiene.c - the library as a guest: memory that runs out at any moment, many threads,
- * forks. What a host that links the shared object can see stands in host.c.
+ * test_hygiene.c - the library as a guest: memory that runs out at any moment, many
+ * threads, forks. What a host that links the shared object can see stands in host.c.
  */
 #define _GNU_SOURCE
 #include <check.h>
@@ -19,7 +19,7 @@
 
 enum { NUMBERS = 3 * 32 * 32 };
 
-/* --- memory that runs out ------------------------------------------------------------------ */
+/* --- memory that runs out ---------------------------------------------------------- */
 
 typedef struct counting {
     pthread_mutex_t lock;
@@ -49,8 +49,8 @@ static void count_release(void *memory, void *user)
     free(memory);
 }
 
-/* Everything a host does; returns the first failure, with all that was made destroyed. After
- * a failure the model, if there is one, must still answer as it did before. */
+/* Everything a host does; returns the first failure, with all that was made destroyed.
+ * After a failure the model, if there is one, must still answer as it did before. */
 static an_status whole_life(counting *c, const char *path)
 {
     static float images[2 * NUMBERS];
@@ -301,7 +301,7 @@ START_TEST(steady_state_allocates_nothing)
 }
 END_TEST
 
-/* --- threads ------------------------------------------------------------------------------- */
+/* --- threads ----------------------------------------------------------------------- */
 
 enum { THREADS = 8, ROUNDS = 12 };
 
@@ -405,7 +405,7 @@ START_TEST(many_contexts_at_once)
 }
 END_TEST
 
-/* --- small stacks -------------------------------------------------------------------------- */
+/* --- small stacks ------------------------------------------------------------------ */
 
 typedef struct small_life {
     uint32_t arch, path;
@@ -449,8 +449,8 @@ static void *in_a_small_stack(void *arg)
     return NULL;
 }
 
-/* Runs `body` with so much stack; 16 KiB of it more, for what threads take of it themselves.
- * Sanitizers' frames are larger. */
+/* Runs `body` with so much stack; 16 KiB of it more, for what threads take of it
+ * themselves. Sanitizers' frames are larger. */
 static void with_stack(size_t kib, void *(*body)(void *arg), void *arg)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -503,7 +503,8 @@ static void *load_nested(void *arg)
     return NULL;
 }
 
-/* A header of arrays or objects within each other, as many as jansson follows, and more. */
+/* A header of arrays or objects within each other, as many as jansson follows, and
+ * more. */
 START_TEST(nested_headers_fit_into_a_stack)
 {
     static const size_t depths[] = {2040, 100000};
@@ -531,7 +532,7 @@ START_TEST(nested_headers_fit_into_a_stack)
 }
 END_TEST
 
-/* --- forks --------------------------------------------------------------------------------- */
+/* --- forks ------------------------------------------------------------------------- */
 
 /* In the child: every use is refused, destroying frees, a context of its own works. */
 static int in_child(an_context *ctx, an_model *model, an_trainer *trainer)
@@ -603,8 +604,8 @@ START_TEST(a_forked_child_gets_an_error)
     ck_assert_int_eq(an_trainer_create(&trainer, c.model, NULL), AN_OK);
     ck_assert_int_eq(an_infer(c.model, images, 1, p, ENOUGH), AN_OK);
     ck_assert_int_eq(pthread_create(&thread, NULL, keep_busy, &c), 0);
-    /* In the midst of its products. (While a thread starts it holds locks of gcc's ASan, too,
-     * which a child would wait for in vain.) */
+    /* In the midst of its products. (While a thread starts it holds locks of gcc's ASan,
+     * too, which a child would wait for in vain.) */
     while (__atomic_load_n(&rounds, __ATOMIC_RELAXED) < 50) sched_yield();
     for (i = 0; i < 10; i++) { /* while another thread holds locks, now and then */
         pid_t child = fork();

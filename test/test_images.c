@@ -103,7 +103,8 @@ START_TEST(enlarging_interpolates)
 }
 END_TEST
 
-/* PIL's bilinear resizing has the same triangle, with 8-bit values between its two passes. */
+/* PIL's bilinear resizing has the same triangle, with 8-bit values between its two
+ * passes. */
 START_TEST(fitting_and_warping_are_those_of_pil)
 {
     static const uint32_t sizes[5][3] = {
@@ -281,8 +282,8 @@ START_TEST(presets_fit_as_they_were_trained)
 }
 END_TEST
 
-/* What is written past the caches is what memcpy() writes, wherever rows begin and end, and not
- * a byte more. */
+/* What is written past the caches is what memcpy() writes, wherever rows begin and end,
+ * and not a byte more. */
 START_TEST(rows_of_crops_are_copied_alike_by_every_path)
 {
     static const size_t lengths[] = {3, 31, 32, 33, 63, 64, 65, 96, 672, 681};

@@ -18,7 +18,7 @@
 
 #define INDEX "pack/index.safetensors"
 
-/* --- the file as it lies ------------------------------------------------------------ */
+/* --- the file as it lies ----------------------------------------------------------- */
 
 /* An index taken apart: `about` is the metadata's JSON. */
 typedef struct parsed {
@@ -109,7 +109,7 @@ static an_status opens(place *p)
     return status;
 }
 
-/* --- what docs/PACKS.md says -------------------------------------------------------- */
+/* --- what docs/PACKS.md says ------------------------------------------------------- */
 
 static uint64_t hex_of(const json_t *object, const char *key)
 {
@@ -270,7 +270,7 @@ START_TEST(an_index_of_any_length_is_whole)
 }
 END_TEST
 
-/* --- damage ------------------------------------------------------------------------- */
+/* --- damage ------------------------------------------------------------------------ */
 
 /* All that can be asked of a pack, in one piece of memory. */
 typedef struct answers {
@@ -374,7 +374,7 @@ START_TEST(a_pack_of_the_first_kind_opens)
 }
 END_TEST
 
-/* --- lies --------------------------------------------------------------------------- */
+/* --- lies -------------------------------------------------------------------------- */
 
 /* A key of the metadata, what is put there, as JSON, and the status: what an index
  * that nothing has damaged may not say. null: the key is taken away. */

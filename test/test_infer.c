@@ -316,7 +316,7 @@ START_TEST(bad_calls_are_refused_by_name)
 }
 END_TEST
 
-/* --- views, scores ------------------------------------------------------------------ */
+/* --- views, scores ----------------------------------------------------------------- */
 
 static uint8_t *picture(uint32_t side, uint32_t seed)
 {
@@ -397,7 +397,7 @@ START_TEST(scores_are_those_of_evaluation)
 }
 END_TEST
 
-/* --- activations by name ------------------------------------------------------------ */
+/* --- activations by name ----------------------------------------------------------- */
 
 static double *widened(const float *x, size_t count)
 {

@@ -62,7 +62,7 @@ static void hall_close(hall *h)
     free(h->images);
 }
 
-/* --- rows --------------------------------------------------------------------------- */
+/* --- rows -------------------------------------------------------------------------- */
 
 /* Rows of probabilities of images of all kinds, one after the other, from `first` on.
  * float32 through four layers; probabilities are up to 1. */
@@ -128,7 +128,7 @@ START_TEST(passes_of_128_give_each_image_its_row)
 }
 END_TEST
 
-/* --- evaluation --------------------------------------------------------------------- */
+/* --- evaluation -------------------------------------------------------------------- */
 
 /* The share of the first k places that falls to a label, if those that are as good as
  * it stand in any order: one place after the other is asked. */
@@ -276,7 +276,7 @@ START_TEST(scores_of_few_classes)
 }
 END_TEST
 
-/* --- losses ------------------------------------------------------------------------- */
+/* --- losses ------------------------------------------------------------------------ */
 
 /* Up to the smallest normal number a probability's logarithm counts as it is. */
 START_TEST(a_score_of_nearly_nothing_costs_87)
@@ -370,7 +370,7 @@ START_TEST(scores_outside_their_limits_change_nothing)
 }
 END_TEST
 
-/* --- divergence --------------------------------------------------------------------- */
+/* --- divergence -------------------------------------------------------------------- */
 
 /* Rows of passes before the one with the image are there, all others as they were; and
  * the model answers afterwards as before. */

@@ -50,7 +50,7 @@ static void album_fill(album *a)
     }
 }
 
-/* --- views -------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------- */
 
 /* The mean of what the ten views give, each prepared and classified by itself; in
  * `one` that of the centre alone. */
@@ -127,7 +127,7 @@ START_TEST(views_that_diverge_are_reported)
 }
 END_TEST
 
-/* --- pictures of a newer program ---------------------------------------------------- */
+/* --- pictures of a newer program --------------------------------------------------- */
 
 typedef struct new_image { /* with fields that this library does not have */
     an_image image;
@@ -223,7 +223,7 @@ START_TEST(pictures_are_what_they_are_prepared_to)
 }
 END_TEST
 
-/* --- buffers ------------------------------------------------------------------------ */
+/* --- buffers ----------------------------------------------------------------------- */
 
 typedef struct counting {
     pthread_mutex_t lock;
@@ -335,7 +335,7 @@ START_TEST(calls_of_sizes_seen_before_allocate_nothing)
 }
 END_TEST
 
-/* --- null --------------------------------------------------------------------------- */
+/* --- null -------------------------------------------------------------------------- */
 
 #define REFUSED(call, words) expect_refused(call, AN_ERROR_ARGUMENT, words)
 
@@ -401,7 +401,7 @@ START_TEST(calls_with_null_are_refused_by_name)
 }
 END_TEST
 
-/* --- threads ------------------------------------------------------------------------ */
+/* --- threads ----------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 4 };
 

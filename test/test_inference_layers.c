@@ -51,7 +51,7 @@ static an_model_config net_config(int i)
     return config;
 }
 
-/* --- beside the reference ----------------------------------------------------------- */
+/* --- beside the reference ---------------------------------------------------------- */
 
 /* The operation of a tower that leaves the layer's value at a point: the product; the
  * non-linearity; the last one. AN_MAX_OPS: the tower has none. */
@@ -150,7 +150,7 @@ START_TEST(every_layer_at_every_point)
 }
 END_TEST
 
-/* --- counts ------------------------------------------------------------------------- */
+/* --- counts ------------------------------------------------------------------------ */
 
 /* As an_layer_describe() has them: linear and activation of the layer itself, but
  * where pooling stands before the non-linearity; output after all stages. */
@@ -262,7 +262,7 @@ START_TEST(activations_that_there_are_not_are_refused)
 }
 END_TEST
 
-/* --- towers ------------------------------------------------------------------------- */
+/* --- towers ------------------------------------------------------------------------ */
 
 /* Numbers that the towers send each other: of whole passes what is planned, of layers
  * before the first exchange none - what stands behind is not computed - and of conv3
@@ -344,7 +344,7 @@ START_TEST(two_towers_compute_what_one_does)
 }
 END_TEST
 
-/* --- normalisation ------------------------------------------------------------------ */
+/* --- normalisation ----------------------------------------------------------------- */
 
 /* What follows the first two layers, from docs/NETWORKS.md: stages in order, n the
  * LRN, w the norm within maps. */

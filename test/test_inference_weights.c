@@ -14,7 +14,7 @@
 
 enum { NUMBERS = TINY_NUMBERS, CLASSES = SMALL_CLASSES };
 
-/* --- weights that change ------------------------------------------------------------ */
+/* --- weights that change ----------------------------------------------------------- */
 
 /* A new model with the same parameters, which has not answered yet. */
 static an_model *copy_of(const an_model *model, const an_model_config *config)
@@ -80,7 +80,7 @@ START_TEST(answers_are_those_of_the_parameters_as_they_are)
 }
 END_TEST
 
-/* --- bfloat16 ----------------------------------------------------------------------- */
+/* --- bfloat16 ---------------------------------------------------------------------- */
 
 /* x with the 16 lower bits of its float rounded off, to the even neighbour where both
  * are as near: what is added and taken away again is so large that float has no more

@@ -1,6 +1,7 @@
 /*
- * test_layout.c - the public structs' layout and the enumerators' values, frozen with 1.0 on
- * 64-bit systems. Lines are only ever added: a line that has to change is a broken promise.
+ * test_layout.c - the public structs' layout and the enumerators' values, frozen with 1.0
+ * on 64-bit systems. Lines are only ever added: a line that has to change is a broken
+ * promise.
  */
 #include <check.h>
 #include <stddef.h>
@@ -13,7 +14,8 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define TRUE_AT_COMPILE_TIME(c) typedef char JOIN(frozen_, __LINE__)[(c) ? 1 : -1] \
     __attribute__((unused))
-#define FROZEN(type, field, offset) TRUE_AT_COMPILE_TIME(offsetof(type, field) == (offset))
+#define FROZEN(type, field, offset)                                                      \
+    TRUE_AT_COMPILE_TIME(offsetof(type, field) == (offset))
 #define LEAST(type, bytes) TRUE_AT_COMPILE_TIME(sizeof(type) >= (bytes))
 #define VALUE(name, value) TRUE_AT_COMPILE_TIME((long)name == (value))
 

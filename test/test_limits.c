@@ -24,7 +24,7 @@ static void teardown(void)
     world_close(&w);
 }
 
-/* --- an_context_config -------------------------------------------------------------- */
+/* --- an_context_config ------------------------------------------------------------- */
 
 static an_context_config context_base(void)
 {
@@ -83,7 +83,7 @@ END_TEST
 #undef GOOD
 #undef BAD
 
-/* --- an_model_config ---------------------------------------------------------------- */
+/* --- an_model_config --------------------------------------------------------------- */
 
 static an_model_config model_base(void)
 {
@@ -257,7 +257,7 @@ END_TEST
 #undef GOOD
 #undef BAD
 
-/* --- an_trainer_config -------------------------------------------------------------- */
+/* --- an_trainer_config ------------------------------------------------------------- */
 
 static an_trainer_config trainer_base(void)
 {
@@ -347,7 +347,7 @@ END_TEST
 #undef GOOD
 #undef BAD
 
-/* --- an_load_config ----------------------------------------------------------------- */
+/* --- an_load_config ---------------------------------------------------------------- */
 
 static an_load_config load_base(void)
 {

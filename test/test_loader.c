@@ -1,6 +1,6 @@
 /*
- * test_loader.c - the loader: every number against an independent account of it in Python,
- * its statistics, its order, positions, faults.
+ * test_loader.c - the loader: every number against an independent account of it in
+ * Python, its statistics, its order, positions, faults.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
@@ -14,8 +14,8 @@
 #include "alexnet.h"
 #include "test.h"
 
-/* Pictures in memory. fail: the one that cannot be fetched; far: the one whose label is out of
- * range. */
+/* Pictures in memory. fail: the one that cannot be fetched; far: the one whose label is
+ * out of range. */
 typedef struct pictures {
     uint8_t *pixels; /* [count][side][side][3] */
     uint32_t side;
@@ -122,7 +122,7 @@ static void noise(uint8_t *out, size_t bytes, uint32_t seed)
     }
 }
 
-/* --- against golden/make_data.py ------------------------------------------------------------ */
+/* --- against golden/make_data.py --------------------------------------------------- */
 
 START_TEST(batches_are_those_of_an_independent_account)
 {
@@ -195,7 +195,7 @@ START_TEST(batches_are_those_of_an_independent_account)
 }
 END_TEST
 
-/* --- statistics ----------------------------------------------------------------------------- */
+/* --- statistics -------------------------------------------------------------------- */
 
 /* Pixels say where they stand: red their column, green their row. */
 START_TEST(crops_and_mirrors_are_uniform)
@@ -292,7 +292,8 @@ START_TEST(colour_noise_has_the_covariance_it_should)
     } while (!batch.last);
     an_loader_destroy(loader);
     for (j = 0; j < 3; j++) {
-        /* Five standard errors: sqrt(v / n) of a mean, about sqrt(2 / n) v of a variance. */
+        /* Five standard errors: sqrt(v / n) of a mean, about sqrt(2 / n) v of a
+         * variance. */
         ck_assert_double_eq_tol(mean[j], 0, 5 * sqrt(expected[j][j] / COUNT));
         for (k = 0; k < 3; k++)
             ck_assert_double_eq_tol(product[j][k], expected[j][k],
@@ -330,7 +331,7 @@ START_TEST(colour_noise_is_new_each_time)
 }
 END_TEST
 
-/* --- order and position --------------------------------------------------------------------- */
+/* --- order and position ------------------------------------------------------------ */
 
 enum { MANY = 103, SMALL_SIDE = 18, SMALL = 16, SMALL_NUMBERS = 3 * SMALL * SMALL };
 
@@ -450,7 +451,7 @@ START_TEST(any_position_can_be_resumed)
 }
 END_TEST
 
-/* --- faults --------------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------ */
 
 START_TEST(a_picture_that_fails_is_reported_and_passed)
 {

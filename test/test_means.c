@@ -16,7 +16,7 @@
 
 enum { SIDE = 20, SIZE = 17, MEANS = 3 * SIDE * SIDE, NUMBERS = 3 * SIZE * SIZE };
 
-/* --- fields ------------------------------------------------------------------------- */
+/* --- fields ------------------------------------------------------------------------ */
 
 typedef struct limit {
     const char *name;
@@ -107,7 +107,7 @@ START_TEST(every_field_has_its_limits)
 }
 END_TEST
 
-/* --- mean images -------------------------------------------------------------------- */
+/* --- mean images ------------------------------------------------------------------- */
 
 static void mean_is(const gallery *g, const float *wanted, const char *what)
 {
@@ -172,7 +172,7 @@ START_TEST(a_mean_image_is_copied_kept_and_taken_away)
 }
 END_TEST
 
-/* --- a device ----------------------------------------------------------------------- */
+/* --- a device ---------------------------------------------------------------------- */
 
 /* The same preprocessing and mean image for a model on the CPU and one on a device. */
 typedef struct twins {

@@ -113,7 +113,7 @@ static void tell_pass(story *s, int training, int slices)
     uint32_t i, op, first, count;
 
     for (i = 0; i < plan->towers; i++) writes(s, plan->input[i]);
-    for (i = 0; i<plan->op_count; i += count> 0 ? count : 1) {
+    for (i = 0; i < plan->op_count; i++) {
         count = slices ? an__plan_sliced(plan, i, s->batch) : 0;
         if (count == 0) tell_forward(s, &plan->ops[i], 0, s->batch, training);
         for (first = 0; count > 0 && first < s->batch; first += AN_SLICE)
@@ -121,6 +121,7 @@ static void tell_pass(story *s, int training, int slices)
                 tell_forward(s, &plan->ops[op], first,
                              s->batch - first < AN_SLICE ? s->batch - first : AN_SLICE,
                              training);
+        if (count > 0) i += count - 1;
     }
     reads(s, plan->output);
     if (!training) return;
@@ -302,7 +303,7 @@ START_TEST(no_slice_is_written_over_while_it_is_wanted)
 }
 END_TEST
 
-/* --- a backend that does all in one that can be ------------------------------------- */
+/* --- a backend that does all in one that can be ------------------------------------ */
 
 static size_t argmax_bytes(const an_pool_shape *s)
 {

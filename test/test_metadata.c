@@ -144,7 +144,7 @@ static void free_file(written *w)
     free(w);
 }
 
-/* --- the text ----------------------------------------------------------------------- */
+/* --- the text ---------------------------------------------------------------------- */
 
 static json_t *reals(const float *x, size_t count)
 {
@@ -252,7 +252,7 @@ START_TEST(without_class_names_the_list_is_empty)
 }
 END_TEST
 
-/* --- files of other versions and writers -------------------------------------------- */
+/* --- files of other versions and writers ------------------------------------------- */
 
 /* Loads model and trainer. */
 static void load_both(memfile *m, an_context *ctx, an_model **model, an_trainer **trainer)
@@ -297,8 +297,8 @@ static void set_default(an_model *model, an_trainer *trainer, const char *place)
     if (strcmp(key, "schedule") == 0) at->change_count = 0;
 }
 
-/* Each key that a file may lack left out by itself, and all: that field has its default, the others the
- * file's. */
+/* Each key that a file may lack left out by itself, and all: that field has its default,
+ * the others the file's. */
 START_TEST(keys_that_are_not_there_get_the_defaults)
 {
     written *w = write_file(), *all = write_file();
@@ -378,7 +378,7 @@ START_TEST(unknown_keys_are_ignored)
 }
 END_TEST
 
-/* --- keys that are not what they should be ------------------------------------------ */
+/* --- keys that are not what they should be ----------------------------------------- */
 
 /* The file, or its trainer, is refused with that status and those words; outputs stay,
  * and the model may have the trainer of a good file all the same. */

@@ -14,7 +14,7 @@
 #include "nets.h"
 #include "test.h"
 
-/* --- tables that are not whole ------------------------------------------------------ */
+/* --- tables that are not whole ----------------------------------------------------- */
 
 typedef void any_fn(void);
 
@@ -239,7 +239,7 @@ START_TEST(tables_that_are_optional_may_be_left_out)
 }
 END_TEST
 
-/* --- patterns ----------------------------------------------------------------------- */
+/* --- patterns ---------------------------------------------------------------------- */
 
 /* Patterns that are nothing without others, or without a table. */
 START_TEST(a_pattern_that_wants_another_is_refused_alone)
@@ -302,7 +302,7 @@ START_TEST(a_backend_is_asked_for_its_own_patterns_alone)
 }
 END_TEST
 
-/* --- the minimal backend ------------------------------------------------------------ */
+/* --- the minimal backend ----------------------------------------------------------- */
 
 START_TEST(the_minimal_backend_has_the_core_alone)
 {

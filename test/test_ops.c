@@ -11,7 +11,7 @@
 #include "test.h"
 #include "twin.h"
 
-/* --- activations -------------------------------------------------------------------- */
+/* --- activations ------------------------------------------------------------------- */
 
 static void activation_case(rig *r, const void *arg)
 {
@@ -76,7 +76,7 @@ START_TEST(activations_at_extremes)
 }
 END_TEST
 
-/* --- dropout ------------------------------------------------------------------------ */
+/* --- dropout ----------------------------------------------------------------------- */
 
 /* Maps of 5 pixels: the mask is the host's order's, whatever the device's is. */
 static void dropout_case(rig *r, const void *arg)

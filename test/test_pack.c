@@ -40,8 +40,8 @@ START_TEST(what_is_put_in_comes_out)
 }
 END_TEST
 
-/* Mean, deviations and covariance in double, straight from the pictures; the axes are checked
- * by what they are: orthonormal, and what makes the covariance diagonal. */
+/* Mean, deviations and covariance in double, straight from the pictures; the axes are
+ * checked by what they are: orthonormal, and what makes the covariance diagonal. */
 START_TEST(statistics_are_those_of_the_pixels)
 {
     double sum[3] = {0}, product[3][3] = {{0}}, n = (double)COUNT * SIDE * SIDE;
@@ -108,7 +108,8 @@ static void same_files(place *p, const char *a, const char *b)
     ck_assert_msg(system(command) == 0, "%s and %s differ", a, b);
 }
 
-/* Cut after a sync and some more pictures: the rest is made again, and nobody can tell. */
+/* Cut after a sync and some more pictures: the rest is made again, and nobody can
+ * tell. */
 START_TEST(a_cut_run_goes_on_to_the_same_files)
 {
     an_pack_writer_config c = packing_config(4 * BYTES, 1);
@@ -206,8 +207,8 @@ START_TEST(a_full_disk_loses_nothing)
 }
 END_TEST
 
-/* The disk is full before the part's first bytes are written: nothing is left, and the call
- * can be made again. */
+/* The disk is full before the part's first bytes are written: nothing is left, and the
+ * call can be made again. */
 START_TEST(a_part_that_cannot_begin_leaves_nothing)
 {
     an_pack_writer_config c = packing_config(4 * BYTES, 0);
@@ -327,7 +328,7 @@ START_TEST(bad_configs_are_refused_by_name)
 }
 END_TEST
 
-/* --- pictures that a codec makes ------------------------------------------------------------ */
+/* --- pictures that a codec makes --------------------------------------------------- */
 
 /* A codec for the test: every byte plus one, a byte of mark before. */
 static int decode(const uint8_t *bytes, size_t count, uint32_t side, uint8_t *pixels,
@@ -381,7 +382,7 @@ START_TEST(encoded_pictures_are_decoded_by_the_host)
 }
 END_TEST
 
-/* --- for a model ---------------------------------------------------------------------------- */
+/* --- for a model ------------------------------------------------------------------- */
 
 START_TEST(a_model_takes_the_packs_colours)
 {

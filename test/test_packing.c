@@ -67,7 +67,7 @@ static void same_folders(place *p, const char *a, const char *b, const char *wha
     }
 }
 
-/* --- parts and positions ------------------------------------------------------------ */
+/* --- parts and positions ----------------------------------------------------------- */
 
 /* A part is closed once it has reached its size, to the byte. */
 START_TEST(parts_close_when_they_are_as_large)
@@ -147,7 +147,7 @@ START_TEST(a_position_counts_what_was_added_and_skipped)
 }
 END_TEST
 
-/* --- taken up again ----------------------------------------------------------------- */
+/* --- taken up again ---------------------------------------------------------------- */
 
 /* A run that is cut after so many pictures, of which `safe` are on the disk for good,
  * and whose rest another run makes: nobody can tell from the files. */
@@ -330,7 +330,7 @@ START_TEST(what_is_left_of_other_runs_goes)
 }
 END_TEST
 
-/* --- what may not be asked ---------------------------------------------------------- */
+/* --- what may not be asked --------------------------------------------------------- */
 
 typedef struct limit {
     const char *name;
@@ -475,7 +475,7 @@ START_TEST(a_class_without_pictures_is_told)
 }
 END_TEST
 
-/* --- names -------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------- */
 
 START_TEST(names_are_kept_replaced_and_refused)
 {

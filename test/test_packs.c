@@ -14,7 +14,7 @@
 #include "small.h"
 #include "test.h"
 
-/* --- statistics --------------------------------------------------------------------- */
+/* --- statistics -------------------------------------------------------------------- */
 
 typedef struct statistics {
     double mean[3], covariance[3][3];
@@ -241,7 +241,7 @@ START_TEST(axes_are_in_order_and_look_towards_white)
 }
 END_TEST
 
-/* --- damage ------------------------------------------------------------------------- */
+/* --- damage ------------------------------------------------------------------------ */
 
 /* Pictures of a pack but one are as they were; that one's label can be read alone, and
  * reading its pixels is refused, with what the host has left as it was. */

@@ -15,7 +15,7 @@
 
 enum { SIZE = 19 /* two bands of eight rows, and a rest */, NUMBERS = 3 * SIZE * SIZE };
 
-/* --- views -------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------- */
 
 /* Red tells a pixel's column, green its row. */
 static void say_where(gallery *g)
@@ -153,7 +153,7 @@ START_TEST(each_augmentation_moves_its_own)
 }
 END_TEST
 
-/* --- what a network reads ----------------------------------------------------------- */
+/* --- what a network reads ---------------------------------------------------------- */
 
 /* All that may differ of a model's preprocessing, by the bits of a number. */
 typedef struct reading {
@@ -314,7 +314,7 @@ START_TEST(a_step_on_pictures_is_that_on_their_account)
 }
 END_TEST
 
-/* --- the filter --------------------------------------------------------------------- */
+/* --- the filter -------------------------------------------------------------------- */
 
 /* The grey levels are the account's, rounded: no further from it than a half and what
  * float32 sums of so many rows may lose. */

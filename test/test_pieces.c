@@ -52,7 +52,7 @@ static uint32_t index_of(const an_model *model, const char *name)
     return index;
 }
 
-/* --- the mean over the images ------------------------------------------------------- */
+/* --- the mean over the images ------------------------------------------------------ */
 
 /* Each image's loss, ranks and gradients in a step of its own. */
 typedef struct singles {
@@ -235,7 +235,7 @@ START_TEST(a_step_in_pieces_updates_once)
 }
 END_TEST
 
-/* --- losses and ranks --------------------------------------------------------------- */
+/* --- losses and ranks -------------------------------------------------------------- */
 
 /* All images get the logits that are the last layer's biases. */
 static void set_logits(bench *b, const float logits[SMALL_CLASSES])
@@ -325,7 +325,7 @@ START_TEST(stats_are_of_before_the_update)
 }
 END_TEST
 
-/* --- the flat start ----------------------------------------------------------------- */
+/* --- the flat start ---------------------------------------------------------------- */
 
 typedef struct heard {
     int warnings, others;
@@ -410,7 +410,7 @@ START_TEST(flat_starts_are_told_by_the_running_mean)
 }
 END_TEST
 
-/* --- divergence --------------------------------------------------------------------- */
+/* --- divergence -------------------------------------------------------------------- */
 
 /* Everything that a step changes is as it was, and there is no gradient to ask for. */
 static void expect_untouched(const bench *b, const bench *wanted, const char *what)

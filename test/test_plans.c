@@ -90,7 +90,7 @@ static void reads(const memory *m, block b, uint32_t op, const char *when)
         there[i < b.count ? i : 0]);
 }
 
-/* --- forward ------------------------------------------------------------------------ */
+/* --- forward ----------------------------------------------------------------------- */
 
 /* Of images first .. first + count - 1. A half is sent beside what its own tower does,
  * until that tower's next operation that is none itself is done. */
@@ -139,7 +139,7 @@ static void forward(memory *m, int training)
     reads(m, value(m, plan->output, 0, m->batch), plan->op_count - 1, "at the end");
 }
 
-/* --- backward ----------------------------------------------------------------------- */
+/* --- backward ---------------------------------------------------------------------- */
 
 static int is_product(const an_op *op)
 {
@@ -204,7 +204,7 @@ static void backward(memory *m)
         }
 }
 
-/* --- cases -------------------------------------------------------------------------- */
+/* --- cases ------------------------------------------------------------------------- */
 
 static void go_through(const an_plan *plan, uint32_t batch, int training, int sliced,
                        const char *what)

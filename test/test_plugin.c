@@ -1,6 +1,7 @@
 /*
- * test_plugin.c - the CUDA backend as a guest in a process, on the host run: files that move
- * between devices, threads, the host's current device, finding the plugin, and every failure.
+ * test_plugin.c - the CUDA backend as a guest in a process, on the host run: files that
+ * move between devices, threads, the host's current device, finding the plugin, and every
+ * failure.
  */
 #define _GNU_SOURCE
 #include <check.h>
@@ -17,7 +18,7 @@
 #include "scratch.h"
 #include "test.h"
 
-/* --- files, threads, the host's device ----------------------------------------------------------- */
+/* --- files, threads, the host's device --------------------------------------------- */
 
 START_TEST(checkpoints_move_between_devices)
 {
@@ -118,7 +119,7 @@ START_TEST(the_hosts_current_device_stays)
 }
 END_TEST
 
-/* --- failures --------------------------------------------------------------------------------------- */
+/* --- failures ---------------------------------------------------------------------- */
 
 static void expect(const char *plugin, const char *devices, an_status status,
                    const char *words)
@@ -197,8 +198,8 @@ START_TEST(a_plugin_is_found_or_missed)
 }
 END_TEST
 
-/* A name that no plugin has, though one is given or named: as often as one likes, and the others
- * are found all the same. */
+/* A name that no plugin has, though one is given or named: as often as one likes, and the
+ * others are found all the same. */
 START_TEST(a_plugin_serves_its_own_name_alone)
 {
     static const char *const names[] = {"hip", "metal:1", "x", "cud", "cuda0", "hip"};
@@ -223,7 +224,8 @@ START_TEST(a_plugin_serves_its_own_name_alone)
 }
 END_TEST
 
-/* A device too small: a status that says how much was asked for and free; the context goes on. */
+/* A device too small: a status that says how much was asked for and free; the context
+ * goes on. */
 START_TEST(too_little_memory_is_said_in_bytes)
 {
     an_model_config config = net_small(AN_ARCH_CIFAR10, 1, "cuda:0");
@@ -250,8 +252,8 @@ END_TEST
 static const int kinds[] = {HOST_RUN_ALLOC, HOST_RUN_COPY, HOST_RUN_LAUNCH, HOST_RUN_LOST,
                             HOST_RUN_ANY};
 
-/* Every call that can fail does, one in each run: a status, nothing leaked, no hang, and a
- * context that works once the failure is over, unless its device was lost. */
+/* Every call that can fail does, one in each run: a status, nothing leaked, no hang, and
+ * a context that works once the failure is over, unless its device was lost. */
 START_TEST(every_failure_is_a_status)
 {
     an_model_config config = net_small(AN_ARCH_CIFAR10, 2, "cuda:0,cuda:1");

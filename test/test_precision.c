@@ -54,7 +54,7 @@ static an_model *model_of(an_context *own, uint32_t precision)
     return model;
 }
 
-/* --- an_model_config.precision ------------------------------------------------------ */
+/* --- an_model_config.precision ----------------------------------------------------- */
 
 /* Whether the processor has a path that reads packed weights. */
 static int has_packs(void)
@@ -166,7 +166,7 @@ START_TEST(the_reference_path_has_one_precision)
 }
 END_TEST
 
-/* --- weights that change ------------------------------------------------------------ */
+/* --- weights that change ----------------------------------------------------------- */
 
 /* The model gives what another one gives that has its parameters from the beginning: for
  * one image, few and many, for which weights are kept in orders of their own. */
@@ -236,7 +236,7 @@ START_TEST(so_is_what_a_step_or_a_transfer_has_changed)
 }
 END_TEST
 
-/* --- an_load_config ----------------------------------------------------------------- */
+/* --- an_load_config ---------------------------------------------------------------- */
 
 typedef struct loaded {
     counted counts;
@@ -344,7 +344,7 @@ START_TEST(a_file_has_neither_towers_nor_precision)
 }
 END_TEST
 
-/* --- an_evaluation ------------------------------------------------------------------ */
+/* --- an_evaluation ----------------------------------------------------------------- */
 
 /* A last layer of zeros gives all classes the same: each has its share of the first
  * place, and of the first five. */

@@ -36,7 +36,7 @@ static an_conv_shape conv_shape(const conv_row *row, uint32_t precision)
     return s;
 }
 
-/* --- convolution -------------------------------------------------------------------- */
+/* --- convolution ------------------------------------------------------------------- */
 
 static const conv_row convs[] = {
     /* one output pixel */
@@ -278,7 +278,7 @@ START_TEST(first_convolution)
 }
 END_TEST
 
-/* --- NaN through a fused ReLU ------------------------------------------------------- */
+/* --- NaN through a fused ReLU ------------------------------------------------------ */
 
 /* A NaN in the input of a product with ReLU is one in all that reads it. */
 static void nan_conv_case(rig *r, const void *arg)

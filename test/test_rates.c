@@ -33,7 +33,7 @@ static an_trainer_config config_of(const an_trainer *trainer)
     return c;
 }
 
-/* --- the config --------------------------------------------------------------------- */
+/* --- the config -------------------------------------------------------------------- */
 
 /* The paper, section 5, and what the header says of the rest. */
 START_TEST(without_a_config_the_defaults_hold)
@@ -188,7 +188,7 @@ START_TEST(what_came_with_1_1_has_limits)
 }
 END_TEST
 
-/* --- rates -------------------------------------------------------------------------- */
+/* --- rates ------------------------------------------------------------------------- */
 
 static void expect_rates(const an_trainer *trainer, const char *layer, float rate,
                          float bias_rate, const char *what)
@@ -293,7 +293,7 @@ START_TEST(a_layers_rates_that_are_refused_change_nothing)
 }
 END_TEST
 
-/* --- frozen layers ------------------------------------------------------------------ */
+/* --- frozen layers ----------------------------------------------------------------- */
 
 /* The host may ask for a layer's gradients after a step unless it was frozen in that. */
 static void expect_gradients(const an_trainer *trainer, uint32_t layer, int frozen,
@@ -401,7 +401,7 @@ START_TEST(any_layers_may_be_frozen)
 }
 END_TEST
 
-/* --- the update --------------------------------------------------------------------- */
+/* --- the update -------------------------------------------------------------------- */
 
 typedef struct account { /* of a parameter, in double precision */
     double *w, *v;
@@ -525,7 +525,7 @@ START_TEST(gradients_are_asked_for_by_number)
 }
 END_TEST
 
-/* --- what else a trainer keeps ------------------------------------------------------ */
+/* --- what else a trainer keeps ----------------------------------------------------- */
 
 START_TEST(a_note_is_the_hosts)
 {

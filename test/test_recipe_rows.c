@@ -269,7 +269,7 @@ START_TEST(configs_that_cannot_be_read_leave_the_others)
 }
 END_TEST
 
-/* --- schedules ---------------------------------------------------------------------- */
+/* --- schedules --------------------------------------------------------------------- */
 
 static void open_small(bench *b, uint32_t arch)
 {

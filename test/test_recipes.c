@@ -1,6 +1,6 @@
 /*
- * test_recipes.c - rates, schedules and recipes; gradients in pieces; frozen layers; what a
- * checkpoint keeps of all that; one model's parameters in another.
+ * test_recipes.c - rates, schedules and recipes; gradients in pieces; frozen layers; what
+ * a checkpoint keeps of all that; one model's parameters in another.
  */
 #define _XOPEN_SOURCE 700
 #include <check.h>
@@ -29,7 +29,7 @@ static void open_bench(bench *b, const an_trainer_config *c)
     bench_open(b, &config, c, 0);
 }
 
-/* --- gradients in pieces -------------------------------------------------------------------- */
+/* --- gradients in pieces ----------------------------------------------------------- */
 
 /* The paper's net, for its dropout: masks must be those of the whole batch. */
 START_TEST(pieces_make_the_same_step)
@@ -75,10 +75,10 @@ START_TEST(pieces_make_the_same_step)
 }
 END_TEST
 
-/* --- rates of layers ------------------------------------------------------------------------ */
+/* --- rates of layers --------------------------------------------------------------- */
 
-/* Layers below the lowest that learns, and frozen ones above it, stay; the others take the
- * very step that they take with nothing frozen. */
+/* Layers below the lowest that learns, and frozen ones above it, stay; the others take
+ * the very step that they take with nothing frozen. */
 START_TEST(frozen_layers_stay_and_the_rest_does_not_notice)
 {
     an_trainer_config c = training();
@@ -149,7 +149,7 @@ START_TEST(a_layers_own_rate_is_used)
 }
 END_TEST
 
-/* --- schedules ------------------------------------------------------------------------------ */
+/* --- schedules --------------------------------------------------------------------- */
 
 static void end_epochs(an_trainer *trainer, uint32_t until)
 {
@@ -302,7 +302,8 @@ START_TEST(a_recipe_applies_to_all_or_none)
 }
 END_TEST
 
-/* Rates of no number that a file could hold, and an epoch that no loop should count up to. */
+/* Rates of no number that a file could hold, and an epoch that no loop should count up
+ * to. */
 START_TEST(schedules_survive_any_epoch_and_any_negative_rate)
 {
     an_trainer_config c = training();
@@ -386,7 +387,7 @@ START_TEST(fine_tuning_is_slow_below_and_fast_above)
 }
 END_TEST
 
-/* --- checkpoints ---------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------- */
 
 START_TEST(all_of_it_survives_a_checkpoint)
 {
@@ -454,8 +455,8 @@ START_TEST(all_of_it_survives_a_checkpoint)
 }
 END_TEST
 
-/* Written before a trainer kept epochs, rates of layers and a schedule: three steps on made-up
- * images; the fourth has this loss. */
+/* Written before a trainer kept epochs, rates of layers and a schedule: three steps on
+ * made-up images; the fourth has this loss. */
 START_TEST(a_file_without_a_schedule_goes_on)
 {
     static float x[4 * NUMBERS];
@@ -492,7 +493,7 @@ START_TEST(a_file_without_a_schedule_goes_on)
 }
 END_TEST
 
-/* --- from another model --------------------------------------------------------------------- */
+/* --- from another model ------------------------------------------------------------ */
 
 START_TEST(a_model_takes_what_fits_of_another)
 {

@@ -72,7 +72,7 @@ static run resume(memfile *m, uint32_t towers, int way)
     return r;
 }
 
-/* --- what is done in a run ---------------------------------------------------------- */
+/* --- what is done in a run --------------------------------------------------------- */
 
 static void step_floats(run *r, uint32_t seed, uint32_t count, an_step_stats *stats)
 {
@@ -167,7 +167,7 @@ static void do_event(run *r, uint32_t seed, unsigned char told[128])
     }
 }
 
-/* --- all of it comes back ----------------------------------------------------------- */
+/* --- all of it comes back ---------------------------------------------------------- */
 
 /* What no few steps come to. */
 static void set_the_rare(run *r, uint32_t *seed)
@@ -247,7 +247,7 @@ START_TEST(a_models_file_has_the_model)
 }
 END_TEST
 
-/* --- going on ----------------------------------------------------------------------- */
+/* --- going on ---------------------------------------------------------------------- */
 
 enum { EVENTS = 14 };
 
@@ -304,7 +304,7 @@ START_TEST(a_file_written_again_is_the_same)
 }
 END_TEST
 
-/* --- a trainer of another network --------------------------------------------------- */
+/* --- a trainer of another network -------------------------------------------------- */
 
 /* Each field of the network differs in turn, with a value that it may have. */
 START_TEST(a_trainer_is_of_its_network)

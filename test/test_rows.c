@@ -14,7 +14,7 @@
 
 enum { FIVE = 5, SIDE = 20, SIZE = 17, NUMBERS = 3 * SIZE * SIZE, MOST = 1 << 17 };
 
-/* --- the calls that take pictures --------------------------------------------------- */
+/* --- the calls that take pictures -------------------------------------------------- */
 
 /* What a call makes of five pictures, as floats; *count says how many. */
 typedef an_status call_fn(gallery *g, const an_image *images, float *out, size_t *count);
@@ -174,7 +174,7 @@ static void load(gallery *g, uint32_t keep_uint8, float *out, size_t *count)
     an_trainer_destroy(trainer);
 }
 
-/* --- rows that are apart ------------------------------------------------------------ */
+/* --- rows that are apart ----------------------------------------------------------- */
 
 /* Pictures that fit as they are, wide and tall ones; cut and warped. */
 static gallery_shape shape_of(int i)
@@ -289,7 +289,7 @@ START_TEST(bytes_between_rows_reach_no_device)
 }
 END_TEST
 
-/* --- structs of another length ------------------------------------------------------ */
+/* --- structs of another length ----------------------------------------------------- */
 
 typedef struct long_image { /* that of a newer program */
     an_image now;
@@ -360,7 +360,7 @@ START_TEST(longer_structs_go_on_in_the_next_pass)
 }
 END_TEST
 
-/* --- pictures that cannot be -------------------------------------------------------- */
+/* --- pictures that cannot be ------------------------------------------------------- */
 
 enum { NO_PIXELS, NARROW, WIDE, FLAT, HIGH, CLOSE, SHORT, FAULTS };
 

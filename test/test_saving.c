@@ -66,7 +66,7 @@ static int files_there(void)
     return count;
 }
 
-/* --- callbacks ---------------------------------------------------------------------- */
+/* --- callbacks --------------------------------------------------------------------- */
 
 /* A writer that fails at each of its calls: IO, and the trainer is as it was. */
 START_TEST(a_writer_may_fail_at_any_call)
@@ -186,7 +186,7 @@ START_TEST(a_reader_that_boasts_has_failed)
 }
 END_TEST
 
-/* --- the header --------------------------------------------------------------------- */
+/* --- the header -------------------------------------------------------------------- */
 
 /* 8 MiB of header are as much as there may be. */
 START_TEST(a_header_has_at_most_8_mib)
@@ -248,7 +248,7 @@ START_TEST(names_that_fit_no_header_are_refused)
 }
 END_TEST
 
-/* --- paths -------------------------------------------------------------------------- */
+/* --- paths ------------------------------------------------------------------------- */
 
 static void expect_loads(const char *path, const char *what)
 {
@@ -426,7 +426,7 @@ START_TEST(nothing_stays_open)
 }
 END_TEST
 
-/* --- how a file is to be opened ----------------------------------------------------- */
+/* --- how a file is to be opened ---------------------------------------------------- */
 
 START_TEST(load_configs_have_limits)
 {

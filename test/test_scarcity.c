@@ -41,7 +41,7 @@ static void teardown(void)
     expect_count((uint64_t)counts.wrong, 0, "wrong uses of the allocator");
 }
 
-/* --- actions ------------------------------------------------------------------------ */
+/* --- actions ----------------------------------------------------------------------- */
 
 static void nothing(void)
 {
@@ -370,7 +370,7 @@ START_TEST(a_context_survives_each_lack_of_memory)
 }
 END_TEST
 
-/* --- in a forked child -------------------------------------------------------------- */
+/* --- in a forked child ------------------------------------------------------------- */
 
 static char *told; /* shared: the first call that did otherwise, or "" */
 

@@ -49,7 +49,7 @@ static an_epoch_info end_epoch(an_trainer *trainer, double error)
     return info;
 }
 
-/* --- an account of the rates -------------------------------------------------------- */
+/* --- an account of the rates ------------------------------------------------------- */
 
 /* Negative: the common one. rates[LAYERS]: the common ones. */
 typedef struct account {
@@ -118,7 +118,7 @@ static account account_of(float rate, float bias_rate)
     return a;
 }
 
-/* --- changes made beforehand -------------------------------------------------------- */
+/* --- changes made beforehand ------------------------------------------------------- */
 
 /* The epoch before, that epoch, and the one after, to the number. */
 START_TEST(a_change_is_made_at_its_epoch)
@@ -331,7 +331,7 @@ START_TEST(any_negative_rate_fits_a_file)
 }
 END_TEST
 
-/* --- plateaus ----------------------------------------------------------------------- */
+/* --- plateaus ---------------------------------------------------------------------- */
 
 typedef struct plateau { /* an account of the rule */
     double best;
@@ -534,7 +534,7 @@ START_TEST(finished_is_told_until_a_new_best)
 }
 END_TEST
 
-/* --- what is told ------------------------------------------------------------------- */
+/* --- what is told ------------------------------------------------------------------ */
 
 START_TEST(epochs_and_steps_are_counted)
 {

@@ -32,7 +32,7 @@ static void nap(long microseconds)
     nanosleep(&pause, NULL);
 }
 
-/* --- pictures that fail ------------------------------------------------------------- */
+/* --- pictures that fail ------------------------------------------------------------ */
 
 /* A source with faults: what fault picture i has, 0 for none. */
 typedef struct faulty {
@@ -187,7 +187,7 @@ START_TEST(the_first_fault_is_told_whoever_is_faster)
 }
 END_TEST
 
-/* --- what a fetch is given ---------------------------------------------------------- */
+/* --- what a fetch is given --------------------------------------------------------- */
 
 enum { WORKERS = 4, SCRATCH = 3 * 33 * 26 };
 
@@ -277,7 +277,7 @@ START_TEST(each_worker_has_memory_of_its_own)
 }
 END_TEST
 
-/* --- limits ------------------------------------------------------------------------- */
+/* --- limits ------------------------------------------------------------------------ */
 
 typedef struct limit {
     const char *name;
@@ -400,7 +400,7 @@ START_TEST(noise_wants_a_deviation)
 }
 END_TEST
 
-/* --- structs of another length ------------------------------------------------------ */
+/* --- structs of another length ----------------------------------------------------- */
 
 typedef struct long_batch {
     an_batch now;

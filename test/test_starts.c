@@ -154,7 +154,7 @@ START_TEST(parameters_start_as_the_tables_say)
 }
 END_TEST
 
-/* --- what a start depends on -------------------------------------------------------- */
+/* --- what a start depends on ------------------------------------------------------- */
 
 static an_model_config start_config(uint32_t init)
 {
@@ -254,7 +254,7 @@ START_TEST(seeds_and_parameters_have_numbers_of_their_own)
 }
 END_TEST
 
-/* --- preprocessing ------------------------------------------------------------------ */
+/* --- preprocessing ----------------------------------------------------------------- */
 
 /* Grey levels: ImageNet of 2012's mean colour, Caffe's, torchvision's, CIFAR-10's.
  * Scales: none, or those of deviations 0.229, 0.224 and 0.225 of pixels up to 1, or of
@@ -320,7 +320,7 @@ START_TEST(presets_bring_the_colours_of_their_pictures)
 }
 END_TEST
 
-/* --- the generator ------------------------------------------------------------------ */
+/* --- the generator ----------------------------------------------------------------- */
 
 /* The third of the authors' vectors of Philox 4x32-10 (Random123): digits of pi, in which
  * no two words are alike; and what the library makes of seed, stream, iteration and

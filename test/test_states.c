@@ -31,7 +31,7 @@ static void teardown(void)
 #define BAD(call, words) REFUSED(call, AN_ERROR_ARGUMENT, words)
 #define WRONG_MOMENT(call, words) REFUSED(call, AN_ERROR_STATE, words)
 
-/* --- steps -------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------- */
 
 /* Counts and labels of every kind of step, whose iteration none of these is. */
 START_TEST(steps_are_refused_by_argument)
@@ -144,7 +144,7 @@ START_TEST(a_step_in_flight_is_alone)
 }
 END_TEST
 
-/* --- trainers ----------------------------------------------------------------------- */
+/* --- trainers ---------------------------------------------------------------------- */
 
 START_TEST(rates_and_schedules_are_refused_by_argument)
 {
@@ -257,7 +257,7 @@ START_TEST(gradients_and_trainers_have_their_moment)
 }
 END_TEST
 
-/* --- checkpoints -------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------- */
 
 static ptrdiff_t read_nothing(void *data, size_t bytes, void *user)
 {
@@ -426,7 +426,7 @@ START_TEST(what_is_another_models_is_refused)
 }
 END_TEST
 
-/* --- packs -------------------------------------------------------------------------- */
+/* --- packs ------------------------------------------------------------------------- */
 
 START_TEST(packs_are_refused_by_argument_and_moment)
 {
@@ -509,7 +509,7 @@ START_TEST(packings_are_refused_by_argument_and_moment)
 }
 END_TEST
 
-/* --- loaders, recipes --------------------------------------------------------------- */
+/* --- loaders, recipes -------------------------------------------------------------- */
 
 START_TEST(loaders_are_refused_by_argument_and_moment)
 {
@@ -558,8 +558,8 @@ START_TEST(recipes_are_refused_by_argument)
 }
 END_TEST
 
-/* The first and the last character of each length, what is one beyond, and what is cut off:
- * RFC 3629, section 4. */
+/* The first and the last character of each length, what is one beyond, and what is cut
+ * off: RFC 3629, section 4. */
 START_TEST(names_are_well_formed_utf8)
 {
     static const char *const good[] = {

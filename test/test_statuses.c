@@ -34,7 +34,7 @@ static void teardown(void)
 #define REFUSED(call, status, words) expect_untouched(call, status, words, &out, &before)
 #define BAD(call, words) REFUSED(call, AN_ERROR_ARGUMENT, words)
 
-/* --- names of statuses -------------------------------------------------------------- */
+/* --- names of statuses ------------------------------------------------------------- */
 
 START_TEST(every_status_has_its_name)
 {
@@ -65,7 +65,7 @@ START_TEST(every_status_has_its_name)
 }
 END_TEST
 
-/* --- contexts, devices -------------------------------------------------------------- */
+/* --- contexts, devices ------------------------------------------------------------- */
 
 static void no_plugin(const char *path, const char *words)
 {
@@ -105,7 +105,7 @@ START_TEST(devices_and_plugins_that_are_not_there_are_refused)
 }
 END_TEST
 
-/* --- models ------------------------------------------------------------------------- */
+/* --- models ------------------------------------------------------------------------ */
 
 /* First and last of their lengths, and what lies between: overlong forms, surrogates. */
 START_TEST(class_names_are_utf8)
@@ -227,7 +227,7 @@ START_TEST(parameters_are_refused_by_argument)
 }
 END_TEST
 
-/* --- pictures ----------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 START_TEST(mean_images_have_their_size_and_moment)
 {
@@ -276,7 +276,7 @@ START_TEST(mean_images_have_their_size_and_moment)
 }
 END_TEST
 
-/* --- inference ---------------------------------------------------------------------- */
+/* --- inference --------------------------------------------------------------------- */
 
 /* Those that take a count of images. */
 START_TEST(counts_and_labels_of_inference_have_limits)

@@ -1,6 +1,6 @@
 /*
- * test_steps.c - what a step and a pass on the CUDA backend's host run consist of: gradients that
- * are nowhere until asked for, launches, repetitions.
+ * test_steps.c - what a step and a pass on the CUDA backend's host run consist of:
+ * gradients that are nowhere until asked for, launches, repetitions.
  */
 #include <check.h>
 #include <stdio.h>
@@ -24,8 +24,8 @@ static an_trainer *trainer_of(an_model *model)
     return trainer;
 }
 
-/* Two steps, and all gradients of the second: those of dense weights are nowhere until they
- * are asked for. */
+/* Two steps, and all gradients of the second: those of dense weights are nowhere until
+ * they are asked for. */
 static outcome gradients(const char *plugin, const char *devices)
 {
     an_model_config config = net_small(AN_ARCH_PAPER, devices != NULL ? 2 : 1, devices);
@@ -102,9 +102,9 @@ static void fill_tower(an_model *model, const char *name, size_t rows, uint32_t 
     free(w);
 }
 
-/* One tower's fifth layer reads 1e25 and gets gradients of 1e20 or so from fc6; its weights are
- * zero and send nothing further down. The other tower is none the wiser, and yet nothing is
- * updated there either. On the CPU, on one device and on two. */
+/* One tower's fifth layer reads 1e25 and gets gradients of 1e20 or so from fc6; its
+ * weights are zero and send nothing further down. The other tower is none the wiser, and
+ * yet nothing is updated there either. On the CPU, on one device and on two. */
 START_TEST(a_gradient_that_overflows_on_one_tower_stops_both)
 {
     const char *devices[] = {NULL, "cuda:0", "cuda:0,cuda:1"};
@@ -144,9 +144,9 @@ START_TEST(a_gradient_that_overflows_on_one_tower_stops_both)
 }
 END_TEST
 
-/* fc8's and fc7's weights send infinities down to fc6, which gives zeros, so that the loss is
- * finite: the layer is named, and no parameter is another than before. In each precision, as it comes and
- * recorded. */
+/* fc8's and fc7's weights send infinities down to fc6, which gives zeros, so that the
+ * loss is finite: the layer is named, and no parameter is another than before. In each
+ * precision, as it comes and recorded. */
 START_TEST(a_gradient_that_overflows_changes_nothing)
 {
     an_model_config config = net_small(AN_ARCH_PAPER, 1, "cuda:0");
@@ -188,14 +188,14 @@ START_TEST(a_gradient_that_overflows_changes_nothing)
 }
 END_TEST
 
-/* Kernels of a repeated step. What it has to do is this: forward 5 convolutions, 2 poolings of
- * normalised maps, 1 pooling, 3 dense layers, the loss; back 3 gradients of dense inputs and 3
- * of their biases, 1 pooling, 4 gradients of convolutions' inputs, whose weights are turned
- * before, 5 of weights and of biases, 2
- * of pooled, normalised maps; 2 looks for infinities, their exchange, 1 update of what is small,
- * 3 of dense weights, conv1's packed weights. At a size that leaves products with few tiles more
- * of them are sums in parts, finished by a kernel of their own: 5 convolutions forward and 6 back,
- * and conv1's weights and bias; dense layers of so few images are not. */
+/* Kernels of a repeated step. What it has to do is this: forward 5 convolutions, 2
+ * poolings of normalised maps, 1 pooling, 3 dense layers, the loss; back 3 gradients of
+ * dense inputs and 3 of their biases, 1 pooling, 4 gradients of convolutions' inputs,
+ * whose weights are turned before, 5 of weights and of biases, 2 of pooled, normalised
+ * maps; 2 looks for infinities, their exchange, 1 update of what is small, 3 of dense
+ * weights, conv1's packed weights. At a size that leaves products with few tiles more of
+ * them are sums in parts, finished by a kernel of their own: 5 convolutions forward and 6
+ * back, and conv1's weights and bias; dense layers of so few images are not. */
 START_TEST(launches_of_a_step_are_as_planned)
 {
     an_model_config config = net_small(AN_ARCH_PAPER, 1, "cuda:0");
@@ -229,10 +229,10 @@ START_TEST(launches_of_a_step_are_as_planned)
 }
 END_TEST
 
-/* What kernels have read and written beside what they were to: 0 where it cannot be told. It is
- * counted by pages, of which every array begins and ends within one; of joined maps' weights a
- * half is in every page. (A form's empty places are left out when a gradient is brought out
- * of it.) */
+/* What kernels have read and written beside what they were to: 0 where it cannot be told.
+ * It is counted by pages, of which every array begins and ends within one; of joined
+ * maps' weights a half is in every page. (A form's empty places are left out when a
+ * gradient is brought out of it.) */
 static void touched_as_planned(const an_kernel_time *row, int towers)
 {
     double touched = row->seconds * 1e3, most = (towers ? 2.02 : 1.02) * row->bytes;
@@ -243,9 +243,10 @@ static void touched_as_planned(const an_kernel_time *row, int towers)
         "%s: %.0f bytes are planned, %.0f touched", row->name, row->bytes, touched);
 }
 
-/* Every launch of a step is in the account, with its layer; what products do is three times the
- * network's multiply-adds but for conv1, whose taps in squares are more and whose input wants no
- * gradient; all that is moved is moved once; no parameter changes. */
+/* Every launch of a step is in the account, with its layer; what products do is three
+ * times the network's multiply-adds but for conv1, whose taps in squares are more and
+ * whose input wants no gradient; all that is moved is moved once; no parameter
+ * changes. */
 START_TEST(kernels_are_accounted_for)
 {
     an_model_config config =
@@ -305,7 +306,7 @@ START_TEST(kernels_are_accounted_for)
 }
 END_TEST
 
-/* --- steps in flight ----------------------------------------------------------------------------- */
+/* --- steps in flight --------------------------------------------------------------- */
 
 enum { PICTURES = 6, SIDE = 40, PIXELS = 3 * SIDE * SIDE };
 
@@ -437,7 +438,8 @@ static const struct {
             {AN_ARCH_PAPER, 2, "cuda:0,cuda:1"},
             {AN_ARCH_CIFAR10, 1, NULL}};
 
-/* Always two of them, on a device: losses, ranks and parameters are the same to the bit. */
+/* Always two of them, on a device: losses, ranks and parameters are the same to the
+ * bit. */
 START_TEST(steps_in_flight_are_the_steps)
 {
     enum { MANY = 7 };
@@ -467,8 +469,9 @@ START_TEST(steps_in_flight_are_the_steps)
 }
 END_TEST
 
-/* Batches of three by pieces of two are done at once, the last of an epoch, of two, goes beside
- * the next: it has the dropout of its own number all the same, and what has ended is counted. */
+/* Batches of three by pieces of two are done at once, the last of an epoch, of two, goes
+ * beside the next: it has the dropout of its own number all the same, and what has ended
+ * is counted. */
 START_TEST(a_step_beside_one_that_is_done_has_its_own_number)
 {
     fed *one = open_fed(AN_ARCH_PAPER, 1, "cuda:0"), *two;
@@ -501,7 +504,8 @@ START_TEST(a_step_beside_one_that_is_done_has_its_own_number)
 }
 END_TEST
 
-/* One, as it comes: the towers' weights are there when it has ended, on whichever device. */
+/* One, as it comes: the towers' weights are there when it has ended, on whichever
+ * device. */
 START_TEST(an_ended_step_has_updated_both_towers)
 {
     fed *one = open_fed(AN_ARCH_PAPER, 2, "cuda:0,cuda:1");
@@ -514,9 +518,9 @@ START_TEST(an_ended_step_has_updated_both_towers)
 }
 END_TEST
 
-/* The bytes of the next batch cross while the step before has not begun to compute (the double
- * does nothing that nobody waits for), and are all that crosses but labels and the step's
- * numbers. */
+/* The bytes of the next batch cross while the step before has not begun to compute (the
+ * double does nothing that nobody waits for), and are all that crosses but labels and the
+ * step's numbers. */
 START_TEST(the_next_batch_comes_beside_the_step)
 {
     fed *f = open_fed(AN_ARCH_CIFAR10, 1, "cuda:0");
@@ -625,10 +629,10 @@ START_TEST(a_step_that_does_not_begin_leaves_no_gradient)
 }
 END_TEST
 
-/* --- passes ------------------------------------------------------------------------------------ */
+/* --- passes ------------------------------------------------------------------------ */
 
-/* Whichever copy of a pass fails, nothing that it had asked for happens after it, while another
- * model is at work. */
+/* Whichever copy of a pass fails, nothing that it had asked for happens after it, while
+ * another model is at work. */
 START_TEST(a_pass_that_fails_leaves_nothing_behind)
 {
     an_model_config config = net_small(AN_ARCH_CIFAR10, 1, "cuda:0");
@@ -673,7 +677,8 @@ START_TEST(a_pass_that_fails_leaves_nothing_behind)
 }
 END_TEST
 
-/* Numbers of images in turn, on one set of buffers: classified, evaluated, asked for a layer. */
+/* Numbers of images in turn, on one set of buffers: classified, evaluated, asked for a
+ * layer. */
 START_TEST(repeated_passes_give_the_same)
 {
     static const uint32_t counts[] = {2, 2, 2, 5, 5, 1, 2, 2, 5, 5, 5};
@@ -722,7 +727,7 @@ START_TEST(repeated_passes_give_the_same)
 }
 END_TEST
 
-/* --- what the log is told ----------------------------------------------------------------------- */
+/* --- what the log is told ---------------------------------------------------------- */
 
 typedef struct told {
     int recorded, refused;
@@ -738,7 +743,8 @@ static void listen(an_log_level level, const char *text, void *user)
     snprintf(t->last, sizeof t->last, "%s", text);
 }
 
-/* Four steps; a launch of the second one's recording fails, or none. The numbers are the same. */
+/* Four steps; a launch of the second one's recording fails, or none. The numbers are the
+ * same. */
 static outcome steps_heard(told *t, int fails)
 {
     an_model_config config = net_small(AN_ARCH_CIFAR10, 1, "cuda:0");

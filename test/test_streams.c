@@ -13,7 +13,7 @@
 #include "test.h"
 #include "trials.h"
 
-/* --- the generator, by itself ------------------------------------------------------- */
+/* --- the generator, by itself ------------------------------------------------------ */
 
 /* Philox 4x32-10, as its authors wrote it down (SC 2011, section 3.3). */
 static void philox(uint64_t seed, const uint32_t counter[4], uint32_t out[4])
@@ -60,7 +60,7 @@ START_TEST(the_accounts_generator_is_philox)
 }
 END_TEST
 
-/* --- dropout ------------------------------------------------------------------------ */
+/* --- dropout ----------------------------------------------------------------------- */
 
 enum { MOST_UNITS = 1024 };
 
@@ -307,7 +307,7 @@ START_TEST(what_is_kept_is_scaled_as_the_config_says)
 }
 END_TEST
 
-/* --- views of pictures -------------------------------------------------------------- */
+/* --- views of pictures ------------------------------------------------------------- */
 
 enum { SIDE = 24, SIZE = 16, ROOM = SIDE - SIZE, PICTURES = SMALL_BATCH };
 

@@ -1,6 +1,6 @@
 /*
- * test_strides.c - arrays of structs: the step from one to the next is the first one's size;
- * and what every _init writes.
+ * test_strides.c - arrays of structs: the step from one to the next is the first one's
+ * size; and what every _init writes.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static void teardown_device(void)
     an_context_destroy(device_ctx);
 }
 
-/* --- rows that the library fills ---------------------------------------------------- */
+/* --- rows that the library fills --------------------------------------------------- */
 
 /* `count` structs of `size` bytes, and as much behind them. */
 typedef struct rows {
@@ -254,7 +254,7 @@ START_TEST(what_kernel_times_refuse_changes_nothing)
 }
 END_TEST
 
-/* --- rows that the library reads ---------------------------------------------------- */
+/* --- rows that the library reads --------------------------------------------------- */
 
 enum { SIDE = 32, PICTURE = SIDE * SIDE * 3 };
 
@@ -374,7 +374,7 @@ START_TEST(changes_are_read_at_the_callers_step)
 }
 END_TEST
 
-/* --- _init -------------------------------------------------------------------------- */
+/* --- _init ------------------------------------------------------------------------- */
 
 #define INIT(type)                                                                       \
     static void init_of_##type(void *s, size_t size)                                     \

@@ -24,7 +24,7 @@ static void teardown(void)
     world_close(&w);
 }
 
-/* --- what fills a struct, and what is done with it ---------------------------------- */
+/* --- what fills a struct, and what is done with it --------------------------------- */
 
 #define PREPARE_PLAIN(type)                                                              \
     static void prepare_##type(void *s, size_t size)                                     \
@@ -261,7 +261,7 @@ static an_status step_end(void *s)
     return status;
 }
 
-/* --- the rules ---------------------------------------------------------------------- */
+/* --- the rules --------------------------------------------------------------------- */
 
 typedef enum kind { READ, FILLED, BOTH } kind;
 
@@ -478,8 +478,9 @@ START_TEST(structs_of_other_versions_are_taken_or_refused)
 }
 END_TEST
 
-/* A struct of a later release, which has grown by two fields, and callers who know none, one or
- * all of them: of what a caller does not have, a config's default stays, and nothing is written. */
+/* A struct of a later release, which has grown by two fields, and callers who know none,
+ * one or all of them: of what a caller does not have, a config's default stays, and
+ * nothing is written. */
 START_TEST(fields_that_a_caller_does_not_have_are_as_before)
 {
     typedef struct grown {

@@ -61,7 +61,7 @@ static void free_file(written *w)
     free(w);
 }
 
-/* --- how a file is made ------------------------------------------------------------- */
+/* --- how a file is made ------------------------------------------------------------ */
 
 static void expect_tensor(const memfile_tensor *t, const char *prefix,
                           const an_param *param, const float *values)
@@ -126,7 +126,7 @@ START_TEST(a_file_lies_as_documented)
 }
 END_TEST
 
-/* --- how a file is read ------------------------------------------------------------- */
+/* --- how a file is read ------------------------------------------------------------ */
 
 enum { STREAMED, MAPPED, COPIED, WAYS };
 
@@ -233,7 +233,7 @@ START_TEST(tensors_may_lie_in_any_order)
 }
 END_TEST
 
-/* --- 16 bits ------------------------------------------------------------------------ */
+/* --- 16 bits ----------------------------------------------------------------------- */
 
 /* By the formats' definitions: sign, exponent of `bits` bits, fraction. NaN for what is
  * not finite. */
@@ -339,7 +339,7 @@ START_TEST(narrow_tensors_become_float32)
 }
 END_TEST
 
-/* --- numbers that are none ---------------------------------------------------------- */
+/* --- numbers that are none --------------------------------------------------------- */
 
 static const struct {
     const char *dtype;
@@ -413,7 +413,7 @@ START_TEST(what_is_not_finite_is_named)
 }
 END_TEST
 
-/* --- tensors that are not there, or not as they should be --------------------------- */
+/* --- tensors that are not there, or not as they should be -------------------------- */
 
 static void expect_refused_tensor(const written *w, const memfile_parts *parts,
                                   const char *name, const char *words)
@@ -567,7 +567,7 @@ START_TEST(a_mean_image_is_wanted_as_it_is)
 }
 END_TEST
 
-/* --- tensors of more than a piece --------------------------------------------------- */
+/* --- tensors of more than a piece -------------------------------------------------- */
 
 /* 300,000 weights and a mean image of 310 x 310, each more than a MiB: written and read
  * in pieces; a number that is not finite has its place in the whole. */

@@ -21,7 +21,7 @@ static void open_bench(bench *b, const an_model_config *config, uint32_t threads
     bench_open(b, config, &training, threads);
 }
 
-/* --- gradients against the reference --------------------------------------------------- */
+/* --- gradients against the reference ----------------------------------------------- */
 
 static const struct {
     uint32_t arch, towers, activation, extra;
@@ -37,7 +37,8 @@ static const struct {
 };
 
 /* Loss within 1e-6 of the reference's, every gradient within 2e-4 of the largest of its
- * tensor: float32 through up to 25 operations each way. Dropout is on, its mask the same. */
+ * tensor: float32 through up to 25 operations each way. Dropout is on, its mask the
+ * same. */
 START_TEST(gradients_equal_the_references)
 {
     an_model_config config = small_config(nets[_i].arch);
@@ -74,9 +75,9 @@ START_TEST(gradients_equal_the_references)
 }
 END_TEST
 
-/* The reference's gradients are the slopes of its loss: central differences at some places
- * of every parameter. Smooth activations, so that no step crosses a kink but those of
- * pooling. Within 1e-5 of the tensor's largest slope. */
+/* The reference's gradients are the slopes of its loss: central differences at some
+ * places of every parameter. Smooth activations, so that no step crosses a kink but those
+ * of pooling. Within 1e-5 of the tensor's largest slope. */
 START_TEST(reference_gradients_are_slopes)
 {
     an_model_config config = small_config(nets[_i].arch);
@@ -119,7 +120,7 @@ START_TEST(reference_gradients_are_slopes)
 }
 END_TEST
 
-/* --- the update ------------------------------------------------------------------------ */
+/* --- the update -------------------------------------------------------------------- */
 
 /* Two steps by hand: v = 0.9 v - decay rate w - rate g, w += v; biases at their own rate
  * and without decay. Within 1e-6 of the tensor's largest: float32 rounding. */
@@ -201,7 +202,7 @@ START_TEST(presets_have_their_rates_of_biases)
 }
 END_TEST
 
-/* --- the same bits --------------------------------------------------------------------- */
+/* --- the same bits ----------------------------------------------------------------- */
 
 START_TEST(bits_do_not_depend_on_threads)
 {
@@ -294,8 +295,9 @@ START_TEST(bits_do_not_depend_on_what_memory_held)
 }
 END_TEST
 
-/* The split changes the order of some sums (conv3 and the dense layers add two halves on the
- * way back), no more: 2e-5 of each tensor's largest after three steps, dropout included. */
+/* The split changes the order of some sums (conv3 and the dense layers add two halves on
+ * the way back), no more: 2e-5 of each tensor's largest after three steps, dropout
+ * included. */
 START_TEST(two_towers_equal_the_grouped_net)
 {
     an_model_config config = small_config((uint32_t)_i);
@@ -363,7 +365,7 @@ START_TEST(pictures_are_cropped_and_mirrored_by_seed)
 }
 END_TEST
 
-/* --- faults ---------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------ */
 
 START_TEST(divergence_changes_nothing)
 {
@@ -476,7 +478,8 @@ static void count_warnings(an_log_level level, const char *text, void *user)
     if (level == AN_LOG_WARNING && strstr(text, "guessing") != NULL) ++*(int *)user;
 }
 
-/* Rate 0 learns nothing: flat from step 100 on, said once. A net that learns is not flat. */
+/* Rate 0 learns nothing: flat from step 100 on, said once. A net that learns is not
+ * flat. */
 START_TEST(the_flat_start_is_reported)
 {
     an_model_config config = small_config(AN_ARCH_CIFAR10);

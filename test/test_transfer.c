@@ -157,7 +157,7 @@ START_TEST(every_layer_may_be_left_out)
 }
 END_TEST
 
-/* --- preprocessing ------------------------------------------------------------------ */
+/* --- preprocessing ----------------------------------------------------------------- */
 
 /* As different from a preset's as it may be; a mean image if wanted. */
 static void prepare(an_model *model, uint32_t seed, int mean_image)
@@ -212,7 +212,7 @@ START_TEST(preprocessing_is_taken_where_crops_are_as_large)
 }
 END_TEST
 
-/* --- what is refused ---------------------------------------------------------------- */
+/* --- what is refused --------------------------------------------------------------- */
 
 START_TEST(what_cannot_be_taken_changes_nothing)
 {

@@ -118,7 +118,7 @@ static void close_subject(subject *s)
     free(s);
 }
 
-/* --- a model that has never computed ------------------------------------------------ */
+/* --- a model that has never computed ----------------------------------------------- */
 
 static an_model *model_like(const subject *s)
 {
@@ -174,7 +174,7 @@ static void expect_new_weights(const subject *s, const char *what)
     expect_weights_for(s, COUNTS, what);
 }
 
-/* --- all that changes weights ------------------------------------------------------- */
+/* --- all that changes weights ------------------------------------------------------ */
 
 static void set_one(subject *s, uint32_t index)
 {
@@ -463,7 +463,7 @@ START_TEST(a_step_has_the_weights_that_were_set)
 }
 END_TEST
 
-/* --- copies in bfloat16 ------------------------------------------------------------- */
+/* --- copies in bfloat16 ------------------------------------------------------------ */
 
 /* To 8 significant bits, to nearest, ties to even; below 2^-126 to multiples of
  * 2^-133. */
@@ -550,7 +550,7 @@ START_TEST(dense_weights_are_rounded_where_the_header_says)
 }
 END_TEST
 
-/* --- what towers send each other ---------------------------------------------------- */
+/* --- what towers send each other --------------------------------------------------- */
 
 static uint64_t exchanged(const an_model *model, uint64_t *per_image)
 {

@@ -11,7 +11,7 @@
 #include "test.h"
 #include "twin.h"
 
-/* --- normalisation ------------------------------------------------------------------ */
+/* --- normalisation ----------------------------------------------------------------- */
 
 /* in: maps, height, width. What is not named: 1 group, k 1, beta 0.75, across maps. */
 static const struct {
@@ -135,7 +135,7 @@ START_TEST(normalisation_of_what_overflows)
 }
 END_TEST
 
-/* --- pooling ------------------------------------------------------------------------ */
+/* --- pooling ----------------------------------------------------------------------- */
 
 /* in: maps, height, width; out: height, width. ties: many elements of x are equal. */
 static const struct {

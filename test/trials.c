@@ -11,7 +11,7 @@
 #include "expect.h"
 #include "small.h"
 
-/* --- numbers ------------------------------------------------------------------------ */
+/* --- numbers ----------------------------------------------------------------------- */
 
 uint32_t trial_below(uint32_t *seed, uint32_t below)
 {
@@ -31,7 +31,7 @@ uint64_t trial_u64(uint32_t *seed)
     return high << 33 ^ low << 7 ^ trial_below(seed, 128);
 }
 
-/* --- configs ------------------------------------------------------------------------ */
+/* --- configs ----------------------------------------------------------------------- */
 
 static an_model_config trial_config(uint32_t *seed)
 {
@@ -161,7 +161,7 @@ void trial_prepare(uint32_t *seed, an_model *model)
     }
 }
 
-/* --- comparisons -------------------------------------------------------------------- */
+/* --- comparisons ------------------------------------------------------------------- */
 
 #define SAME(got, wanted, field, what)                                                   \
     expect_count((got)->field, (wanted)->field, "%s: " #field, what)

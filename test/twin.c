@@ -23,7 +23,7 @@ double to_bfloat16(double x)
     return isfinite(x) ? ldexp(nearbyint(fraction * 256), exponent - 8) : x;
 }
 
-/* --- other operands ----------------------------------------------------------------- */
+/* --- other operands ---------------------------------------------------------------- */
 
 an_operand alloc_operand(const rig *r, size_t bytes)
 {
@@ -83,7 +83,7 @@ an_operand prepack_dense(const rig *r, const an_dense_shape *s, uint32_t batch,
     return prepacked;
 }
 
-/* --- between the two ---------------------------------------------------------------- */
+/* --- between the two --------------------------------------------------------------- */
 
 void to_device(const rig *r, const twin *a)
 {
@@ -111,7 +111,7 @@ float *in_place(const twin *a)
     return cpu_floats(a->device);
 }
 
-/* --- making them -------------------------------------------------------------------- */
+/* --- making them ------------------------------------------------------------------- */
 
 static size_t device_elements(const an_order *order)
 {
@@ -210,7 +210,7 @@ void mask_gradient(twin *dx, const twin *x, float factor)
         dx->ref[i] = x->ref[i] > 0 ? dx->ref[i] * (double)factor : 0;
 }
 
-/* --- comparison --------------------------------------------------------------------- */
+/* --- comparison -------------------------------------------------------------------- */
 
 /* Where an element stands, in words; the next call writes over it. */
 static const char *place_of(const an_order *o, size_t i)

@@ -16,7 +16,7 @@ typedef struct twin {
     an_operand device; /* in the device's */
 } twin;
 
-/* --- making them -------------------------------------------------------------------- */
+/* --- making them ------------------------------------------------------------------- */
 
 /* Random values up to `scale`. The first two are tensors, of the rig's dtype: where that
  * is bfloat16, the reference's values are rounded to it as well. */
@@ -33,7 +33,7 @@ twin make_weights(const rig *r, size_t rows, uint32_t halves, uint32_t maps,
                   uint32_t pixels);
 void free_twin(const rig *r, twin *a);
 
-/* --- between the two ---------------------------------------------------------------- */
+/* --- between the two --------------------------------------------------------------- */
 
 /* The reference's values to the device. */
 void to_device(const rig *r, const twin *a);
@@ -58,7 +58,7 @@ double to_bfloat16(double x);
  * elsewhere multiplied by the factor. */
 void mask_gradient(twin *dx, const twin *x, float factor);
 
-/* --- other operands ----------------------------------------------------------------- */
+/* --- other operands ---------------------------------------------------------------- */
 
 #define NONE an__no_operand()
 an_operand alloc_operand(const rig *r, size_t bytes);

@@ -6,7 +6,7 @@
 #include "conv.h"
 #include "path.h"
 
-/* --- jobs --------------------------------------------------------------------------------- */
+/* --- jobs -------------------------------------------------------------------------- */
 
 static void cut(an_job *j, uint32_t groups)
 {
@@ -68,10 +68,11 @@ an_job V(data_job)(const an_conv_shape *s)
     return j;
 }
 
-/* --- ways --------------------------------------------------------------------------------- */
+/* --- ways -------------------------------------------------------------------------- */
 
-/* Winograd's weights are four times as many (3 x 3): they must be read for enough tiles. A
- * choice by sizes alone: what a layer gives for a number of images is the same everywhere. */
+/* Winograd's weights are four times as many (3 x 3): they must be read for enough tiles.
+ * A choice by sizes alone: what a layer gives for a number of images is the same
+ * everywhere. */
 #define WINOGRAD_TILES 48u
 
 static uint32_t algorithm_of(const an_job *j, uint32_t batch)
@@ -151,7 +152,7 @@ size_t V(conv_scratch)(an_device *device, const an_conv_shape *s, uint32_t batch
     return floats * sizeof(float);
 }
 
-/* --- operations --------------------------------------------------------------------------- */
+/* --- operations -------------------------------------------------------------------- */
 
 uint32_t V(conv_algorithm)(an_device *device, const an_conv_shape *s, uint32_t batch,
                            size_t *bytes)
@@ -191,8 +192,8 @@ an_status V(conv_forward)(an_queue *q, const an_conv_shape *s, uint32_t batch,
     return AN_OK;
 }
 
-/* Strides beyond 1 stand before no layer whose gradient is asked for in the networks: this
- * is right, and plain. An item is an image. */
+/* Strides beyond 1 stand before no layer whose gradient is asked for in the networks:
+ * this is right, and plain. An item is an image. */
 typedef struct an_strided {
     const an_conv_shape *s;
     const float *w, *dy;

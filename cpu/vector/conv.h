@@ -1,10 +1,10 @@
 /*
  * conv.h - what the ways to do a convolution share.
  *
- * Images lie here pixel by pixel: [rows][columns][maps]. A convolution and the gradient of
- * its data are the same job: the latter reads dy, with the kernel turned around. The maps
- * that it writes are cut into parts - groups, or the halves of a joined tensor - and those
- * into blocks of up to COLS.
+ * Images lie here pixel by pixel: [rows][columns][maps]. A convolution and the gradient
+ * of its data are the same job: the latter reads dy, with the kernel turned around. The
+ * maps that it writes are cut into parts - groups, or the halves of a joined tensor - and
+ * those into blocks of up to COLS.
  */
 #ifndef AN_VECTOR_CONV_H
 #define AN_VECTOR_CONV_H

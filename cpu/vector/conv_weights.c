@@ -1,11 +1,11 @@
 /*
- * conv_weights.c - the gradient of a convolution's weights: for each tap, a matrix product
- * over all pixels of all images.
+ * conv_weights.c - the gradient of a convolution's weights: for each tap, a matrix
+ * product over all pixels of all images.
  *
- * Images are copied into strips that a tile of sums walks along: of x, padded, a strip has
- * all pixels of the maps that are one tile's rows; of dy, of the maps that are its columns.
- * Where x has fewer maps than a tile has rows (the first layer), a kernel's line of them
- * makes the rows, and padded images serve as they are.
+ * Images are copied into strips that a tile of sums walks along: of x, padded, a strip
+ * has all pixels of the maps that are one tile's rows; of dy, of the maps that are its
+ * columns. Where x has fewer maps than a tile has rows (the first layer), a kernel's line
+ * of them makes the rows, and padded images serve as they are.
  */
 #include <string.h>
 
@@ -82,7 +82,7 @@ size_t V(weights_scratch)(const an_device *device, const an_conv_shape *s, uint3
     return place(&l, NULL, round_images(&l, batch), device->host->threads);
 }
 
-/* --- strips ------------------------------------------------------------------------------- */
+/* --- strips ------------------------------------------------------------------------ */
 
 static void fill_x(const an_learning *l, uint32_t image, uint32_t worker)
 {
@@ -144,10 +144,10 @@ static void fill_item(uint32_t image, uint32_t worker, void *arg)
     fill_dy(l, image);
 }
 
-/* --- sums --------------------------------------------------------------------------------- */
+/* --- sums -------------------------------------------------------------------------- */
 
-/* Adds what `images` images from `image` on give to one tile of one line of taps: narrow, a
- * tile of that line, else of each of its taps. */
+/* Adds what `images` images from `image` on give to one tile of one line of taps: narrow,
+ * a tile of that line, else of each of its taps. */
 static void line_sums(const an_learning *l, uint32_t part, uint32_t block, uint32_t tile,
                       uint32_t ky, uint32_t image, uint32_t images)
 {
@@ -238,7 +238,7 @@ static void sums_item(uint32_t item, uint32_t worker, void *arg)
     if (item % each == 0) bias_sums(l, block);
 }
 
-/* --- the result: an item is an output map --------------------------------------------------- */
+/* --- the result: an item is an output map ------------------------------------------ */
 
 static void result_item(uint32_t map, uint32_t worker, void *arg)
 {

@@ -1,9 +1,9 @@
 /*
- * dense.c - fully connected layers. Weights are read as they lie, [outputs][inputs], once a
- * pass whatever the batch, or in bfloat16 where that is allowed.
+ * dense.c - fully connected layers. Weights are read as they lie, [outputs][inputs], once
+ * a pass whatever the batch, or in bfloat16 where that is allowed.
  *
- * Inputs that come from maps are brought into the weights' order first, map by map: images
- * are small beside weights.
+ * Inputs that come from maps are brought into the weights' order first, map by map:
+ * images are small beside weights.
  */
 #include <string.h>
 
@@ -32,7 +32,7 @@ typedef struct an_dense_work {
     size_t worker;  /* numbers of that */
 } an_dense_work;
 
-/* --- from pixels to maps, and back --------------------------------------------------------- */
+/* --- from pixels to maps, and back ------------------------------------------------- */
 
 /* to[j][i] = from[i][j] */
 static void transpose(const float *from, uint32_t rows, uint32_t columns, float *to)
@@ -77,22 +77,22 @@ static const float *flat_input(an_dense_work *d)
     return d->flat;
 }
 
-/* --- forward: dot products ----------------------------------------------------------------- */
+/* --- forward: dot products --------------------------------------------------------- */
 
 static size_t narrow_pitch(const an_dense_shape *s)
 {
     return (size_t)pieces(s->inputs, VL) * VL;
 }
 
-/* Inputs at a time. Where rows of weights meet several groups of images they are to stay in
- * the first cache; else long streams are best. How long they are changes no sum. */
+/* Inputs at a time. Where rows of weights meet several groups of images they are to stay
+ * in the first cache; else long streams are best. How long they are changes no sum. */
 static uint32_t run_of(const an_dense_work *d)
 {
     return d->batch > IMAGES ? 512 : 2048;
 }
 
-/* Images are brought together in groups of IMAGES, and inputs in runs, so that the
- * dot products of all groups with one run are one stream: [run][group][VL inputs][image][VL],
+/* Images are brought together in groups of IMAGES, and inputs in runs, so that the dot
+ * products of all groups with one run are one stream: [run][group][VL inputs][image][VL],
  * with zeros behind the last input. Where input `at` of an image is: */
 static float *place_of(const an_dense_work *d, uint32_t image, uint32_t at)
 {
@@ -269,10 +269,10 @@ static void forward_item(uint32_t item, uint32_t worker, void *arg)
                        at_most(d->batch - image, TOGETHER));
 }
 
-/* --- forward, many images: weights' rows times images side by side -------------------------------- */
+/* --- forward, many images: weights' rows times images side by side ----------------- */
 
-/* Rows of weights are a large power of two apart: more than these would push each other out
- * of their set of the first cache, which has twelve places or eight. */
+/* Rows of weights are a large power of two apart: more than these would push each other
+ * out of their set of the first cache, which has twelve places or eight. */
 #define OUT_ROWS (ROWS > 6 ? 10u : 6u)
 #define PRODUCT_ROWS (4 * OUT_ROWS) /* of an item */
 #define PRODUCT_RUN 2048u           /* inputs at a time */
@@ -332,7 +332,7 @@ static void product_item(uint32_t item, uint32_t worker, void *arg)
         }
 }
 
-/* --- backward: tiles of sums ----------------------------------------------------------------------------- */
+/* --- backward: tiles of sums ------------------------------------------------------- */
 
 /* What of the weights is brought together at a time, outputs by inputs. */
 #define DATA_BREADTH (8 * VL) /* inputs: four blocks of COLS */
@@ -369,8 +369,8 @@ static void strip(const an_queue *q, const float *from, uint32_t rows, uint32_t 
     an__cpu_parallel(q, pieces(columns, wide), strip_item, &m);
 }
 
-/* A run of a product of all images, which `strips` has as strips `depth` wide, with `count`
- * columns: pack is [block of COLS][depth][COLS]. */
+/* A run of a product of all images, which `strips` has as strips `depth` wide, with
+ * `count` columns: pack is [block of COLS][depth][COLS]. */
 static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_t run,
                     const float *pack, uint32_t count, size_t pitch, an_sums sum)
 {
@@ -474,7 +474,7 @@ static void weights_item(uint32_t item, uint32_t worker, void *arg)
     }
 }
 
-/* --- scratch and operations ----------------------------------------------------------------- */
+/* --- scratch and operations -------------------------------------------------------- */
 
 static size_t place(an_dense_work *d, float *at)
 {

@@ -1,13 +1,13 @@
 /*
  * direct.c - convolution as it is written: sums over lines, columns and maps, a tile of
- * pixels by maps at a time. Images are padded first, so that no sum asks whether a column is
- * within them; lines that are not are left out.
+ * pixels by maps at a time. Images are padded first, so that no sum asks whether a column
+ * is within them; lines that are not are left out.
  */
 #include <string.h>
 
 #include "conv.h"
 
-/* --- weights: [part][block][tap][map read][COLS] ----------------------------------------- */
+/* --- weights: [part][block][tap][map read][COLS] ----------------------------------- */
 
 size_t V(direct_pack)(const an_job *j)
 {
@@ -32,7 +32,7 @@ void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack)
         }
 }
 
-/* --- padding ------------------------------------------------------------------------------ */
+/* --- padding ----------------------------------------------------------------------- */
 
 static int needs_padding(const an_job *j)
 {
@@ -80,7 +80,7 @@ void V(padded_lines)(const an_job *j, const float *image, uint32_t from, uint32_
     }
 }
 
-/* --- the sums ----------------------------------------------------------------------------- */
+/* --- the sums ---------------------------------------------------------------------- */
 
 typedef struct an_direct {
     const an_job *j;

@@ -1,6 +1,6 @@
 /*
- * dropout.c - the reference's masks: the random numbers of lib/base/rng.c, VL blocks of them at a
- * time.
+ * dropout.c - the reference's masks: the random numbers of lib/base/rng.c, VL blocks of
+ * them at a time.
  */
 #include "path.h"
 
@@ -12,7 +12,8 @@ typedef struct an_dropping {
     float *x;
 } an_dropping;
 
-/* an__random4() of blocks first .. first + VL - 1; Philox's rounds and constants are there. */
+/* an__random4() of blocks first .. first + VL - 1; Philox's rounds and constants are
+ * there. */
 static void random_blocks(const an_step *step, uint32_t stream, uint32_t first,
                           uint32_t *word)
 {

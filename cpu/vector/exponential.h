@@ -1,9 +1,9 @@
 /*
  * exponential.h - e^x in plain arithmetic, of which the compiler makes vectors.
  *
- * x = n ln 2 + r with |r| up to ln 2 / 2: 2^n are bits, e^r is its Taylor series to where the
- * next term is below the rounding of the result. ln 2 is taken in two parts, the first with so
- * few bits that n times it is exact.
+ * x = n ln 2 + r with |r| up to ln 2 / 2: 2^n are bits, e^r is its Taylor series to where
+ * the next term is below the rounding of the result. ln 2 is taken in two parts, the
+ * first with so few bits that n times it is exact.
  */
 #ifndef AN_EXPONENTIAL_H
 #define AN_EXPONENTIAL_H

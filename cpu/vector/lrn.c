@@ -1,6 +1,6 @@
 /*
- * lrn.c - local response normalisation; the formulas are in ../lrn.c. Maps lie side by side
- * here, so that a window is VL loads, one number further each.
+ * lrn.c - local response normalisation; the formulas are in ../lrn.c. Maps lie side by
+ * side here, so that a window is VL loads, one number further each.
  */
 #include <math.h>
 
@@ -12,8 +12,8 @@
                        sum them; the widest networks have 1536 maps */
 #define COLUMNS 32u /* within a map: the same, of each line of a window */
 
-/* s^-beta. The paper's 3/4: with r = s^-1/2, r * sqrt(r); the root's argument is kept from 0,
- * which r is of infinity. */
+/* s^-beta. The paper's 3/4: with r = s^-1/2, r * sqrt(r); the root's argument is kept
+ * from 0, which r is of infinity. */
 AN_INLINE vec power(vec s, float beta)
 {
     float part[VL];
@@ -35,10 +35,10 @@ typedef struct an_lrn_work {
     float *out;
 } an_lrn_work;
 
-/* --- across maps ---------------------------------------------------------------------------- */
+/* --- across maps ------------------------------------------------------------------- */
 
-/* VL maps of a group: which lanes they are, and for each neighbour of theirs which of those
- * lanes still are in the group. */
+/* VL maps of a group: which lanes they are, and for each neighbour of theirs which of
+ * those lanes still are in the group. */
 typedef struct an_window {
     vec_lanes own, near[2 * HALF + 1];
 } an_window;
@@ -208,7 +208,7 @@ an_status V(lrn_backward)(an_queue *q, const an_lrn_shape *s, uint32_t batch,
                across_item);
 }
 
-/* --- within a map: VL maps at a time ---------------------------------------------------------- */
+/* --- within a map: VL maps at a time ----------------------------------------------- */
 
 typedef struct an_range {
     uint32_t first, end;

@@ -7,7 +7,7 @@
 
 #include "path.h"
 
-/* --- order: pixels outside, maps inside ------------------------------------------------------ */
+/* --- order: pixels outside, maps inside -------------------------------------------- */
 
 /* Where number `at` of the host's order [rows][halves][maps][pixels] lies here. */
 static size_t place(const an_order *order, size_t at)
@@ -99,7 +99,7 @@ an_status V(get)(an_queue *queue, const an_order *order, float *to, an_operand f
     return AN_OK;
 }
 
-/* --- update -------------------------------------------------------------------------------------- */
+/* --- update ------------------------------------------------------------------------ */
 
 typedef struct an_updating {
     const an_update *u;

@@ -3,9 +3,10 @@
  */
 #include "tile.h"
 
-/* rows is a constant wherever this is expanded: so `sum` is registers. So are the pointers,
- * one for three rows, which an instruction reaches with 0, 1 and 2 times a_row; the compiler,
- * if it could see that they are one pointer's, would keep distances on the stack. */
+/* rows is a constant wherever this is expanded: so `sum` is registers. So are the
+ * pointers, one for three rows, which an instruction reaches with 0, 1 and 2 times a_row;
+ * the compiler, if it could see that they are one pointer's, would keep distances on the
+ * stack. */
 AN_INLINE void add_products(const uint32_t rows, const an_terms *t, vec sum[ROWS][2])
 {
     const size_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;

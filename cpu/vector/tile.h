@@ -1,6 +1,6 @@
 /*
- * tile.h - the loop that all products share: a tile of up to ROWS x COLS sums, which stay in
- * registers from the first product to the last.
+ * tile.h - the loop that all products share: a tile of up to ROWS x COLS sums, which stay
+ * in registers from the first product to the last.
  *
  *     c [row][col] = sum over o, i, p of
  *                    a [row * a_row + o * a_outer + i * a_inner + p * a_step]
@@ -19,8 +19,8 @@ typedef struct an_terms {
     uint32_t outer, inner, run; /* how many o, i, p */
     size_t a_row, a_outer, a_inner, a_step;
     size_t b_outer, b_inner, b_step; /* b is read COLS wide: it has zeros behind `cols` */
-    /* What is far away and will be needed next: with each product a tile asks for a cache line
-     * more of it. Null: for b itself, some rows further on. */
+    /* What is far away and will be needed next: with each product a tile asks for a cache
+     * line more of it. Null: for b itself, some rows further on. */
     const float *ahead;
 } an_terms;
 

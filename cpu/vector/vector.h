@@ -1,9 +1,10 @@
 /*
  * vector.h - a vector of floats as wide as the instructions that a file is compiled for.
  *
- * The files of this folder are compiled once for each set of instructions, with AN_ISA its
- * name (avx512, avx2): what they share with each other is named by V(), and what they share
- * with the rest of the library is one table, V(backend). The operators + - * work on vectors.
+ * The files of this folder are compiled once for each set of instructions, with AN_ISA
+ * its name (avx512, avx2): what they share with each other is named by V(), and what they
+ * share with the rest of the library is one table, V(backend). The operators + - * work
+ * on vectors.
  */
 #ifndef AN_VECTOR_H
 #define AN_VECTOR_H
@@ -64,8 +65,8 @@ AN_INLINE vec vec_keep_nan(vec a, vec b)
     return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
 }
 
-/* 1 / sqrt(x): an estimate of 14 bits, one step of Newton's. Of infinity it is 0, which the
- * step would spoil. */
+/* 1 / sqrt(x): an estimate of 14 bits, one step of Newton's. Of infinity it is 0, which
+ * the step would spoil. */
 AN_INLINE vec vec_rsqrt(vec x)
 {
     vec r = _mm512_rsqrt14_ps(x), half = vec_set(0.5f) * x * r;
@@ -205,8 +206,8 @@ AN_INLINE void vec_store_lanes(float *p, vec_lanes lanes, vec x)
 
 #define STREAM 32u /* bytes that bytes_stream() copies */
 
-/* Past the caches, to a place that is a multiple of STREAM. Sanitizers do not see what such an
- * instruction writes, and so get another. */
+/* Past the caches, to a place that is a multiple of STREAM. Sanitizers do not see what
+ * such an instruction writes, and so get another. */
 AN_INLINE void bytes_stream(uint8_t *to, const uint8_t *from)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

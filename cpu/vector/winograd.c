@@ -1,10 +1,10 @@
 /*
- * winograd.c - convolution of 3 x 3 and 5 x 5 kernels with fewer multiplications: Winograd,
- * Arithmetic Complexity of Computations, 1980; Lavin and Gray, 2015.
+ * winograd.c - convolution of 3 x 3 and 5 x 5 kernels with fewer multiplications:
+ * Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, 2015.
  *
- * A tile of 6 x 6 pixels gives M x M of the output: 4 x 4 with 3 taps, 2 x 2 with 5, so that
- * 36 products stand for 144 or 100. Per map, with matrices for the points 0, 1, -1, 2, -2 and
- * infinity:
+ * A tile of 6 x 6 pixels gives M x M of the output: 4 x 4 with 3 taps, 2 x 2 with 5, so
+ * that 36 products stand for 144 or 100. Per map, with matrices for the points 0, 1, -1,
+ * 2, -2 and infinity:
  *
  *     y = A^T [ (G g G^T) . (B^T x B) ] A
  *
@@ -37,14 +37,15 @@ uint32_t V(winograd_tiles)(const an_job *j)
     return along(j, j->out_width) * along(j, j->out_height);
 }
 
-/* --- weights: [part][block][place][map read][COLS] ---------------------------------------- */
+/* --- weights: [part][block][place][map read][COLS] --------------------------------- */
 
 size_t V(winograd_pack)(const an_job *j)
 {
     return (size_t)j->parts * j->blocks * PLACES * j->reads * COLS;
 }
 
-/* G: a row for each point p, p^i / product of (p - other points); infinity has the last. */
+/* G: a row for each point p, p^i / product of (p - other points); infinity has the
+ * last. */
 static const float to_places[6][5] = {
     {0.25f, 0, 0, 0, 0},
     {-1 / 6.0f, -1 / 6.0f, -1 / 6.0f, -1 / 6.0f, -1 / 6.0f},
@@ -120,7 +121,7 @@ void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack)
     }
 }
 
-/* --- images ------------------------------------------------------------------------------- */
+/* --- images ------------------------------------------------------------------------ */
 
 /* B^T d */
 AN_INLINE void image_line(const vec d[6], vec out[6])
@@ -137,8 +138,8 @@ AN_INLINE void image_line(const vec d[6], vec out[6])
     out[5] = vec_fma(four, d[1], vec_fma(-five, d[3], d[5]));
 }
 
-/* One vector of maps of one tile. from, at: where its pixels are, all maps, and whether the
- * place moves with the map: those outside the image are zeros that do not. */
+/* One vector of maps of one tile. from, at: where its pixels are, all maps, and whether
+ * the place moves with the map: those outside the image are zeros that do not. */
 AN_INLINE void image_transform(const float *const from[36], const uint32_t moves[36],
                                uint32_t map, uint32_t count, float *out, size_t step)
 {
@@ -177,7 +178,7 @@ AN_INLINE void sums_line(const uint32_t outputs, const vec m[6], vec out[4])
     out[3] = vec_fma(vec_set(8), d, b) + m[5];
 }
 
-/* --- the job ------------------------------------------------------------------------------ */
+/* --- the job ----------------------------------------------------------------------- */
 
 typedef struct an_winograd {
     const an_job *j;
@@ -280,8 +281,8 @@ AN_INLINE void transform_out(const uint32_t m, const an_job *j, const float *sum
     }
 }
 
-/* The products at all places of blocks first .. first + blocks - 1 with the item's tiles: a
- * group of tiles meets all these blocks while it is near. */
+/* The products at all places of blocks first .. first + blocks - 1 with the item's tiles:
+ * a group of tiles meets all these blocks while it is near. */
 static void add_products(const an_winograd *w, uint32_t part, uint32_t first,
                          uint32_t blocks, uint32_t count, const float *in, float *sums)
 {
@@ -403,7 +404,8 @@ void V(winograd)(const an_job *j, const float *pack, float *scratch)
     w.down = along(j, j->out_height);
     w.tiles = w.across * w.down * j->batch;
     w.items = pieces(w.tiles, w.most);
-    /* As many as keep all threads busy to the end: how tiles are shared out changes no sum. */
+    /* As many as keep all threads busy to the end: how tiles are shared out changes no
+     * sum. */
     w.items = (uint32_t)round_up(w.items, threads);
     if (w.items > w.tiles) w.items = w.tiles;
     an__cpu_parallel(j->q, j->parts * w.items, winograd_item, &w);

@@ -23,7 +23,8 @@ void canvas_frame(canvas *c, double x, double y, double width, double height,
 /* Through `count` points; those that are not finite are left out. */
 void canvas_line(canvas *c, const double *x, const double *y, int count, double thickness,
                  int dashed, uint32_t colour);
-/* One line of UTF-8, its baseline at y; cut with an ellipsis at `most` pixels (0: not). */
+/* One line of UTF-8, its baseline at y; cut with an ellipsis at `most` pixels (0:
+ * not). */
 void canvas_text(canvas *c, double x, double y, double size, int where, double most,
                  uint32_t colour, const char *text);
 double canvas_text_width(canvas *c, double size, const char *text);

@@ -34,8 +34,7 @@ static double *cell(epoch_row *row, size_t column)
 
 void history_add(history *h, const epoch_row *row)
 {
-    h->rows = realloc(h->rows, (h->count + 1) * sizeof *h->rows);
-    if (h->rows == NULL) exit(1);
+    h->rows = reallocate(h->rows, (h->count + 1) * sizeof *h->rows);
     h->rows[h->count++] = *row;
 }
 

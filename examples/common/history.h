@@ -22,11 +22,13 @@ typedef struct history {
 void history_add(history *h, const epoch_row *row);
 /* Rows of an earlier run up to `epoch`; a file that is not there holds none. */
 void history_read(history *h, const char *path, double epoch);
-/* Both replace the file, the table in one moment; 0 on success. A NaN is an empty field. */
+/* Both replace the file, the table in one moment; 0 on success. A NaN is an empty
+ * field. */
 int history_write_csv(const history *h, const char *path);
 int history_draw(const history *h, const char *path, const char *title);
 
-/* One column of the rows, malloc()ed; the column's name is that in the file. Null: none. */
+/* One column of the rows, malloc()ed; the column's name is that in the file. Null:
+ * none. */
 double *history_column(const history *h, const char *name);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * jobs.h - pictures on their way from a list to a pack: read, fitted, encoded, on threads.
+ * jobs.h - pictures on their way from a list to a pack: read, fitted, encoded, on
+ * threads.
  */
 #ifndef JOBS_H
 #define JOBS_H

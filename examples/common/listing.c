@@ -14,6 +14,7 @@
 
 #include "options.h"
 
+static void give_up(const char *what, const char *name) __attribute__((noreturn));
 static void give_up(const char *what, const char *name)
 {
     fprintf(stderr, "%s: %s\n", name, what);
@@ -39,9 +40,7 @@ static char *join(const char *folder, const char *name)
 static void *room(void *list, size_t count, size_t bytes)
 {
     if ((count & (count - 1)) != 0) return list;
-    list = realloc(list, (count > 0 ? 2 * count : 1) * bytes);
-    if (list == NULL) give_up("no memory", "the list of pictures");
-    return list;
+    return reallocate(list, (count > 0 ? 2 * count : 1) * bytes);
 }
 
 static uint32_t add_class(listing *list, const char *name)
@@ -60,7 +59,7 @@ static void add_item(listing *list, char *path, const uint8_t *record, uint32_t 
     list->items[list->count++] = one;
 }
 
-/* --- a folder per class ------------------------------------------------------------------ */
+/* --- a folder per class ------------------------------------------------------------ */
 
 static int visible(const struct dirent *entry)
 {
@@ -102,7 +101,7 @@ static void add_folder(listing *list, const char *path, uint32_t label)
     free(names);
 }
 
-/* --- CIFAR-10's binary batches: a byte of label, then 32 x 32 red, green, blue ------------- */
+/* --- CIFAR-10's binary batches: a byte of label, then 32 x 32 red, green, blue ----- */
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, RECORD = 1 + 3 * PLANE };
 
@@ -182,9 +181,10 @@ void listing_folder(listing *list, const char *folder)
                 folder);
 }
 
-/* --- a list ------------------------------------------------------------------------------ */
+/* --- a list ------------------------------------------------------------------------ */
 
-/* Classes in a hash table by name: lists may have a thousand of them and a million lines. */
+/* Classes in a hash table by name: lists may have a thousand of them and a million
+ * lines. */
 enum { BUCKETS = 1 << 17 };
 
 static uint32_t class_of(listing *list, uint32_t *table, const char *name)
@@ -248,10 +248,8 @@ void listing_file(listing *list, const char *path, const char *folder)
         }
         *split = '\0';
         label = class_of(list, table, split + 1);
-        if (label + 1 == list->classes) {
-            seen = realloc(seen, list->classes * sizeof *seen);
-            if (seen == NULL) give_up("no memory", path);
-        }
+        if (label + 1 == list->classes)
+            seen = reallocate(seen, list->classes * sizeof *seen);
         add_item(list, *line == '/' ? copy_of(line) : join(folder, line), NULL, label, 0);
     }
     fclose(file);
@@ -283,7 +281,7 @@ void listing_renumber(listing *list, const char *const *names, uint32_t count)
     free(to);
 }
 
-/* --- both -------------------------------------------------------------------------------- */
+/* --- both -------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t hash, const char *text) /* FNV-1a, the closing zero too */
 {

@@ -1,6 +1,6 @@
 /*
- * no_canvas.c - canvas.c for programs that are built without cairo: nothing is drawn, and whoever
- * asks for a picture is told so.
+ * no_canvas.c - canvas.c for programs that are built without cairo: nothing is drawn, and
+ * whoever asks for a picture is told so.
  */
 #include <stdio.h>
 #include <stdlib.h>

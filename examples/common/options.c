@@ -32,13 +32,18 @@ void fail(const char *what)
 
 void *allocate(size_t bytes)
 {
-    void *memory = malloc(bytes > 0 ? bytes : 1);
+    return reallocate(NULL, bytes);
+}
 
-    if (memory == NULL) {
+void *reallocate(void *memory, size_t bytes)
+{
+    void *more = realloc(memory, bytes > 0 ? bytes : 1);
+
+    if (more == NULL) {
         fprintf(stderr, "%s: no memory for %zu bytes\n", program, bytes);
         exit(1);
     }
-    return memory;
+    return more;
 }
 
 static void help(const option *table, const char *usage)

@@ -45,8 +45,8 @@ typedef struct option {
     }
 
 /* Moves the operands to the front of argv, from argv[1], and returns how many there are.
- * --help prints `usage` and the table and exits with 0; anything wrong says so on stderr and
- * exits with 2. */
+ * --help prints `usage` and the table and exits with 0; anything wrong says so on stderr
+ * and exits with 2. */
 int options_parse(option *table, int argc, char **argv, const char *usage);
 
 int option_given(const option *table, const char *name);
@@ -62,7 +62,8 @@ void usage_error(const char *format, ...) __attribute__((noreturn, format(printf
 /* Prints the library's message for a call that failed, after `what`; exits with 1. */
 void fail(const char *what) __attribute__((noreturn));
 
-/* malloc() that does not return null. */
+/* malloc() and realloc() that do not return null: the program ends instead. */
 void *allocate(size_t bytes);
+void *reallocate(void *memory, size_t bytes);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * peak.c - the machine's limits, measured. Arithmetic: independent chains of multiply-adds
- * that never leave the registers, as many as hide an instruction's latency. Memory: a sum
- * over more than caches hold, from a few places at once.
+ * peak.c - the machine's limits, measured. Arithmetic: independent chains of
+ * multiply-adds that never leave the registers, as many as hide an instruction's latency.
+ * Memory: a sum over more than caches hold, from a few places at once.
  */
 #define _DEFAULT_SOURCE
 #include "peak.h"
@@ -101,7 +101,7 @@ double peak_gflops(unsigned threads, const char **name)
 }
 #endif
 
-/* --- memory ----------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------ */
 
 enum { BYTES = 256 << 20, HUGE_PAGE = 2 << 20, STREAMS = 4 };
 

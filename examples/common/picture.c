@@ -78,7 +78,7 @@ void picture_free(picture *p)
     p->pixels = NULL;
 }
 
-/* --- JPEG in memory ---------------------------------------------------------------------- */
+/* --- JPEG in memory ---------------------------------------------------------------- */
 
 typedef struct bytes {
     uint8_t *data;
@@ -91,8 +91,7 @@ static void append(void *context, void *data, int count)
 
     while (out->count + (size_t)count > out->room) {
         out->room = out->room > 0 ? 2 * out->room : 65536;
-        out->data = realloc(out->data, out->room);
-        if (out->data == NULL) exit(1);
+        out->data = reallocate(out->data, out->room);
     }
     memcpy(out->data + out->count, data, (size_t)count);
     out->count += (size_t)count;

@@ -4,9 +4,9 @@
  *
  * All rates are those of what goes on: batches' memory has been touched, a device has
  * recorded its step, and what was prepared beforehand is used up when the clock starts.
- * Pictures that the system must read, or that this process has not touched yet, take as long
- * as they take: what a later epoch has is seen with a pack of which each measurement reads
- * all.
+ * Pictures that the system must read, or that this process has not touched yet, take as
+ * long as they take: what a later epoch has is seen with a pack of which each measurement
+ * reads all.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "pipeline.h"
@@ -57,7 +57,7 @@ static uint32_t crops(const pipeline *p)
     return info.image_size;
 }
 
-/* --- the loader -------------------------------------------------------------------------- */
+/* --- the loader -------------------------------------------------------------------- */
 
 static int fetch_again(uint64_t index, an_sample *sample, void *user)
 {
@@ -66,9 +66,9 @@ static int fetch_again(uint64_t index, an_sample *sample, void *user)
     return pack->fetch(index % pack->count, sample, pack->user);
 }
 
-/* The pack's pictures, a few of them twice or left out, so that all batches are of one size:
- * a smaller one at the end of an epoch is rare where there are many pictures, but costs a
- * device that has recorded its step another recording. */
+/* The pack's pictures, a few of them twice or left out, so that all batches are of one
+ * size: a smaller one at the end of an epoch is rare where there are many pictures, but
+ * costs a device that has recorded its step another recording. */
 static an_source whole_batches(const pipeline *p, uint32_t batch)
 {
     an_source again = p->source;
@@ -135,7 +135,7 @@ static double drained(const pipeline *p, uint32_t batch, uint32_t workers,
     return before / (now - started);
 }
 
-/* --- the loader alone -------------------------------------------------------------------- */
+/* --- the loader alone -------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b)
 {
@@ -198,7 +198,7 @@ void pipeline_loader(const pipeline *p)
     free(rates);
 }
 
-/* --- the whole way ----------------------------------------------------------------------- */
+/* --- the whole way ----------------------------------------------------------------- */
 
 typedef struct stepping {
     const pipeline *p;

@@ -28,7 +28,8 @@ void pipeline_prepare(pipeline *p, an_model *model);
 void pipeline_loader(const pipeline *p);
 
 /* From the pack's bytes to the end of a step, with as many in flight as the device may
- * have: a heading, and a row for each size of batch, with what its parts could do alone. */
+ * have: a heading, and a row for each size of batch, with what its parts could do
+ * alone. */
 void pipeline_heading(const pipeline *p);
 void pipeline_steps(const pipeline *p, uint32_t batch);
 

@@ -26,7 +26,7 @@ const char *run_path(const run *r, const char *named, const char *suffix)
     return named != NULL ? named : join(r->setup.out, suffix);
 }
 
-/* --- beginning --------------------------------------------------------------------------- */
+/* --- beginning --------------------------------------------------------------------- */
 
 static void open_packs(run *r)
 {
@@ -143,7 +143,7 @@ int run_has_steps(const run *r, uint32_t more)
            an_trainer_iteration(r->trainer) + more >= r->setup.steps;
 }
 
-/* --- saving ------------------------------------------------------------------------------ */
+/* --- saving ------------------------------------------------------------------------ */
 
 void run_save(run *r)
 {

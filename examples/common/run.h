@@ -1,6 +1,6 @@
 /*
- * run.h - a training run: what it is made of, from the beginning or from a checkpoint, and how
- * it is saved.
+ * run.h - a training run: what it is made of, from the beginning or from a checkpoint,
+ * and how it is saved.
  */
 #ifndef RUN_H
 #define RUN_H

@@ -19,8 +19,9 @@ typedef struct scoring {
     void *user;
 } scoring;
 
-/* Exits with 2 if the pack numbers its classes differently from the model, or fits pictures
- * otherwise: what came of it would be nonsense. `name`: the pack's, for people. */
+/* Exits with 2 if the pack numbers its classes differently from the model, or fits
+ * pictures otherwise: what came of it would be nonsense. `name`: the pack's, for
+ * people. */
 void check_pack(const an_pack *pack, const an_model *model, const char *name);
 
 /* All pictures of the pack, in their order. */

@@ -149,7 +149,7 @@ static an_recipe_info recipe_of(const setup *s)
     return info;
 }
 
-/* --- model ------------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------- */
 
 static void change_config(const setup *s, an_model_config *c)
 {
@@ -260,7 +260,7 @@ an_model *setup_model(const setup *s, an_context *ctx, const an_pack *pack)
     return model;
 }
 
-/* --- trainer ----------------------------------------------------------------------------- */
+/* --- trainer ----------------------------------------------------------------------- */
 
 enum { MOST_CHANGES = 64 };
 
@@ -388,7 +388,8 @@ an_trainer *setup_trainer(setup *s, an_model *model, an_loader_config *loader)
     c.seed = s->seed;
     change_loader(s, loader);
     if (an_trainer_create(&trainer, model, &c) != AN_OK) fail("trainer");
-    /* The recipe's rates of layers hold from the beginning, whatever becomes of its drops. */
+    /* The recipe's rates of layers hold from the beginning, whatever becomes of its
+     * drops. */
     if (an_recipe_schedule(s->recipe, trainer, (uint32_t)s->epochs, c.rate) != AN_OK)
         fail("--recipe");
     if (s->drop_at != NULL)

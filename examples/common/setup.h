@@ -1,6 +1,6 @@
 /*
- * setup.h - a training run's options: a recipe, what differs from it, and the model, trainer
- * and loader that come of both.
+ * setup.h - a training run's options: a recipe, what differs from it, and the model,
+ * trainer and loader that come of both.
  */
 #ifndef SETUP_H
 #define SETUP_H
@@ -22,8 +22,8 @@ typedef struct setup {
     int no_lrn, no_dropout, no_crop, no_mirror, extra_conv, mean_image, no_evaluation;
 } setup;
 
-/* Parses the command line, whose one operand is `*folder`; exits with 2 if anything is wrong,
- * also if an option stands beside --resume that the checkpoint decides. */
+/* Parses the command line, whose one operand is `*folder`; exits with 2 if anything is
+ * wrong, also if an option stands beside --resume that the checkpoint decides. */
 setup setup_parse(int argc, char **argv, const char **folder);
 
 /* Prints those of the given options that a checkpoint does not hold, --out apart. */

@@ -1,5 +1,6 @@
 /*
- * stb.c - the image decoder and encoder, compiled once. Not held to this project's warnings.
+ * stb.c - the image decoder and encoder, compiled once. Not held to this project's
+ * warnings.
  */
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"

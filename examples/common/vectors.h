@@ -1,6 +1,6 @@
 /*
- * vectors.h - what a network sees in the pictures of a pack: a vector each, in a file, and the
- * nearest of them.
+ * vectors.h - what a network sees in the pictures of a pack: a vector each, in a file,
+ * and the nearest of them.
  */
 #ifndef VECTORS_H
 #define VECTORS_H
@@ -26,8 +26,8 @@ void vectors_free(vectors *v);
 /* Whether `probe` is the file's, but for rounding. */
 int vectors_same_probe(const vectors *v, const float *probe);
 
-/* The `most` vectors nearest to `query` by Euclidean distance into `order`, nearest first;
- * number `except` is left out. */
+/* The `most` vectors nearest to `query` by Euclidean distance into `order`, nearest
+ * first; number `except` is left out. */
 void vectors_nearest(const vectors *v, const float *query, size_t except, size_t *order,
                      size_t most);
 

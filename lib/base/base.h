@@ -1,6 +1,6 @@
 /*
- * base.h - what every room stands on, and what knows nothing of networks: errors, structs that
- * grow, memory, threads, random numbers, files.
+ * base.h - what every room stands on, and what knows nothing of networks: errors, structs
+ * that grow, memory, threads, random numbers, files.
  *
  * Names: an_ for types and public functions, an__ for the library's own functions.
  */
@@ -13,7 +13,7 @@
 
 #include "alexnet.h"
 
-/* --- errors (error.c) ---------------------------------------------------------------- */
+/* --- errors (error.c) -------------------------------------------------------------- */
 
 /* Sets the thread's message, returns status. `format` knows what printf does. */
 an_status an__fail(an_status status, const char *format, ...)
@@ -32,10 +32,11 @@ an_status an__fail(an_status status, const char *format, ...)
 
 /* *product = a * b; false if it does not fit. */
 int an__multiply(size_t a, size_t b, size_t *product);
-/* ARGUMENT where a buffer with room for `capacity` elements has too little for count * each. */
+/* ARGUMENT where a buffer with room for `capacity` elements has too little for count *
+ * each. */
 an_status an__capacity_check(size_t capacity, size_t count, size_t each);
 
-/* --- structs that grow (struct.c) ---------------------------------------------------- */
+/* --- structs that grow (struct.c) -------------------------------------------------- */
 
 /* Copies a caller's struct over one with defaults: `known` is this library's sizeof,
  * `least` the size in the release that the struct came with. A longer struct must be zero
@@ -45,8 +46,8 @@ an_status an__struct_read(void *to, const void *from, size_t known, size_t least
 /* The inverse: fills what the caller's struct has room for, keeping its size field. */
 an_status an__struct_write(void *to, const void *from, size_t known, size_t least,
                            const char *what);
-/* For a public *_init(): `defaults` into the caller's struct, whose compiler gave it `size`
- * bytes. */
+/* For a public *_init(): `defaults` into the caller's struct, whose compiler gave it
+ * `size` bytes. */
 void an__struct_init(void *to, size_t size, const void *defaults, size_t known);
 
 /* The *_init() of a struct whose defaults are all 0. */
@@ -59,10 +60,10 @@ void an__struct_init(void *to, size_t size, const void *defaults, size_t known);
 
 int an__in_range(float value, float low, float high); /* false for a NaN */
 
-/* --- memory and log (memory.c) ------------------------------------------------------- */
+/* --- memory and log (memory.c) ----------------------------------------------------- */
 
-/* Where memory comes from, and where messages go: the host's functions, or this library's. A
- * context owns one, which outlives all that is allocated through it. */
+/* Where memory comes from, and where messages go: the host's functions, or this
+ * library's. A context owns one, which outlives all that is allocated through it. */
 typedef struct an_allocator {
     an_alloc_fn alloc;
     an_release_fn release;
@@ -84,7 +85,7 @@ typedef void (*an_copy_rows_fn)(uint8_t *to, const uint8_t *from, size_t pitch,
 void an__copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
                    uint32_t rows);
 
-/* --- threads (pool.c) ---------------------------------------------------------------- */
+/* --- threads (pool.c) -------------------------------------------------------------- */
 
 typedef struct an_pool an_pool;
 typedef void (*an_body_fn)(uint32_t item, uint32_t worker, void *arg);
@@ -95,7 +96,7 @@ void an__pool_destroy(an_pool *pool, int forked);
  * calling thread does all of it alone, as worker 0. */
 void an__pool_run(an_pool *pool, uint32_t count, an_body_fn body, void *arg);
 
-/* --- random numbers (rng.c) ---------------------------------------------------------- */
+/* --- random numbers (rng.c) -------------------------------------------------------- */
 
 /* Philox 4x32-10: 128 bits that are a function of seed and counter alone. */
 void an__philox(uint64_t seed, const uint32_t counter[4], uint32_t out[4]);
@@ -118,11 +119,11 @@ double an__uniform(uint32_t word);
 void an__random4(uint64_t seed, uint32_t stream, uint64_t iteration, uint32_t block,
                  uint32_t out[4]);
 
-/* --- time (clock.c) ------------------------------------------------------------------ */
+/* --- time (clock.c) ---------------------------------------------------------------- */
 
 double an__seconds(void); /* a clock that never goes back */
 
-/* --- text (text.c) ------------------------------------------------------------------- */
+/* --- text (text.c) ----------------------------------------------------------------- */
 
 /* A name of up to 255 bytes of UTF-8 in place of what *to has. */
 an_status an__name_copy(const an_allocator *memory, char **to, const char *name);
@@ -138,7 +139,7 @@ void an__list_begin(an_list *list);
 void an__list_add(an_list *list,
                   const char *name); /* "..." where there is no more room */
 
-/* --- files (file.c) ------------------------------------------------------------------ */
+/* --- files (file.c) ---------------------------------------------------------------- */
 
 /* A file's bytes in memory: of the page cache, as long as nobody writes to them. */
 typedef struct an_mapping {
@@ -146,22 +147,22 @@ typedef struct an_mapping {
     size_t bytes;
 } an_mapping;
 
-/* Maps a file for reading. writable: its pages may be written, and are then this process's
- * own. */
+/* Maps a file for reading. writable: its pages may be written, and are then this
+ * process's own. */
 an_status an__file_map(an_mapping *out, const char *path, int writable);
 int an__file_exists(const char *path);
 void an__file_unmap(an_mapping *mapping);
 
-/* Calls body with a writer and replaces `path` by what it wrote, in one moment: at any time
- * the path names the old file or the new one, whole. */
+/* Calls body with a writer and replaces `path` by what it wrote, in one moment: at any
+ * time the path names the old file or the new one, whole. */
 typedef an_status (*an_body_writer)(an_write_fn write, void *user, const void *arg);
 an_status an__file_replace(const an_allocator *memory, const char *path,
                            an_body_writer body, const void *arg);
 
-/* --- safetensors (safetensors.c) ----------------------------------------------------- */
+/* --- safetensors (safetensors.c) --------------------------------------------------- */
 
-/* The file format: u64 length of the header, little-endian; the header, JSON; the tensors'
- * bytes. https://github.com/huggingface/safetensors describes it. */
+/* The file format: u64 length of the header, little-endian; the header, JSON; the
+ * tensors' bytes. https://github.com/huggingface/safetensors describes it. */
 
 #define AN_HEADER_LIMIT ((size_t)8 << 20) /* bytes: room for 65,536 class names */
 #define AN_PIECE ((size_t)1 << 20)        /* bytes handed to a writer at once */
@@ -204,11 +205,12 @@ size_t an__file_type_bytes(an_file_type dtype);
 /* `count` numbers of a file, of one of the first three kinds, to float32. */
 void an__dtype_convert(an_file_type dtype, const void *from, size_t count, float *to);
 
-/* Adds a tensor of up to four dimensions at byte *at, and moves *at behind it; nonzero: no
- * memory. */
+/* Adds a tensor of up to four dimensions at byte *at, and moves *at behind it; nonzero:
+ * no memory. */
 int an__header_add(json_t *json, const char *name, an_file_type dtype,
                    const uint64_t *shape, uint32_t dims, uint64_t *at);
-/* Writes length and header: padded with spaces, so that the tensors begin at a multiple of
+/* Writes length and header: padded with spaces, so that the tensors begin at a multiple
+ * of
  * 64 bytes. */
 an_status an__header_write(json_t *json, an_write_fn write, void *user);
 

@@ -63,7 +63,7 @@ void an__file_unmap(an_mapping *mapping)
     mapping->base = NULL;
 }
 
-/* --- replacing ------------------------------------------------------------------------- */
+/* --- replacing --------------------------------------------------------------------- */
 
 typedef struct an_output {
     int file;
@@ -89,8 +89,8 @@ static int write_all(const void *data, size_t bytes, void *user)
     return 0;
 }
 
-/* A new file beside the target, so that a rename can put it in its place. Its name is kept
- * from others' by O_EXCL; the clock only makes the first guess a good one. */
+/* A new file beside the target, so that a rename can put it in its place. Its name is
+ * kept from others' by O_EXCL; the clock only makes the first guess a good one. */
 static an_status open_beside(an_output *out, char *name, size_t size)
 {
     struct timespec now;

@@ -1,15 +1,16 @@
 /*
  * pool.c - a context's worker threads.
  *
- * One job at a time: a caller that finds the workers busy with somebody else's job does its
- * own work alone, rather than wait. Either way the same items are computed in the same way,
- * so that results do not depend on who did them.
+ * One job at a time: a caller that finds the workers busy with somebody else's job does
+ * its own work alone, rather than wait. Either way the same items are computed in the
+ * same way, so that results do not depend on who did them.
  *
  * Each thread begins with a range of items of its own, the same in every job: what it has
  * written is often what it reads next. Then it helps the others.
  *
- * A pass is many short jobs, one behind the other: a worker looks out for the next one for
- * some microseconds before it sleeps, and a caller waits for those alone that have begun.
+ * A pass is many short jobs, one behind the other: a worker looks out for the next one
+ * for some microseconds before it sleeps, and a caller waits for those alone that have
+ * begun.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -61,9 +62,9 @@ static void take_items(an_pool *pool, an_body_fn body, void *arg, uint32_t count
     }
 }
 
-/* A worker that wakes where another thread of the job is at work, which Linux does not mend
- * for milliseconds, goes to a processor of its own: it leaves those that are taken, and may
- * come back to all. Worker threads alone are moved, never a caller's. */
+/* A worker that wakes where another thread of the job is at work, which Linux does not
+ * mend for milliseconds, goes to a processor of its own: it leaves those that are taken,
+ * and may come back to all. Worker threads alone are moved, never a caller's. */
 static void step_aside(an_pool *pool, uint32_t index)
 {
     int here = sched_getcpu(), taken = 0;

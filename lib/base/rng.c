@@ -2,8 +2,9 @@
  * rng.c - a counter-based random generator: every draw is a function of its place alone.
  *
  * Philox 4x32 with 10 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
- * easy as 1, 2, 3", SC 2011, whose multipliers and key increments these are. A backend that
- * computes the mask of a dropout layer in another order, or in parallel, gets the same one.
+ * easy as 1, 2, 3", SC 2011, whose multipliers and key increments these are. A backend
+ * that computes the mask of a dropout layer in another order, or in parallel, gets the
+ * same one.
  */
 #include "base/base.h"
 

@@ -10,7 +10,7 @@
 #error "checkpoints are read and written as they lie in memory: little-endian only"
 #endif
 
-/* --- numbers ---------------------------------------------------------------------------- */
+/* --- numbers ----------------------------------------------------------------------- */
 
 static const char *const dtype_names[] = {"F32", "F16", "BF16", "I32", "U64"};
 
@@ -51,7 +51,7 @@ void an__dtype_convert(an_file_type dtype, const void *from, size_t count, float
     }
 }
 
-/* --- reading ---------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
 static an_status bad(const char *name, const char *what)
 {
@@ -214,7 +214,7 @@ an_status an__read_all(an_read_fn read, void *user, void *data, size_t bytes)
     return AN_OK;
 }
 
-/* --- writing ---------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------- */
 
 static an_status write_text(const char *text, size_t length, an_write_fn write,
                             void *user)

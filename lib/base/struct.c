@@ -1,6 +1,6 @@
 /*
- * struct.c - public structs, which only ever grow at their end: defaults, reading a caller's,
- * filling a caller's.
+ * struct.c - public structs, which only ever grow at their end: defaults, reading a
+ * caller's, filling a caller's.
  */
 #include <string.h>
 

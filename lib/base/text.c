@@ -66,12 +66,12 @@ void an__list_begin(an_list *list)
 void an__list_add(an_list *list, const char *name)
 {
     static const char more[] = ", ...";
-    size_t length = strlen(list->text);
-    size_t room = sizeof list->text - length, wanted = strlen(name) + 2;
+    const size_t tail = sizeof more - 1;
+    size_t length = strlen(list->text), room = sizeof list->text - length;
 
-    if (room > wanted + sizeof more)
+    if (length >= tail && strcmp(list->text + length - tail, more) == 0) return;
+    if (room > 2 + strlen(name) + tail) /* so that "..." has room behind it */
         snprintf(list->text + length, room, "%s%s", length > 0 ? ", " : "", name);
-    else if (length < sizeof more ||
-             strcmp(list->text + length - (sizeof more - 1), more))
+    else
         snprintf(list->text + length, room, "%s", more);
 }

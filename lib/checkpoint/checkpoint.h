@@ -1,6 +1,6 @@
 /*
- * checkpoint.h - models and trainers as safetensors files: the tensors, and what their metadata
- * say of the model and the trainer.
+ * checkpoint.h - models and trainers as safetensors files: the tensors, and what their
+ * metadata say of the model and the trainer.
  */
 #ifndef AN_CHECKPOINT_H
 #define AN_CHECKPOINT_H
@@ -11,8 +11,8 @@
 #define AN_VELOCITY "velocity." /* before a parameter's name */
 #define AN_MEAN_IMAGE "preprocessing.mean_image"
 
-/* The text for the metadata's "alexnet" key; trainer may be null. A new reference, null if
- * there is no memory. */
+/* The text for the metadata's "alexnet" key; trainer may be null. A new reference, null
+ * if there is no memory. */
 json_t *an__metadata_make(const an_model *model, const an_trainer *trainer);
 
 /* The parsed text; its version is checked. A new reference. */

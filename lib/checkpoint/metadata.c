@@ -117,7 +117,7 @@ static const an_field change_fields[] = {
     FLOAT(an_rate_change, bias_rate),
     END};
 
-/* --- writing ---------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------- */
 
 static json_t *hex_text(const uint8_t *bytes, size_t count)
 {
@@ -249,7 +249,7 @@ json_t *an__metadata_make(const an_model *model, const an_trainer *trainer)
     return out;
 }
 
-/* --- reading ---------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
 static int hex_digit(int c)
 {
@@ -342,16 +342,13 @@ an_status an__metadata_parse(json_t **out, const char *text)
 
     if (json == NULL && json_error_code(&error) == json_error_out_of_memory)
         return an__fail(AN_ERROR_MEMORY, "no memory for the metadata");
-    if (!json_is_integer(version))
+    if (!json_is_integer(version) || json_integer_value(version) < 1)
         status = bad("root", "version");
     else if (json_integer_value(version) > FORMAT_VERSION)
         status = an__fail(AN_ERROR_VERSION,
-                          "the file's format is %lld, this library (%s) "
-                          "knows 1 to %d",
+                          "the file's format is %lld, this library (%s) knows 1 to %d",
                           (long long)json_integer_value(version), an_version_string(),
                           FORMAT_VERSION);
-    else if (json_integer_value(version) < 1)
-        status = bad("root", "version");
     if (status != AN_OK) {
         json_decref(json);
         return status;

@@ -52,7 +52,7 @@ static an_status fault_of_file(an_status status)
     return an__fail(AN_ERROR_FORMAT, "the file's metadata: %.280s", text);
 }
 
-/* --- header ------------------------------------------------------------------------------ */
+/* --- header ------------------------------------------------------------------------ */
 
 static an_status read_header(an_header *out, an_context *ctx, an_reading *source)
 {
@@ -84,8 +84,8 @@ static an_status read_header(an_header *out, an_context *ctx, an_reading *source
     return status;
 }
 
-/* torchvision's AlexNet, by names and shapes, has no metadata of ours; its classes are the
- * rows of its last layer. */
+/* torchvision's AlexNet, by names and shapes, has no metadata of ours; its classes are
+ * the rows of its last layer. */
 static an_status config_of_torchvision(const an_header *header, an_model_config *config)
 {
     const an_entry *last = an__header_find(header, "classifier.6.weight");
@@ -131,7 +131,7 @@ static an_status find_tensors(const an_header *header, const an_plan *plan,
     return AN_OK;
 }
 
-/* --- reading tensors --------------------------------------------------------------------- */
+/* --- reading tensors --------------------------------------------------------------- */
 
 /* Numbers [first, first + count) of a whole tensor to the towers that hold them. */
 static an_status put_piece(const an_weights *w, const an_model *model, uint32_t index,
@@ -246,7 +246,7 @@ static an_status read_tensors(an_reading *source, const an_header *header,
     return status;
 }
 
-/* --- models ------------------------------------------------------------------------------ */
+/* --- models ------------------------------------------------------------------------ */
 
 /* 1 if every tensor can be used where it lies in the map. */
 static int usable_in_place(const an_reading *source, const an_header *header,
@@ -427,7 +427,7 @@ an_status an_model_read(an_model **out, an_context *ctx, an_read_fn read, void *
     return load_model(out, ctx, &source, &config);
 }
 
-/* --- trainers ---------------------------------------------------------------------------- */
+/* --- trainers ---------------------------------------------------------------------- */
 
 static an_status build_trainer(an_trainer **out, an_model *model, an_reading *source,
                                const an_header *header, const json_t *metadata)

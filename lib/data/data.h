@@ -1,12 +1,13 @@
 /*
- * data.h - many pictures: packed into files, and prepared for training by threads of their own.
+ * data.h - many pictures: packed into files, and prepared for training by threads of
+ * their own.
  */
 #ifndef AN_DATA_H
 #define AN_DATA_H
 
 #include "model/model.h"
 
-/* --- packs (pack.c, pack_index.c, pack_writer.c); docs/PACKS.md has the layout ------- */
+/* --- packs (pack.c, pack_index.c, pack_writer.c); docs/PACKS.md has the layout ----- */
 
 #define AN_PACK_VERSION 1u
 #define AN_PACK_INDEX "index.safetensors"
@@ -61,7 +62,7 @@ an_status an__index_write(const an_index *index, an_context *ctx, const char *pa
 int an__source_is_pack(const an_source *source); /* then its fetch leaves a message */
 void an__colours_of(const an_index *index, an_colours *out);
 
-/* --- loader (loader.c) --------------------------------------------------------------- */
+/* --- loader (loader.c) ------------------------------------------------------------- */
 
 /* How a loader of this model prepares pictures; null for another model's. */
 const an_input *an__loader_input(const an_loader *loader, const an_model *model);

@@ -1,9 +1,10 @@
 /*
  * loader.c - batches prepared on threads of their own while the last one trains.
  *
- * A ring of slots, each a batch. Workers take a few pictures at a time of the oldest batch
- * that has some left, and begin a new batch when a slot is free. Where a batch stands in the
- * epoch decides its pictures and all that is random about them; who prepares them does not.
+ * A ring of slots, each a batch. Workers take a few pictures at a time of the oldest
+ * batch that has some left, and begin a new batch when a slot is free. Where a batch
+ * stands in the epoch decides its pictures and all that is random about them; who
+ * prepares them does not.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -78,10 +79,11 @@ struct an_loader {
     double worked, waited;
 };
 
-/* --- what is random ------------------------------------------------------------------- */
+/* --- what is random ---------------------------------------------------------------- */
 
-/* Fisher and Yates: position i changes with one of those up to it. The bias of a product's
- * high word, below count / 2^32 of a probability, is far below what an epoch can show. */
+/* Fisher and Yates: position i changes with one of those up to it. The bias of a
+ * product's high word, below count / 2^32 of a probability, is far below what an epoch
+ * can show. */
 static void shuffle(an_loader *l, uint32_t epoch)
 {
     uint32_t count = (uint32_t)l->source.count, i, word[4];
@@ -147,7 +149,7 @@ static an_view view_of(const an_loader *l, uint32_t epoch, uint64_t number)
     return view;
 }
 
-/* --- one picture ---------------------------------------------------------------------- */
+/* --- one picture ------------------------------------------------------------------- */
 
 static an_status sample_check(const an_loader *l, const an_sample *sample,
                               an_image *image)
@@ -195,7 +197,7 @@ static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)
     return AN_OK;
 }
 
-/* --- workers -------------------------------------------------------------------------- */
+/* --- workers ----------------------------------------------------------------------- */
 
 static slot *slot_at(an_loader *l, uint32_t number)
 {
@@ -244,7 +246,8 @@ static void note_failure(slot *s, uint32_t place, an_status status)
     snprintf(s->message, sizeof s->message, "%.300s", an_error_message());
 }
 
-/* Prepares some of the slot's pictures; the lock is held before and after, not between. */
+/* Prepares some of the slot's pictures; the lock is held before and after, not
+ * between. */
 static void do_some(an_loader *l, worker *w, slot *s)
 {
     uint32_t first = s->taken, end, place;
@@ -292,7 +295,7 @@ static void *worker_main(void *self)
     return NULL;
 }
 
-/* --- life ----------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------- */
 
 static void loader_free(an_loader *l)
 {
@@ -501,7 +504,7 @@ an_status an_loader_create(an_loader **out, an_model *model,
     return AN_OK;
 }
 
-/* --- the host's side ------------------------------------------------------------------ */
+/* --- the host's side --------------------------------------------------------------- */
 
 const an_input *an__loader_input(const an_loader *l, const an_model *model)
 {

@@ -148,7 +148,7 @@ const char *an_pack_class_name(const an_pack *pack, uint32_t index)
     return pack->index.class_names[index];
 }
 
-/* --- pictures ------------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 /* The picture's bytes as they are stored, if its checksum is right. */
 static an_status stored(const an_pack *pack, uint64_t index, const uint8_t **bytes)
@@ -232,7 +232,7 @@ an_status an_pack_source(an_pack *pack, an_source *out)
     return an__struct_write(out, &source, sizeof source, sizeof source, "source");
 }
 
-/* --- for models ----------------------------------------------------------------------- */
+/* --- for models -------------------------------------------------------------------- */
 
 an_status an_pack_mean_image(const an_pack *pack, float *mean, size_t count)
 {

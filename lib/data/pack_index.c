@@ -1,6 +1,6 @@
 /*
- * pack_index.c - the index of a pack: a safetensors file with a row for every picture, and in its
- * metadata, as JSON, what the pack is as a whole.
+ * pack_index.c - the index of a pack: a safetensors file with a row for every picture,
+ * and in its metadata, as JSON, what the pack is as a whole.
  */
 #include <math.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ void an__index_free(an_index *index, an_context *ctx)
     memset(index, 0, sizeof *index);
 }
 
-/* --- writing -------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------- */
 
 /* One row of a column as bytes; returns how many. */
 static size_t column_get(const an_record *record, uint32_t column, unsigned char *out)
@@ -223,7 +223,7 @@ an_status an__index_write(const an_index *index, an_context *ctx, const char *pa
     return an__file_replace(&ctx->memory, path, write_index, index);
 }
 
-/* --- reading -------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
 static an_status bad(const char *what)
 {
@@ -426,7 +426,7 @@ an_status an__index_read(an_index *out, an_context *ctx, const char *path)
     return status;
 }
 
-/* --- statistics ----------------------------------------------------------------------- */
+/* --- statistics -------------------------------------------------------------------- */
 
 /* Eigenvectors, in the columns of `v`, and eigenvalues of a symmetric matrix: Jacobi's
  * rotations, until what is off the diagonal is nothing beside it. */

@@ -1,5 +1,6 @@
 /*
- * pack_writer.c - making a pack: pictures appended to its parts, an index when all are there.
+ * pack_writer.c - making a pack: pictures appended to its parts, an index when all are
+ * there.
  *
  * Until then an index under another name, the journal, says how much is safe: what was
  * written after it is cut off when the work is taken up again.
@@ -41,7 +42,7 @@ static an_status io_error(const char *what, const char *name)
     return an__fail(AN_ERROR_IO, "cannot %s %.160s: %s", what, name, strerror(errno));
 }
 
-/* --- parts ---------------------------------------------------------------------------- */
+/* --- parts ------------------------------------------------------------------------- */
 
 static char *part_path(const an_pack_writer *p, uint32_t part)
 {
@@ -155,7 +156,7 @@ static void remove_rest(const an_pack_writer *p, uint32_t first, int journal)
     }
 }
 
-/* --- life ----------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------- */
 
 static an_status config_read(an_pack_writer_config *c, const an_pack_writer_config *given)
 {
@@ -330,7 +331,7 @@ an_status an_pack_writer_set_class_name(an_pack_writer *p, uint32_t index,
     return an__name_copy(&p->ctx->memory, &p->index.class_names[index], name);
 }
 
-/* --- pictures ------------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 static void add_sums(an_index *index, const uint8_t *pixels)
 {

@@ -1,14 +1,14 @@
 /*
- * backend.c - is a backend's table whole? A backend that lacks a function is refused when it is
- * opened, by that function's name, and not when the function is first missed.
+ * backend.c - is a backend's table whole? A backend that lacks a function is refused when
+ * it is opened, by that function's name, and not when the function is first missed.
  */
 #include <stddef.h>
 #include <string.h>
 
 #include "device/device.h"
 
-/* A member that holds a function's address, and the pattern that wants it; ALWAYS: any table of
- * that kind. */
+/* A member that holds a function's address, and the pattern that wants it; ALWAYS: any
+ * table of that kind. */
 #define ALWAYS AN_PATTERNS
 
 typedef struct an_member {

@@ -49,7 +49,7 @@ typedef struct an_host {
     an_status (*fail)(an_status status, const char *format, ...);
 } an_host;
 
-/* --- core: devices and their memory -------------------------------------------------- */
+/* --- core: devices and their memory ------------------------------------------------ */
 
 /* sync(), release() and what closes may be called in a forked child of the process that
  * opened the device; there they free the host's memory alone. */
@@ -62,7 +62,7 @@ typedef void an_close_fn(an_device *device);
 typedef an_status an_buffer_alloc_fn(an_device *device, size_t bytes, void **out);
 typedef void an_buffer_release_fn(an_device *device, void *buffer);
 
-/* --- core: queues -------------------------------------------------------------------- */
+/* --- core: queues ------------------------------------------------------------------ */
 
 /* scratch_bytes: the largest that any operation given to the queue says it needs. */
 typedef an_status an_queue_open_fn(an_queue **out, an_device *device,
@@ -91,7 +91,7 @@ typedef an_status an_copy_fn(an_queue *to_queue, const an_copy_shape *s, an_oper
 /* What dropout() and update() read from now on. */
 typedef an_status an_begin_step_fn(an_queue *queue, const an_step *step);
 
-/* --- core: operations ---------------------------------------------------------------- */
+/* --- core: operations -------------------------------------------------------------- */
 
 /* Scratch bytes that a layer needs of its queue, for up to `batch` images; training:
  * backward too. */
@@ -169,8 +169,8 @@ typedef an_status an_softmax_fn(an_queue *queue, uint32_t classes, uint32_t batc
 typedef struct an_loss_operands {
     an_operand logits; /* [batch][classes] float32 */
     an_operand labels; /* [batch] int32_t */
-    an_operand
-        dx; /* (p - onehot) / batch, a tensor; may be the logits, if it is float32 */
+    /* (p - onehot) / batch, a tensor; may be the logits, if it is float32. */
+    an_operand dx;
     an_operand ranks;  /* [batch] an_rank, of the label */
     an_operand losses; /* [batch] double: -ln p[label] */
 } an_loss_operands;
@@ -187,7 +187,7 @@ typedef an_status an_update_fn(an_queue *queue, const an_parameter_part *parts,
 typedef an_status an_all_finite_fn(an_queue *queue, const an_array *arrays,
                                    uint32_t count, an_operand faults);
 
-/* --- optional: prepacked weights ----------------------------------------------------- */
+/* --- optional: prepacked weights --------------------------------------------------- */
 
 #define AN_CONV_ALGORITHMS 2u
 
@@ -217,7 +217,7 @@ typedef struct an_prepack_table {
         *input_layout; /* may be null: the input is laid out as any tensor */
 } an_prepack_table;
 
-/* --- optional: fused operations ------------------------------------------------------ */
+/* --- optional: fused operations ---------------------------------------------------- */
 
 /* What a backend may do in one that others do in several operations. */
 typedef enum an_pattern {
@@ -281,7 +281,7 @@ typedef struct an_fused_table {
     an_dense_update_fn *dense_update; /* with AN_FUSE_DENSE_UPDATE */
 } an_fused_table;
 
-/* --- optional: work that goes on beside the host's ----------------------------------- */
+/* --- optional: work that goes on beside the host's --------------------------------- */
 
 #define AN_MAX_IN_FLIGHT 2u /* fences of a queue, and steps that may be in flight */
 
@@ -311,7 +311,7 @@ typedef struct an_async_table {
     an_preprocess_fn *preprocess;
 } an_async_table;
 
-/* --- optional: recorded operations --------------------------------------------------- */
+/* --- optional: recorded operations ------------------------------------------------- */
 
 /* What these queues are given between record() and recorded() is kept, not done, and done
  * at each replay(), in order with what else the queues are given. Only uploads,
@@ -329,7 +329,7 @@ typedef struct an_graph_table {
     an_recording_free_fn *recording_free;
 } an_graph_table;
 
-/* --- optional: traces ---------------------------------------------------------------- */
+/* --- optional: traces -------------------------------------------------------------- */
 
 /* From now on the kernels that the queue is given are timed under this label; null: no
  * longer. */
@@ -343,13 +343,13 @@ typedef struct an_trace_table {
     an_read_trace_fn *read_trace;
 } an_trace_table;
 
-/* --- the table ----------------------------------------------------------------------- */
+/* --- the table --------------------------------------------------------------------- */
 
 typedef struct an_backend {
     uint32_t abi, size; /* AN_BACKEND_ABI, sizeof(an_backend) */
     const char *name;   /* "cpu" in "cpu:0" */
-    /* 1: a buffer is an address of the host's, and weights lie in the host's order, so that a
-     * file can be mapped for them. */
+    /* 1: a buffer is an address of the host's, and weights lie in the host's order, so
+     * that a file can be mapped for them. */
     uint32_t host_memory;
     uint32_t bf16_tensors; /* 1: tensors may be bfloat16 */
     /* Names of what conv_algorithm() gives; the first alone without a prepack table. */

@@ -13,14 +13,15 @@
 
 AN_INIT_ZERO(an_context_config)
 
-/* --- the default allocator ----------------------------------------------------------- */
+/* --- the default allocator --------------------------------------------------------- */
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define ALONE                                                                            \
     ((size_t)33 << 20) /* glibc gives what is larger than 32 MiB a mapping of its own */
 
-/* Large blocks ask for large pages: weights are read from end to end, and looking up small
- * pages takes a sixth of that time. Where the system has none to give, nothing changes. */
+/* Large blocks ask for large pages: weights are read from end to end, and looking up
+ * small pages takes a sixth of that time. Where the system has none to give, nothing
+ * changes. */
 static void *default_alloc(size_t bytes, void *user)
 {
     char *memory = malloc(bytes), *first;
@@ -42,7 +43,7 @@ static void default_release(void *memory, void *user)
     free(memory);
 }
 
-/* --- what backends are given ---------------------------------------------------------- */
+/* --- what backends are given ------------------------------------------------------- */
 
 static void *host_alloc(size_t bytes, void *user)
 {
@@ -65,7 +66,7 @@ static void host_parallel(uint32_t count, an_body_fn body, void *arg, void *user
     an__pool_run(ctx->pool, count, body, arg);
 }
 
-/* --- life ----------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------- */
 
 static uint32_t processors(void)
 {
@@ -147,7 +148,8 @@ void an__context_release(an_context *ctx)
     int forked = getpid() != ctx->pid;
     uint32_t i, refs;
 
-    /* In a forked child a thread of the parent may have held the lock: it is alone here. */
+    /* In a forked child a thread of the parent may have held the lock: it is alone
+     * here. */
     if (!forked) pthread_mutex_lock(&ctx->lock);
     refs = --ctx->refs;
     if (!forked) pthread_mutex_unlock(&ctx->lock);

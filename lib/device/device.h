@@ -17,7 +17,7 @@
 #define AN_MAX_DEVICES 16
 #define AN_MAX_BACKENDS 4 /* the CPU's, and plugins */
 
-/* --- context (context.c) ------------------------------------------------------------- */
+/* --- context (context.c) ----------------------------------------------------------- */
 
 typedef struct an_opened { /* a device that is open */
     const an_backend *backend;
@@ -44,32 +44,33 @@ an_status an__context_check(const an_context *ctx); /* null, fork */
 void an__context_retain(an_context *ctx);
 void an__context_release(an_context *ctx);
 
-/* --- devices (devices.c, plugin.c) --------------------------------------------------- */
+/* --- devices (devices.c, plugin.c) ------------------------------------------------- */
 
-/* Reads "cpu" or "cpu,cpu" and opens what it names, once per context: one backend, and a device
- * for each tower. */
+/* Reads "cpu" or "cpu,cpu" and opens what it names, once per context: one backend, and a
+ * device for each tower. */
 an_status an__context_devices(an_context *ctx, const char *devices, uint32_t towers,
                               const an_backend **backend,
                               an_device *device[AN_MAX_TOWERS]);
 
-/* The backend of the plugin in that file, and of the one that serves a backend of that name: of
- * $ALEXNET_PLUGIN if that does, else of the installed one. BACKEND: it is not there, or is not
- * this library's. (plugin.c) */
+/* The backend of the plugin in that file, and of the one that serves a backend of that
+ * name: of $ALEXNET_PLUGIN if that does, else of the installed one. BACKEND: it is not
+ * there, or is not this library's. (plugin.c) */
 an_status an__plugin_open(const char *path, const an_backend **out);
 an_status an__plugin_find(const char *name, const an_backend **out);
 
-/* How rows of bytes are copied that this processor will not read again soon: past its caches, if
- * the CPU's backend has instructions for that. (cpu/path.c) */
+/* How rows of bytes are copied that this processor will not read again soon: past its
+ * caches, if the CPU's backend has instructions for that. (cpu/path.c) */
 an_copy_rows_fn an__cpu_copy_rows(const an_backend *cpu);
 
-/* --- memory of the host and of devices (memory.c) ------------------------------- */
+/* --- memory of the host and of devices (memory.c) ---------------------------------- */
 
 /* Of the host, from which the device copies fastest. */
 an_status an__host_alloc(an_context *ctx, const an_backend *backend, an_device *device,
                          size_t bytes, uint8_t **out);
 void an__host_free(an_context *ctx, const an_backend *backend, an_device *device,
                    void *memory); /* null allowed */
-/* Elements of a device's memory in a buffer of their own; and given back, if there are any. */
+/* Elements of a device's memory in a buffer of their own; and given back, if there are
+ * any. */
 an_status an__operand_alloc(const an_backend *backend, an_device *device, size_t count,
                             uint32_t dtype, an_operand *out);
 void an__operand_release(const an_backend *backend, an_device *device,

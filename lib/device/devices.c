@@ -6,12 +6,13 @@
 
 #include "device/device.h"
 
-/* Backends whose plugins come with the library: they are listed before anyone names them. */
+/* Backends whose plugins come with the library: they are listed before anyone names
+ * them. */
 static const char *const known[] = {"cuda"};
 
 AN_INIT_ZERO(an_device_info)
 
-/* --- backends -------------------------------------------------------------------------- */
+/* --- backends ---------------------------------------------------------------------- */
 
 /* With the context's lock held. */
 static an_status find_backend(an_context *ctx, const char *name, const an_backend **out)
@@ -71,7 +72,7 @@ static uint32_t all_backends(an_context *ctx)
     return count;
 }
 
-/* --- devices --------------------------------------------------------------------------- */
+/* --- devices ----------------------------------------------------------------------- */
 
 an_status an_device_count(an_context *ctx, uint32_t *count)
 {

@@ -1,6 +1,6 @@
 /*
- * memory.c - memory of the host that a device copies from fastest, and memory of devices as
- * operands. Who allocates releases, before the context ends.
+ * memory.c - memory of the host that a device copies from fastest, and memory of devices
+ * as operands. Who allocates releases, before the context ends.
  */
 #include "device/device.h"
 

@@ -1,6 +1,7 @@
 /*
- * plugin.c - backends that are files of their own, as alexnet-cuda.so: opened when they are first
- * asked for, so that libalexnet.so itself needs nothing that belongs to a device.
+ * plugin.c - backends that are files of their own, as alexnet-cuda.so: opened when they
+ * are first asked for, so that libalexnet.so itself needs nothing that belongs to a
+ * device.
  *
  * A plugin is never closed: a driver's threads and exit handlers may outlive any context.
  */

@@ -10,7 +10,7 @@
 
 #include "alexnet.h"
 
-/* --- operands ------------------------------------------------------------------------ */
+/* --- operands ---------------------------------------------------------------------- */
 
 typedef enum an_dtype {
     AN_DTYPE_FP32 = 0,
@@ -63,7 +63,7 @@ typedef struct an_array {
 
 #define AN_MAX_ARRAYS 32u /* of one call */
 
-/* --- layouts ------------------------------------------------------------------------- */
+/* --- layouts ----------------------------------------------------------------------- */
 
 /* The space-to-depth layout, in which a backend may keep the network's input: each square
  * of `side` x `side` pixels is one pixel of `maps` elements, in the order (row, column,
@@ -88,7 +88,7 @@ typedef struct an_order {
     an_space_to_depth s2d; /* the device's layout */
 } an_order;
 
-/* --- operations ---------------------------------------------------------------------- */
+/* --- operations -------------------------------------------------------------------- */
 
 /* A copy of `rows` rows of `count` elements each. Pitches are the elements from the begin
  * of one row to that of the next, and never below count. */
@@ -132,8 +132,8 @@ typedef struct an_dense_shape {
 typedef struct an_pool_shape {
     uint32_t maps, in_height, in_width, out_height, out_width;
     uint32_t kernel, stride; /* windows are clipped at the lower and right edge */
-    /* 1: maxima that are not above 0 are left out of the argmax mask, so that the backward
-     * pass needs no ReLU of its own (AN_FUSE_ARGMAX). */
+    /* 1: maxima that are not above 0 are left out of the argmax mask, so that the
+     * backward pass needs no ReLU of its own (AN_FUSE_ARGMAX). */
     uint32_t relu;
 } an_pool_shape;
 
@@ -176,7 +176,7 @@ typedef struct an_rank { /* of an image's label among its classes: how many logi
         equal; /* greater than the label's; equal to it, itself among them */
 } an_rank;
 
-/* --- training ------------------------------------------------------------------------ */
+/* --- training ---------------------------------------------------------------------- */
 
 #define AN_MAX_UPDATES 20u
 
@@ -188,8 +188,8 @@ typedef struct an_update {
 typedef struct an_step {
     uint64_t seed, iteration; /* of dropout */
     uint64_t first;           /* place of the first image in the step's batch */
-    an_update
-        update[AN_MAX_UPDATES]; /* of parameter i; rate 0: the parameter stays as it is */
+    /* Of parameter i; rate 0: the parameter stays as it is. */
+    an_update update[AN_MAX_UPDATES];
 } an_step;
 
 /* A tower's part of a parameter, for what is done to all parameters at once. */
@@ -197,9 +197,9 @@ typedef struct an_parameter_part {
     uint32_t index;     /* of its update in the step */
     size_t count;       /* elements */
     an_operand g, v, w; /* gradient, velocity, weights */
-    an_operand
-        prepacked; /* none, or a bfloat16 copy of w in w's order, which the update writes
-                             too (AN_FUSE_UPDATE_PREPACK) */
+    /* None, or a bfloat16 copy of w in w's order, which the update writes too
+     * (AN_FUSE_UPDATE_PREPACK). */
+    an_operand prepacked;
 } an_parameter_part;
 
 /* A launch that a trace has seen. flops, bytes: what it does and moves at least. */

@@ -1,6 +1,6 @@
 /*
- * deferred.c - the gradients of dense layers' weights that a backward pass has left out: they are
- * computed where they are needed, in the update or when they are asked for.
+ * deferred.c - the gradients of dense layers' weights that a backward pass has left out:
+ * they are computed where they are needed, in the update or when they are asked for.
  */
 #include "engine/engine.h"
 

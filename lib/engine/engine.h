@@ -1,9 +1,10 @@
 /*
- * engine.h - runs a plan: its weights on their devices (net, weights), memory for a batch (exec),
- * and a session: what comes in, the operations in order, what comes out.
+ * engine.h - runs a plan: its weights on their devices (net, weights), memory for a batch
+ * (exec), and a session: what comes in, the operations in order, what comes out.
  *
- * Order of calls in a pass: stage, upload (where that gains), load, forward, softmax or labels and
- * loss, backward, fetch. A net outlives its execs and sessions; an exec is one caller's at a time.
+ * Order of calls in a pass: stage, upload (where that gains), load, forward, softmax or
+ * labels and loss, backward, fetch. A net outlives its execs and sessions; an exec is one
+ * caller's at a time.
  */
 #ifndef AN_ENGINE_H
 #define AN_ENGINE_H
@@ -11,14 +12,14 @@
 #include "image/image.h"
 #include "network/network.h"
 
-/* --- net (net.c): a plan, its weights, and the devices that they are on -------------- */
+/* --- net (net.c): a plan, its weights, and the devices that they are on ------------ */
 
 typedef struct an_weights { /* parameters or something of their shape, on their devices */
     an_operand part[AN_MAX_PARAMS][AN_MAX_TOWERS]; /* none where the tower has no part */
 } an_weights;
 
-/* Weights in a layout and precision that an operation wants them in: made when first asked for,
- * and again after the weights have changed. */
+/* Weights in a layout and precision that an operation wants them in: made when first
+ * asked for, and again after the weights have changed. */
 typedef struct an_prepacked {
     an_operand weights;
     /* Of the weights that it was made of; atomic, written with prepack_lock held. */
@@ -40,8 +41,9 @@ typedef struct an_net {
     uint64_t exchanged; /* atomic: elements that towers have sent each other */
 } an_net;
 
-/* Opens the devices and queues of a checked config's network; map: where its parameters are, by
- * number, or null for memory of their own. A net that could not be opened is to be closed, too. */
+/* Opens the devices and queues of a checked config's network; map: where its parameters
+ * are, by number, or null for memory of their own. A net that could not be opened is to
+ * be closed, too. */
 an_status an__net_open(an_net *net, an_context *ctx, const an_model_config *config,
                        float *const *map);
 void an__net_close(an_net *net);
@@ -50,19 +52,20 @@ void an__net_close(an_net *net);
 void an__net_changed(an_net *net);
 /* Memory for what the next makes, of batches of 1 and of `batch`. */
 an_status an__net_reserve(an_net *net, uint32_t batch, int training);
-/* The weights of an operation in the layout and precision that its algorithm for such a batch
- * wants them in; none where they serve as they lie. Any thread, while the weights do not change. */
+/* The weights of an operation in the layout and precision that its algorithm for such a
+ * batch wants them in; none where they serve as they lie. Any thread, while the weights
+ * do not change. */
 an_status an__net_prepack(an_net *net, uint32_t op, uint32_t batch, int training,
                           an_queue *queue, an_operand *out);
-/* Where the update writes prepacked weights too (AN_FUSE_UPDATE_PREPACK): the bfloat16 mirror of
- * a parameter, which has the parameter's own order, or none; all other prepacked weights are made
- * again, in order with what else the queue is given; and all are declared to be of the weights as
- * they now are. */
+/* Where the update writes prepacked weights too (AN_FUSE_UPDATE_PREPACK): the bfloat16
+ * mirror of a parameter, which has the parameter's own order, or none; all other
+ * prepacked weights are made again, in order with what else the queue is given; and all
+ * are declared to be of the weights as they now are. */
 an_operand an__net_mirror(const an_net *net, uint32_t param, uint32_t tower);
 an_status an__net_prepack_again(an_net *net, uint32_t tower, an_queue *queue);
 void an__net_prepacked(an_net *net);
 
-/* --- weights (weights.c) ------------------------------------------------------------- */
+/* --- weights (weights.c) ----------------------------------------------------------- */
 
 /* Zeroed memory for everything, freed by the second. */
 an_status an__weights_alloc(an_weights *w, const an_net *net);
@@ -84,7 +87,7 @@ an_parameter_part an__weights_update_part(const an_net *net, uint32_t index,
                                           const an_weights *velocity,
                                           const an_weights *weights);
 
-/* --- exec (exec.c, run.c): a plan with memory for a batch, and its operations -------- */
+/* --- exec (exec.c, run.c): a plan with memory for a batch, and its operations ------ */
 
 typedef struct an_exec {
     an_context *ctx;
@@ -102,13 +105,13 @@ typedef struct an_exec {
     double *seconds;     /* null, or profiling: [2][op_count], forward and backward */
     int traced;          /* kernels are timed under their layers' names */
     /* Backward: */
-    unsigned char
-        frozen[AN_MAX_LAYERS]; /* layers whose weights' gradients are not wanted */
-    uint32_t lowest;           /* the first layer that is not frozen */
-    uint32_t
-        deferred; /* images of the pass whose dense weights' gradients are deferred; 0: none
-                          are */
-    /* [2] on each tower's device: 1 if a gradient of this tower, or of any, is not finite. */
+    /* Layers whose weights' gradients are not wanted. */
+    unsigned char frozen[AN_MAX_LAYERS];
+    uint32_t lowest; /* the first layer that is not frozen */
+    /* Images of the pass whose dense weights' gradients are deferred; 0: none are. */
+    uint32_t deferred;
+    /* [2] on each tower's device: 1 if a gradient of this tower, or of any, is not
+     * finite. */
     an_operand faults[AN_MAX_TOWERS];
 } an_exec;
 
@@ -137,31 +140,33 @@ an_status an__exec_forward(an_exec *exec, const an_weights *w, uint32_t batch,
 /* The operations below `end` alone, testing: their values are where they left them. */
 an_status an__exec_forward_to(an_exec *exec, const an_weights *w, uint32_t batch,
                               uint32_t end);
-/* One operation forward; end: those below it alone are run, so that it fuses none of the others. */
+/* One operation forward; end: those below it alone are run, so that it fuses none of the
+ * others. */
 an_status an__exec_operation(an_exec *exec, const an_op *op, const an_weights *w,
                              uint32_t batch, int training, uint32_t end);
 /* From the gradient of plan->output, in an__exec_gradient(), to all of `g`. */
 an_status an__exec_backward(an_exec *exec, const an_weights *w, const an_weights *g,
                             uint32_t batch);
-/* What an operation's kernels are timed under, if they are: the layer's name and the pass. */
+/* What an operation's kernels are timed under, if they are: the layer's name and the
+ * pass. */
 an_status an__exec_label(const an_exec *exec, const an_op *op, const char *pass);
 
-/* --- deferred gradients (deferred.c) ------------------------------------------------- */
+/* --- deferred gradients (deferred.c) ----------------------------------------------- */
 
-/* After a backward pass that deferred them: the gradients of dense weights, beside what the pass
- * gave `g`; the updates of those weights, with parts that have no gradient; and the gradients of
- * layer outputs that they are computed from. */
+/* After a backward pass that deferred them: the gradients of dense weights, beside what
+ * the pass gave `g`; the updates of those weights, with parts that have no gradient; and
+ * the gradients of layer outputs that they are computed from. */
 an_status an__exec_deferred_gradients(an_exec *exec, const an_weights *g);
 an_status an__exec_deferred_update(an_exec *exec, uint32_t tower,
                                    const an_parameter_part *parts, uint32_t count,
                                    an_operand faults);
 uint32_t an__exec_deferred_arrays(const an_exec *exec, uint32_t tower, an_array *arrays);
 
-/* --- session: an exec, what comes in, what comes out, what is repeated ---------------- */
+/* --- session: an exec, what comes in, what comes out, what is repeated ------------- */
 
-/* Room for what comes in (input.c), made when first needed: preprocessed images of one pass on
- * the host; or crops of pictures there and on each tower's device, with their views and the mean
- * image. */
+/* Room for what comes in (input.c), made when first needed: preprocessed images of one
+ * pass on the host; or crops of pictures there and on each tower's device, with their
+ * views and the mean image. */
 typedef struct an_staging {
     float *floats;
     uint8_t *crops;
@@ -172,8 +177,8 @@ typedef struct an_staging {
     uint32_t side;         /* of the mean image that there is room for */
 } an_staging;
 
-/* What comes out (outcome.c): computed on tower 0's device, and fetched to the host, where the
- * steps in flight have a slot each. */
+/* What comes out (outcome.c): computed on tower 0's device, and fetched to the host,
+ * where the steps in flight have a slot each. */
 typedef struct an_outcome {
     void *buffer;                                   /* of the three that follow */
     an_operand device_losses, device_ranks, labels; /* [batch] double, an_rank, int32_t */
@@ -204,8 +209,8 @@ typedef struct an_recordings {
     uint32_t told; /* what the log has been told: bits of recorded, of refused << 4 */
 } an_recordings;
 
-/* One caller's at a time: a call of inference takes one of the model's idle ones, and a trainer
- * has one of its own. */
+/* One caller's at a time: a call of inference takes one of the model's idle ones, and a
+ * trainer has one of its own. */
 typedef struct an_session {
     struct an_session *next; /* idle ones of a model */
     an_exec exec;
@@ -242,30 +247,31 @@ an_status an__session_stage(an_session *session, const an_input *input,
 an_status an__session_upload(an_session *session, uint32_t batch, an_pass_input *in);
 /* To where a pass begins. */
 an_status an__session_load(an_session *session, uint32_t batch, const an_pass_input *in);
-/* DIVERGED, naming the first layer whose output is not finite ("input", "conv1", ...). Runs the
- * pass again, layer by layer. (diagnose.c) */
+/* DIVERGED, naming the first layer whose output is not finite ("input", "conv1", ...).
+ * Runs the pass again, layer by layer. (diagnose.c) */
 an_status an__session_diverged(an_session *session, const an_weights *w, uint32_t batch,
                                const an_pass_input *in, int training);
 
 an_status an__session_labels(an_session *session, uint32_t batch, const int32_t *labels);
-/* Losses and ranks of what a forward pass has left, and the gradient of plan->output if the
- * session is for training. */
+/* Losses and ranks of what a forward pass has left, and the gradient of plan->output if
+ * the session is for training. */
 an_status an__session_loss(an_session *session, uint32_t batch);
 /* Fetches losses and ranks to a slot; and waits for all that the queues were given. */
 an_status an__session_fetch(an_session *session, uint32_t batch, uint32_t slot);
 an_status an__session_finish(an_session *session, uint32_t batch);
-/* A step's faults: none; those of each tower become those of all; and fetched to a slot. */
+/* A step's faults: none; those of each tower become those of all; and fetched to a
+ * slot. */
 an_status an__session_faults_clear(an_session *session);
 an_status an__session_faults_join(an_session *session);
 an_status an__session_faults_fetch(an_session *session, uint32_t slot);
 
-/* body(arg, count), with the kernels and copies that it gives the queues recorded where it comes
- * often: it must give them the same each time. */
+/* body(arg, count), with the kernels and copies that it gives the queues recorded where
+ * it comes often: it must give them the same each time. */
 typedef an_status an_body(void *arg, uint32_t count);
 an_status an__session_repeat(an_session *session, an_repeat what, uint32_t count,
                              an_body *body, void *arg);
-/* To be called when the body would give others from now on, or a queue other work that may need
- * larger buffers. */
+/* To be called when the body would give others from now on, or a queue other work that
+ * may need larger buffers. */
 void an__session_forget(an_session *session);
 
 #endif

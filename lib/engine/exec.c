@@ -1,6 +1,6 @@
 /*
- * exec.c - memory for a plan and a batch: an arena for each tower, in which tensors have their
- * places, and queues.
+ * exec.c - memory for a plan and a batch: an arena for each tower, in which tensors have
+ * their places, and queues.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,7 @@ an_operand an__exec_gradient(const an_exec *exec, uint32_t tensor)
                        exec->layout.gradient[tensor], exec->plan->dtype);
 }
 
-/* --- life ---------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------- */
 
 static size_t scratch_bytes(const an_exec *exec, uint32_t tower)
 {
@@ -105,7 +105,7 @@ void an__exec_abandon(an_exec *exec)
     }
 }
 
-/* --- tensors, for the host ----------------------------------------------------------- */
+/* --- tensors, for the host --------------------------------------------------------- */
 
 an_order an__tensor_order(const an_tensor *tensor, uint32_t batch)
 {

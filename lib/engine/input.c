@@ -1,15 +1,15 @@
 /*
- * input.c - what comes into a session's passes: floats, or crops of pictures as bytes, and how they
- * get to a device.
+ * input.c - what comes into a session's passes: floats, or crops of pictures as bytes,
+ * and how they get to a device.
  *
- * Crops and views have a slot for each step in flight: those of the next step may come while those
- * of the last one are read.
+ * Crops and views have a slot for each step in flight: those of the next step may come
+ * while those of the last one are read.
  */
 #include <string.h>
 
 #include "engine/engine.h"
 
-/* --- room -------------------------------------------------------------------------------- */
+/* --- room -------------------------------------------------------------------------- */
 
 /* Room on a tower's device. All of it is had, or none. */
 static an_status device_reserve(an_staging *staging, const an_exec *exec, uint32_t tower,
@@ -84,7 +84,7 @@ void an__staging_close(an_staging *staging, const an_exec *exec)
     an__host_free(exec->ctx, backend, exec->device[0], staging->crops);
 }
 
-/* --- pictures ---------------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 an_status an__session_stage(an_session *session, const an_input *input,
                             const an_image *pictures, uint32_t count,
@@ -107,7 +107,7 @@ an_status an__session_stage(an_session *session, const an_input *input,
     return AN_OK;
 }
 
-/* --- to the device ----------------------------------------------------------------------- */
+/* --- to the device ----------------------------------------------------------------- */
 
 static an_status upload_crops(an_session *session, uint32_t tower, uint32_t batch,
                               const an_pass_input *in, an_upload_fn *upload)

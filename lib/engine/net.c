@@ -1,5 +1,6 @@
 /*
- * net.c - a plan, its weights and its devices; and the weights prepacked as operations want them.
+ * net.c - a plan, its weights and its devices; and the weights prepacked as operations
+ * want them.
  */
 #include <string.h>
 
@@ -27,8 +28,8 @@ static void map_weights(an_net *net, float *const *map)
                     map[i], plan->params[i].first[t] * sizeof(float), AN_DTYPE_FP32);
 }
 
-/* Whether two towers were asked for on one device, named once, whose products take both halves
- * as groups in one: then it is computed whole. Named twice, they are two there. */
+/* Whether two towers were asked for on one device, named once, whose products take both
+ * halves as groups in one: then it is computed whole. Named twice, they are two there. */
 static int is_whole(const an_net *net, const an_model_config *config)
 {
     const an_fusion towers = {.pattern = AN_FUSE_TOWERS};
@@ -80,15 +81,15 @@ void an__net_close(an_net *net)
     pthread_mutex_destroy(&net->prepack_lock);
 }
 
-/* --- prepacked weights ---------------------------------------------------------------- */
+/* --- prepacked weights ------------------------------------------------------------- */
 
 void an__net_changed(an_net *net)
 {
     __atomic_fetch_add(&net->version, 1, __ATOMIC_RELEASE);
 }
 
-/* The algorithm of an operation for such a batch, and the bytes of the weights that are prepacked
- * for it; 0 bytes: the weights serve as they lie. */
+/* The algorithm of an operation for such a batch, and the bytes of the weights that are
+ * prepacked for it; 0 bytes: the weights serve as they lie. */
 static uint32_t algorithm_of(const an_net *net, const an_op *op, uint32_t batch,
                              int training, size_t *bytes)
 {

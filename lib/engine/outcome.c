@@ -1,9 +1,10 @@
 /*
- * outcome.c - what comes out of a session's passes: losses, ranks, and whether all gradients are
- * finite.
+ * outcome.c - what comes out of a session's passes: losses, ranks, and whether all
+ * gradients are finite.
  *
- * Losses, ranks and labels are one buffer on tower 0's device. What the host reads of them has a
- * slot for each step in flight, so that a fetch may go on while the last one is read.
+ * Losses, ranks and labels are one buffer on tower 0's device. What the host reads of
+ * them has a slot for each step in flight, so that a fetch may go on while the last one
+ * is read.
  */
 #include "engine/engine.h"
 
@@ -36,7 +37,7 @@ void an__outcome_close(an_outcome *outcome, const an_exec *exec)
     an__free(&exec->ctx->memory, outcome->ranks);
 }
 
-/* --- losses and ranks -------------------------------------------------------------------- */
+/* --- losses and ranks -------------------------------------------------------------- */
 
 an_status an__session_labels(an_session *session, uint32_t batch, const int32_t *labels)
 {
@@ -79,7 +80,7 @@ an_status an__session_finish(an_session *session, uint32_t batch)
     return an__exec_sync(&session->exec);
 }
 
-/* --- faults ------------------------------------------------------------------------------ */
+/* --- faults ------------------------------------------------------------------------ */
 
 an_status an__session_faults_clear(an_session *session)
 {

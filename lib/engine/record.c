@@ -1,6 +1,6 @@
 /*
- * record.c - what a pass or step does again and again: recorded, where the backend can, when it
- * comes a second time. (The first may have memory to make.)
+ * record.c - what a pass or step does again and again: recorded, where the backend can,
+ * when it comes a second time. (The first may have memory to make.)
  */
 #include <stdio.h>
 #include <string.h>
@@ -41,8 +41,9 @@ static void tell(an_session *session, an_repeat what, an_status status, const ch
                 count, why);
 }
 
-/* A body that cannot be recorded is done as it comes, which is right but slower. Nothing is
- * computed meanwhile: what the body would count as exchanged is counted at each replay. */
+/* A body that cannot be recorded is done as it comes, which is right but slower. Nothing
+ * is computed meanwhile: what the body would count as exchanged is counted at each
+ * replay. */
 static void record(an_session *session, an_repeat what, an_body *body, void *arg)
 {
     an_exec *exec = &session->exec;

@@ -7,7 +7,8 @@
 
 #include "engine/engine.h"
 
-/* The mask of its maxima that a pooling keeps for its backward pass; none where there is none. */
+/* The mask of its maxima that a pooling keeps for its backward pass; none where there is
+ * none. */
 static an_operand argmax(const an_exec *exec, const an_op *pool)
 {
     if (pool->argmax_bytes == 0 || !exec->training) return an__no_operand();
@@ -15,7 +16,7 @@ static an_operand argmax(const an_exec *exec, const an_op *pool)
                        exec->layout.argmax[pool - exec->plan->ops], AN_DTYPE_BYTES);
 }
 
-/* --- exchange ------------------------------------------------------------------------- */
+/* --- exchange ---------------------------------------------------------------------- */
 
 /* Adds to the count of elements that towers have sent each other. */
 static an_status send(an_exec *exec, uint32_t to_tower, an_operand to,
@@ -52,8 +53,8 @@ static an_status exchange_forward(an_exec *exec, const an_op *op, uint32_t batch
     return AN_OK;
 }
 
-/* Each half's gradient is the sum of what the towers that read it send back. `written`: the
- * tensors whose gradient has been begun in this pass. */
+/* Each half's gradient is the sum of what the towers that read it send back. `written`:
+ * the tensors whose gradient has been begun in this pass. */
 static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batch,
                                    unsigned char *written)
 {
@@ -75,7 +76,7 @@ static an_status exchange_backward(an_exec *exec, const an_op *op, uint32_t batc
     return AN_OK;
 }
 
-/* --- dropout -------------------------------------------------------------------------- */
+/* --- dropout ----------------------------------------------------------------------- */
 
 /* Training: 0 or u.dropout.scale; testing: the share that training keeps, if training did
  * not make up for it (paper, 4.2). */
@@ -103,7 +104,7 @@ static an_status copy(an_exec *exec, uint32_t tower, an_operand to, an_operand f
     return exec->backend->copy(queue, &s, to, queue, from);
 }
 
-/* --- passes --------------------------------------------------------------------------- */
+/* --- passes ------------------------------------------------------------------------ */
 
 /* The operation `other` that one before it fuses, if it is among those below `end`. */
 static const an_op *fused_op(const an_exec *exec, uint32_t other, uint32_t end)
@@ -310,8 +311,9 @@ static an_status forward_slices(an_exec *exec, uint32_t i, uint32_t end,
     return status;
 }
 
-/* How many operations from `op` on are done slice by slice: where a slice is computed by the same
- * algorithm as the batch, so that a caller who asks for one layer gets the same bits. */
+/* How many operations from `op` on are done slice by slice: where a slice is computed by
+ * the same algorithm as the batch, so that a caller who asks for one layer gets the same
+ * bits. */
 static uint32_t sliced(const an_exec *exec, uint32_t op, uint32_t batch)
 {
     const an_prepack_table *prepack = exec->backend->prepack;

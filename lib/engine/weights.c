@@ -1,5 +1,6 @@
 /*
- * weights.c - parameters, velocities and gradients on their devices, a part for each tower.
+ * weights.c - parameters, velocities and gradients on their devices, a part for each
+ * tower.
  */
 #include <string.h>
 

@@ -9,8 +9,8 @@
 AN_INIT_ZERO(an_image)
 
 /* One axis: output pixel i lies at (i + offset + 0.5) * step - 0.5 of the input, and is a
- * mean of the pixels around, weighted by a triangle `reach` wide to either side: one input
- * pixel where the picture grows, one output pixel where it shrinks. */
+ * mean of the pixels around, weighted by a triangle `reach` wide to either side: one
+ * input pixel where the picture grows, one output pixel where it shrinks. */
 static an_axis axis_make(uint32_t size, uint32_t scaled, uint32_t side)
 {
     an_axis axis;
@@ -71,7 +71,7 @@ static double axis_weight(const an_axis *axis, uint32_t at, double centre)
     return weight > 0 ? weight : 0;
 }
 
-/* --- rows of the fitted picture ------------------------------------------------------- */
+/* --- rows of the fitted picture ---------------------------------------------------- */
 
 #define STRIP 64u  /* output columns done together */
 #define LINE 1024u /* input columns of one piece of a line */
@@ -155,7 +155,7 @@ void an__fitting_rows(const an_fitting *f, uint32_t x, uint32_t width, uint32_t 
     }
 }
 
-/* --- public --------------------------------------------------------------------------- */
+/* --- public ------------------------------------------------------------------------ */
 
 an_status an__image_check(const an_image *given, an_image *image)
 {

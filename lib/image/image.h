@@ -1,6 +1,6 @@
 /*
- * image.h - from decoded pictures to a network's input: fitted to a square (fit.c), of which a
- * view is cropped, mirrored, and its colours moved (view.c).
+ * image.h - from decoded pictures to a network's input: fitted to a square (fit.c), of
+ * which a view is cropped, mirrored, and its colours moved (view.c).
  */
 #ifndef AN_IMAGE_H
 #define AN_IMAGE_H
@@ -19,8 +19,8 @@ typedef struct an_fitting { /* a picture, and how it becomes side x side */
 
 an_status an__image_check(const an_image *given, an_image *image);
 an_fitting an__fitting(const an_image *image, uint32_t side, uint32_t fit);
-/* Columns x .. x + width - 1 of some rows of the fitted picture; `copy` is for a picture that
- * has its size already. */
+/* Columns x .. x + width - 1 of some rows of the fitted picture; `copy` is for a picture
+ * that has its size already. */
 void an__fitting_rows(const an_fitting *f, uint32_t x, uint32_t width, uint32_t y,
                       uint32_t rows, an_copy_rows_fn copy, uint8_t *out);
 

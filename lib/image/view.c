@@ -6,7 +6,7 @@
 
 #include "image/image.h"
 
-/* --- views ---------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------- */
 
 static uint32_t margin(const an_input *input)
 {
@@ -44,7 +44,7 @@ an_view an__view_random(const an_input *input, uint32_t augment, const uint32_t 
     return v;
 }
 
-/* --- network input -------------------------------------------------------------------- */
+/* --- network input ----------------------------------------------------------------- */
 
 an_status an__images_check(const an_image *images, uint32_t count)
 {

@@ -9,7 +9,7 @@
 AN_INIT_ZERO(an_model_info)
 AN_INIT_ZERO(an_parameter_info)
 
-/* --- network ------------------------------------------------------------------------- */
+/* --- network ----------------------------------------------------------------------- */
 
 static an_status planned_bytes(const an_model *model, uint32_t batch, int training,
                                uint64_t *bytes)
@@ -71,7 +71,7 @@ an_status an_layer_describe(const an_model *model, uint32_t index, an_layer_info
                             sizeof *info, "info");
 }
 
-/* --- class names --------------------------------------------------------------------- */
+/* --- class names ------------------------------------------------------------------- */
 
 an_status an_model_set_class_name(an_model *model, uint32_t index, const char *name)
 {
@@ -88,7 +88,7 @@ const char *an_model_class_name(const an_model *model, uint32_t index)
     return model->class_names[index];
 }
 
-/* --- parameters ---------------------------------------------------------------------- */
+/* --- parameters -------------------------------------------------------------------- */
 
 static an_status param_check(const an_model *model, uint32_t index)
 {

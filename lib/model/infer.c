@@ -6,7 +6,7 @@
 
 #include "model/model.h"
 
-/* --- buffers -------------------------------------------------------------------------- */
+/* --- buffers ----------------------------------------------------------------------- */
 
 /* A session for each call at a time: idle ones wait in the model's list. */
 static an_status session_take(an_model *model, uint32_t batch, an_session **out)
@@ -33,11 +33,11 @@ static void session_give(an_model *model, an_session *session)
     pthread_mutex_unlock(&model->lock);
 }
 
-/* So many images' bytes are copied to a device from where they were cropped, which the host waits
- * for; fewer by way of the queue's own memory, which it need not wait for. */
+/* So many images' bytes are copied to a device from where they were cropped, which the
+ * host waits for; fewer by way of the queue's own memory, which it need not wait for. */
 #define SENT 16u
 
-/* --- passes --------------------------------------------------------------------------- */
+/* --- passes ------------------------------------------------------------------------ */
 
 static an_status do_scores(void *arg, uint32_t count)
 {
@@ -178,7 +178,7 @@ an_status an__request_run(an_model *model, const an_request *request, uint32_t c
     return status;
 }
 
-/* --- public --------------------------------------------------------------------------- */
+/* --- public ------------------------------------------------------------------------ */
 
 an_status an__request_check(const an_model *model, const an_request *request,
                             uint32_t count)

@@ -1,6 +1,6 @@
 /*
- * init.c - the values that parameters begin with: random numbers that depend on the seed and on
- * their place alone.
+ * init.c - the values that parameters begin with: random numbers that depend on the seed
+ * and on their place alone.
  */
 #include <math.h>
 #include <string.h>

@@ -49,7 +49,8 @@ static void model_free(an_model *model)
 
 void an__model_release(an_model *model)
 {
-    /* A forked child is alone, and a lock may be held by a thread that it does not have. */
+    /* A forked child is alone, and a lock may be held by a thread that it does not
+     * have. */
     int alone = an__context_check(model->net.ctx) != AN_OK;
     uint32_t refs;
 

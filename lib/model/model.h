@@ -1,6 +1,6 @@
 /*
- * model.h - a network that a host holds: parameters, preprocessing, class names; inference,
- * evaluation and activations of it by any number of threads.
+ * model.h - a network that a host holds: parameters, preprocessing, class names;
+ * inference, evaluation and activations of it by any number of threads.
  */
 #ifndef AN_MODEL_H
 #define AN_MODEL_H
@@ -9,7 +9,7 @@
 
 #define AN_PASS 128 /* images of one pass of an_infer(), at most */
 
-/* --- model (model.c) ----------------------------------------------------------------- */
+/* --- model (model.c) --------------------------------------------------------------- */
 
 struct an_model {
     an_net net;
@@ -35,22 +35,23 @@ void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
 an_status an__weights_init(const an_weights *w, const an_net *net); /* init.c */
 
-/* --- how pictures become its input (preprocessing.c) --------------------------------- */
+/* --- how pictures become its input (preprocessing.c) ------------------------------- */
 
 /* What the images of its preset are like. */
 void an__model_preset_input(an_model *model);
-/* Preprocessing and mean image (null: none) in one step: on failure both are as before. */
+/* Preprocessing and mean image (null: none) in one step: on failure both are as
+ * before. */
 an_status an__model_set_input(an_model *model, const an_preprocessing *given,
                               const float *mean);
 
-/* --- scores (score.c) ---------------------------------------------------------------- */
+/* --- scores (score.c) -------------------------------------------------------------- */
 
 /* 1 if the label is among the first `k` of a row; where others share its value at the
  * edge, the share of that place which falls to it. */
 double an__top(const an_rank *rank, uint32_t k);
 an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t classes);
 
-/* --- inference (infer.c, activations.c) ---------------------------------------------- */
+/* --- inference (infer.c, activations.c) -------------------------------------------- */
 
 /* Where in the plan a layer's outputs are. */
 typedef struct an_layer_output {

@@ -13,7 +13,8 @@ static int same_shape(const an_param *a, const an_param *b)
 
 #define NONE UINT32_MAX
 
-/* For each parameter of `to` the one of `from` that it gets, or NONE; returns how many. */
+/* For each parameter of `to` the one of `from` that it gets, or NONE; returns how
+ * many. */
 static uint32_t pair_up(const an_plan *to, const an_plan *from, uint32_t skip,
                         uint32_t source[AN_MAX_PARAMS])
 {

@@ -17,8 +17,8 @@
 
 /* size, k, alpha, beta, per_tower. The paper's alpha, 1e-4, multiplies the sum itself; in
  * layers-145 and in Caffe it is divided by the window's size first (layer.py, lrn_layer).
- * The paper's figure 2 lets the GPUs talk in no place where this LRN could read the other's
- * maps, so its windows stay within a tower. */
+ * The paper's figure 2 lets the GPUs talk in no place where this LRN could read the
+ * other's maps, so its windows stay within a tower. */
 #define LRN_PAPER                                                                        \
     {                                                                                    \
         5, 2, 1e-4f, 0.75f, 1                                                            \
@@ -54,7 +54,8 @@
         1, 1, 1                                                                          \
     }
 
-/* A layer is {name, CONV() or DENSE(), stages, ...}; what is not named, it does not have. */
+/* A layer is {name, CONV() or DENSE(), stages, ...}; what is not named, it does not
+ * have. */
 #define CONV(maps_, kernel_, stride_, pad_, groups_, ceil_)                              \
     AN_LAYER_CONV, maps_, kernel_, stride_, pad_, groups_, ceil_
 #define DENSE(units) AN_LAYER_DENSE, units, 1, 1, 0, 1, 0
@@ -65,8 +66,9 @@
 
 /* clang-format off */
 static const an_arch_row rows[] = {
-{ /* The text of the paper, sections 3 and 5. Its input is 224 and its first layer 55 wide,
-     which asks for 3 columns of zeros at the right and below, as layers-145 has them. */
+{ /* The text of the paper, sections 3 and 5. Its input is 224 and its first layer 55
+     wide, which asks for 3 columns of zeros at the right and below, as layers-145 has
+     them. */
     AN_ARCH_PAPER, "paper", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TEST, 0.5f,
     1, 1, 0, 0, MEAN_2012, SCALE_NONE, 8, {
@@ -109,8 +111,8 @@ static const an_arch_row rows[] = {
     {"fc6", DENSE(4096), "ad", START(0.01f, 1)},
     {"fc7", DENSE(4096), "ad", START(0.01f, 1)},
     {"fc8", DENSE(0), "", START(0.01f, 0)}}},
-{ /* caffe, bvlc_alexnet: images in BGR, both sides scaled to 256 (create_imagenet.sh), minus
-     a mean image, moved with the crop, whose average colour this is. */
+{ /* caffe, bvlc_alexnet: images in BGR, both sides scaled to 256 (create_imagenet.sh),
+     minus a mean image, moved with the crop, whose average colour this is. */
     AN_ARCH_CAFFE_ALEXNET, "caffe_alexnet", 227, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_GAUSSIAN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
     2, 0, 1, 1, {123, 117, 104}, SCALE_NONE, 8, {
@@ -153,9 +155,9 @@ static const an_arch_row rows[] = {
     {"fc7", DENSE(4096), "ad", START(0.01f, 1)},
     {"fc8", DENSE(0), "", START(0.01f, -7)}}},
 { /* torchvision. Dropout stands before fc6 and fc7, that is after pool5 and fc6. Its
-     adaptive pooling to 6 x 6 is the identity at 224; at other sizes fc6 is as wide as the
-     maps ask for. Mean and scale: ImageNet's, (0.485, 0.456, 0.406) and (0.229, 0.224,
-     0.225) of pixels in 0..1. */
+     adaptive pooling to 6 x 6 is the identity at 224; at other sizes fc6 is as wide as
+     the maps ask for. Mean and scale: ImageNet's, (0.485, 0.456, 0.406) and (0.229,
+     0.224, 0.225) of pixels in 0..1. */
     AN_ARCH_TORCHVISION, "torchvision", 224, 1000, 256,
     AN_ACTIVATION_RELU, AN_INIT_FAN_IN, AN_DROPOUT_SCALING_TRAIN, 0.5f,
     1, 1, 0, 0, {123.675f, 116.28f, 103.53f},
@@ -220,7 +222,7 @@ an_status an_arch_find(const char *name, an_arch *arch)
                     list.text);
 }
 
-/* --- ablations ------------------------------------------------------------------------ */
+/* --- ablations --------------------------------------------------------------------- */
 
 static void stages_remove(char *stages, const char *which)
 {
@@ -291,8 +293,8 @@ static an_status apply_remove(an_arch_row *row, uint32_t which)
 }
 
 /* A convolution after the last one, over its pooling; a dropout that stood there (before
- * fc6) stands after the new one. The paper gives neither maps nor initialisation: they are
- * those of the layer before, as is the grouping. */
+ * fc6) stands after the new one. The paper gives neither maps nor initialisation: they
+ * are those of the layer before, as is the grouping. */
 static void apply_extra(an_arch_row *row)
 {
     static const char *const names[] = {"conv3", "conv4", "conv5", "conv6"};

@@ -1,11 +1,13 @@
 /*
- * fuse.c - fits a plan to a backend: which operations it does in one, and how its tensors lie.
+ * fuse.c - fits a plan to a backend: which operations it does in one, and how its tensors
+ * lie.
  *
- * Forward, a product may fuse the ReLU and the dropout that work in place on its output, and a
- * normalisation the pooling that alone reads its output. Backward, ReLU and dropout ask only which
- * of their outputs are positive: a product that reads those outputs can mask their gradient when
- * it computes it, and a pooling that keeps an argmax mask leaves out maxima that are not positive.
- * The backend is asked by pattern and shape; this file alone decides.
+ * Forward, a product may fuse the ReLU and the dropout that work in place on its output,
+ * and a normalisation the pooling that alone reads its output. Backward, ReLU and dropout
+ * ask only which of their outputs are positive: a product that reads those outputs can
+ * mask their gradient when it computes it, and a pooling that keeps an argmax mask leaves
+ * out maxima that are not positive. The backend is asked by pattern and shape; this file
+ * alone decides.
  */
 #include "network/network.h"
 
@@ -46,7 +48,7 @@ static int is_rectified(const an_plan *plan, uint32_t tensor, uint32_t end)
     return 0;
 }
 
-/* --- what the backend can --------------------------------------------------------------- */
+/* --- what the backend can ---------------------------------------------------------- */
 
 /* The backend and device that the plan is fitted to. */
 typedef struct an_target {
@@ -70,7 +72,7 @@ static int can(const an_target *on, const an_fusion *fusion)
     return an__can_fuse(on->backend, on->device, fusion);
 }
 
-/* --- forward ---------------------------------------------------------------------------- */
+/* --- forward ----------------------------------------------------------------------- */
 
 /* What a product fuses: the pattern with ReLU, and then with dropout. */
 static void fuse_product(an_plan *plan, uint32_t i, const an_target *on)
@@ -113,9 +115,10 @@ static void fuse_pool(an_plan *plan, uint32_t i, const an_target *on)
     op->fused_away |= AN_FUSED_AWAY_FORWARD | AN_FUSED_AWAY_BACKWARD;
 }
 
-/* --- backward -------------------------------------------------------------------------------- */
+/* --- backward ---------------------------------------------------------------------- */
 
-/* Whether all that reads the tensor behind `op` can leave out where it is not positive. */
+/* Whether all that reads the tensor behind `op` can leave out where it is not
+ * positive. */
 static int readers_mask(const an_plan *plan, uint32_t op, uint32_t tensor,
                         const an_target *on)
 {
@@ -150,8 +153,8 @@ static void set_mask(an_plan *plan, uint32_t op, uint32_t tensor, float mask)
     }
 }
 
-/* The backward pass of the ReLU or the dropout `i`, and of the dropout that follows ReLU in
- * place. */
+/* The backward pass of the ReLU or the dropout `i`, and of the dropout that follows ReLU
+ * in place. */
 static void fuse_mask(an_plan *plan, uint32_t i, const an_target *on)
 {
     an_op *op = &plan->ops[i];
@@ -170,7 +173,7 @@ static void fuse_mask(an_plan *plan, uint32_t i, const an_target *on)
     plan->ops[last].fused_away |= AN_FUSED_AWAY_BACKWARD;
 }
 
-/* --- tensors ------------------------------------------------------------------------------ */
+/* --- tensors ----------------------------------------------------------------------- */
 
 static void lay_out_input(an_plan *plan, an_op *conv, const an_prepack_table *prepack)
 {
@@ -201,7 +204,7 @@ static void fit_tensors(an_plan *plan, const an_backend *backend)
     }
 }
 
-/* --- all -------------------------------------------------------------------------------- */
+/* --- all --------------------------------------------------------------------------- */
 
 /* What is fused in the update, and whether slices of a batch gain. */
 static void fit_passes(an_plan *plan, const an_target *on)

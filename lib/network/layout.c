@@ -1,9 +1,9 @@
 /*
  * layout.c - where each tensor lies in its tower's arena.
  *
- * Time is counted in operations: forward 0 .. n - 1, then, when training, the backward pass of
- * operation i at 2n - 1 - i. A tensor's value and its gradient each live from a first to a last
- * moment; two blocks may share bytes if their lives do not meet.
+ * Time is counted in operations: forward 0 .. n - 1, then, when training, the backward
+ * pass of operation i at 2n - 1 - i. A tensor's value and its gradient each live from a
+ * first to a last moment; two blocks may share bytes if their lives do not meet.
  */
 #include <stdint.h>
 #include <string.h>
@@ -25,8 +25,8 @@ static void live(an_block *block, int moment)
     if (moment > block->last) block->last = moment;
 }
 
-/* The operation of `tower` that reads what the exchange `op` has joined, or a like one: the
- * first of that tower's behind it that is none itself. */
+/* The operation of `tower` that reads what the exchange `op` has joined, or a like one:
+ * the first of that tower's behind it that is none itself. */
 static int reader(const an_plan *plan, uint32_t op, uint32_t tower)
 {
     uint32_t i;
@@ -54,7 +54,8 @@ static void live_slices(const an_plan *plan, uint32_t batch, an_block *value)
     }
 }
 
-/* A pooling that a normalisation fuses is done with it: what lies between lives nowhere. */
+/* A pooling that a normalisation fuses is done with it: what lies between lives
+ * nowhere. */
 static void live_pooled(const an_plan *plan, int i, an_block *value, an_block *gradient,
                         an_block *argmax)
 {

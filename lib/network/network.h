@@ -1,8 +1,8 @@
 /*
  * network.h - from a config to a plan: no memory of a device is touched here.
  *
- * config -> preset (rows of a table) -> plan (operations, tensors, parameters, per tower) ->
- * fitted to a backend (fuse.c) -> layout (bytes of each tensor).
+ * config -> preset (rows of a table) -> plan (operations, tensors, parameters, per tower)
+ * -> fitted to a backend (fuse.c) -> layout (bytes of each tensor).
  */
 #ifndef AN_NETWORK_H
 #define AN_NETWORK_H
@@ -14,12 +14,12 @@
 #define AN_MAX_OPS 128
 #define AN_MAX_PARAMS (2 * AN_MAX_LAYERS)
 
-/* --- config (config.c) --------------------------------------------------------------- */
+/* --- config (config.c) ------------------------------------------------------------- */
 
 an_status
 an__model_config_check(an_model_config *config); /* limits; resolves no preset */
 
-/* --- presets (arch.c): which AlexNet, as data ---------------------------------------- */
+/* --- presets (arch.c): which AlexNet, as data -------------------------------------- */
 
 typedef enum an_layer_kind { AN_LAYER_CONV, AN_LAYER_DENSE } an_layer_kind;
 
@@ -64,7 +64,7 @@ const an_arch_row *an__arch(uint32_t arch); /* null if there is none */
  * `config` has every preset value resolved. */
 an_status an__arch_apply(an_arch_row *row, an_model_config *config);
 
-/* --- plan (plan.c): operations, tensors and parameters, in order --------------------- */
+/* --- plan (plan.c): operations, tensors and parameters, in order ------------------- */
 
 typedef enum an_op_kind {
     AN_OP_CONV,
@@ -108,8 +108,9 @@ typedef struct an_op {
     uint32_t weight, bias; /* parameters */
     /* As an__plan_fit() has found. */
     uint32_t relu, dropout,
-        pool;            /* later operations that the forward pass fuses with this one;
-                                     0, which is never fused: none */
+        /* Later operations that the forward pass fuses with this one; 0, which is never
+         * fused: none. */
+        pool;
     uint32_t fused_away; /* AN_FUSED_AWAY_: another operation does the work of this one */
     int sliced;          /* of a convolution: it gains from slices of a batch */
     size_t argmax_bytes; /* of an image's argmax mask; 0: none is kept */
@@ -153,12 +154,13 @@ an_status an__layer_find(const an_plan *plan, const char *name, const char *argu
 
 #define AN_SLICE 4u /* images */
 
-/* How many operations from `op` on the forward pass may do slice by slice, all of them on AN_SLICE
- * images before the next: a convolution and what follows it, where the convolution's output is so
- * large that it has left the cache before it is read again. 0: op begins no such sequence. */
+/* How many operations from `op` on the forward pass may do slice by slice, all of them on
+ * AN_SLICE images before the next: a convolution and what follows it, where the
+ * convolution's output is so large that it has left the cache before it is read again. 0:
+ * op begins no such sequence. */
 uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch);
 
-/* --- layout (layout.c): where tensors lie -------------------------------------------- */
+/* --- layout (layout.c): where tensors lie ------------------------------------------ */
 
 /* Where each tensor and gradient lies, in bytes from its tower's arena for a batch. */
 typedef struct an_layout {

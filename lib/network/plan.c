@@ -1,9 +1,9 @@
 /*
  * plan.c - from a network's table to operations, tensors and parameters, in order.
  *
- * A network in two towers is emitted twice, layer by layer: tower t computes half t of each
- * layer's maps from half t of the maps before, and where a layer reads all maps an EXCHANGE
- * puts both halves together first. The last layer stands on tower 0 alone.
+ * A network in two towers is emitted twice, layer by layer: tower t computes half t of
+ * each layer's maps from half t of the maps before, and where a layer reads all maps an
+ * EXCHANGE puts both halves together first. The last layer stands on tower 0 alone.
  */
 #include <stdio.h>
 #include <string.h>
@@ -63,8 +63,8 @@ static void add_exchange(an_planner *p, uint32_t towers)
     p->whole = 1;
 }
 
-/* Output of a window that moves over `size` with `pad` zeros before, and as many behind or,
- * with `ceil`, as many as the last position wants. 0: the window does not fit. */
+/* Output of a window that moves over `size` with `pad` zeros before, and as many behind
+ * or, with `ceil`, as many as the last position wants. 0: the window does not fit. */
 static uint32_t positions(uint32_t size, uint32_t pad, uint32_t kernel, uint32_t stride,
                           uint32_t ceil)
 {
@@ -82,7 +82,7 @@ static an_status too_small(const an_planner *p, const char *what)
                     p->width, p->height);
 }
 
-/* --- parameters ----------------------------------------------------------------------- */
+/* --- parameters -------------------------------------------------------------------- */
 
 static uint32_t add_param(an_planner *p, const char *suffix, uint32_t inputs, int last)
 {
@@ -121,7 +121,7 @@ static uint32_t add_param(an_planner *p, const char *suffix, uint32_t inputs, in
     return plan->param_count++;
 }
 
-/* --- layers --------------------------------------------------------------------------- */
+/* --- layers ------------------------------------------------------------------------ */
 
 /* Shapes of the layer with weights itself, in the network's terms. */
 static an_status describe_layer(an_planner *p, const an_layer_row *row)
@@ -265,8 +265,9 @@ static void emit_dropout(an_planner *p, uint32_t tower, uint32_t towers)
     s->rate = plan->config.dropout_rate;
     s->scale =
         plan->config.dropout_scaling == AN_DROPOUT_SCALING_TRAIN ? 1 / (1 - s->rate) : 1;
-    /* Dropping in place would spoil what the backward pass of tanh and sigmoid reads. That of
-     * ReLU asks only which outputs are positive, and a dropped one's gradient is 0. */
+    /* Dropping in place would spoil what the backward pass of tanh and sigmoid reads.
+     * That of ReLU asks only which outputs are positive, and a dropped one's gradient is
+     * 0. */
     while (before->out != op->in) before--; /* the last one of this tower */
     if (before->kind == AN_OP_ACTIVATION && plan->config.activation != AN_ACTIVATION_RELU)
         op->out = p->now[tower] = add_tensor(p, tower, plan->tensors[op->in].maps);
@@ -357,7 +358,7 @@ an_status an__layer_find(const an_plan *plan, const char *name, const char *argu
                     argument, name, list.text);
 }
 
-/* --- slices ------------------------------------------------------------------------------ */
+/* --- slices ------------------------------------------------------------------------ */
 
 #define SLICE_FLOATS ((size_t)1 << 17) /* of a convolution's output, an image */
 
@@ -374,7 +375,7 @@ uint32_t an__plan_sliced(const an_plan *plan, uint32_t op, uint32_t batch)
     return end - op;
 }
 
-/* --- what the backward pass reads ---------------------------------------------------------- */
+/* --- what the backward pass reads -------------------------------------------------- */
 
 int an__op_needs_output(const an_op *op)
 {

@@ -1,10 +1,11 @@
 /*
- * pipeline.c - steps in flight: a step that has begun and not ended, while the host prepares the
- * next one.
+ * pipeline.c - steps in flight: a step that has begun and not ended, while the host
+ * prepares the next one.
  *
- * Where a device does the work beside the host, up to AN_MAX_IN_FLIGHT steps are in flight at once
- * (asynchronous); elsewhere a step is done when it begins, and is told of when it ends. Steps begin
- * and end in order. model->in_flight counts them; trainer->flight is the ring they stand in.
+ * Where a device does the work beside the host, up to AN_MAX_IN_FLIGHT steps are in
+ * flight at once (asynchronous); elsewhere a step is done when it begins, and is told of
+ * when it ends. Steps begin and end in order. model->in_flight counts them;
+ * trainer->flight is the ring they stand in.
  */
 #include <string.h>
 
@@ -24,7 +25,8 @@ static int can_be_async(const an_trainer *trainer, const an_step_request *reques
            request->count <= exec->batch;
 }
 
-/* 1 if the oldest step in flight was done when it began, and is counted; no other can be. */
+/* 1 if the oldest step in flight was done when it began, and is counted; no other can
+ * be. */
 static uint32_t is_done(const an_trainer *trainer)
 {
     return in_flight(trainer) > 0 && !trainer->flight[trainer->oldest].async;
@@ -38,7 +40,8 @@ static an_status begin_async(an_trainer *trainer, an_step_request *request)
 
     an__step_freeze(trainer);
     exec->deferred = exec->plan->defers ? count : 0;
-    /* When a step diverges and its end has not been seen, its faults stay for those behind it. */
+    /* When a step diverges and its end has not been seen, its faults stay for those
+     * behind it. */
     if (in_flight(trainer) == 0) AN_TRY(an__session_faults_clear(session));
     AN_TRY(an__session_upload(session, count, &request->in));
     AN_TRY(an__session_load(session, count, &request->in));

@@ -134,7 +134,8 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
     return AN_OK;
 }
 
-/* All of a caller's rows, before any is written: each begins with its size, the first one's. */
+/* All of a caller's rows, before any is written: each begins with its size, the first
+ * one's. */
 static an_status rows_check(const void *rows, uint32_t count, size_t least)
 {
     size_t stride, size;
@@ -214,7 +215,7 @@ an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
     return status;
 }
 
-/* --- kernel by kernel --------------------------------------------------------------------- */
+/* --- kernel by kernel -------------------------------------------------------------- */
 
 #define MOST_LAUNCHES 512u
 
@@ -228,7 +229,8 @@ static an_status trace_all(an_exec *exec, const char *label)
     return AN_OK;
 }
 
-/* All parameters as a step updates them, but dense weights that wait for their gradients. */
+/* All parameters as a step updates them, but dense weights that wait for their
+ * gradients. */
 static an_status trace_update(an_profile *p, const an_model *model)
 {
     const an_plan *plan = model->net.plan;

@@ -2,8 +2,8 @@
  * recipes.c - how to train, as data: one table for each recipe.
  *
  * Sources: paper - Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 4 and 5; code - the
- * source code of 2012 that the Computer History Museum published: layer-params-145.cfg, its
- * comments, which log the changes made by hand, and convdata_jpeg.py.
+ * source code of 2012 that the Computer History Museum published: layer-params-145.cfg,
+ * its comments, which log the changes made by hand, and convdata_jpeg.py.
  */
 #include <math.h>
 #include <stdio.h>
@@ -38,12 +38,14 @@ typedef struct recipe_row {
 
 /* clang-format off */
 static const recipe_row rows[] = {
-    /* code: weights at 0.01, dropped after 25 and 51 epochs; the first layer's to 1e-5 after
-     * 67, when the colour noise ends, and to nothing after 72; the others' to 1e-5 after 79;
-     * stopped after 91. Biases stay at 0.02 and do not decay. One crop for 32 images, noise
-     * by standard deviations, all divided by 1.1; the mean image's centre. */
+    /* code: weights at 0.01, dropped after 25 and 51 epochs; the first layer's to 1e-5
+     * after 67, when the colour noise ends, and to nothing after 72; the others' to 1e-5
+     * after 79; stopped after 91. Biases stay at 0.02 and do not decay. One crop for 32
+     * images, noise by standard deviations, all divided by 1.1; the mean image's
+     * centre. */
     {.name = "krizhevsky2012",
-     .summary = "as the paper's network was trained: weights and biases apart, dropped by hand",
+     .summary = "as the paper's network was trained: weights and biases apart, "
+                "dropped by hand",
      .arch = AN_ARCH_KRIZHEVSKY2012, .mean_image = 1,
      .epochs = 91, .batch = 128, .rate = 0.01f, .bias_rate = 0.02f,
      .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0,
@@ -53,10 +55,11 @@ static const recipe_row rows[] = {
      .changes = {{25, "", 1e-3f, -1}, {51, "", 1e-4f, -1}, {67, "conv1", 1e-5f, -1},
                  {72, "conv1", 0, -1}, {79, "", 1e-5f, -1}}},
 
-    /* paper, 5: "equal for all layers", divided by ten when the validation error rate stops
-     * improving, three times, about 90 epochs; 4.1: noise by eigenvalues. */
+    /* paper, 5: "equal for all layers", divided by ten when the validation error rate
+     * stops improving, three times, about 90 epochs; 4.1: noise by eigenvalues. */
     {.name = "paper",
-     .summary = "as the paper says: 0.01, divided by ten when the error stops falling, three times",
+     .summary = "as the paper says: 0.01, divided by ten when the error stops falling, "
+                "three times",
      .arch = AN_ARCH_PAPER, .mean_image = 1,
      .epochs = 90, .batch = 128, .rate = 0.01f, .bias_rate = 0.01f,
      .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0.0005f,
@@ -64,10 +67,12 @@ static const recipe_row rows[] = {
      .augment = AUGMENT_ALL, .crop_group = 1,
      .colour_rule = AN_COLOUR_EIGENVALUE, .colour_sigma = 0.1f, .colour_divisor = 1},
 
-    /* A tenth of the rate for what is trained already, and ten times that for the last layer,
-     * as Caffe's fine-tuning example has it; ours: the first convolution frozen. */
+    /* A tenth of the rate for what is trained already, and ten times that for the last
+     * layer, as Caffe's fine-tuning example has it; ours: the first convolution
+     * frozen. */
     {.name = "fine-tune",
-     .summary = "from a trained model to other classes: conv1 frozen, the last layer fast",
+     .summary = "from a trained model to other classes: conv1 frozen, the last layer "
+                "fast",
      .epochs = 20, .batch = 64, .rate = 0.001f, .bias_rate = 0.002f,
      .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0,
      .augment = AUGMENT_ALL, .crop_group = 1,
@@ -77,7 +82,8 @@ static const recipe_row rows[] = {
 
     /* Measured by this project: docs/RESULTS.md. */
     {.name = "small-data",
-     .summary = "from nothing on some thousand pictures: torchvision's network, unit variance",
+     .summary = "from nothing on some thousand pictures: torchvision's network, unit "
+                "variance",
      .arch = AN_ARCH_TORCHVISION, .unit = 1,
      .epochs = 60, .batch = 32, .rate = 0.01f, .bias_rate = 0.01f,
      .momentum = 0.9f, .weight_decay = 0.0005f, .bias_decay = 0.0005f,
@@ -141,8 +147,8 @@ an_status an_recipe_describe(uint32_t index, an_recipe_info *out)
     return an__struct_write(out, &info, sizeof info, sizeof info, "info");
 }
 
-/* An epoch of the row's schedule in one of `epochs`, 0 for the row's own: what comes after
- * the beginning stays after it. */
+/* An epoch of the row's schedule in one of `epochs`, 0 for the row's own: what comes
+ * after the beginning stays after it. */
 static uint32_t stretched(const recipe_row *row, uint32_t epoch, uint32_t epochs)
 {
     uint64_t fitted = ((uint64_t)epoch * epochs + row->epochs / 2) / row->epochs;

@@ -1,6 +1,6 @@
 /*
- * schedule.c - learning rates: common ones, layers' own, and how both change from epoch to
- * epoch, by a list made beforehand or when the validation error stops falling.
+ * schedule.c - learning rates: common ones, layers' own, and how both change from epoch
+ * to epoch, by a list made beforehand or when the validation error stops falling.
  */
 #include <math.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static an_status layer_find(const an_trainer *trainer, const char *name, uint32_
     return an__layer_find(trainer->model->net.plan, name, "layer", index);
 }
 
-/* --- rates in force ------------------------------------------------------------------- */
+/* --- rates in force ---------------------------------------------------------------- */
 
 float an__trainer_rate(const an_trainer *trainer, uint32_t layer, uint32_t is_bias)
 {
@@ -92,7 +92,7 @@ an_status an_trainer_get_layer_rates(const an_trainer *trainer, const char *laye
     return AN_OK;
 }
 
-/* --- changes at epochs ---------------------------------------------------------------- */
+/* --- changes at epochs ------------------------------------------------------------- */
 
 static void set_rate(float *rate, float to, float scale)
 {
@@ -166,7 +166,7 @@ an_status an_trainer_set_schedule(an_trainer *trainer, const an_rate_change *giv
     return AN_OK;
 }
 
-/* --- epochs --------------------------------------------------------------------------- */
+/* --- epochs ------------------------------------------------------------------------ */
 
 static void drop(an_trainer *trainer)
 {

@@ -1,8 +1,9 @@
 /*
  * step.c - a training step: forward, loss, backward, update.
  *
- * A batch that the trainer's session has room for is one pass, whose kernels can be recorded; a
- * larger one is several micro-batches, whose gradients are summed before the update.
+ * A batch that the trainer's session has room for is one pass, whose kernels can be
+ * recorded; a larger one is several micro-batches, whose gradients are summed before the
+ * update.
  */
 #include <math.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static uint32_t note_loss(an_trainer *trainer, double loss)
     uint32_t classes = trainer->model->net.plan->config.classes, flat;
     double guess = log((double)classes);
 
-    /* Worse than guessing counts as guessing: a wild start would weigh on the mean for long. */
+    /* Worse than guessing counts as guessing: a wild start would weigh on the mean for
+     * long. */
     if (loss > guess) loss = guess;
     if (trainer->at.iteration == 1) trainer->at.running_loss = loss;
     trainer->at.running_loss += (loss - trainer->at.running_loss) / RUNNING_STEPS;
@@ -246,7 +248,7 @@ an_status an__step_whole(an_trainer *trainer, const an_step_request *request,
     return an__step_succeed(trainer, &stats, out);
 }
 
-/* --- public ------------------------------------------------------------------------------ */
+/* --- public ------------------------------------------------------------------------ */
 
 static an_status request_check(const an_trainer *trainer, const an_step_request *request)
 {

@@ -6,13 +6,14 @@
 
 #include "data/data.h"
 
-/* --- trainer (trainer.c, schedule.c) ----------------------------------------- */
+/* --- trainer (trainer.c, schedule.c) ----------------------------------------------- */
 
 an_status an__trainer_config_check(const an_trainer_config *config);
 
 #define AN_MAX_CHANGES 64u
 
-/* How far a trainer has come: all that its checkpoint keeps beside config and velocities. */
+/* How far a trainer has come: all that its checkpoint keeps beside config and
+ * velocities. */
 typedef struct an_progress {
     uint64_t iteration;
     double running_loss; /* mean with a memory of 25 steps */
@@ -50,9 +51,10 @@ struct an_trainer {
 an_status an__trainer_check(const an_trainer *trainer); /* null, fork, steps in flight */
 an_status an__trainer_check_alive(const an_trainer *trainer); /* null, fork */
 
-/* --- steps (step.c; in flight: pipeline.c) ------------------------------------------- */
+/* --- steps (step.c; in flight: pipeline.c) ----------------------------------------- */
 
-/* What a step is asked to learn from: preprocessed images, crops or pictures, with labels. */
+/* What a step is asked to learn from: preprocessed images, crops or pictures, with
+ * labels. */
 typedef struct an_step_request {
     an_pass_input in; /* null floats and crops: pictures */
     const an_image *pictures;
@@ -72,25 +74,25 @@ an_status an__step_whole(an_trainer *trainer, const an_step_request *request,
 void an__step_freeze(an_trainer *trainer);
 /* gives the queues all work on a loaded batch that is one pass, the update too; */
 an_status an__step_run(an_trainer *trainer, uint32_t count);
-/* adds up losses and ranks of `count` images of a step of `of`, which have been fetched to their
- * slot; */
+/* adds up losses and ranks of `count` images of a step of `of`, which have been fetched
+ * to their slot; */
 an_status an__step_count(an_trainer *trainer, const an_pass_input *in, uint32_t count,
                          uint32_t of, an_step_stats *stats);
-/* says that the weights are others than before, and that the prepacked weights that the update
- * wrote are theirs if it went well; */
+/* says that the weights are others than before, and that the prepacked weights that the
+ * update wrote are theirs if it went well; */
 void an__step_weights_changed(an_trainer *trainer, int well);
 /* counts a step that went well, and tells of it. */
 an_status an__step_succeed(an_trainer *trainer, an_step_stats *stats, an_step_stats *out);
 
-/* --- updates (update.c) -------------------------------------------------------------- */
+/* --- updates (update.c) ------------------------------------------------------------ */
 
 /* Whether the last step left a parameter's gradient nowhere. */
 int an__is_deferred(const an_trainer *trainer, const an_param *param);
-/* What the queues have to know of a step, of its images from `first` on; ahead: how many steps
- * before it have not ended. */
+/* What the queues have to know of a step, of its images from `first` on; ahead: how many
+ * steps before it have not ended. */
 an_status an__step_begin(const an_trainer *trainer, uint32_t first, uint32_t ahead);
-/* Sets the faults of both towers where a gradient of the step is not finite; updates what learns,
- * where there are none; and says which gradient it was. */
+/* Sets the faults of both towers where a gradient of the step is not finite; updates what
+ * learns, where there are none; and says which gradient it was. */
 an_status an__gradients_check(const an_trainer *trainer);
 an_status an__update_all(const an_trainer *trainer);
 an_status an__gradient_fault(const an_trainer *trainer);

@@ -54,7 +54,7 @@ an_status an__trainer_config_check(const an_trainer_config *c)
     return AN_OK;
 }
 
-/* --- life ----------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------- */
 
 static void trainer_free(an_trainer *trainer)
 {
@@ -156,7 +156,7 @@ void an_trainer_destroy(an_trainer *trainer)
     an__model_release(model);
 }
 
-/* --- state ---------------------------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------------- */
 
 an_status an_trainer_get_config(const an_trainer *trainer, an_trainer_config *config)
 {

@@ -10,8 +10,8 @@ int an__is_deferred(const an_trainer *trainer, const an_param *param)
     return trainer->session->exec.deferred && !param->is_bias && param->dims == 2;
 }
 
-/* The tower's parts of the parameters that learn: of those whose gradients are deferred, or of all
- * others. */
+/* The tower's parts of the parameters that learn: of those whose gradients are deferred,
+ * or of all others. */
 static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int deferred,
                          an_parameter_part parts[AN_MAX_UPDATES])
 {
@@ -33,9 +33,9 @@ static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int deferred
     return count;
 }
 
-/* Sets the faults of a tower's gradients, and of both towers', where some are not finite. A
- * deferred gradient is a sum of products of its layer's input, of which the loss has told, and its
- * output's gradient, which is looked at instead. */
+/* Sets the faults of a tower's gradients, and of both towers', where some are not finite.
+ * A deferred gradient is a sum of products of its layer's input, of which the loss has
+ * told, and its output's gradient, which is looked at instead. */
 an_status an__gradients_check(const an_trainer *trainer)
 {
     const an_plan *plan = trainer->model->net.plan;
@@ -110,8 +110,8 @@ an_status an__update_all(const an_trainer *trainer)
     return AN_OK;
 }
 
-/* What the queues have to know of a step, of its images from `first` on; ahead: how many steps
- * before it have not ended. */
+/* What the queues have to know of a step, of its images from `first` on; ahead: how many
+ * steps before it have not ended. */
 an_status an__step_begin(const an_trainer *trainer, uint32_t first, uint32_t ahead)
 {
     const an_trainer_config *c = &trainer->config;

@@ -1,20 +1,20 @@
 /*
- * minimal.c - the smallest complete backend, for the author of the next one (docs/BACKEND.md): the
- * core table of lib/device/backend.h in plain loops, on one thread, and no optional table.
+ * minimal.c - the smallest complete backend, for the author of the next one
+ * (docs/BACKEND.md): the core table of lib/device/backend.h in plain loops, on one
+ * thread, and no optional table.
  *
- * It has two devices with memory of their own. Tensors are float32 in the host's order (NCHW). A
- * queue does each operation at once, so that there is never anything to wait for.
- *
- * The library owns devices, queues and buffers; their memory is the host's. A buffer is a handle,
- * and address() alone makes an address of an operand. Every sum of products is in double
- * precision, in one order, and rounded to float32 once.
+ * It has two devices with memory of their own. Tensors are float32 in the host's order
+ * (NCHW). A queue does each operation at once. The library owns devices, queues and
+ * buffers; their memory is the host's. A buffer is a handle, and address() alone makes an
+ * address of an operand. Every sum of products is in double precision, in one order, and
+ * rounded to float32 once.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.c" /* dropout's generator: the one thing of the library's that this needs */
+#include "base/rng.c" /* dropout's generator, the one thing of the library's */
 #include "device/backend.h"
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* plain loops need less than all */
 
@@ -25,7 +25,7 @@ struct an_device {
 struct an_queue {
     const an_device *device;
     an_step step;     /* of the last begin_step() */
-    double scratch[]; /* zeros, where no operation is under way */
+    double scratch[]; /* zeros, between operations */
 };
 
 typedef struct an_buffer { /* the library knows it as a void * */
@@ -34,7 +34,7 @@ typedef struct an_buffer { /* the library knows it as a void * */
     unsigned char memory[];
 } an_buffer;
 
-/* --- devices, their memory, queues ------------------------------------------------------ */
+/* --- devices, their memory, queues ------------------------------------------------- */
 
 static an_status device_count(const an_host *host, uint32_t *count)
 {
@@ -84,8 +84,9 @@ static void buffer_release(an_device *device, void *buffer)
     device->host->release(buffer, device->host->user);
 }
 
-/* An operand that is none, is another device's, or does not begin within its buffer is a mistake
- * of the library's, and ends the test. A backend for users never ends a process. */
+/* An operand that is none, is another device's, or does not begin within its buffer is a
+ * mistake of the library's, and ends the test. A backend for users never ends a
+ * process. */
 static void *address(const an_queue *q, an_operand operand)
 {
     an_buffer *buffer = operand.buffer;
@@ -160,11 +161,10 @@ static an_status begin_step(an_queue *q, const an_step *step)
     return AN_OK;
 }
 
-/* --- convolutions and dense layers ---------------------------------------------------------
- *
- * x and y are [image][map][row][column], w is [output map][input map of its group][row][column].
- * In this order a joined tensor's halves are the first and the last of its maps, so that `halves`
- * asks for nothing. prepacked, relu, mask and s2d belong to the optional tables. */
+/* --- convolutions and dense layers: x and y are [image][map][row][column], w is [output
+ * map][input map of its group][row][column]. In this order a joined tensor's halves are
+ * the first and the last of its maps, so that `halves` asks for nothing. prepacked, relu,
+ * mask and s2d belong to the optional tables. */
 
 typedef struct an_counts { /* of elements */
     size_t x, y, w;
@@ -189,9 +189,9 @@ static size_t conv_scratch(an_device *device, const an_conv_shape *s, uint32_t b
     return (counts.x + counts.y + counts.w) * sizeof(double);
 }
 
-/* A convolution is a set of products of an x, a w and a y. Forward sums x * w for each y; backward
- * sums y * w for each x, and x * y for each w: what is null of the three is what is summed, into
- * `sum`. With more threads than one, each would have sums of its own. */
+/* A convolution is a set of products of an x, a w and a y. Forward sums x * w for each y;
+ * backward sums y * w for each x, and x * y for each w: what is null of the three is what
+ * is summed, into `sum`. With more threads than one, each would have sums of its own. */
 static void add_products(const an_conv_shape *s, uint32_t batch, const float *x,
                          const float *w, const float *y, double *sum)
 {
@@ -298,7 +298,7 @@ static an_status dense_backward_weights(an_queue *q, const an_dense_shape *s,
     return conv_backward_weights(q, ONE_PIXEL(s), batch, x, dy, dw, db);
 }
 
-/* --- activations, scale, dropout: in place ------------------------------------------------- */
+/* --- activations, scale, dropout: in place ----------------------------------------- */
 
 static an_status activation_forward(an_queue *q, uint32_t kind, size_t n, an_operand y)
 {
@@ -336,8 +336,8 @@ static an_status scale(an_queue *q, size_t count, float factor, an_operand x)
     return AN_OK;
 }
 
-/* A unit's random number is 24 bits of one word of the library's generator, so that the same seed
- * gives the same mask on every backend. */
+/* A unit's random number is 24 bits of one word of the library's generator, so that the
+ * same seed gives the same mask on every backend. */
 static an_status dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
                          an_operand x)
 {
@@ -355,14 +355,15 @@ static an_status dropout(an_queue *q, const an_dropout_shape *s, uint32_t batch,
     return AN_OK;
 }
 
-/* --- local response normalisation --------------------------------------------------------
+/* --- local response normalisation, whose sums are of j in i's window:
  *
- *     y_i  = x_i * s_i^-beta            s_i = k + alpha * sum of x_j^2, j in i's window
- *     dx_i = dy_i * s_i^-beta - 2 alpha beta x_i * sum of dy_j x_j s_j^(-beta-1), likewise
+ *     y_i  = x_i * s_i^-beta            s_i = k + alpha * sum of x_j^2
+ *     dx_i = dy_i * s_i^-beta - 2 alpha beta x_i * sum of dy_j x_j s_j^(-beta-1)
  *
- * j is in i's window where i is in j's, so that both directions sum over the same windows. */
+ * j is in i's window where i is in j's: both directions sum over the same windows. */
 
-/* Element d of the window around element i; 0: it lies outside. What is negative wraps around. */
+/* Element d of the window around element i; 0: it lies outside. What is negative wraps
+ * around. */
 static int lrn_input(const an_lrn_shape *s, int within, size_t i, uint32_t d, size_t *j)
 {
     const uint32_t group = s->maps / s->groups, half = s->size / 2;
@@ -432,7 +433,7 @@ static an_status lrn(an_queue *q, const an_lrn_shape *s, int within, uint32_t ba
 LRN(lrn, 0)
 LRN(lrn_within, 1)
 
-/* --- max-pooling ------------------------------------------------------------------------- */
+/* --- max-pooling ------------------------------------------------------------------- */
 
 /* Element d of the window of output i; 0: it lies behind the image's edge. */
 static int pool_input(const an_pool_shape *s, size_t i, uint32_t d, size_t *j)
@@ -485,7 +486,7 @@ static an_status pool_backward(an_queue *q, const an_pool_shape *s, uint32_t bat
     return AN_OK;
 }
 
-/* --- loss and update --------------------------------------------------------------------- */
+/* --- loss and update --------------------------------------------------------------- */
 
 /* ln of the sum of e^x. A NaN or an infinity of x makes it none that is finite. */
 static double log_sum_exp(const float *x, uint32_t classes)
@@ -572,7 +573,7 @@ static an_status all_finite(an_queue *q, const an_array *arrays, uint32_t count,
     return AN_OK;
 }
 
-/* --- the table, and the one symbol that a plugin exports ----------------------------------- */
+/* --- the table, and the one symbol that a plugin exports --------------------------- */
 
 /* clang-format off */
 #define OP(name) .name = name
@@ -592,7 +593,6 @@ static const an_backend backend = {
 
 __attribute__((visibility("default"))) const an_backend *an_plugin_backend(uint32_t abi,
                                                                            uint32_t size);
-
 const an_backend *an_plugin_backend(uint32_t abi, uint32_t size)
 {
     return abi == AN_BACKEND_ABI && size == sizeof backend ? &backend : NULL;

@@ -23,7 +23,7 @@
 
 typedef std::vector<uint32_t> Vector;
 
-/* --- probes and what they answer ---------------------------------------------------- */
+/* --- probes and what they answer --------------------------------------------------- */
 
 struct Probe {
     char name[72];
@@ -66,7 +66,7 @@ static void must(cudaError_t error, const char *what)
     _exit(GO_ON);
 }
 
-/* --- memory ------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------ */
 
 /* Numbers on the host, beside their place on the device, which has NaNs until they are
  * sent there: so a kernel that writes nothing shows. They go by pinned memory, as the
@@ -135,7 +135,7 @@ static void launch(void (*kernel)(Params), dim3 grid, int threads, size_t shared
          "a launch");
 }
 
-/* --- comparing ---------------------------------------------------------------------- */
+/* --- comparing --------------------------------------------------------------------- */
 
 /* Writes what a word is, for a reader. */
 typedef void (*Describe)(char *text, size_t size, uint32_t word);
@@ -169,7 +169,7 @@ static bool same(const Vector &got, const Vector &want, size_t columns, Describe
     return false;
 }
 
-/* --- the process that asks ---------------------------------------------------------- */
+/* --- the process that asks --------------------------------------------------------- */
 
 static void print_device()
 {
@@ -216,7 +216,7 @@ static int ask_from(const std::vector<Probe> &probes, int from, int progress)
     return any_failed ? SOME_FAIL : ALL_PASS;
 }
 
-/* --- the one that watches it -------------------------------------------------------- */
+/* --- the one that watches it ------------------------------------------------------- */
 
 enum { START_SECONDS = 120, PROBE_SECONDS = 30 };
 

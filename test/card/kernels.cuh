@@ -17,7 +17,7 @@ struct Words {
 
 enum { GUARD = 0x5a5a5a5a };
 
-/* --- cp.async ----------------------------------------------------------------------- */
+/* --- cp.async ---------------------------------------------------------------------- */
 
 enum { COPIES = 64 };
 
@@ -58,7 +58,7 @@ static __global__ void groups_kernel(Words w)
     w.to[2 * COPIES + thread] = mine[2 * COPIES * 4 + 1];
 }
 
-/* --- ldmatrix ----------------------------------------------------------------------- */
+/* --- ldmatrix ---------------------------------------------------------------------- */
 
 /* A lane's row, so that no two neighbours are. */
 static __device__ __host__ inline int row_of_lane(int lane)
@@ -98,7 +98,7 @@ template <bool ALONG> static __global__ void float_parts_kernel(Words w)
     for (int i = 0; i < 8; i++) w.to[lane * 8 + i] = r[i];
 }
 
-/* --- the tiles of wgmma.cuh --------------------------------------------------------- */
+/* --- the tiles of wgmma.cuh -------------------------------------------------------- */
 
 /* A matrix of rows x k: as [row][k] or, across, [k][row]. IS_A: it has g.m rows, else
  * g.n. */
@@ -163,7 +163,7 @@ template <bool ALONG> static __global__ void bf16_parts_kernel(Words w)
     for (int i = 0; i < 8; i++) w.to[threadIdx.x * 8 + i] = r[i];
 }
 
-/* --- roundings ---------------------------------------------------------------------- */
+/* --- roundings --------------------------------------------------------------------- */
 
 static __global__ void to_tf32_kernel(Words w)
 {
@@ -177,7 +177,7 @@ static __global__ void to_bf16x2_kernel(Words w)
         to_bf16x2(w.from[threadIdx.x], w.from[blockDim.x - 1 - threadIdx.x]);
 }
 
-/* --- mma.sync ----------------------------------------------------------------------- */
+/* --- mma.sync ---------------------------------------------------------------------- */
 
 struct Matrices {
     const void *a; /* [row][k] */
@@ -219,7 +219,7 @@ static __global__ void mma_bf16_kernel(Matrices m)
     for (int e = 0; e < 4; e++) m.c[(row + e / 2 * 8) * 8 + column * 2 + e % 2] = c[e];
 }
 
-/* --- wgmma -------------------------------------------------------------------------- */
+/* --- wgmma ------------------------------------------------------------------------- */
 
 /* What no tile has a number for is a NaN, so that to read it shows. */
 template <class T> static __device__ __forceinline__ void spoil()
@@ -314,7 +314,7 @@ static __global__ void __launch_bounds__(128) wgmma_tf32_bits_kernel(Matrices m)
 #endif
 }
 
-/* --- the loop ----------------------------------------------------------------------- */
+/* --- the loop ---------------------------------------------------------------------- */
 
 enum { LOOP_N = 128, LOOP_STAGES = 3 };
 
@@ -387,14 +387,14 @@ static __global__ void __launch_bounds__(THREADS, 2) loop_kernel(an_gemm g)
 #endif
 }
 
-/* --- the runtime -------------------------------------------------------------------- */
+/* --- the runtime ------------------------------------------------------------------- */
 
 static __global__ void add_one_kernel(Words w)
 {
     w.to[threadIdx.x] = w.from[threadIdx.x] + 1;
 }
 
-/* --- copies of tensors -------------------------------------------------------------- */
+/* --- copies of tensors ------------------------------------------------------------- */
 
 enum { BOX_ROWS = 48, COPIED_WORDS = (BOX_ROWS + 8) * 32, PHASES = 7 };
 

@@ -18,7 +18,7 @@
 #include "single.h"
 #include "tensors.h"
 
-/* --- the runtime -------------------------------------------------------------------- */
+/* --- the runtime ------------------------------------------------------------------- */
 
 static void add_one(Numbers<uint32_t> &to)
 {
@@ -193,7 +193,7 @@ static void ask_peer_copy()
     same(back.host, from.host, COLUMNS, as_hex);
 }
 
-/* --- all of them -------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------- */
 
 static std::vector<Probe> probes;
 

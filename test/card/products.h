@@ -10,7 +10,7 @@
 #include "harness.h"
 #include "kernels.cuh"
 
-/* --- matrices ----------------------------------------------------------------------- */
+/* --- matrices ---------------------------------------------------------------------- */
 
 static uint32_t bits_of(float value)
 {
@@ -65,7 +65,7 @@ static void as_code(char *text, size_t size, uint32_t word)
         as_float(text, size, word);
 }
 
-/* --- mma.sync ----------------------------------------------------------------------- */
+/* --- mma.sync ---------------------------------------------------------------------- */
 
 /* Codes times ones, and C's codes added: 128 * (the factor's place) + (C's place). */
 template <class Number, int K>
@@ -174,7 +174,7 @@ static void ask_mma_tf32_sums()
         c[0], c[64]);
 }
 
-/* --- wgmma -------------------------------------------------------------------------- */
+/* --- wgmma ------------------------------------------------------------------------- */
 
 /* One factor is codes, the other ones where k is its row, so that C is the codes again:
  * rows (or columns, where the codes are B's) of C are k, modulo the depth. Is false if it
@@ -239,7 +239,7 @@ static void ask_wgmma_tf32_low_bits()
                          (size_t)Tiles<an_tf32, true, true, 48>::BYTES);
 }
 
-/* --- the loop ----------------------------------------------------------------------- */
+/* --- the loop ---------------------------------------------------------------------- */
 
 #ifdef __CUDACC__
 enum { LOOP_M = 4096, LOOP_COLUMNS = 4096, LOOP_K = 4096 };

@@ -8,7 +8,7 @@
 #include "harness.h"
 #include "kernels.cuh"
 
-/* --- cp.async ----------------------------------------------------------------------- */
+/* --- cp.async ---------------------------------------------------------------------- */
 
 template <int BYTES> static void ask_copy()
 {
@@ -38,7 +38,7 @@ static void ask_groups()
     same(to.host, want, COPIES, as_hex);
 }
 
-/* --- ldmatrix: rows of the answers are lanes, columns their registers --------------- */
+/* --- ldmatrix: rows of the answers are lanes, columns their registers -------------- */
 
 template <bool TURNED> static void ask_ldmatrix()
 {
@@ -104,7 +104,7 @@ template <bool ALONG> static void ask_bf16_parts()
     same(to.host, want, 8, as_hex);
 }
 
-/* --- roundings ---------------------------------------------------------------------- */
+/* --- roundings --------------------------------------------------------------------- */
 
 /* What lies about every border there is: of halves, of numbers and of exponents. */
 static Vector border_words()

@@ -1,6 +1,7 @@
 /*
- * tensors.h - probes of copies by the tensor memory accelerator, with maps as the backend makes
- * them, and of the mbarriers at which they arrive. Numbers are codes of their places.
+ * tensors.h - probes of copies by the tensor memory accelerator, with maps as the backend
+ * makes them, and of the mbarriers at which they arrive. Numbers are codes of their
+ * places.
  */
 #ifndef AN_CARD_TENSORS_H
 #define AN_CARD_TENSORS_H
@@ -26,7 +27,8 @@ static an_device *mapping_device()
     return &known;
 }
 
-/* What is wanted of shared memory: a guard, but for row r the words of `number`, swapped. */
+/* What is wanted of shared memory: a guard, but for row r the words of `number`,
+ * swapped. */
 template <class Number> static Vector swapped(uint32_t rows, Number number)
 {
     Vector want(COPIED_WORDS, (uint32_t)GUARD);
@@ -55,7 +57,8 @@ static void ask_copied(Copying &copying, an_status mapped, const Vector &want)
     same(to.host, want, 32, as_hex);
 }
 
-/* A box that ends beyond the matrix, below and on the right, where memory has other numbers. */
+/* A box that ends beyond the matrix, below and on the right, where memory has other
+ * numbers. */
 static void ask_copy_rows()
 {
     enum { COLUMNS = 88, PITCH = 96, ROWS_OF_IT = 20, FIRST = 40, ROW = 9 };
@@ -75,8 +78,8 @@ static void ask_copy_rows()
                }));
 }
 
-/* Windows of 3 x 3 over 3 images of 5 x 4 with padding, from one within an image to beyond the
- * last; of numbers from FIRST on, some beyond the last. */
+/* Windows of 3 x 3 over 3 images of 5 x 4 with padding, from one within an image to
+ * beyond the last; of numbers from FIRST on, some beyond the last. */
 template <int TAP_H, int TAP_W> static void ask_copy_windows()
 {
     enum {
@@ -119,7 +122,8 @@ template <int TAP_H, int TAP_W> static void ask_copy_windows()
         }));
 }
 
-/* A producer and two consumers, by two stages: each box is added up, whole, in its turn. */
+/* A producer and two consumers, by two stages: each box is added up, whole, in its
+ * turn. */
 static void ask_phases()
 {
     enum { ROWS_OF_IT = BOX_ROWS * PHASES };

@@ -1,6 +1,6 @@
 /*
- * control.h - what tests set and ask of the host run: a struct of the plugin's, found with
- * dlsym().
+ * control.h - what tests set and ask of the host run: a struct of the plugin's, found
+ * with dlsym().
  */
 #ifndef HOST_RUN_CONTROL_H
 #define HOST_RUN_CONTROL_H
@@ -29,11 +29,11 @@ typedef struct host_run_state {
     int major;      /* of their compute capability */
     int old;        /* 1: the driver makes no tensor maps */
     int processors; /* of each: 2, so that sums are in few parts, and long */
-    /* 1: whenever a stream is waited for, all the others run ahead of it as far as they may;
-     * 0: they do no more than is asked for. */
+    /* 1: whenever a stream is waited for, all the others run ahead of it as far as they
+     * may; 0: they do no more than is asked for. */
     int hurry;
-    /* 1, set before there is memory: the clock of events tells no time but how many bytes of
-     * devices' memory kernels have read and written so far, each page once in each. */
+    /* 1, set before there is memory: the clock of events tells no time but how many bytes
+     * of devices' memory kernels have read and written so far, each page once in each. */
     int count_touched;
     int fail_kind;    /* the call of this kind that fails: */
     unsigned fail_in; /* the 1st, 2nd, ... from now on; 0: none */

@@ -1,6 +1,6 @@
 /*
- * cuda.h - of the host run: as much of the driver's interface as cuda/ uses. A test double; see
- * README.md.
+ * cuda.h - of the host run: as much of the driver's interface as cuda/ uses. A test
+ * double; see README.md.
  */
 #ifndef HOST_RUN_CUDA_H
 #define HOST_RUN_CUDA_H

@@ -1,6 +1,6 @@
 /*
- * cuda_runtime.h - of the host run: as much of CUDA's language and runtime as cuda/ uses, for
- * g++. A test double; see README.md.
+ * cuda_runtime.h - of the host run: as much of CUDA's language and runtime as cuda/ uses,
+ * for g++. A test double; see README.md.
  */
 #ifndef HOST_RUN_CUDA_RUNTIME_H
 #define HOST_RUN_CUDA_RUNTIME_H
@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-/* --- language --------------------------------------------------------------------------- */
+/* --- language ---------------------------------------------------------------------- */
 
 #define __global__
 #define __device__
@@ -40,8 +40,8 @@ struct alignas(16) uint4 {
 };
 
 #if defined(__SANITIZE_THREAD__)
-/* For what belongs to the double itself, or that it does for threads other than the one that
- * runs. */
+/* For what belongs to the double itself, or that it does for threads other than the one
+ * that runs. */
 #define HOST_RUN_QUIET __attribute__((no_sanitize("thread")))
 #else
 #define HOST_RUN_QUIET
@@ -70,8 +70,8 @@ unsigned lane();
 /* Waits until all lanes are here; the last to come runs `all` first. */
 void converge(void (*all)(Lanes &));
 
-/* As tensor cores round a sum of products to float32 (Fasi, Higham, Mikaitis, Pranesh: Numerical
- * behavior of NVIDIA tensor cores, 2021). */
+/* As tensor cores round a sum of products to float32 (Fasi, Higham, Mikaitis, Pranesh:
+ * Numerical behavior of NVIDIA tensor cores, 2021). */
 inline float towards_zero(double x)
 {
     float near = (float)x;
@@ -86,8 +86,8 @@ void copy_begin(void *to, const void *from, unsigned bytes, bool zeros);
 void copy_commit();
 void copy_wait(unsigned pending_groups);
 
-/* Products of warpgroups, from descriptors; done when waited for, each thread's own numbers by
- * itself. proxy_fence: what this thread has copied may be read by them. */
+/* Products of warpgroups, from descriptors; done when waited for, each thread's own
+ * numbers by itself. proxy_fence: what this thread has copied may be read by them. */
 void proxy_fence();
 void wgmma_begin(float *d, int n, uint64_t a, uint64_t b, bool a_across, bool b_across);
 void wgmma_begin_tf32(float *d, int n, const uint32_t *a, uint64_t b); /* a: registers */
@@ -104,7 +104,8 @@ void copy_windows(void *to, const void *map, uint64_t *barrier, uint32_t number,
                   int h, uint32_t image, uint32_t tap_w, uint32_t tap_h);
 void transfers_end(); /* of a block */
 
-/* This thread waits until something is so; for TSan, what is known at an object, and told. */
+/* This thread waits until something is so; for TSan, what is known at an object, and
+ * told. */
 void wait_until(bool (*condition)(const void *, unsigned), const void *of,
                 unsigned which);
 void acquire(char *object);
@@ -160,7 +161,7 @@ inline unsigned __umulhi(unsigned a, unsigned b)
     return (unsigned)((uint64_t)a * b >> 32);
 }
 
-/* --- runtime ---------------------------------------------------------------------------- */
+/* --- runtime ----------------------------------------------------------------------- */
 
 enum cudaError_t {
     cudaSuccess = 0,

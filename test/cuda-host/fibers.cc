@@ -1,8 +1,9 @@
 /*
- * fibers.cc - a kernel's block on the host: a fiber for each of its threads, which gives way
- * only at a barrier or a warp instruction.
+ * fibers.cc - a kernel's block on the host: a fiber for each of its threads, which gives
+ * way only at a barrier or a warp instruction.
  *
- * Blocks run one after another, under the runtime's lock, so that all state here is global.
+ * Blocks run one after another, under the runtime's lock, so that all state here is
+ * global.
  */
 #include "cuda_runtime.h"
 
@@ -74,9 +75,9 @@ char *shared_memory;
 size_t shared_size;
 void (*body)(const void *, const void *);
 const void *body_kernel, *body_params;
-/* For TSan, an address stands for what threads wait for: the block's beginning, its end, and by
- * turns its barriers. (One for all would tell of order where there is none: who leaves a
- * barrier late would seem to know what others did after it.) */
+/* For TSan, an address stands for what threads wait for: the block's beginning, its end,
+ * and by turns its barriers. (One for all would tell of order where there is none: who
+ * leaves a barrier late would seem to know what others did after it.) */
 [[maybe_unused]] char began, over, barriers[2];
 
 #if defined(__x86_64__)
@@ -318,8 +319,8 @@ HOST_RUN_QUIET void converge(void (*all)(Lanes &))
         if (fibers[i].wait == AT_WARP) fibers[i].wait = RUNS;
 }
 
-/* The words that stand for it are spoilt at once and written when it is delivered, as if by
- * the thread itself: TSan is to see both. */
+/* The words that stand for it are spoilt at once and written when it is delivered, as if
+ * by the thread itself: TSan is to see both. */
 void copy_begin(void *to, const void *from, unsigned bytes, bool zeros)
 {
     if (!in_shared(to, bytes)) fault("an asynchronous copy to what is not shared memory");
@@ -361,7 +362,7 @@ void copy_wait(unsigned pending_groups)
     f.unfenced = true;
 }
 
-/* --- products of warpgroups ------------------------------------------------------------------ */
+/* --- products of warpgroups -------------------------------------------------------- */
 
 HOST_RUN_QUIET void proxy_fence()
 {
@@ -451,7 +452,8 @@ float tf32(uint32_t word)
     return value;
 }
 
-/* 8 k of two rows of a, from the registers of the warp's lanes: see mma_tf32() in ptx.h. */
+/* 8 k of two rows of a, from the registers of the warp's lanes: see mma_tf32() in
+ * ptx.h. */
 HOST_RUN_QUIET void rows_of_registers(const uint32_t *registers, float (&a)[2][16])
 {
     Lanes &l = lanes();

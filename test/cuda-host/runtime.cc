@@ -1,8 +1,8 @@
 /*
  * runtime.cc - of the host run: devices, memory, streams, events, graphs, failures.
  *
- * What a stream is given is kept in a list and done when somebody waits for it: as late as
- * the runtime allows. One lock guards everything; kernels run under it.
+ * What a stream is given is kept in a list and done when somebody waits for it: as late
+ * as the runtime allows. One lock guards everything; kernels run under it.
  */
 #include "control.h"
 #include "cuda_runtime.h"
@@ -29,8 +29,8 @@ namespace
 
 host_run_state &state = host_run_now;
 
-/* Kernels are launched, but do nothing: for the account of a network whose size would take hours.
- * See README.md. */
+/* Kernels are launched, but do nothing: for the account of a network whose size would
+ * take hours. See README.md. */
 const bool counted_alone = getenv("HOST_RUN_COUNT") != nullptr;
 
 struct Operation {
@@ -252,7 +252,7 @@ void *get_block(size_t bytes, int device)
 
 } // namespace
 
-/* --- devices and memory -------------------------------------------------------------------- */
+/* --- devices and memory ------------------------------------------------------------ */
 
 const char *cudaGetErrorString(cudaError_t error)
 {
@@ -395,7 +395,7 @@ cudaError_t cudaFree(void *memory)
     return cudaSuccess;
 }
 
-/* --- streams, events ------------------------------------------------------------------------ */
+/* --- streams, events --------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
 {
@@ -542,7 +542,7 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
     return result(error);
 }
 
-/* --- graphs: what streams are given while they capture, in that order ----------------------- */
+/* --- graphs: what streams are given while they capture, in that order -------------- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
@@ -612,7 +612,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
     return cudaSuccess;
 }
 
-/* --- launches ------------------------------------------------------------------------------ */
+/* --- launches ---------------------------------------------------------------------- */
 
 namespace host_run
 {

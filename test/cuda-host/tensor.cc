@@ -1,6 +1,7 @@
 /*
- * tensor.cc - of the host run: mbarriers, and copies by the tensor memory accelerator, which arrive
- * at them as late as may be: when a thread waits for the phase that they belong to.
+ * tensor.cc - of the host run: mbarriers, and copies by the tensor memory accelerator,
+ * which arrive at them as late as may be: when a thread waits for the phase that they
+ * belong to.
  */
 #include "control.h"
 #include "cuda.h"
@@ -12,7 +13,7 @@ namespace host_run
 namespace
 {
 
-/* --- tensors' maps --------------------------------------------------------------------------- */
+/* --- tensors' maps ----------------------------------------------------------------- */
 
 enum { ROW_BYTES = 128, SWIZZLED = 1024, NUMBER = 2 };
 
@@ -29,7 +30,8 @@ static_assert(sizeof(Tensor) <= sizeof(CUtensorMap), "no more than the driver's"
 
 constexpr uint64_t WRITTEN = 0x70616d20736f7274;
 
-/* What the driver says of its arguments: cuTensorMapEncodeTiled(), cuTensorMapEncodeIm2col(). */
+/* What the driver says of its arguments: cuTensorMapEncodeTiled(),
+ * cuTensorMapEncodeIm2col(). */
 bool lies_well(const Tensor &t, const cuuint64_t *size, const cuuint64_t *pitch)
 {
     if ((uintptr_t)t.first % 16 != 0 || t.rows < 1 ||
@@ -94,7 +96,7 @@ CUresult encode_im2col(CUtensorMap *map, CUtensorMapDataType, cuuint32_t rank,
     return put_map(map, t, size, pitch);
 }
 
-/* --- mbarriers -------------------------------------------------------------------------------- */
+/* --- mbarriers --------------------------------------------------------------------- */
 
 /* In the eight bytes of shared memory that a kernel has for one. */
 struct Phase {
@@ -131,7 +133,7 @@ char *object(const void *barrier, unsigned parity)
     return (char *)const_cast<void *>(barrier) + parity;
 }
 
-/* --- copies ----------------------------------------------------------------------------------- */
+/* --- copies ------------------------------------------------------------------------ */
 
 struct Transfer {
     char *to;
@@ -143,8 +145,8 @@ struct Transfer {
     int tap[2];
 };
 
-/* Those in flight of the block that runs, oldest first. The double's own, whatever thread asks: so
- * TSan is to see neither, nor memcpy(), which it looks into. */
+/* Those in flight of the block that runs, oldest first. The double's own, whatever thread
+ * asks: so TSan is to see neither, nor memcpy(), which it looks into. */
 enum { MOST = 256, WORDS = sizeof(Transfer) / 8 };
 static_assert(sizeof(Transfer) % 8 == 0, "whole words");
 
@@ -234,7 +236,8 @@ void begin(Transfer &c, const void *map)
     get_phase(c.barrier);
     for (uint32_t i = 0; i < c.tensor.rows * ROW_BYTES / 4; i++)
         ((uint32_t *)c.to)[i] = 0xffffffffu;
-    release(c.to); /* the copy comes after, though whoever asked may have arrived before */
+    release(
+        c.to); /* the copy comes after, though whoever asked may have arrived before */
     keep(c);
 }
 

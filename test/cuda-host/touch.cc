@@ -1,6 +1,6 @@
 /*
- * touch.cc - of the host run: how much of a device's memory a kernel reads and writes, each page
- * once, found by forbidding it all and allowing what is asked for.
+ * touch.cc - of the host run: how much of a device's memory a kernel reads and writes,
+ * each page once, found by forbidding it all and allowing what is asked for.
  */
 #include "touch.h"
 

@@ -19,8 +19,8 @@ struct Range {
     size_t bytes;
 };
 
-/* Runs it: bytes of what it reads of these, and of what it writes, each page once; 0 where that
- * cannot be told. */
+/* Runs it: bytes of what it reads of these, and of what it writes, each page once; 0
+ * where that cannot be told. */
 uint64_t bytes_touched(const std::vector<Range> &memory,
                        const std::function<void()> &kernel);
 

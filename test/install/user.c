@@ -1,4 +1,5 @@
-/* A program outside the tree: classifies noise with a new model, saves it and loads it. */
+/* A program outside the tree: classifies noise with a new model, saves it and loads
+ * it. */
 #include <alexnet.h>
 #include <stdio.h>
 #include <string.h>

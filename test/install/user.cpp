@@ -16,9 +16,11 @@ int main(int argc, char **argv)
     if (argc != 2 || an_version() != AN_VERSION_NUMBER ||
         an_context_create(&ctx, NULL) != AN_OK ||
         an_model_create(&model, ctx, &config) != AN_OK ||
-        an_infer(model, image, 1, p, sizeof p / sizeof *p) != AN_OK || an_model_save(model, argv[1]) != AN_OK ||
+        an_infer(model, image, 1, p, sizeof p / sizeof *p) != AN_OK ||
+        an_model_save(model, argv[1]) != AN_OK ||
         an_model_load(&loaded, ctx, argv[1], NULL) != AN_OK ||
-        an_infer(loaded, image, 1, q, sizeof q / sizeof *q) != AN_OK || std::memcmp(p, q, sizeof p) != 0) {
+        an_infer(loaded, image, 1, q, sizeof q / sizeof *q) != AN_OK ||
+        std::memcmp(p, q, sizeof p) != 0) {
         std::fprintf(stderr, "%s\n", an_error_message());
         return 1;
     }

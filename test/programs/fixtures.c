@@ -53,7 +53,7 @@ void text_write(const char *name, const char *format, ...)
     ck_assert_int_eq(fclose(file), 0);
 }
 
-/* --- pictures ---------------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 void waves(uint8_t *pixels, uint32_t width, uint32_t height, uint32_t seed)
 {
@@ -215,7 +215,7 @@ void expect_same_picture(const char *got, const char *wanted)
     picture_free(&b);
 }
 
-/* --- packs and models -------------------------------------------------------------------- */
+/* --- packs and models -------------------------------------------------------------- */
 
 an_context *context_make(void)
 {
@@ -333,8 +333,9 @@ static float *last_numbers(an_model *model, const an_model_info *info, uint32_t 
     return values;
 }
 
-/* Numbers before the softmax that are about 2 apart, and about 0 in the mean of each class: what
- * a trained model has, whose answers are all classes in turn. Its biases are 0 before. */
+/* Numbers before the softmax that are about 2 apart, and about 0 in the mean of each
+ * class: what a trained model has, whose answers are all classes in turn. Its biases are
+ * 0 before. */
 static void sharpen(an_model *model)
 {
     enum { COUNT = 16 };
@@ -404,7 +405,7 @@ an_model *model_make(an_context *ctx, const char *name, const an_model_config *c
     return model;
 }
 
-/* --- what programs said ------------------------------------------------------------------ */
+/* --- what programs said ------------------------------------------------------------ */
 
 void expect_line(const char *text, const char *format, ...)
 {

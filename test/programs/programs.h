@@ -1,9 +1,9 @@
 /*
  * programs.h - the example programs, run as a user runs them, and what they said.
  *
- * Each test gets a folder of its own, which is the programs' current folder, and is removed
- * after it. A test looks at what a program printed and wrote, and computes the same by the
- * library's public functions or by itself.
+ * Each test gets a folder of its own, which is the programs' current folder, and is
+ * removed after it. A test looks at what a program printed and wrote, and computes the
+ * same by the library's public functions or by itself.
  */
 #ifndef AN_TEST_PROGRAMS_H
 #define AN_TEST_PROGRAMS_H
@@ -24,13 +24,14 @@ void programs_setup(void);
 void programs_teardown(void);
 const char *programs_folder(void);
 
-/* Runs "PROGRAM arguments" (of build/examples) through a shell in the test's folder; `format`
- * knows what printf does. */
+/* Runs "PROGRAM arguments" (of build/examples) through a shell in the test's folder;
+ * `format` knows what printf does. */
 said run_program(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, which must end with `code` and whose stderr must contain `words`. */
 void program_fails(int code, const char *words, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same, which must succeed; *out gets its stdout, the caller's to free, unless null. */
+/* The same, which must succeed; *out gets its stdout, the caller's to free, unless
+ * null. */
 void program_succeeds(char **out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void said_free(said *s);

@@ -1,7 +1,7 @@
 /*
- * programs_bench.c - bench: numbers of a row belong together, options reach what they name, and
- * the machine's peak is about what another measurement has. Where a busy machine can spoil a
- * comparison of times, it is made again.
+ * programs_bench.c - bench: numbers of a row belong together, options reach what they
+ * name, and the machine's peak is about what another measurement has. Where a busy
+ * machine can spoil a comparison of times, it is made again.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -80,10 +80,10 @@ static uint32_t threads_of_all(void)
     return threads;
 }
 
-/* --- rows of models ----------------------------------------------------------------------- */
+/* --- rows of models ---------------------------------------------------------------- */
 
-/* got is printed with `digits`; wanted was computed of numbers that were rounded, too: `part` of
- * it may be missing. */
+/* got is printed with `digits`; wanted was computed of numbers that were rounded, too:
+ * `part` of it may be missing. */
 static void expect_about(double got, double wanted, double digits, double part,
                          const char *what)
 {
@@ -209,9 +209,10 @@ START_TEST(two_towers_exchange_as_many_numbers_as_planned)
 }
 END_TEST
 
-/* --- layer by layer ------------------------------------------------------------------------ */
+/* --- layer by layer ---------------------------------------------------------------- */
 
-/* The number at *at, or -1 where there is a dash; moves behind it and its percent sign. */
+/* The number at *at, or -1 where there is a dash; moves behind it and its percent
+ * sign. */
 static double next_number(const char **at)
 {
     char *end;
@@ -229,7 +230,8 @@ static double next_number(const char **at)
     return value;
 }
 
-/* A time of `ms`, rounded to hundredths, and what is done in it: `got` a second is in between. */
+/* A time of `ms`, rounded to hundredths, and what is done in it: `got` a second is in
+ * between. */
 static void expect_rate(double got, double amount, double ms, double digits,
                         const char *what)
 {
@@ -343,7 +345,8 @@ START_TEST(layers_rows_belong_together_and_add_up)
 }
 END_TEST
 
-/* Of few images dense layers may read half as many bytes, but not on the reference path. */
+/* Of few images dense layers may read half as many bytes, but not on the reference
+ * path. */
 START_TEST(bfloat16_weights_count_half_where_they_are_read)
 {
     static const struct {

@@ -1,6 +1,6 @@
 /*
- * programs_canvas.c - what is drawn on a page, and a chart's axes, curves and legend, pixel by
- * pixel.
+ * programs_canvas.c - what is drawn on a page, and a chart's axes, curves and legend,
+ * pixel by pixel.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -119,7 +119,7 @@ START_TEST(dashes_are_of_one_line_alone)
 }
 END_TEST
 
-/* --- text --------------------------------------------------------------------------------- */
+/* --- text -------------------------------------------------------------------------- */
 
 typedef struct box { /* of all that is not white; last: the pixel itself */
     uint32_t left, top, right, bottom, darkest;
@@ -177,7 +177,8 @@ START_TEST(a_text_stands_on_its_line_left_of_right_of_or_about_its_place)
 }
 END_TEST
 
-/* Whole characters go, from the end, and an ellipsis comes: of all that fit, the longest. */
+/* Whole characters go, from the end, and an ellipsis comes: of all that fit, the
+ * longest. */
 static void expect_cut(canvas *page, const char *text, double most)
 {
     box got = ink_of(20, 50, 20, CANVAS_LEFT, most, text), wanted;
@@ -212,7 +213,7 @@ START_TEST(a_text_that_is_too_long_is_cut_with_an_ellipsis)
 }
 END_TEST
 
-/* --- pictures ----------------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 START_TEST(a_picture_fills_its_place_with_its_colours)
 {
@@ -271,7 +272,7 @@ START_TEST(a_smaller_picture_is_a_mean)
 }
 END_TEST
 
-/* --- charts ------------------------------------------------------------------------------- */
+/* --- charts ------------------------------------------------------------------------ */
 
 enum {
     LEFT = 64,

@@ -1,6 +1,6 @@
 /*
- * programs_chart.c - the tables that programs write and read, and their pictures: where the
- * curves, the grid and the legend are.
+ * programs_chart.c - the tables that programs write and read, and their pictures: where
+ * the curves, the grid and the legend are.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -14,7 +14,7 @@
 #include "common/picture.h"
 #include "tiny.h"
 
-/* --- tables ------------------------------------------------------------------------------ */
+/* --- tables ------------------------------------------------------------------------ */
 
 START_TEST(a_table_has_a_line_for_each_epoch)
 {
@@ -54,7 +54,8 @@ START_TEST(a_table_has_a_line_for_each_epoch)
 }
 END_TEST
 
-/* What is no row is passed over: names, a line that was cut, an empty one, another program's. */
+/* What is no row is passed over: names, a line that was cut, an empty one, another
+ * program's. */
 START_TEST(lines_that_are_no_rows_are_passed_over)
 {
     static const char text[] = "epoch,iteration,train_loss,train_top1,held_out_loss,"
@@ -80,7 +81,7 @@ START_TEST(lines_that_are_no_rows_are_passed_over)
 }
 END_TEST
 
-/* --- pictures ---------------------------------------------------------------------------- */
+/* --- pictures ---------------------------------------------------------------------- */
 
 enum { DARK = 0x303030, PANELS = 2 };
 
@@ -120,7 +121,8 @@ static size_t pixels_of(const picture *p, uint32_t colour)
     return count;
 }
 
-/* How many dark pixels are above a place, from which on only short gaps are: curves cross axes.
+/* How many dark pixels are above a place, from which on only short gaps are: curves cross
+ * axes.
  * *top gets the highest. */
 static int dark_above(const picture *p, int x, int bottom, int *top)
 {
@@ -223,7 +225,8 @@ static picture drawn(const history *h)
     return read_picture("run.png");
 }
 
-/* Losses up to their largest, accuracies up to 1; epochs from 0; held out in another colour. */
+/* Losses up to their largest, accuracies up to 1; epochs from 0; held out in another
+ * colour. */
 START_TEST(a_runs_curves_are_where_its_numbers_are)
 {
     history h = four_epochs();
@@ -247,8 +250,8 @@ START_TEST(a_runs_curves_are_where_its_numbers_are)
 }
 END_TEST
 
-/* Nothing held out: neither curve nor legend. Looked at in one epoch: a point is no curve, but
- * the legend is there. In two: a curve between them. */
+/* Nothing held out: neither curve nor legend. Looked at in one epoch: a point is no
+ * curve, but the legend is there. In two: a curve between them. */
 START_TEST(what_was_not_looked_at_is_not_drawn)
 {
     history h = four_epochs();
@@ -289,8 +292,8 @@ static picture draw_one(double x_high, double y_high, double top, int percent, i
     return read_picture("one.png");
 }
 
-/* A line between two pixels shades both: how many groups of pixels, going down or to the right,
- * are darker than `limit`. */
+/* A line between two pixels shades both: how many groups of pixels, going down or to the
+ * right, are darker than `limit`. */
 static int lines_from(const picture *p, int x, int y, int count, int across, int limit)
 {
     int lines = 0, before = 0, i;
@@ -306,7 +309,8 @@ static int lines_from(const picture *p, int x, int y, int count, int across, int
     return lines;
 }
 
-/* Lines of the grid, seen where the curve is low, the axis among them; marks below the axis. */
+/* Lines of the grid, seen where the curve is low, the axis among them; marks below the
+ * axis. */
 static void expect_grid(double x_high, double y_high, int lines, int marks)
 {
     picture p = draw_one(x_high, y_high, 0, 0, 0, NULL);
@@ -347,8 +351,8 @@ static int red_in_corner(const picture *p, const axes *a)
     return red;
 }
 
-/* Where a panel's height is given, higher points stay at its top; a dashed curve has gaps;
- * percents are written otherwise; a curve with a label is in the legend too. */
+/* Where a panel's height is given, higher points stay at its top; a dashed curve has
+ * gaps; percents are written otherwise; a curve with a label is in the legend too. */
 START_TEST(panels_are_drawn_as_they_say)
 {
     picture plain = draw_one(1, 1, 1, 0, 0, NULL), other;

@@ -147,8 +147,8 @@ START_TEST(classes_without_names_are_called_by_number)
 }
 END_TEST
 
-/* Two classes that are the same to the model: the first of them is named first, and alone where
- * there is room for one. */
+/* Two classes that are the same to the model: the first of them is named first, and alone
+ * where there is room for one. */
 START_TEST(of_two_equal_shares_the_first_class_comes_first)
 {
     an_context *ctx = context_make();
@@ -257,10 +257,10 @@ START_TEST(classify_refuses_what_it_cannot_do)
 }
 END_TEST
 
-/* --- the sheet ---------------------------------------------------------------------------- */
+/* --- the sheet --------------------------------------------------------------------- */
 
-/* Four in a row; each a picture of 192 pixels, its file's name, and a bar of 16 pixels for each
- * class, 20 apart, with the class's name; 14 pixels between all. */
+/* Four in a row; each a picture of 192 pixels, its file's name, and a bar of 16 pixels
+ * for each class, 20 apart, with the class's name; 14 pixels between all. */
 static void draw_expected(an_model *model, uint32_t count, uint32_t top, uint32_t views,
                           const char *file)
 {

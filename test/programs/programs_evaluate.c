@@ -1,6 +1,6 @@
 /*
- * programs_evaluate.c - evaluate: what it says of one model, of several and of ten views, and its
- * table of labels and answers, beside the same computed here.
+ * programs_evaluate.c - evaluate: what it says of one model, of several and of ten views,
+ * and its table of labels and answers, beside the same computed here.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <float.h>
@@ -99,8 +99,8 @@ static result result_of(const double *rows, uint32_t count, uint32_t classes)
     return r;
 }
 
-/* "N pictures, V views, M models: top-1 A %, top-5 B %, loss C". The last digits may differ by
- * what float sums differ. */
+/* "N pictures, V views, M models: top-1 A %, top-5 B %, loss C". The last digits may
+ * differ by what float sums differ. */
 static void expect_said(const char *out, const char *begin, const result *wanted)
 {
     const char *at = strstr(out, begin);
@@ -383,8 +383,9 @@ static double loss_said(const char *options)
     return loss;
 }
 
-/* Of fewer than 16 pictures weights of dense layers may be read as bfloat16. Weights that are large
- * make that visible in the loss: it is what the library gives with the same precision. */
+/* Of fewer than 16 pictures weights of dense layers may be read as bfloat16. Weights that
+ * are large make that visible in the loss: it is what the library gives with the same
+ * precision. */
 START_TEST(precision_and_path_reach_the_models)
 {
     static const pack_spec spec = {14, CLASSES, SIDE, 0, 0, NULL};
@@ -426,7 +427,7 @@ START_TEST(precision_and_path_reach_the_models)
 }
 END_TEST
 
-/* --- score_pack() ------------------------------------------------------------------------- */
+/* --- score_pack() ------------------------------------------------------------------ */
 
 static void note_progress(uint64_t done, void *user)
 {

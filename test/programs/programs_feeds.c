@@ -1,7 +1,7 @@
 /*
- * programs_feeds.c - bench over a pack: how fast pictures come out of the loader, and the whole
- * way into steps; and the machine's limits beside another measurement of them. What a busy machine
- * can spoil is measured again, some times.
+ * programs_feeds.c - bench over a pack: how fast pictures come out of the loader, and the
+ * whole way into steps; and the machine's limits beside another measurement of them. What
+ * a busy machine can spoil is measured again, some times.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -28,9 +28,10 @@ static void make_packs(void)
     an_context_destroy(ctx);
 }
 
-/* --- the loader alone ---------------------------------------------------------------------- */
+/* --- the loader alone -------------------------------------------------------------- */
 
-/* "loader, raw pack of 36 x 36, crops of 32 as floats, one worker: M images/s (L .. H)" */
+/* "loader, raw pack of 36 x 36, crops of 32 as floats, one worker: M images/s (L ..
+ * H)" */
 static void expect_loader_line(const char *out, const char *kind, const char *who,
                                int runs)
 {
@@ -100,7 +101,7 @@ START_TEST(seconds_is_how_long_a_measurement_takes_and_runs_how_many_there_are)
 }
 END_TEST
 
-/* --- the whole way ------------------------------------------------------------------------- */
+/* --- the whole way ----------------------------------------------------------------- */
 
 typedef struct row {
     double rate, waited, one, all, alone, minutes;
@@ -131,8 +132,8 @@ static void expect_minutes(const row *r)
     ck_assert_msg(r->waited >= 0 && r->waited <= 100, "%g %% of waiting", r->waited);
 }
 
-/* What goes the whole way is not faster than its parts, and not slower than all of them one
- * after the other; five times that, as other programs come between. */
+/* What goes the whole way is not faster than its parts, and not slower than all of them
+ * one after the other; five times that, as other programs come between. */
 static int is_plausible(const row *r)
 {
     double least = 1 / (1 / r->one + 1 / r->alone), most = fmin(r->all, r->alone);
@@ -211,13 +212,13 @@ START_TEST(the_whole_ways_heading_says_what_is_measured)
 }
 END_TEST
 
-/* --- the machine's limits ------------------------------------------------------------------ */
+/* --- the machine's limits ---------------------------------------------------------- */
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* Multiply-adds of eight numbers a second, in GFLOP/s: the best of some runs, as other programs
- * come between. */
+/* Multiply-adds of eight numbers a second, in GFLOP/s: the best of some runs, as other
+ * programs come between. */
 __attribute__((target("avx2,fma"))) static double multiply_adds(void)
 {
     __m256 sums[10];
@@ -240,8 +241,8 @@ __attribute__((target("avx2,fma"))) static double multiply_adds(void)
     return best;
 }
 
-/* As many as a thread does, or, with the wider instructions, up to twice as many; of two threads
- * not more than twice that. */
+/* As many as a thread does, or, with the wider instructions, up to twice as many; of two
+ * threads not more than twice that. */
 START_TEST(the_peak_is_that_of_multiply_adds)
 {
     const char *name = "";

@@ -18,8 +18,8 @@ static void make_base(void)
                            "--steps 2 --mean-image --out base other");
 }
 
-/* Gives the twin the base's parameters but for those whose names begin with `without`, unless
- * that is null. */
+/* Gives the twin the base's parameters but for those whose names begin with `without`,
+ * unless that is null. */
 static void from_base(twin *t, const char *without, uint32_t *copied)
 {
     opened base = checkpoint_open("base");
@@ -67,7 +67,8 @@ static void plan_of_base(plan *p)
     p->model.width = 0.2f;
 }
 
-/* Trains on the pack `name` from "base": all layers' parameters are taken but `without`'s. */
+/* Trains on the pack `name` from "base": all layers' parameters are taken but
+ * `without`'s. */
 static void expect_from(const char *name, const char *without, uint32_t classes)
 {
     char words[64], *out;
@@ -94,8 +95,8 @@ static void expect_from(const char *name, const char *without, uint32_t classes)
     twin_free(&t);
 }
 
-/* Same classes: the last layer too. Others, be it the first or the last alone; more; fewer: it
- * begins anew. */
+/* Same classes: the last layer too. Others, be it the first or the last alone; more;
+ * fewer: it begins anew. */
 START_TEST(a_run_begins_with_the_other_models_parameters)
 {
     const tiny_pack first = {.renamed = 1, .seed = 5}, last = {.renamed = 7, .seed = 5},
@@ -115,7 +116,8 @@ START_TEST(a_run_begins_with_the_other_models_parameters)
 END_TEST
 
 /* What the command line says goes before what the model has. With smaller crops the last
- * layer's weights are of another shape, and the input is prepared as this pack wants it. */
+ * layer's weights are of another shape, and the input is prepared as this pack wants
+ * it. */
 START_TEST(options_go_before_the_other_models_config)
 {
     uint32_t copied;

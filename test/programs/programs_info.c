@@ -1,6 +1,6 @@
 /*
- * programs_info.c - info: every line of what it says of a network, a file, devices, presets and
- * recipes.
+ * programs_info.c - info: every line of what it says of a network, a file, devices,
+ * presets and recipes.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -18,8 +18,9 @@ static void expect_begin(const char *text, const char *wanted, const char *what)
                      text);
 }
 
-/* docs/NETWORKS.md's table of the network, line by line; the sizes by hand: 32 maps of 5 x 5 x 3
- * weights and 32 biases are 2432 parameters, each weight used at 32 x 32 places. */
+/* docs/NETWORKS.md's table of the network, line by line; the sizes by hand: 32 maps of 5
+ * x 5 x 3 weights and 32 biases are 2432 parameters, each weight used at 32 x 32
+ * places. */
 static const char cifar10_table[] =
     "cifar10: cifar10, 32 x 32 pixels, 10 classes, 1 tower\n"
     "\n"
@@ -173,7 +174,7 @@ START_TEST(options_are_fields_of_the_config)
 }
 END_TEST
 
-/* --- files -------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------- */
 
 START_TEST(a_file_is_described_with_its_preprocessing_and_names)
 {
@@ -251,7 +252,7 @@ START_TEST(a_trainers_checkpoint_is_described_like_its_model)
 }
 END_TEST
 
-/* --- lists --------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------- */
 
 /* The parameters as docs/NETWORKS.md has them. */
 START_TEST(the_presets_are_listed_with_their_sizes)

@@ -1,6 +1,6 @@
 /*
- * programs_limits.c - the options of every program but train: each is known by its name, takes
- * what it should take and nothing else, and is in --help.
+ * programs_limits.c - the options of every program but train: each is known by its name,
+ * takes what it should take and nothing else, and is in --help.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>

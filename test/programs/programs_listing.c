@@ -1,6 +1,6 @@
 /*
- * programs_listing.c - which pictures a folder, a list or CIFAR-10's batches name, in which
- * order, and with which labels.
+ * programs_listing.c - which pictures a folder, a list or CIFAR-10's batches name, in
+ * which order, and with which labels.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include "common/listing.h"
 #include "fixtures.h"
 
-/* Item `index` is of this path (from the test's folder, unless it begins with a slash), class
- * and place. */
+/* Item `index` is of this path (from the test's folder, unless it begins with a slash),
+ * class and place. */
 static void expect_item(const listing *list, uint32_t index, const char *path,
                         const char *class_name, uint32_t place)
 {
@@ -34,7 +34,7 @@ static void expect_classes(const listing *list, uint32_t count, const char *cons
         expect_text(list->class_names[i], names[i], "class %u", i);
 }
 
-/* --- folders ----------------------------------------------------------------------------- */
+/* --- folders ----------------------------------------------------------------------- */
 
 START_TEST(a_folder_of_folders_is_read_in_the_order_of_the_names)
 {
@@ -85,7 +85,7 @@ START_TEST(a_folder_without_pictures_is_refused)
 }
 END_TEST
 
-/* --- lists ------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------- */
 
 START_TEST(a_list_is_read_line_by_line)
 {
@@ -287,7 +287,7 @@ START_TEST(a_listings_check_notices_every_change)
 }
 END_TEST
 
-/* --- CIFAR-10 ---------------------------------------------------------------------------- */
+/* --- CIFAR-10 ---------------------------------------------------------------------- */
 
 enum { PLANE = 1024, RECORD = 1 + 3 * PLANE };
 

@@ -1,6 +1,6 @@
 /*
- * programs_options.c - what the programs share: command lines and how they give up, the line
- * that says how far, signals.
+ * programs_options.c - what the programs share: command lines and how they give up, the
+ * line that says how far, signals.
  */
 #define _XOPEN_SOURCE 700
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include "common/progress.h"
 #include "tiny.h"
 
-/* --- command lines ----------------------------------------------------------------------- */
+/* --- command lines ----------------------------------------------------------------- */
 
 static struct {
     int flag, other;
@@ -192,7 +192,7 @@ START_TEST(memory_that_is_not_there_ends_the_program)
 }
 END_TEST
 
-/* --- commands that a shell takes --------------------------------------------------------- */
+/* --- commands that a shell takes --------------------------------------------------- */
 
 static void print_words(void *argument)
 {
@@ -265,7 +265,7 @@ START_TEST(options_are_printed_with_their_values)
 }
 END_TEST
 
-/* --- progress ---------------------------------------------------------------------------- */
+/* --- progress ---------------------------------------------------------------------- */
 
 static void show(void *argument)
 {
@@ -327,7 +327,7 @@ START_TEST(progress_begins_now)
 }
 END_TEST
 
-/* --- train on a terminal ----------------------------------------------------------------- */
+/* --- train on a terminal ----------------------------------------------------------- */
 
 /* Runs train with its words going to a terminal; they are the caller's to free. */
 static char *on_terminal(const char *arguments)
@@ -383,8 +383,8 @@ static size_t read_last(const char *text, shown_line *line)
     return lines;
 }
 
-/* The same, after a run of so many epochs or steps that there is more than one line. *wall gets
- * the seconds that it took. */
+/* The same, after a run of so many epochs or steps that there is more than one line.
+ * *wall gets the seconds that it took. */
 static size_t show_some(const char *format, unsigned most, const char *end,
                         shown_line *line, double *wall)
 {
@@ -422,8 +422,8 @@ static void expect_speed(const shown_line *line, size_t lines, double wall, doub
                   "time left for %g pictures at %g images/s", left, line->speed);
 }
 
-/* Epoch, step, mean loss, rate and time, each belonging to the others. A network so wide takes
- * seconds for an epoch, which the time left must have. */
+/* Epoch, step, mean loss, rate and time, each belonging to the others. A network so wide
+ * takes seconds for an epoch, which the time left must have. */
 START_TEST(a_run_on_a_terminal_says_how_far_it_is)
 {
     const tiny_pack more = {.count = 403, .seed = 9};
@@ -472,7 +472,7 @@ START_TEST(progress_counts_pictures_not_room_for_them)
 }
 END_TEST
 
-/* --- signals ----------------------------------------------------------------------------- */
+/* --- signals ----------------------------------------------------------------------- */
 
 static volatile sig_atomic_t caught;
 

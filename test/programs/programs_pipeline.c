@@ -1,6 +1,6 @@
 /*
- * programs_pipeline.c - how fast pictures come, by parts of bench: which pictures are asked
- * for, and that the numbers of a row belong together.
+ * programs_pipeline.c - how fast pictures come, by parts of bench: which pictures are
+ * asked for, and that the numbers of a row belong together.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -49,8 +49,8 @@ typedef struct pipe_case {
     void (*measure)(const pipeline *p, uint32_t batch);
 } pipe_case;
 
-/* Prints what was measured, then "first last beyond most": pictures asked for, and how many of
- * them at the same time. */
+/* Prints what was measured, then "first last beyond most": pictures asked for, and how
+ * many of them at the same time. */
 static void measure(void *argument)
 {
     const pipe_case *c = argument;
@@ -99,7 +99,7 @@ static char *measured(const char *pack, uint32_t workers, uint32_t batch, long p
     return s.out;
 }
 
-/* --- the whole way ----------------------------------------------------------------------- */
+/* --- the whole way ----------------------------------------------------------------- */
 
 /* A row of the table. */
 typedef struct row {
@@ -125,7 +125,8 @@ static row measured_row(uint32_t batch, uint32_t workers, long pause)
     return r;
 }
 
-/* Whole batches only: of the 37 pictures 32 by eights, and all of them, some twice, by 64. */
+/* Whole batches only: of the 37 pictures 32 by eights, and all of them, some twice, by
+ * 64. */
 START_TEST(a_row_has_rates_that_belong_together)
 {
     static const struct {
@@ -148,9 +149,9 @@ START_TEST(a_row_has_rates_that_belong_together)
 }
 END_TEST
 
-/* Pictures that take three milliseconds each: steps wait for them most of the time, and are
- * as many as the workers have pictures for; alone they are many more. No more come than that
- * allows, twice as many where a batch was half ready when the clock started. */
+/* Pictures that take three milliseconds each: steps wait for them most of the time, and
+ * are as many as the workers have pictures for; alone they are many more. No more come
+ * than that allows, twice as many where a batch was half ready when the clock started. */
 START_TEST(where_pictures_are_slow_steps_wait_for_them)
 {
     row r = measured_row(8, 2, 3000000);
@@ -194,7 +195,7 @@ START_TEST(the_heading_says_what_is_measured)
 }
 END_TEST
 
-/* --- the loader alone -------------------------------------------------------------------- */
+/* --- the loader alone -------------------------------------------------------------- */
 
 static void loader(const pipeline *p, uint32_t batch)
 {
@@ -235,7 +236,7 @@ START_TEST(the_loader_is_measured_with_one_worker_and_all)
 }
 END_TEST
 
-/* --- its model --------------------------------------------------------------------------- */
+/* --- its model --------------------------------------------------------------------- */
 
 static void input(const pipeline *p, uint32_t batch)
 {

@@ -1,6 +1,6 @@
 /*
- * programs_plot.c - plot: which columns of which files become which curves; filters: every pixel
- * of every kernel.
+ * programs_plot.c - plot: which columns of which files become which curves; filters:
+ * every pixel of every kernel.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -15,8 +15,8 @@
     "epoch,iteration,train_loss,train_top1,held_out_loss,held_out_top1,held_out_top5,"   \
     "rate,seconds,waited\n"
 
-/* Three files: two of one setting, of which one is longer, and a third; its second epoch was
- * not looked at. */
+/* Three files: two of one setting, of which one is longer, and a third; its second epoch
+ * was not looked at. */
 static void make_tables(void)
 {
     text_write("a1.csv", "%s",
@@ -191,7 +191,7 @@ START_TEST(plot_refuses_what_it_cannot_draw)
 }
 END_TEST
 
-/* --- filters ------------------------------------------------------------------------------- */
+/* --- filters ----------------------------------------------------------------------- */
 
 typedef struct kernels {
     float *values; /* [count][3][size][size] */
@@ -232,8 +232,9 @@ static double level_of(const kernels *k, uint32_t kernel, uint32_t map, uint32_t
     return 255 * (double)(weight_of(k, kernel, map, at) - low) / (double)(high - low);
 }
 
-/* `columns` kernels in a row, each weight `scale` pixels wide, two between; the lower half of the
- * maps `gap` lower. The pixels of a weight are alike; its level is rounded down. */
+/* `columns` kernels in a row, each weight `scale` pixels wide, two between; the lower
+ * half of the maps `gap` lower. The pixels of a weight are alike; its level is rounded
+ * down. */
 static void expect_kernels(const char *name, const kernels *k, int bgr, uint32_t scale,
                            uint32_t columns, uint32_t gap)
 {
@@ -334,7 +335,8 @@ static double colour_of(const kernels *k, uint32_t first, uint32_t count)
     return sum / count;
 }
 
-/* A network in two halves: they stand apart, where rows can be, and their colours are told. */
+/* A network in two halves: they stand apart, where rows can be, and their colours are
+ * told. */
 START_TEST(halves_of_the_kernels_stand_apart)
 {
     an_context *ctx = context_make();

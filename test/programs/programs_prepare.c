@@ -1,6 +1,6 @@
 /*
- * programs_prepare.c - prepare: each picture of a folder or list in its pack, fitted as asked,
- * with its label, in its order; and what is said of the pack.
+ * programs_prepare.c - prepare: each picture of a folder or list in its pack, fitted as
+ * asked, with its label, in its order; and what is said of the pack.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -62,7 +62,8 @@ static void expect_packed(const an_pack *pack, uint64_t index, const char *file,
     free(wanted);
 }
 
-/* The pack has of each class the pictures of these places, and no others; a null row: all. */
+/* The pack has of each class the pictures of these places, and no others; a null row:
+ * all. */
 static void expect_places(an_context *ctx, const char *name, uint32_t side,
                           const uint32_t (*places)[MOST], const uint32_t *counts)
 {
@@ -91,7 +92,8 @@ static void expect_places(an_context *ctx, const char *name, uint32_t side,
     an_pack_destroy(pack);
 }
 
-/* Every fifth is places 4, 9, ... in each class, however many the classes before it have. */
+/* Every fifth is places 4, 9, ... in each class, however many the classes before it
+ * have. */
 START_TEST(a_share_of_each_class_is_held_out_and_the_same_of_every_class)
 {
     static const struct {
@@ -301,7 +303,7 @@ START_TEST(threads_change_no_byte)
 }
 END_TEST
 
-/* --- lists ------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------- */
 
 START_TEST(a_list_gives_the_order_and_the_labels)
 {
@@ -398,7 +400,7 @@ START_TEST(cifar_batches_become_a_pack_and_a_share_of_each_class_is_held_out)
 }
 END_TEST
 
-/* --- what is said ------------------------------------------------------------------------- */
+/* --- what is said ------------------------------------------------------------------ */
 
 /* Jacobi's rotations: the eigenvalues of a symmetric matrix, largest first. */
 static void eigenvalues(double m[3][3], double out[3])

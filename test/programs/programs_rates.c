@@ -1,6 +1,6 @@
 /*
- * programs_rates.c - train's learning rates: the common ones and those of layers, of weights
- * and biases, from the beginning and after each epoch.
+ * programs_rates.c - train's learning rates: the common ones and those of layers, of
+ * weights and biases, from the beginning and after each epoch.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -36,7 +36,8 @@ static void expect_rates(const an_trainer *trainer, const rates_row *row,
                   "%s: \"%s\" after %u epochs", what, row->layer, row->epoch);
 }
 
-/* Goes through the epochs of a checkpoint that has none behind it, as far as the rows go. */
+/* Goes through the epochs of a checkpoint that has none behind it, as far as the rows
+ * go. */
 static void expect_schedule(const char *checkpoint, const rates_row *rows, size_t count,
                             const char *what)
 {
@@ -60,7 +61,7 @@ static void expect_schedule(const char *checkpoint, const rates_row *rows, size_
         expect_schedule("run", rows, sizeof rows / sizeof rows[0], options);             \
     } while (0)
 
-/* --- drops ------------------------------------------------------------------------------- */
+/* --- drops ------------------------------------------------------------------------- */
 
 START_TEST(each_drop_multiplies_what_the_last_one_left)
 {
@@ -86,8 +87,8 @@ START_TEST(biases_drop_from_their_own_rate)
 }
 END_TEST
 
-/* The table and the printed lines have the weights' rate with which an epoch was trained; as
- * the code of 2012 did, but for the drops. */
+/* The table and the printed lines have the weights' rate with which an epoch was trained;
+ * as the code of 2012 did, but for the drops. */
 START_TEST(a_drop_shows_in_the_epoch_after_it)
 {
     static const double rates[] = {0.01, 0.005, 0.005, 0.0025};
@@ -149,7 +150,7 @@ START_TEST(lists_of_epochs_that_are_none_are_refused)
 }
 END_TEST
 
-/* --- recipes ----------------------------------------------------------------------------- */
+/* --- recipes ----------------------------------------------------------------------- */
 
 /* 91 epochs' changes at 25, 51, 67, 72 and 79, pressed to 10. */
 START_TEST(a_recipes_schedule_is_fitted_to_epochs_and_rate)
@@ -243,8 +244,9 @@ START_TEST(recipes_reach_model_trainer_and_loader)
 }
 END_TEST
 
-/* What differs from the code of 2012: biases do not decay there, whatever --decay says; the
- * noise ends when 67 of 91 epochs are done; the mean image and raw pixels are its own. */
+/* What differs from the code of 2012: biases do not decay there, whatever --decay says;
+ * the noise ends when 67 of 91 epochs are done; the mean image and raw pixels are its
+ * own. */
 START_TEST(options_beside_a_recipe_change_what_they_name_alone)
 {
     an_trainer_config t;
@@ -271,10 +273,11 @@ START_TEST(options_beside_a_recipe_change_what_they_name_alone)
 }
 END_TEST
 
-/* --- plateaus ---------------------------------------------------------------------------- */
+/* --- plateaus ---------------------------------------------------------------------- */
 
-/* A rate that moves nothing, 0.01 a power of two smaller: the error never gets better after the first epoch. Five epochs
- * later the rate drops, five later again, and then the run ends. */
+/* A rate that moves nothing, 0.01 a power of two smaller: the error never gets better
+ * after the first epoch. Five epochs later the rate drops, five later again, and then the
+ * run ends. */
 START_TEST(a_plateau_drops_the_rate_and_ends_the_run)
 {
     char *out;
@@ -318,7 +321,7 @@ START_TEST(a_plateau_wants_a_held_out_pack)
 }
 END_TEST
 
-/* --- layers ------------------------------------------------------------------------------ */
+/* --- layers ------------------------------------------------------------------------ */
 
 START_TEST(frozen_layers_stay_and_the_others_learn)
 {
@@ -388,8 +391,8 @@ START_TEST(a_layer_whose_biases_learn_is_not_frozen)
 }
 END_TEST
 
-/* The recipe fine-tune: conv1 frozen, the last layer tenfold. Its drops, or others', keep the
- * layers apart. */
+/* The recipe fine-tune: conv1 frozen, the last layer tenfold. Its drops, or others', keep
+ * the layers apart. */
 START_TEST(a_fine_tunings_layers_keep_their_own_rates)
 {
 #define TUNE "--recipe fine-tune --from base "

@@ -83,8 +83,8 @@ START_TEST(numbers_beyond_their_limits_are_refused)
 }
 END_TEST
 
-/* What --resume's checkpoint decides, with a value that would do; the rest may differ from go
- * to go. */
+/* What --resume's checkpoint decides, with a value that would do; the rest may differ
+ * from go to go. */
 static const char *const decided[] = {
     "--recipe paper",
     "--arch cifar10",

@@ -1,6 +1,6 @@
 /*
- * programs_resume.c - train, cut anywhere and gone on with: the same bits, every row of its
- * table once; and what is refused to go on with.
+ * programs_resume.c - train, cut anywhere and gone on with: the same bits, every row of
+ * its table once; and what is refused to go on with.
  */
 #define _XOPEN_SOURCE 700
 #include <dirent.h>
@@ -15,10 +15,10 @@
 #include "common/progress.h"
 #include "tiny.h"
 
-/* --- after so many steps ----------------------------------------------------------------- */
+/* --- after so many steps ----------------------------------------------------------- */
 
-/* Settings that a checkpoint must keep, none of which is a default: the noise ends after the
- * first epoch. */
+/* Settings that a checkpoint must keep, none of which is a default: the noise ends after
+ * the first epoch. */
 #define UNLIKE                                                                           \
     "--recipe krizhevsky2012 " TINY " --epochs 2 --crop-group 3 --colour 0.7 "           \
     "--colour-rule eigenvalue --colour-divisor 1.3 --no-mirror --seed 3 --drop-at 1 "    \
@@ -119,8 +119,8 @@ START_TEST(cut_between_an_epochs_last_step_and_its_end_it_ends_it)
 }
 END_TEST
 
-/* The table is written before the checkpoint: after a cut between the two it is ahead of it,
- * and after a cut of another kind its last line may be half there. */
+/* The table is written before the checkpoint: after a cut between the two it is ahead of
+ * it, and after a cut of another kind its last line may be half there. */
 START_TEST(rows_ahead_of_the_checkpoint_are_made_again)
 {
     char *table;
@@ -139,7 +139,8 @@ START_TEST(rows_ahead_of_the_checkpoint_are_made_again)
 END_TEST
 
 /* Another file is written, the one that was read stays. Rows come from the table that is
- * written to: a new one has those of the epochs from then on, --csv may name the old one. */
+ * written to: a new one has those of the epochs from then on, --csv may name the old
+ * one. */
 START_TEST(a_run_may_go_on_under_another_name)
 {
     size_t size;
@@ -163,9 +164,10 @@ START_TEST(a_run_may_go_on_under_another_name)
 }
 END_TEST
 
-/* --- signals ----------------------------------------------------------------------------- */
+/* --- signals ----------------------------------------------------------------------- */
 
-/* Starts "PROGRAM arguments" in the test's folder, without waiting; its words go to files. */
+/* Starts "PROGRAM arguments" in the test's folder, without waiting; its words go to
+ * files. */
 static pid_t start(const char *arguments)
 {
     char command[1024];
@@ -218,8 +220,8 @@ static uint32_t iteration_of(const char *checkpoint)
     return iteration;
 }
 
-/* Runs the command that was printed, for some steps more: the checkpoint and the table of a run
- * that was not cut. `table`: its name. */
+/* Runs the command that was printed, for some steps more: the checkpoint and the table of
+ * a run that was not cut. `table`: its name. */
 static void go_on(const char *command, uint32_t batch, const char *checkpoint,
                   const char *table)
 {
@@ -243,8 +245,8 @@ static void go_on(const char *command, uint32_t batch, const char *checkpoint,
     twin_free(&t);
 }
 
-/* Starts, waits for the first row of the table, and ends it by a signal: it saves, and prints
- * the command to go on with, which must be `command` after the program's path. */
+/* Starts, waits for the first row of the table, and ends it by a signal: it saves, and
+ * prints the command to go on with, which must be `command` after the program's path. */
 static void interrupt_and_go_on(int number, uint32_t batch, const char *options,
                                 const char *command, const char *checkpoint,
                                 const char *table)
@@ -332,8 +334,8 @@ START_TEST(workers_are_as_many_as_asked_for)
 }
 END_TEST
 
-/* An epoch of many seconds: after one there is a checkpoint, with --save-every 1, and no other
- * until the next one is over. */
+/* An epoch of many seconds: after one there is a checkpoint, with --save-every 1, and no
+ * other until the next one is over. */
 START_TEST(a_checkpoint_is_saved_every_so_many_seconds)
 {
     const tiny_pack slow = {.count = 4000, .seed = 6};
@@ -366,7 +368,7 @@ START_TEST(a_checkpoint_is_saved_every_so_many_seconds)
 }
 END_TEST
 
-/* --- refused ----------------------------------------------------------------------------- */
+/* --- refused ----------------------------------------------------------------------- */
 
 /* The run diverges at once: the checkpoint that is there stays as it is. */
 START_TEST(the_last_checkpoint_stands_where_a_run_diverges)

@@ -1,7 +1,7 @@
 /*
- * programs_setup.c - train's options, each alone: after some steps the checkpoint is, byte for
- * byte, that of a run by the library's own functions with the one setting that the option
- * names, and no longer that of the run without it.
+ * programs_setup.c - train's options, each alone: after some steps the checkpoint is,
+ * byte for byte, that of a run by the library's own functions with the one setting that
+ * the option names, and no longer that of the run without it.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stddef.h>
@@ -104,7 +104,7 @@ static void expect_options(const option_case *cases, size_t count)
 
 #define EXPECT_OPTIONS(cases) expect_options(cases, sizeof cases / sizeof cases[0])
 
-/* --- the model --------------------------------------------------------------------------- */
+/* --- the model --------------------------------------------------------------------- */
 
 START_TEST(options_of_the_model_reach_it)
 {
@@ -242,7 +242,8 @@ START_TEST(a_factor_reaches_the_third_convolution_and_those_above)
 }
 END_TEST
 
-/* A pack's preprocessing and names are the model's; more classes than it has are nameless. */
+/* A pack's preprocessing and names are the model's; more classes than it has are
+ * nameless. */
 START_TEST(the_packs_colours_and_names_are_the_models)
 {
     an_preprocessing p;
@@ -271,7 +272,7 @@ START_TEST(the_packs_colours_and_names_are_the_models)
 }
 END_TEST
 
-/* --- the loader, the trainer ------------------------------------------------------------- */
+/* --- the loader, the trainer ------------------------------------------------------- */
 
 START_TEST(options_of_the_loader_reach_it)
 {
@@ -346,7 +347,7 @@ START_TEST(pieces_of_a_batch_give_the_same_step)
 }
 END_TEST
 
-/* --- where it computes ------------------------------------------------------------------- */
+/* --- where it computes ------------------------------------------------------------- */
 
 START_TEST(the_processors_path_and_threads_reach_the_context)
 {
@@ -397,9 +398,9 @@ START_TEST(the_processors_path_and_threads_reach_the_context)
 }
 END_TEST
 
-/* bfloat16 is for inferring of few images: of those that are held out. Their loss is another
- * one in its fourth digit, where the processor's path has bfloat16 at all; what trains is the
- * same. A run that goes on is told again. */
+/* bfloat16 is for inferring of few images: of those that are held out. Their loss is
+ * another one in its fourth digit, where the processor's path has bfloat16 at all; what
+ * trains is the same. A run that goes on is told again. */
 START_TEST(bfloat16_reaches_the_look_at_what_is_held_out)
 {
     plan p;
@@ -423,8 +424,8 @@ START_TEST(bfloat16_reaches_the_look_at_what_is_held_out)
 }
 END_TEST
 
-/* Two towers exchange maps, and sum in another order; a network whose normalisation reads both
- * halves cannot be split. */
+/* Two towers exchange maps, and sum in another order; a network whose normalisation reads
+ * both halves cannot be split. */
 START_TEST(two_towers_compute_in_halves)
 {
     static const option_case cases[] = {

@@ -1,5 +1,6 @@
 /*
- * programs_shapes.c - shapes: how many pictures of which size, where, and what is on them.
+ * programs_shapes.c - shapes: how many pictures of which size, where, and what is on
+ * them.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
@@ -96,7 +97,8 @@ START_TEST(the_seed_decides_what_is_made)
 }
 END_TEST
 
-/* The mean of a block of 16 x 16 pixels: red, twice green and four times blue, by seven. */
+/* The mean of a block of 16 x 16 pixels: red, twice green and four times blue, by
+ * seven. */
 static double block_of(const picture *p, uint32_t block)
 {
     double sum = 0;
@@ -111,8 +113,8 @@ static double block_of(const picture *p, uint32_t block)
     return sum / 7 / 256;
 }
 
-/* The pictures that the documents' numbers were measured on. A level: another mathematical
- * library may round a pixel otherwise. */
+/* The pictures that the documents' numbers were measured on. A level: another
+ * mathematical library may round a pixel otherwise. */
 START_TEST(the_pictures_of_seed_1_stay_as_they_are)
 {
     static const struct {

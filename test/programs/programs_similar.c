@@ -1,6 +1,6 @@
 /*
- * programs_similar.c - similar: the vectors in its index, the nearest on its sheet and the shares
- * in its score, beside distances computed here.
+ * programs_similar.c - similar: the vectors in its index, the nearest on its sheet and
+ * the shares in its score, beside distances computed here.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -19,7 +19,7 @@ enum { COUNT = 70, CLASSES = 7, SIDE = 72, HEAD = 64 };
 static const char *const class_names[CLASSES] = {"ant", "bee", "cow", "dog",
                                                  "eel", "fox", "gnu"};
 
-/* --- vectors in a file --------------------------------------------------------------------- */
+/* --- vectors in a file ------------------------------------------------------------- */
 
 static vectors some_vectors(size_t count, size_t size)
 {
@@ -152,7 +152,8 @@ static double distance_of(const float *a, const float *b, size_t size)
     return sqrt(sum);
 }
 
-/* The nearest, one after the other: of all that are left, the one with the least distance. */
+/* The nearest, one after the other: of all that are left, the one with the least
+ * distance. */
 static void nearest_of(const float *values, size_t count, size_t size, const float *query,
                        size_t except, size_t *order, size_t most)
 {
@@ -176,7 +177,8 @@ START_TEST(the_nearest_vectors_come_first)
     vectors v = some_vectors(40, 3);
     size_t wanted[12], got[12], most, except, i;
 
-    /* Each has a twin: the first of two comes first, and alone where there is no more room. */
+    /* Each has a twin: the first of two comes first, and alone where there is no more
+     * room. */
     memcpy(v.values + 3 * 20, v.values, 20 * 3 * sizeof(float));
     for (most = 1; most <= 12; most++)
         for (except = 0; except <= 40; except += 8) {
@@ -199,7 +201,7 @@ START_TEST(the_nearest_vectors_come_first)
 }
 END_TEST
 
-/* --- the program --------------------------------------------------------------------------- */
+/* --- the program ------------------------------------------------------------------- */
 
 /* A layer's numbers of all pictures of a pack. */
 static float *layer_of(an_model *model, const an_pack *pack, const char *layer,
@@ -285,7 +287,8 @@ START_TEST(an_index_has_a_layers_numbers_of_every_picture)
 }
 END_TEST
 
-/* Of fewer than 16 pictures dense layers may read bfloat16, but not on the reference path. */
+/* Of fewer than 16 pictures dense layers may read bfloat16, but not on the reference
+ * path. */
 START_TEST(precision_and_path_reach_the_index)
 {
     scene s = open_scene(14);
@@ -314,8 +317,8 @@ START_TEST(precision_and_path_reach_the_index)
 }
 END_TEST
 
-/* A row for each query: it in a frame, then the nearest with their classes, 128 pixels each, as
- * far as the pack has them. */
+/* A row for each query: it in a frame, then the nearest with their classes, 128 pixels
+ * each, as far as the pack has them. */
 static void draw_expected(const scene *s, uint32_t queries, size_t nearest, size_t count,
                           const char *file)
 {
@@ -385,7 +388,8 @@ START_TEST(a_query_shows_the_nearest_pictures_in_their_order)
 }
 END_TEST
 
-/* The share of pictures' nearest, themselves left out, that have their label, in percent. */
+/* The share of pictures' nearest, themselves left out, that have their label, in
+ * percent. */
 static double share_of(const float *values, size_t size, size_t nearest)
 {
     size_t order[10], i, k, same = 0;

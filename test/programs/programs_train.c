@@ -1,6 +1,6 @@
 /*
- * programs_train.c - train: what it prints, its table and its checkpoint, number by number,
- * beside a training loop of the test's own.
+ * programs_train.c - train: what it prints, its table and its checkpoint, number by
+ * number, beside a training loop of the test's own.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -13,7 +13,7 @@
 #include "common/progress.h"
 #include "tiny.h"
 
-/* --- an epoch's numbers ------------------------------------------------------------------ */
+/* --- an epoch's numbers ------------------------------------------------------------ */
 
 /* The line of an epoch rounds what the table has. */
 static void expect_line(const char *out, const epoch_row *row)
@@ -110,7 +110,7 @@ START_TEST(the_last_batch_weighs_by_its_pictures)
 }
 END_TEST
 
-/* --- what is held out -------------------------------------------------------------------- */
+/* --- what is held out -------------------------------------------------------------- */
 
 static void expect_one_epoch(const plan *p, const char *options, const char *folder,
                              const char *name)
@@ -170,9 +170,10 @@ START_TEST(a_pack_of_jpeg_files_is_decoded)
 }
 END_TEST
 
-/* --- when it stops ----------------------------------------------------------------------- */
+/* --- when it stops ----------------------------------------------------------------- */
 
-/* Without --epochs it is the recipe's, 60. In the middle of an epoch the note has the sums. */
+/* Without --epochs it is the recipe's, 60. In the middle of an epoch the note has the
+ * sums. */
 START_TEST(it_stops_after_so_many_steps)
 {
     uint32_t steps;
@@ -238,10 +239,10 @@ START_TEST(it_stops_after_the_epoch_whose_error_is_small_enough)
 }
 END_TEST
 
-/* --- times ------------------------------------------------------------------------------- */
+/* --- times ------------------------------------------------------------------------- */
 
-/* Seconds of an epoch's steps are among those of the whole run; waiting is among them; the
- * line's images a second and share of waiting are those of the table. */
+/* Seconds of an epoch's steps are among those of the whole run; waiting is among them;
+ * the line's images a second and share of waiting are those of the table. */
 START_TEST(times_are_plausible_and_agree)
 {
     double before = seconds_now(), all = 0, wall;
@@ -351,7 +352,7 @@ START_TEST(times_and_sums_go_on_after_a_resume)
 }
 END_TEST
 
-/* --- where it writes --------------------------------------------------------------------- */
+/* --- where it writes --------------------------------------------------------------- */
 
 static void expect_picture(const char *name)
 {
@@ -401,10 +402,10 @@ START_TEST(a_table_that_cannot_be_written_is_named)
 }
 END_TEST
 
-/* --- not learning, diverging ------------------------------------------------------------- */
+/* --- not learning, diverging ------------------------------------------------------- */
 
-/* Weights of conv3 that are next to nothing, and a rate that moves none: the loss stays ln 7,
- * for 111 steps. */
+/* Weights of conv3 that are next to nothing, and a rate that moves none: the loss stays
+ * ln 7, for 111 steps. */
 START_TEST(a_start_that_stays_flat_is_told_once)
 {
     said s = run_program("train " TINY " --init-factor 0.001 --lr 1e-20 --batch 1 "

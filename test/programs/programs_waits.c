@@ -1,6 +1,7 @@
 /*
- * programs_waits.c - programs that are held up: by a picture that is a pipe, they wait until
- * this file opens its other end. Meanwhile they are interrupted, or their threads are counted.
+ * programs_waits.c - programs that are held up: by a picture that is a pipe, they wait
+ * until this file opens its other end. Meanwhile they are interrupted, or their threads
+ * are counted.
  */
 #define _XOPEN_SOURCE 700
 #include <errno.h>
@@ -28,7 +29,8 @@ static void pipe_make(const char *name)
     ck_assert_int_eq(mkfifo(inside(name), 0600), 0);
 }
 
-/* Waits until program `pid` reads the pipe, and lets it go on: there is nothing to read. */
+/* Waits until program `pid` reads the pipe, and lets it go on: there is nothing to
+ * read. */
 static void pipe_open(const char *name, int pid)
 {
     int waits, fd = -1;
@@ -55,7 +57,7 @@ static void expect_threads(int pid, int wanted, const char *what)
     ck_abort_msg("%s: %d threads, wanted %d", what, threads, wanted);
 }
 
-/* --- prepare, interrupted ---------------------------------------------------------------- */
+/* --- prepare, interrupted ---------------------------------------------------------- */
 
 enum { PICTURES = 150, CLASSES = 2, ROUND = 256 /* pictures between two looks */ };
 
@@ -214,10 +216,10 @@ START_TEST(only_the_same_command_goes_on)
 }
 END_TEST
 
-/* --- threads ----------------------------------------------------------------------------- */
+/* --- threads ----------------------------------------------------------------------- */
 
-/* prepare's own, which read pictures, and the context's, all of them the main one among. While
- * three pictures have been read, as many threads as there are wait for the next. */
+/* prepare's own, which read pictures, and the context's, all of them the main one among.
+ * While three pictures have been read, as many threads as there are wait for the next. */
 START_TEST(prepare_has_as_many_threads_as_asked_for)
 {
     enum { PIPES = 10, THREADS = 3 };
@@ -266,7 +268,8 @@ START_TEST(classify_has_as_many_threads_as_asked_for)
 }
 END_TEST
 
-/* The table is more than a pipe holds: while it waits to be read, the threads are counted. */
+/* The table is more than a pipe holds: while it waits to be read, the threads are
+ * counted. */
 START_TEST(evaluate_has_as_many_threads_as_asked_for)
 {
     static const pack_spec spec = {301, 301, TINY, 0, 0, NULL};

@@ -17,7 +17,7 @@
 #include "common/picture.h"
 #include "expect.h"
 
-/* --- files ------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------- */
 
 const char *tiny_path(const char *name)
 {
@@ -43,7 +43,7 @@ void tiny_write(const char *name, const void *bytes, size_t count)
                   "%s cannot be written", name);
 }
 
-/* --- a child's words -------------------------------------------------------------------- */
+/* --- a child's words --------------------------------------------------------------- */
 
 static void write_to(int number, const char *name)
 {
@@ -76,7 +76,7 @@ said in_child(void (*function)(void *), void *argument)
     return s;
 }
 
-/* --- packs ------------------------------------------------------------------------------- */
+/* --- packs ------------------------------------------------------------------------- */
 
 static uint32_t noise(uint32_t *state)
 {
@@ -175,7 +175,7 @@ TCase *tiny_case(Suite *suite, const char *name)
     return tc;
 }
 
-/* --- plans ------------------------------------------------------------------------------- */
+/* --- plans ------------------------------------------------------------------------- */
 
 void plan_init(plan *p)
 {
@@ -220,7 +220,7 @@ void plan_epochs(plan *p, uint32_t epochs)
     plan_change(p, (uint32_t)fmax(1, floor(epochs * 55 / 60.0 + 0.5)), "", 1e-4f, 1e-4f);
 }
 
-/* --- the twin ---------------------------------------------------------------------------- */
+/* --- the twin ---------------------------------------------------------------------- */
 
 void twin_open(twin *t, const plan *p)
 {
@@ -272,8 +272,8 @@ static void one_step(twin *t)
     t->step++;
 }
 
-/* Adds a picture's result to the sums. A loss counts at most as that of the smallest normal
- * float. */
+/* Adds a picture's result to the sums. A loss counts at most as that of the smallest
+ * normal float. */
 static void score(const float *probabilities, uint32_t classes, int32_t label,
                   epoch_row *row)
 {

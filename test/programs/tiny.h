@@ -1,6 +1,6 @@
 /*
- * tiny.h - packs of some dozen small pictures, and what train is to do with them, done again
- * with the library's public functions: the same bits must come of it.
+ * tiny.h - packs of some dozen small pictures, and what train is to do with them, done
+ * again with the library's public functions: the same bits must come of it.
  */
 #ifndef AN_TEST_TINY_H
 #define AN_TEST_TINY_H
@@ -10,7 +10,7 @@
 #include "common/run.h"
 #include "programs.h"
 
-/* --- packs ------------------------------------------------------------------------------- */
+/* --- packs ------------------------------------------------------------------------- */
 
 /* The last of five batches of 8 has five of the 37 pictures. */
 enum { TINY_COUNT = 37, TINY_HELD_OUT = 11, TINY_CLASSES = 7, TINY_SIDE = 20 };
@@ -27,12 +27,14 @@ typedef struct tiny_pack {
 
 /* Makes a pack of the test's folder; what is 0 or null is as in "data/train". */
 void tiny_pack_make(const char *folder, const tiny_pack *of);
-/* "data/train", with 37 pictures, and "data/val", with 11: of 7 classes, 20 pixels wide. */
+/* "data/train", with 37 pictures, and "data/val", with 11: of 7 classes, 20 pixels
+ * wide. */
 void tiny_packs_make(void);
 /* A case of the suite whose tests have a folder with both packs. */
 TCase *tiny_case(Suite *suite, const char *name);
 
-/* A path of the test's folder; the text is the function's own until its fourth next call. */
+/* A path of the test's folder; the text is the function's own until its fourth next
+ * call. */
 const char *tiny_path(const char *name);
 int tiny_exists(const char *name);
 /* Writes a file of the test's folder. */
@@ -41,9 +43,10 @@ void tiny_write(const char *name, const void *bytes, size_t count);
 /* Runs a function in a child, for it may exit or print; its files are "out" and "err". */
 said in_child(void (*function)(void *), void *argument);
 
-/* --- what train is to do ----------------------------------------------------------------- */
+/* --- what train is to do ----------------------------------------------------------- */
 
-/* A training of milliseconds: the options, and what they and the recipe small-data mean. */
+/* A training of milliseconds: the options, and what they and the recipe small-data
+ * mean. */
 #define TINY "--arch cifar10 --image-size 16 --width 0.1 --batch 8 --threads 1"
 
 typedef struct plan {
@@ -66,7 +69,7 @@ void plan_init(plan *p);
 void plan_epochs(plan *p, uint32_t epochs);
 void plan_change(plan *p, uint32_t epoch, const char *layer, float rate, float bias_rate);
 
-/* --- done again -------------------------------------------------------------------------- */
+/* --- done again -------------------------------------------------------------------- */
 
 typedef struct twin {
     plan plan;
@@ -81,16 +84,17 @@ typedef struct twin {
     int finished;
 } twin;
 
-/* The three stages: a model with the pack's preprocessing, its trainer and loader, all its
- * steps. Between them a test may change what it likes. */
+/* The three stages: a model with the pack's preprocessing, its trainer and loader, all
+ * its steps. Between them a test may change what it likes. */
 void twin_open(twin *t, const plan *p);
 void twin_begin(twin *t);
 void twin_train(twin *t);
 void twin_run(twin *t, const plan *p);
 void twin_free(twin *t);
 
-/* The program's table has the twin's rows, and its checkpoint the twin's bytes, which include
- * all configs; what the note says of the run is what the plan says. `what` names the case. */
+/* The program's table has the twin's rows, and its checkpoint the twin's bytes, which
+ * include all configs; what the note says of the run is what the plan says. `what` names
+ * the case. */
 void expect_rows(const twin *t, const char *table, const char *what);
 void expect_checkpoint(twin *t, const char *checkpoint, const char *what);
 /* The two of "OUT.csv" and "OUT". */
@@ -113,7 +117,7 @@ void checkpoint_close(opened *o);
 /* All parameters, one after the other; the caller frees them. */
 float *parameters_of(const an_model *model, size_t *count);
 
-/* --- what was printed -------------------------------------------------------------------- */
+/* --- what was printed -------------------------------------------------------------- */
 
 typedef struct epoch_line {
     double loss, top1, held_out_loss, held_out_top1, held_out_top5, rate, speed, waited;

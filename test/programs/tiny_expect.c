@@ -9,9 +9,10 @@
 
 #include "tiny.h"
 
-/* --- tables ------------------------------------------------------------------------------ */
+/* --- tables ------------------------------------------------------------------------ */
 
-/* `bound`: half of the last digit that the table has, and a little for the rounding to it. */
+/* `bound`: half of the last digit that the table has, and a little for the rounding to
+ * it. */
 static void expect_cell(const csv *table, size_t row, const char *column, double wanted,
                         double bound, const char *what)
 {
@@ -61,7 +62,7 @@ void expect_same_tables(const char *got, const char *wanted, const char *what)
     csv_free(&b);
 }
 
-/* --- checkpoints ------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------- */
 
 opened checkpoint_open(const char *checkpoint)
 {
@@ -192,7 +193,7 @@ float *parameters_of(const an_model *model, size_t *count)
     return values;
 }
 
-/* --- what was printed -------------------------------------------------------------------- */
+/* --- what was printed -------------------------------------------------------------- */
 
 size_t times_in(const char *text, const char *words)
 {
