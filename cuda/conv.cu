@@ -8,7 +8,7 @@
  * this tower work while a half is on its way: forward, this tower's own half comes first;
  * backward, the gradient of the other tower's half, for which that one waits.
  */
-#include "finish.h"
+#include "epilogue.h"
 #include "map.h"
 
 an_divisor an__cuda_divisor(uint32_t d)
@@ -115,7 +115,7 @@ static an_status product(an_queue *q, uint32_t precision, an_product kind, an_ge
     double *c = kind == AN_FORWARD ? &y : &x;
 
     g->what = what;
-    if (kind != AN_WEIGHTS) *c *= g->parts != NULL ? 0 : g->finish.x != NULL ? 2 : 1;
+    if (kind != AN_WEIGHTS) *c *= g->parts != NULL ? 0 : g->epilogue.x != NULL ? 2 : 1;
     if (kind != AN_WEIGHTS)
         an__cuda_cost(q, flops, an__cuda_dtype(precision), x + y + w, parts);
     else
@@ -184,21 +184,21 @@ static bool is_packed(const an_conv_shape *s)
 }
 
 /* Whether the data's gradient is computed as a forward product: the convolution of the
- * output's gradient by a kernel that is turned by half a turn. Both the gradient and the
+ * output's gradient by a kernel that is rotated by half a turn. Both the gradient and the
  * weights lie along k then. wgmma takes TF32 in no other way; in BF16, a step of the main
  * loop has half as many instructions so. */
-static bool is_turned(const an_conv_shape *s)
+static bool is_rotated(const an_conv_shape *s)
 {
     return is_packed(s) && s->kernel > 1 && s->s2d.side == 0 && s->stride == 1 &&
            s->pad < s->kernel;
 }
 
-/* Prepacked weights, turned for that: [half][group][map][row][column][output map], rows
+/* Prepacked weights, rotated for that: [half][group][map][row][column][output map], rows
  * and columns from the last to the first. They are made anew each time, in the queue's
  * scratch memory. */
 struct turning {
     const void *prepacked;
-    void *turned;
+    void *rotated;
     uint32_t count;
     uint32_t halves, groups, taps; /* taps: all of a kernel */
     uint32_t maps, out_maps;       /* of a group */
@@ -215,7 +215,7 @@ template <class T> static __global__ void turn_kernel(turning t)
         uint32_t half = plane / t.maps / t.groups;
 
         output += group * t.out_maps;
-        ((T *)t.turned)[i] =
+        ((T *)t.rotated)[i] =
             w[(((size_t)output * t.halves + half) * t.taps + tap) * t.maps + map];
     }
 }
@@ -326,7 +326,7 @@ template <class T, an_product PRODUCT> static __global__ void finish_kernel(fini
 
         for (uint32_t p = 0; p < f.count; p++) sum += g.parts[p * all + i];
         at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
-        sum = finished<T>(g.finish, sum, m, group * columns_of<PRODUCT>(g) + n, at);
+        sum = finished<T>(g.epilogue, sum, m, group * columns_of<PRODUCT>(g) + n, at);
         if (g.c_float)
             ((float *)g.c)[at] = sum;
         else
@@ -341,7 +341,7 @@ static an_status finish(an_queue *q, const an_conv_shape *s, const an_gemm *g,
     finishing f = {*g, parts};
     double all = (double)g->groups * g->m * g->n;
 
-    an__cuda_cost(q, 0, dtype_of(s), all * (g->finish.x != NULL ? 2 : 1),
+    an__cuda_cost(q, 0, dtype_of(s), all * (g->epilogue.x != NULL ? 2 : 1),
                   4 * all * parts);
     return an__cuda_each(q, AN_CUDA_BY_DTYPE_OF(dtype_of(s), finish_kernel, PRODUCT),
                          (size_t)g->groups * g->m * g->n, f, "a product's sums");
@@ -352,7 +352,7 @@ static an_status finish(an_queue *q, const an_conv_shape *s, const an_gemm *g,
 /* Of convolutions and dense layers. */
 an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
                            an_operand x, an_operand w, an_operand prepacked,
-                           const an_finish *to, an_operand y)
+                           const an_epilogue *to, an_operand y)
 {
     an_use use(q->device);
     an_gemm g = gemm_of(s);
@@ -366,7 +366,7 @@ an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
     g.n = g.out_maps;
     g.k = g.kernel * g.kernel * g.in_maps;
     g.c = an__cuda_address(y);
-    g.finish = *to;
+    g.epilogue = *to;
     g.c_float = y.dtype == AN_DTYPE_FP32;
     g.rounded = s->precision == AN_PRECISION_TF32 && is_prepacked;
     split(q->device, s->precision, AN_FORWARD, &g);
@@ -390,7 +390,7 @@ an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t ba
                                 an_operand x, an_operand w, an_operand prepacked,
                                 an_operand b, an_operand y)
 {
-    an_finish to = {};
+    an_epilogue to = {};
 
     to.bias = an__cuda_floats(b);
     to.relu = s->relu;
@@ -399,7 +399,7 @@ an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t ba
 
 /* --- backward: the data's gradient ------------------------------------------------- */
 
-/* The product of is_turned(), in which dy and dx have changed places. */
+/* The product of is_rotated(), in which dy and dx have changed places. */
 static an_gemm turned_gemm(const an_conv_shape *s)
 {
     an_gemm g = gemm_of(s), t = g;
@@ -424,14 +424,14 @@ static an_gemm turned_gemm(const an_conv_shape *s)
 
 /* Turns weights; they lie behind the partial sums in the scratch memory. */
 static an_status turn(an_queue *q, const an_conv_shape *s, uint32_t batch,
-                      an_operand prepacked, an_operand *turned)
+                      an_operand prepacked, an_operand *rotated)
 {
     an_gemm g = gemm_of(s);
     uint32_t count = s->out_maps * g.w_pitch;
 
-    *turned = an__operand(q->scratch, parts_bytes(s, batch, 1), AN_DTYPE_BYTES);
+    *rotated = an__operand(q->scratch, parts_bytes(s, batch, 1), AN_DTYPE_BYTES);
     turning t = {an__cuda_address(prepacked),
-                 an__cuda_address(*turned),
+                 an__cuda_address(*rotated),
                  count,
                  s->halves,
                  s->groups,
@@ -443,7 +443,7 @@ static an_status turn(an_queue *q, const an_conv_shape *s, uint32_t batch,
     return an__cuda_each(q,
                          s->precision == AN_PRECISION_BF16 ? turn_kernel<an_bf16>
                                                            : turn_kernel<an_tf32>,
-                         count, t, "turned weights");
+                         count, t, "rotated weights");
 }
 
 an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
@@ -452,15 +452,15 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
 {
     an_use use(q->device);
     bool is_prepacked = prepacked.buffer != NULL,
-         is_forward = is_prepacked && is_turned(s);
+         is_forward = is_prepacked && is_rotated(s);
     an_product kind = is_forward ? AN_FORWARD : AN_DATA;
     an_gemm lying = gemm_of(s), g = is_forward ? turned_gemm(s) : lying;
-    an_operand turned = an__no_operand();
+    an_operand rotated = an__no_operand();
     uint32_t i;
 
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_complete_receive(q));
-    if (is_forward) AN_CUDA_TRY(turn(q, s, batch, prepacked, &turned));
+    if (is_forward) AN_CUDA_TRY(turn(q, s, batch, prepacked, &rotated));
     g.m = batch * s->in_height * s->in_width;
     g.n = lying.in_maps;
     g.k = g.kernel * g.kernel * lying.out_maps;
@@ -471,11 +471,11 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
     for (i = 0; i < s->halves; i++) {
         uint32_t half = s->halves == 1 ? 0 : i == 0 ? 1 - s->local_half : s->local_half;
 
-        g.b = is_forward ? beyond(s, turned, half * (size_t)s->out_maps * w_half(&lying))
+        g.b = is_forward ? beyond(s, rotated, half * (size_t)s->out_maps * w_half(&lying))
                          : beyond(s, is_prepacked ? prepacked : w, half * w_half(&lying));
         g.c = beyond(s, dx, half * x_half(&lying));
-        if (s->mask != 0) g.finish.x = beyond(s, x, half * x_half(&lying));
-        g.finish.mask = s->mask;
+        if (s->mask != 0) g.epilogue.x = beyond(s, x, half * x_half(&lying));
+        g.epilogue.mask = s->mask;
         if (g.splits > 1) g.parts = (float *)q->scratch;
         AN_CUDA_TRY(product(q, s->precision, kind, &g, "a product for the data"));
         if (g.splits > 1)
@@ -515,7 +515,7 @@ size_t an__cuda_conv_scratch(an_device *, const an_conv_shape *s, uint32_t batch
                              int training)
 {
     return parts_bytes(s, batch, training) +
-           (training && is_turned(s)
+           (training && is_rotated(s)
                 ? (size_t)s->out_maps * gemm_of(s).w_pitch * an__dtype_bytes(dtype_of(s))
                 : 0);
 }

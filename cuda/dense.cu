@@ -50,7 +50,7 @@ an_status an__cuda_dense_forward(an_queue *q, const an_dense_shape *s, uint32_t 
                                  an_operand y)
 {
     an_conv_shape c = pixel(s);
-    an_finish to = {};
+    an_epilogue to = {};
 
     to.bias = an__cuda_floats(b);
     to.relu = s->relu;

@@ -3,8 +3,8 @@
  * takes longest there; so a warp adds up an output's products on ordinary cores, for all
  * images at once, and there are no partial sums.
  */
+#include "epilogue.h"
 #include "few.h"
-#include "finish.h"
 
 enum {
     WARPS = 8,
@@ -15,7 +15,7 @@ enum {
 struct few {
     const void *x, *w;
     void *y;
-    an_finish finish;
+    an_epilogue epilogue;
     uint32_t inputs, outputs, y_float; /* y_float: y is float32, whatever T is */
 };
 
@@ -79,7 +79,7 @@ static __global__ void __launch_bounds__(WARPS * 32) few_kernel(few f)
                 all += __shfl_xor_sync(0xffffffffu, all, other);
             /* A lane writes one element. */
             if (lane != (uint32_t)(o * IMAGES + b) || output + o >= f.outputs) continue;
-            all = finished<T>(f.finish, all, b, output + o, at);
+            all = finished<T>(f.epilogue, all, b, output + o, at);
             if (f.y_float)
                 ((float *)f.y)[at] = all;
             else
@@ -101,7 +101,7 @@ bool an__cuda_is_few(const an_dense_shape *s, uint32_t images)
 }
 
 an_status an__cuda_few(an_queue *q, const an_dense_shape *s, uint32_t images,
-                       an_operand x, an_operand w, const an_finish *to, an_operand y)
+                       an_operand x, an_operand w, const an_epilogue *to, an_operand y)
 {
     an_use use(q->device);
     double weights = (double)s->inputs * s->outputs;

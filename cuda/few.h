@@ -14,6 +14,6 @@ bool an__cuda_is_few(const an_dense_shape *s, uint32_t images);
 
 /* w: the prepacked weights where there are such. */
 an_status an__cuda_few(an_queue *q, const an_dense_shape *s, uint32_t images,
-                       an_operand x, an_operand w, const an_finish *to, an_operand y);
+                       an_operand x, an_operand w, const an_epilogue *to, an_operand y);
 
 #endif

@@ -10,7 +10,7 @@
 #ifndef AN_CUDA_GEMM_CUH
 #define AN_CUDA_GEMM_CUH
 
-#include "finish.h"
+#include "epilogue.h"
 #include "map.h"
 #include "ptx.h"
 
@@ -351,7 +351,7 @@ template <an_product PRODUCT> struct an_store {
             return;
         }
         ((float *)g.c)[at] =
-            finished<float>(g.finish, value, m, group * columns_of<PRODUCT>(g) + n, at);
+            finished<float>(g.epilogue, value, m, group * columns_of<PRODUCT>(g) + n, at);
     }
 };
 

@@ -30,7 +30,7 @@ static __device__ __forceinline__ uint32_t divide(uint32_t n, const an_divisor &
 enum an_product { AN_FORWARD, AN_DATA, AN_WEIGHTS };
 
 /* What is done to an element of C before it is written, in this order. */
-struct an_finish {
+struct an_epilogue {
     const float *bias; /* null: none */
     uint32_t relu;
     const an_step *step; /* null: no dropout */
@@ -49,7 +49,7 @@ struct an_gemm {
     const void *a, *b;
     void *c;
     float *parts; /* null: C is finished; else partial sums: [split][group][m][n] */
-    an_finish finish;
+    an_epilogue epilogue;
     /* WEIGHTS: null, or what allows updates where it is 0: the gradient then updates
      * `updated`, which begins where C would, and is not written. */
     const float *faults;
@@ -109,7 +109,7 @@ static inline bool by_eight(const an_gemm *g)
 /* y = w * x, finished (conv.cu). */
 an_status an__cuda_forward(an_queue *q, const an_conv_shape *s, uint32_t batch,
                            an_operand x, an_operand w, an_operand prepacked,
-                           const an_finish *to, an_operand y);
+                           const an_epilogue *to, an_operand y);
 
 /* Updates weights that lie in no space-to-depth layout by their gradient, which is not
  * written. */

@@ -1,7 +1,7 @@
 /*
  * pipeline.cuh - the kernel behind gemm.h for convolutions of bfloat16 tensors on Hopper:
  * forward, and for the gradients of weights. (The data's gradient is a forward product
- * with turned weights, conv.cu.)
+ * with rotated weights, conv.cu.)
  *
  * A block consists of a producer, one thread that gives copies to the tensor memory
  * accelerator, and of consumers, warpgroups that multiply 64 rows of a tile each. Between
@@ -23,7 +23,7 @@
 #ifndef AN_CUDA_PIPELINE_CUH
 #define AN_CUDA_PIPELINE_CUH
 
-#include "finish.h"
+#include "epilogue.h"
 #include "pipeline.h"
 
 struct an_pipelined {
@@ -128,8 +128,8 @@ struct an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
     static __device__ __forceinline__ void multiply(float *sum, const char *stage,
                                                     int warpgroup)
     {
-        uint64_t left = wgmma_factor(stage + warpgroup * BOX_BYTES, 16);
-        uint64_t right = wgmma_factor(stage + LEFT_BYTES, 16);
+        uint64_t left = wgmma_descriptor(stage + warpgroup * BOX_BYTES, 16);
+        uint64_t right = wgmma_descriptor(stage + LEFT_BYTES, 16);
 
 #pragma unroll
         for (int k = 0; k < PARTS; k++)
@@ -239,8 +239,8 @@ struct an_pipe<AN_WEIGHTS, WARPGROUPS, N, DEPTH> {
     static __device__ __forceinline__ void multiply(float *sum, const char *stage,
                                                     int warpgroup)
     {
-        uint64_t left = wgmma_factor(stage + warpgroup * BOX_BYTES, BOX_BYTES);
-        uint64_t right = wgmma_factor(stage + LEFT_BYTES, BOX_BYTES);
+        uint64_t left = wgmma_descriptor(stage + warpgroup * BOX_BYTES, BOX_BYTES);
+        uint64_t right = wgmma_descriptor(stage + LEFT_BYTES, BOX_BYTES);
 
 #pragma unroll
         for (int k = 0; k < STEP / 16; k++) {

@@ -386,7 +386,7 @@ static __device__ __forceinline__ void fence_proxy_async()
  * rows make 1024 bytes. Across: a row is 64 m of one k, 8 rows likewise, and `block`
  * bytes lie between one 64 m and the next. (PTX: matrix descriptor; swizzle mode 1 is
  * that of 128 bytes.) */
-static __device__ __forceinline__ uint64_t wgmma_factor(const void *p, uint32_t block)
+static __device__ __forceinline__ uint64_t wgmma_descriptor(const void *p, uint32_t block)
 {
     return (uint64_t)((shared_address(p) & 0x3ffff) >> 4) | (uint64_t)(block >> 4) << 16 |
            (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
@@ -570,9 +570,9 @@ static __device__ __forceinline__ void mbarrier_wait(an_mbarrier *b, uint32_t pa
 /* --- copies by the tensor memory accelerator, which arrive at an mbarrier ---------- */
 
 /* Both bring rows of 128 bytes, 64 bfloat16, to a multiple of 1024 bytes of shared
- * memory, where their 16-byte pieces are swapped as wgmma_factor() wants them. What is
- * beyond the tensor is 0, and its bytes count all the same. The maps (tensor_map.cu) say
- * how many rows a copy brings. */
+ * memory, where their 16-byte pieces are swapped as wgmma_descriptor() wants them. What
+ * is beyond the tensor is 0, and its bytes count all the same. The maps (tensor_map.cu)
+ * say how many rows a copy brings. */
 
 /* Elements from `column` on, of rows from `row` on. */
 static __device__ __forceinline__ void copy_rows(void *to, const an_tensor_map *map,

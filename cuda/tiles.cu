@@ -111,7 +111,7 @@ bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
         weights_tiles(g, tiles);
         return g->faults == NULL;
     }
-    if (product != AN_FORWARD || g->finish.step != NULL ||
+    if (product != AN_FORWARD || g->epilogue.step != NULL ||
         (g->in_maps % 64 != 0 && g->in_maps % 48 != 0))
         return false;
     forward_tiles(g, tiles);

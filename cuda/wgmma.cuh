@@ -4,7 +4,7 @@
  * through shared memory.
  *
  * Both factors lie there as rows of 128 bytes, whose 16-byte pieces are swapped by row
- * (ptx.h, wgmma_factor()), along k or, if they are bfloat16, across it, as they are
+ * (ptx.h, wgmma_descriptor()), along k or, if they are bfloat16, across it, as they are
  * contiguous in memory; so they are copied 16 bytes at a time (VECTOR) or, where sizes do
  * not allow that, gathered element by element. The loads of the next two steps are in
  * flight while a step is multiplied.
@@ -22,7 +22,7 @@
 
 #include <type_traits>
 
-#include "finish.h"
+#include "epilogue.h"
 #include "map.h"
 
 enum { ROWS = 128, THREADS = 256, ROW_BYTES = 128, EIGHT = 8 };
@@ -322,9 +322,9 @@ struct an_products_wgmma : an_warpgroup_sums<N> {
         float *sum = this->sum;
         int half = same_in_warp((int)threadIdx.x / 128); /* of the rows */
         uint64_t left0 =
-            wgmma_factor(a + half * (A_ACROSS ? (int)TileA::BLOCK : 64 * ROW_BYTES),
-                         A_ACROSS ? TileA::BLOCK : 16);
-        uint64_t right0 = wgmma_factor(b, B_ACROSS ? TileB::BLOCK : 16);
+            wgmma_descriptor(a + half * (A_ACROSS ? (int)TileA::BLOCK : 64 * ROW_BYTES),
+                             A_ACROSS ? TileA::BLOCK : 16);
+        uint64_t right0 = wgmma_descriptor(b, B_ACROSS ? TileB::BLOCK : 16);
 
         wgmma_fence();
 #pragma unroll
@@ -374,7 +374,7 @@ struct an_products_wgmma_tf32 : an_warpgroup_sums<N> {
         wgmma_fence();
 #pragma unroll
         for (int k = 0; k < PARTS; k++)
-            wgmma_tf32<N>(this->sum, left[k], wgmma_factor(b + k * 32, 16));
+            wgmma_tf32<N>(this->sum, left[k], wgmma_descriptor(b + k * 32, 16));
         wgmma_commit();
     }
 
@@ -540,7 +540,7 @@ static __device__ __forceinline__ void put_tile(const an_gemm &g, const float *s
                 else
                     ((float *)g.c)[at + e] = v[e];
             } else {
-                float last = finished<T>(g.finish, v[e], m,
+                float last = finished<T>(g.epilogue, v[e], m,
                                          group * columns_of<PRODUCT>(g) + n + e, at + e);
 
                 if (g.c_float)
@@ -644,8 +644,8 @@ static an_status wgmma_launch(an_queue *q, const an_gemm *g)
 {
     typedef an_wgmma<T, PRODUCT, N, VECTOR> tiles_of;
     void (*kernel)(an_gemm) = wgmma_kernel<T, PRODUCT, N, VECTOR, Products>;
-    bool turned = tiles_of::TURNED;
-    uint32_t rows = turned ? g->n : g->m, columns = turned ? g->m : g->n;
+    bool rotated = tiles_of::TURNED;
+    uint32_t rows = rotated ? g->n : g->m, columns = rotated ? g->m : g->n;
     dim3 grid((rows + ROWS - 1) / ROWS * ((columns + N - 1) / N), 1,
               g->groups * g->splits);
 

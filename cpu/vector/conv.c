@@ -82,58 +82,59 @@ static uint32_t algorithm_of(const an_job *j, uint32_t batch)
     return tiles * batch >= WINOGRAD_TILES ? AN_CONV_WINOGRAD : AN_CONV_DIRECT;
 }
 
-static size_t pack_floats(const an_job *j, uint32_t algorithm)
+static size_t prepacked_floats(const an_job *j, uint32_t algorithm)
 {
-    return algorithm == AN_CONV_WINOGRAD ? V(winograd_pack)(j) : V(direct_pack)(j);
+    return algorithm == AN_CONV_WINOGRAD ? V(winograd_prepacked)(j)
+                                         : V(direct_prepacked)(j);
 }
 
-typedef struct an_conv_packing {
+typedef struct an_conv_prepacking {
     const an_job *j;
     uint32_t algorithm;
-    float *pack;
-} an_conv_packing;
+    float *prepacked;
+} an_conv_prepacking;
 
-static void pack_item(uint32_t item, uint32_t worker, void *arg)
+static void prepack_item(uint32_t item, uint32_t worker, void *arg)
 {
-    const an_conv_packing *p = arg;
+    const an_conv_prepacking *p = arg;
 
     (void)worker;
     if (p->algorithm == AN_CONV_WINOGRAD)
-        V(winograd_pack_item)(p->j, item, p->pack);
+        V(winograd_prepack_item)(p->j, item, p->prepacked);
     else
-        V(direct_pack_item)(p->j, item, p->pack);
+        V(direct_prepack_item)(p->j, item, p->prepacked);
 }
 
-static void pack_all(const an_job *j, uint32_t algorithm, float *pack)
+static void prepack_all(const an_job *j, uint32_t algorithm, float *prepacked)
 {
-    an_conv_packing p = {j, algorithm, pack};
+    an_conv_prepacking p = {j, algorithm, prepacked};
 
-    an__cpu_parallel(j->q, j->parts * j->blocks, pack_item, &p);
+    an__cpu_parallel(j->q, j->parts * j->blocks, prepack_item, &p);
 }
 
-static void do_job(an_job *j, uint32_t algorithm, const float *pack, float *scratch)
+static void do_job(an_job *j, uint32_t algorithm, const float *prepacked, float *scratch)
 {
-    if (pack == NULL) {
+    if (prepacked == NULL) {
         float *own = scratch;
 
-        scratch += round_up(pack_floats(j, algorithm), 16);
-        pack_all(j, algorithm, own);
-        pack = own;
+        scratch += round_up(prepacked_floats(j, algorithm), 16);
+        prepack_all(j, algorithm, own);
+        prepacked = own;
     }
     if (algorithm == AN_CONV_WINOGRAD)
-        V(winograd)(j, pack, scratch);
+        V(winograd)(j, prepacked, scratch);
     else
-        V(direct)(j, pack, scratch);
+        V(direct)(j, prepacked, scratch);
 }
 
 /* Of both ways: an exec for many images is given few, too. */
 static size_t job_floats(an_job *j, uint32_t batch)
 {
-    size_t direct = V(direct_scratch)(j, batch) + round_up(V(direct_pack)(j), 16);
+    size_t direct = V(direct_scratch)(j, batch) + round_up(V(direct_prepacked)(j), 16);
     size_t winograd = 0;
 
     if (algorithm_of(j, batch) == AN_CONV_WINOGRAD)
-        winograd = V(winograd_scratch)(j) + round_up(V(winograd_pack)(j), 16);
+        winograd = V(winograd_scratch)(j) + round_up(V(winograd_prepacked)(j), 16);
     return larger(direct, winograd);
 }
 
@@ -161,7 +162,7 @@ uint32_t V(conv_algorithm)(an_device *device, const an_conv_shape *s, uint32_t b
     uint32_t algorithm = algorithm_of(&j, batch);
 
     (void)device;
-    *bytes = pack_floats(&j, algorithm) * sizeof(float);
+    *bytes = prepacked_floats(&j, algorithm) * sizeof(float);
     return algorithm;
 }
 
@@ -172,7 +173,7 @@ an_status V(conv_prepack)(an_queue *q, const an_conv_shape *s, uint32_t algorith
 
     j.q = q;
     j.w = an__cpu_floats(w);
-    pack_all(&j, algorithm, an__cpu_floats(prepacked));
+    prepack_all(&j, algorithm, an__cpu_floats(prepacked));
     return AN_OK;
 }
 

@@ -67,11 +67,11 @@ AN_INLINE uint32_t block_maps(const an_job *j, uint32_t block)
 }
 
 /* Numbers of the weights in this algorithm's order. */
-size_t V(direct_pack)(const an_job *j);
-size_t V(winograd_pack)(const an_job *j);
+size_t V(direct_prepacked)(const an_job *j);
+size_t V(winograd_prepacked)(const an_job *j);
 /* One block of one part: item = part * blocks + block. */
-void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack);
-void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack);
+void V(direct_prepack_item)(const an_job *j, uint32_t item, float *prepacked);
+void V(winograd_prepack_item)(const an_job *j, uint32_t item, float *prepacked);
 
 /* Of an image; 0 if this algorithm cannot do the job. */
 uint32_t V(winograd_tiles)(const an_job *j);
@@ -79,8 +79,8 @@ uint32_t V(winograd_tiles)(const an_job *j);
 /* Numbers of scratch; and the job done with it. */
 size_t V(direct_scratch)(const an_job *j, uint32_t batch);
 size_t V(winograd_scratch)(const an_job *j);
-void V(direct)(const an_job *j, const float *pack, float *scratch);
-void V(winograd)(const an_job *j, const float *pack, float *scratch);
+void V(direct)(const an_job *j, const float *prepacked, float *scratch);
+void V(winograd)(const an_job *j, const float *prepacked, float *scratch);
 
 /* Lines [from, to) of an image, counted from its padding's top, `width` pixels each, into
  * pixels of all maps; halves are put together. */

@@ -17,8 +17,8 @@ typedef struct an_learning {
     const an_conv_shape *s;
     uint32_t first, count;  /* images of this round */
     uint32_t height, width; /* of a padded image */
-    int narrow;             /* a kernel's line makes the rows */
-    uint32_t tiles;         /* of rows: of one tap, or narrow: of one line of taps */
+    int few_maps;           /* a kernel's line makes the rows */
+    uint32_t tiles; /* of rows: of one tap or, with few_maps, of one line of taps */
     size_t x_image, x_strip, dy_strip; /* numbers of one image */
     const float *x, *dy;
     float *dw, *db;
@@ -41,10 +41,10 @@ static an_learning learning_of(const an_conv_shape *s)
     l.s = s;
     l.height = padded_height(&l.j);
     l.width = padded_width(&l.j);
-    l.narrow = l.j.reads < ROWS && s->groups == 1;
-    l.tiles = tiles_of(l.narrow ? s->kernel * l.j.reads : l.j.reads);
-    l.x_strip = (size_t)l.height * l.width * (l.narrow ? s->in_maps : ROWS);
-    l.x_image = l.narrow ? l.x_strip : l.j.parts * l.tiles * l.x_strip;
+    l.few_maps = l.j.reads < ROWS && s->groups == 1;
+    l.tiles = tiles_of(l.few_maps ? s->kernel * l.j.reads : l.j.reads);
+    l.x_strip = (size_t)l.height * l.width * (l.few_maps ? s->in_maps : ROWS);
+    l.x_image = l.few_maps ? l.x_strip : l.j.parts * l.tiles * l.x_strip;
     l.dy_strip = (size_t)s->out_height * s->out_width * COLS;
     return l;
 }
@@ -92,7 +92,7 @@ static void fill_x(const an_learning *l, uint32_t image, uint32_t worker)
     float *line = l->lines + worker * round_up((size_t)l->width * j->in_maps, 16);
     uint32_t y, part, tile, i, r;
 
-    if (l->narrow) {
+    if (l->few_maps) {
         V(padded_lines)(j, x, 0, l->height, l->width, l->x_strips + image * l->x_strip);
         return;
     }
@@ -146,16 +146,16 @@ static void fill_item(uint32_t image, uint32_t worker, void *arg)
 
 /* --- sums -------------------------------------------------------------------------- */
 
-/* Adds what `images` images from `image` on give to one tile of one line of taps: narrow,
- * a tile of that line, else of each of its taps. */
+/* Adds what `images` images from `image` on give to one tile of one line of taps: with
+ * few_maps, a tile of that line, else of each of its taps. */
 static void line_sums(const an_learning *l, uint32_t part, uint32_t block, uint32_t tile,
                       uint32_t ky, uint32_t image, uint32_t images)
 {
     const an_job *j = &l->j;
-    uint32_t across = l->narrow ? j->kernel * j->reads : j->reads, kx;
+    uint32_t across = l->few_maps ? j->kernel * j->reads : j->reads, kx;
     uint32_t row = share(across, l->tiles, tile);
     uint32_t rows = share(across, l->tiles, tile + 1) - row;
-    size_t pixel = l->narrow ? j->in_maps : ROWS, line = l->width * pixel;
+    size_t pixel = l->few_maps ? j->in_maps : ROWS, line = l->width * pixel;
     /* output lines [from, to) for which this line of taps lies within the image */
     uint32_t from =
         j->pad > (int)ky ? ((uint32_t)j->pad - ky + j->stride - 1) / j->stride : 0;
@@ -177,9 +177,10 @@ static void line_sums(const an_learning *l, uint32_t part, uint32_t block, uint3
     else if ((limit - ky + j->stride - 1) / j->stride < to)
         to = (limit - ky + j->stride - 1) / j->stride;
     t.inner = from < to ? to - from : 0;
-    x = l->narrow ? l->x_strips + image * l->x_strip + row
-                  : l->x_strips + ((size_t)(part * l->tiles + tile) * l->count + image) *
-                                      l->x_strip;
+    x = l->few_maps
+            ? l->x_strips + image * l->x_strip + row
+            : l->x_strips +
+                  ((size_t)(part * l->tiles + tile) * l->count + image) * l->x_strip;
     x += (from * j->stride + ky) * line;
     t.b = l->dy_strips +
           ((size_t)(part * j->blocks + block) * l->count + image) * l->dy_strip +
@@ -188,7 +189,7 @@ static void line_sums(const an_learning *l, uint32_t part, uint32_t block, uint3
           ((size_t)(part * j->blocks + block) * j->kernel + ky) * j->kernel * j->reads *
               COLS +
           row * COLS;
-    for (kx = 0; kx < (l->narrow ? 1 : j->kernel); kx++) {
+    for (kx = 0; kx < (l->few_maps ? 1 : j->kernel); kx++) {
         t.a = x + kx * pixel;
         V(tile)(rows, &t, &s);
         s.c += (size_t)j->reads * COLS;
@@ -218,11 +219,11 @@ static void bias_sums(const an_learning *l, uint32_t item)
     }
 }
 
-/* item: a tile of rows of one block; narrow: a line of taps of one. */
+/* item: a tile of rows of one block or, with few_maps, a line of taps of one. */
 static void sums_item(uint32_t item, uint32_t worker, void *arg)
 {
     const an_learning *l = arg;
-    uint32_t each = l->narrow ? l->j.kernel : l->tiles, block = item / each;
+    uint32_t each = l->few_maps ? l->j.kernel : l->tiles, block = item / each;
     size_t image_floats = l->x_strip + l->dy_strip, fit = CACHED_FLOATS / image_floats;
     uint32_t images = fit < 1 ? 1 : (uint32_t)fit, image, k;
 
@@ -231,9 +232,9 @@ static void sums_item(uint32_t item, uint32_t worker, void *arg)
         uint32_t part = block / l->j.blocks;
 
         if (images > l->count - image) images = l->count - image;
-        for (k = 0; k < (l->narrow ? l->tiles : l->j.kernel); k++)
-            line_sums(l, part, block % l->j.blocks, l->narrow ? k : item % each,
-                      l->narrow ? item % each : k, image, images);
+        for (k = 0; k < (l->few_maps ? l->tiles : l->j.kernel); k++)
+            line_sums(l, part, block % l->j.blocks, l->few_maps ? k : item % each,
+                      l->few_maps ? item % each : k, image, images);
     }
     if (item % each == 0) bias_sums(l, block);
 }
@@ -271,7 +272,7 @@ an_status V(conv_backward_weights)(an_queue *q, const an_conv_shape *s, uint32_t
         l.count = batch - l.first < most ? batch - l.first : most;
         place(&l, q->scratch, l.count, q->device->host->threads);
         an__cpu_parallel(q, l.count, fill_item, &l);
-        an__cpu_parallel(q, blocks * (l.narrow ? s->kernel : l.tiles), sums_item, &l);
+        an__cpu_parallel(q, blocks * (l.few_maps ? s->kernel : l.tiles), sums_item, &l);
     }
     an__cpu_parallel(q, s->out_maps, result_item, &l);
     return AN_OK;

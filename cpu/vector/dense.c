@@ -23,7 +23,7 @@ typedef struct an_dense_work {
     const an_dense_shape *s;
     uint32_t batch;
     const float *x, *w, *b, *dy;
-    const uint16_t *pack; /* weights in bfloat16, or null */
+    const uint16_t *prepacked; /* weights in bfloat16, or null */
     float *y, *dx, *dw, *db;
     float *flat;    /* [batch][inputs], in the weights' order */
     float *groups;  /* the same, as dot products want it */
@@ -79,7 +79,7 @@ static const float *flat_input(an_dense_work *d)
 
 /* --- forward: dot products --------------------------------------------------------- */
 
-static size_t narrow_pitch(const an_dense_shape *s)
+static size_t bf16_pitch(const an_dense_shape *s)
 {
     return (size_t)pieces(s->inputs, VL) * VL;
 }
@@ -130,22 +130,22 @@ typedef struct an_rows {
     size_t pitch;
 } an_rows;
 
-AN_INLINE vec weights_at(const an_rows *rows, const int narrow, size_t at, uint32_t count)
+AN_INLINE vec weights_at(const an_rows *rows, const int bf16, size_t at, uint32_t count)
 {
     const float *wide = (const float *)rows->w + at;
     const uint16_t *half = (const uint16_t *)rows->w + at;
 
-    if (narrow) return vec_load_bf16(half);
+    if (bf16) return vec_load_bf16(half);
     return count >= VL ? vec_load(wide) : vec_load_first(wide, count);
 }
 
 /* sum[o][i] += weights' row o * image i, over `count` inputs from place `at` on; whole: a
  * multiple of VL. */
-AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int narrow,
+AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int bf16,
                     const int whole, const an_rows *w, size_t at, const float *x,
                     uint32_t count, vec sum[DOTS][IMAGES])
 {
-    const size_t pitch = w->pitch, bytes = narrow ? 2 : 4;
+    const size_t pitch = w->pitch, bytes = bf16 ? 2 : 4;
     uint32_t k, o, i;
 
     for (k = 0; k < count; k += VL, x += images * VL) {
@@ -162,7 +162,7 @@ AN_INLINE void dots(const uint32_t rows, const uint32_t images, const int narrow
         for (o = 0; o < rows; o++) {
             const size_t place = at + o * pitch + k;
             const vec weight =
-                vec_once(weights_at(w, narrow, place, whole ? VL : count - k));
+                vec_once(weights_at(w, bf16, place, whole ? VL : count - k));
 
             if (images < IMAGES) /* memory is all that counts then */
                 _mm_prefetch((const char *)w->w + (place + 512) * bytes, _MM_HINT_T0);
@@ -176,18 +176,18 @@ typedef void an_dots(const an_rows *w, size_t at, const float *x, uint32_t count
                      vec (*sums)[IMAGES]);
 
 /* The same with sums in memory, for rows, images and precision that are constants. */
-#define DOTS_OF(rows, images, narrow)                                                    \
-    static void dots_##rows##_##images##_##narrow(                                       \
+#define DOTS_OF(rows, images, bf16)                                                      \
+    static void dots_##rows##_##images##_##bf16(                                         \
         const an_rows *w, size_t at, const float *x, uint32_t count, vec(*sums)[IMAGES]) \
     {                                                                                    \
-        uint32_t even = narrow ? pieces(count, VL) * VL : count / VL * VL, o, i;         \
+        uint32_t even = bf16 ? pieces(count, VL) * VL : count / VL * VL, o, i;           \
         vec sum[DOTS][IMAGES];                                                           \
                                                                                          \
         for (o = 0; o < rows; o++)                                                       \
             for (i = 0; i < images; i++) sum[o][i] = sums[o][i];                         \
-        dots(rows, images, narrow, 1, w, at, x, even, sum);                              \
+        dots(rows, images, bf16, 1, w, at, x, even, sum);                                \
         if (count > even)                                                                \
-            dots(rows, images, narrow, 0, w, at + even, x + (size_t)even * images,       \
+            dots(rows, images, bf16, 0, w, at + even, x + (size_t)even * images,         \
                  count - even, sum);                                                     \
         for (o = 0; o < rows; o++)                                                       \
             for (i = 0; i < images; i++) sums[o][i] = sum[o][i];                         \
@@ -214,16 +214,16 @@ DOTS_FOR(4)
 DOTS_FOR(1)
 
 /* at: the first weight of the first row. */
-static void some_dots(uint32_t rows, uint32_t images, int narrow, const an_rows *w,
+static void some_dots(uint32_t rows, uint32_t images, int bf16, const an_rows *w,
                       size_t at, const float *x, uint32_t count, vec (*sums)[IMAGES])
 {
     uint32_t o;
 
     if (rows == DOTS)
-        dots_all[narrow][images - 1](w, at, x, count, sums);
+        dots_all[bf16][images - 1](w, at, x, count, sums);
     else
         for (o = 0; o < rows; o++)
-            dots_1[narrow][images - 1](w, at + o * w->pitch, x, count, sums + o);
+            dots_1[bf16][images - 1](w, at + o * w->pitch, x, count, sums + o);
 }
 
 #define TOGETHER 12u /* images whose sums a worker keeps, for DOTS rows */
@@ -234,9 +234,9 @@ static void dense_rows(const an_dense_work *d, uint32_t output, uint32_t rows,
                        uint32_t image, uint32_t images)
 {
     const an_dense_shape *s = d->s;
-    const int narrow = d->pack != NULL;
-    const an_rows w = {narrow ? d->pack : (const void *)d->w,
-                       narrow ? narrow_pitch(s) : s->inputs};
+    const int bf16 = d->prepacked != NULL;
+    const an_rows w = {bf16 ? d->prepacked : (const void *)d->w,
+                       bf16 ? bf16_pitch(s) : s->inputs};
     vec sums[TOGETHER / IMAGES][DOTS][IMAGES];
     uint32_t run = run_of(d), k, i, o, j;
 
@@ -245,7 +245,7 @@ static void dense_rows(const an_dense_work *d, uint32_t output, uint32_t rows,
             for (j = 0; j < IMAGES; j++) sums[i / IMAGES][o][j] = vec_set(0);
     for (k = 0; k < s->inputs; k += run)
         for (i = 0; i < images; i += IMAGES)
-            some_dots(rows, at_most(d->batch - image - i, IMAGES), narrow, &w,
+            some_dots(rows, at_most(d->batch - image - i, IMAGES), bf16, &w,
                       output * w.pitch + k, place_of(d, image + i, k),
                       at_most(s->inputs - k, run), sums[i / IMAGES]);
     for (i = 0; i < images; i++)
@@ -370,9 +370,9 @@ static void strip(const an_queue *q, const float *from, uint32_t rows, uint32_t 
 }
 
 /* A run of a product of all images, which `strips` has as strips `depth` wide, with
- * `count` columns: pack is [block of COLS][depth][COLS]. */
+ * `count` columns: panel is [block of COLS][depth][COLS]. */
 static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_t run,
-                    const float *pack, uint32_t count, size_t pitch, an_sums sum)
+                    const float *panel, uint32_t count, size_t pitch, an_sums sum)
 {
     uint32_t tiles = tiles_of(d->batch), tile, c;
     an_terms t = {.outer = 1,
@@ -391,7 +391,7 @@ static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_
 
         t.a = strips + (size_t)image * (depth + GAP);
         for (c = 0; c < count; c += COLS) {
-            t.b = pack + (size_t)c * depth;
+            t.b = panel + (size_t)c * depth;
             sum.c = out + image * pitch + c;
             sum.cols = at_most(count - c, COLS);
             V(tile)(rows, &t, &sum);
@@ -401,14 +401,14 @@ static void add_run(const an_dense_work *d, uint32_t depth, uint32_t at, uint32_
 
 /* Weights [at .. at + run)[first .. first + count) as they are, brought together. */
 static void pack_inputs(const an_dense_work *d, uint32_t first, uint32_t count,
-                        uint32_t at, uint32_t run, float *pack)
+                        uint32_t at, uint32_t run, float *panel)
 {
     uint32_t c, r, k;
 
-    for (c = 0; c < count; c += COLS, pack += (size_t)DATA_DEPTH * COLS) {
+    for (c = 0; c < count; c += COLS, panel += (size_t)DATA_DEPTH * COLS) {
         const float *from = d->w + (size_t)at * d->s->inputs + first + c;
         uint32_t cols = at_most(count - c, COLS);
-        float *to = pack;
+        float *to = panel;
 
         for (r = 0; r < run; r++, from += d->s->inputs, to += COLS) {
             _mm_prefetch((const char *)(from + (size_t)DATA_DEPTH * d->s->inputs),
@@ -427,14 +427,14 @@ static void data_item(uint32_t item, uint32_t worker, void *arg)
     const an_dense_work *d = arg;
     uint32_t inputs = d->s->inputs, outputs = d->s->outputs, o;
     uint32_t first = item * DATA_BREADTH, count = at_most(inputs - first, DATA_BREADTH);
-    float *pack = d->private + worker * d->worker;
+    float *panel = d->private + worker * d->worker;
 
     for (o = 0; o < outputs; o += DATA_DEPTH) {
         uint32_t run = at_most(outputs - o, DATA_DEPTH);
         an_sums sum = {.c = (d->s->pixels == 1 ? d->dx : d->flat) + first, .add = o > 0};
 
-        pack_inputs(d, first, count, o, run, pack);
-        add_run(d, DATA_DEPTH, o, run, pack, count, inputs, sum);
+        pack_inputs(d, first, count, o, run, panel);
+        add_run(d, DATA_DEPTH, o, run, panel, count, inputs, sum);
     }
 }
 
@@ -528,14 +528,14 @@ size_t V(dense_prepack_bytes)(an_device *device, const an_dense_shape *s, uint32
     (void)device;
     if (training || s->precision != AN_PRECISION_BF16 || batch >= PRODUCT_IMAGES)
         return 0;
-    return narrow_pitch(s) * s->outputs * sizeof(uint16_t);
+    return bf16_pitch(s) * s->outputs * sizeof(uint16_t);
 }
 
-typedef struct an_narrowing {
+typedef struct an_bf16_work {
     const an_dense_shape *s;
     const float *w;
-    uint16_t *pack;
-} an_narrowing;
+    uint16_t *prepacked;
+} an_bf16_work;
 
 /* To nearest, ties to even; what is not a number stays none. */
 static uint16_t to_bf16(float x)
@@ -547,16 +547,16 @@ static uint16_t to_bf16(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static void narrow_item(uint32_t item, uint32_t worker, void *arg)
+static void bf16_item(uint32_t item, uint32_t worker, void *arg)
 {
-    const an_narrowing *n = arg;
+    const an_bf16_work *n = arg;
     uint32_t first = item * OUTPUTS, end = at_most(n->s->outputs, first + OUTPUTS), i;
-    size_t pitch = narrow_pitch(n->s);
+    size_t pitch = bf16_pitch(n->s);
 
     (void)worker;
     for (; first < end; first++) {
         const float *from = n->w + (size_t)first * n->s->inputs;
-        uint16_t *to = n->pack + first * pitch;
+        uint16_t *to = n->prepacked + first * pitch;
 
         for (i = 0; i < n->s->inputs; i++) to[i] = to_bf16(from[i]);
         for (; i < pitch; i++) to[i] = 0;
@@ -566,9 +566,9 @@ static void narrow_item(uint32_t item, uint32_t worker, void *arg)
 an_status V(dense_prepack)(an_queue *q, const an_dense_shape *s, an_operand w,
                            an_operand prepacked)
 {
-    an_narrowing n = {s, an__cpu_floats(w), an__cpu_address(prepacked)};
+    an_bf16_work n = {s, an__cpu_floats(w), an__cpu_address(prepacked)};
 
-    an__cpu_parallel(q, pieces(s->outputs, OUTPUTS), narrow_item, &n);
+    an__cpu_parallel(q, pieces(s->outputs, OUTPUTS), bf16_item, &n);
     return AN_OK;
 }
 
@@ -581,7 +581,7 @@ an_status V(dense_forward)(an_queue *q, const an_dense_shape *s, uint32_t batch,
     (void)dropout;
     d.x = an__cpu_floats(x);
     d.w = an__cpu_floats(w);
-    d.pack = an__cpu_address(prepacked);
+    d.prepacked = an__cpu_address(prepacked);
     d.b = an__cpu_floats(b);
     d.y = an__cpu_floats(y);
     if (batch < PRODUCT_IMAGES) {

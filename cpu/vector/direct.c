@@ -9,23 +9,23 @@
 
 /* --- weights: [part][block][tap][map read][COLS] ----------------------------------- */
 
-size_t V(direct_pack)(const an_job *j)
+size_t V(direct_prepacked)(const an_job *j)
 {
     return (size_t)j->parts * j->blocks * j->kernel * j->kernel * j->reads * COLS;
 }
 
-void V(direct_pack_item)(const an_job *j, uint32_t item, float *pack)
+void V(direct_prepack_item)(const an_job *j, uint32_t item, float *prepacked)
 {
     uint32_t taps = j->kernel * j->kernel, part = item / j->blocks, t, r, m;
     uint32_t first = item % j->blocks * COLS, count = block_maps(j, item % j->blocks);
     const float *w = j->w + part * j->w_part + first * j->w_map;
 
-    pack += (size_t)item * taps * j->reads * COLS;
-    memset(pack, 0, (size_t)taps * j->reads * COLS * sizeof *pack);
+    prepacked += (size_t)item * taps * j->reads * COLS;
+    memset(prepacked, 0, (size_t)taps * j->reads * COLS * sizeof *prepacked);
     for (m = 0; m < count; m++)
         for (r = 0; r < j->reads; r++) {
             const float *from = w + m * j->w_map + r * j->w_read;
-            float *to = pack + (size_t)r * COLS + m;
+            float *to = prepacked + (size_t)r * COLS + m;
 
             for (t = 0; t < taps; t++)
                 to[(size_t)t * j->reads * COLS] = from[j->turned ? taps - 1 - t : t];
@@ -84,7 +84,7 @@ void V(padded_lines)(const an_job *j, const float *image, uint32_t from, uint32_
 
 typedef struct an_direct {
     const an_job *j;
-    const float *pack;
+    const float *prepacked;
     float *padded;                       /* null: images serve as they are */
     size_t image;                        /* numbers of a padded image */
     uint32_t width, first, count, bands; /* images of this round; bands of lines */
@@ -132,7 +132,7 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
     size_t pitch, row = (size_t)d->width * j->in_maps;
     float *out = job_out(j, image, part, &pitch) + (size_t)block * COLS;
     size_t block_floats = (size_t)j->kernel * j->kernel * j->reads * COLS;
-    const float *pack = d->pack + (part * j->blocks + block) * block_floats;
+    const float *prepacked = d->prepacked + (part * j->blocks + block) * block_floats;
     an_terms t = {.inner = j->kernel,
                   .run = j->reads,
                   .a_row = j->stride * j->in_maps,
@@ -157,7 +157,7 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
         if (top + ky_end > j->in_height)
             ky_end = top < j->in_height ? (uint32_t)(j->in_height - top) : 0;
         t.outer = ky < ky_end ? ky_end - ky : 0;
-        t.b = pack + ky * t.b_outer;
+        t.b = prepacked + ky * t.b_outer;
         for (tile = 0; tile < tiles; tile++) {
             uint32_t pixel = share(j->out_width, tiles, tile);
             uint32_t rows = share(j->out_width, tiles, tile + 1) - pixel;
@@ -166,9 +166,10 @@ static void block_lines(const an_direct *d, const float *x, uint32_t image, uint
                   (size_t)pixel * j->stride * j->in_maps + part * j->apart;
             s.c = out + ((size_t)line * j->out_width + pixel) * pitch;
             /* While these weights are used again, the next block's are fetched. */
-            t.ahead = tile == 0 && line >= 1 && line <= COLS / 16
-                          ? pack + block_floats + (line - 1) * (block_floats * 16 / COLS)
-                          : NULL;
+            t.ahead =
+                tile == 0 && line >= 1 && line <= COLS / 16
+                    ? prepacked + block_floats + (line - 1) * (block_floats * 16 / COLS)
+                    : NULL;
             V(tile)(rows, &t, &s);
         }
     }
@@ -192,16 +193,22 @@ static void direct_item(uint32_t item, uint32_t worker, void *arg)
                 share(j->out_height, d->bands, band + 1));
 }
 
-void V(direct)(const an_job *j, const float *pack, float *scratch)
+void V(direct)(const an_job *j, const float *prepacked, float *scratch)
 {
     int pads = needs_padding(j);
     uint32_t most = round_images(j, j->batch), blocks = j->parts * j->blocks;
-    an_direct d = {
-        j, pack, pads ? scratch : NULL, 0, pads ? padded_width(j) : j->in_width, 0, 0,
-        0, 0};
+    an_direct d = {j,
+                   prepacked,
+                   pads ? scratch : NULL,
+                   0,
+                   pads ? padded_width(j) : j->in_width,
+                   0,
+                   0,
+                   0,
+                   0};
 
     d.image = (size_t)(pads ? padded_height(j) : j->in_height) * d.width * j->in_maps;
-    d.images_first = V(direct_pack)(j) * sizeof(float) <= CACHED_BYTES;
+    d.images_first = V(direct_prepacked)(j) * sizeof(float) <= CACHED_BYTES;
     for (; d.first < j->batch; d.first += d.count) {
         d.count = j->batch - d.first < most ? j->batch - d.first : most;
         /* Enough items for every thread; what they are does not change a sum. */

@@ -39,7 +39,7 @@ uint32_t V(winograd_tiles)(const an_job *j)
 
 /* --- weights: [part][block][place][map read][COLS] --------------------------------- */
 
-size_t V(winograd_pack)(const an_job *j)
+size_t V(winograd_prepacked)(const an_job *j)
 {
     return (size_t)j->parts * j->blocks * PLACES * j->reads * COLS;
 }
@@ -92,7 +92,7 @@ static void gather(const an_job *j, const float *w, uint32_t count, float *g)
             g[t * VL + m] = w[m * j->w_map + (j->turned ? taps - 1 - t : t)];
 }
 
-void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack)
+void V(winograd_prepack_item)(const an_job *j, uint32_t item, float *prepacked)
 {
     uint32_t first = item % j->blocks * COLS, count = block_maps(j, item % j->blocks);
     const float *w = j->w + item / j->blocks * j->w_part + first * j->w_map;
@@ -101,7 +101,7 @@ void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack)
     float g[25 * VL];
     vec v[25];
 
-    pack += item * PLACES * step;
+    prepacked += item * PLACES * step;
     memset(g, 0, sizeof g);
     for (half = 0; half < 2; half++) {
         uint32_t part = count > half * VL ? count - half * VL : 0;
@@ -109,7 +109,7 @@ void V(winograd_pack_item)(const an_job *j, uint32_t item, float *pack)
         if (part > VL) part = VL;
         if (part < VL) memset(g, 0, sizeof g); /* there are no more than these */
         for (r = 0; r < j->reads; r++) {
-            float *to = pack + (size_t)r * COLS + half * VL;
+            float *to = prepacked + (size_t)r * COLS + half * VL;
 
             gather(j, w + half * VL * j->w_map + r * j->w_read, part, g);
             for (t = 0; t < taps; t++) v[t] = vec_load(g + t * VL);
@@ -182,7 +182,7 @@ AN_INLINE void sums_line(const uint32_t outputs, const vec m[6], vec out[4])
 
 typedef struct an_winograd {
     const an_job *j;
-    const float *pack;
+    const float *prepacked;
     float *scratch;
     size_t worker;                       /* numbers of scratch of one */
     uint32_t across, down, tiles, items; /* tiles of an image, of all; items of a part */
@@ -289,7 +289,7 @@ static void add_products(const an_winograd *w, uint32_t part, uint32_t first,
     const an_job *j = w->j;
     uint32_t groups = tiles_of(count), place, g, block;
     size_t panel = (size_t)j->reads * COLS, wide = (size_t)w->together * COLS;
-    const float *pack = w->pack + (part * j->blocks + first) * PLACES * panel;
+    const float *prepacked = w->prepacked + (part * j->blocks + first) * PLACES * panel;
     an_terms terms = {.outer = 1,
                       .inner = 1,
                       .run = j->reads,
@@ -304,7 +304,7 @@ static void add_products(const an_winograd *w, uint32_t part, uint32_t first,
 
             terms.a = in + place * in_step(w) + (size_t)row * j->reads;
             for (block = 0; block < blocks; block++) {
-                terms.b = pack + (block * PLACES + place) * panel;
+                terms.b = prepacked + (block * PLACES + place) * panel;
                 /* a part of the next place's panel of this block */
                 terms.ahead = terms.b + panel + g * (panel / 2);
                 s.c = sums + place * sums_step(w) + row * wide + block * COLS;
@@ -393,12 +393,12 @@ size_t V(winograd_scratch)(const an_job *j)
     return winograd_of(j).worker * j->q->device->host->threads;
 }
 
-void V(winograd)(const an_job *j, const float *pack, float *scratch)
+void V(winograd)(const an_job *j, const float *prepacked, float *scratch)
 {
     uint32_t threads = j->q->device->host->threads;
     an_winograd w = winograd_of(j);
 
-    w.pack = pack;
+    w.prepacked = prepacked;
     w.scratch = scratch;
     w.across = along(j, j->out_width);
     w.down = along(j, j->out_height);

@@ -85,7 +85,7 @@ typedef void (*an_copy_rows_fn)(uint8_t *to, const uint8_t *from, size_t pitch,
 void an__copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
                    uint32_t rows);
 
-/* --- threads (pool.c) -------------------------------------------------------------- */
+/* --- threads (threads.c) ----------------------------------------------------------- */
 
 typedef struct an_pool an_pool;
 typedef void (*an_body_fn)(uint32_t item, uint32_t worker, void *arg);

@@ -62,7 +62,14 @@ an_status an__index_write(const an_index *index, an_context *ctx, const char *pa
 int an__source_is_pack(const an_source *source); /* then its fetch leaves a message */
 void an__colours_of(const an_index *index, an_colours *out);
 
-/* --- loader (loader.c) ------------------------------------------------------------- */
+/* --- loader (loader.c, draws.c) ---------------------------------------------------- */
+
+/* The order of an epoch's pictures: [count]. */
+void an__loader_order(const an_loader_config *config, uint32_t epoch, uint32_t count,
+                      uint32_t *order);
+/* The view of the epoch's picture number `number`. */
+an_view an__loader_view(const an_loader_config *config, const an_input *input,
+                        uint32_t epoch, uint64_t number);
 
 /* How a loader of this model prepares pictures; null for another model's. */
 const an_input *an__loader_input(const an_loader *loader, const an_model *model);

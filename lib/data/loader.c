@@ -3,8 +3,8 @@
  *
  * A ring of slots, each a batch. Workers take a few pictures at a time of the oldest
  * batch that has some left, and begin a new batch when a slot is free. Where a batch
- * stands in the epoch decides its pictures and all that is random about them; who
- * prepares them does not.
+ * stands in the epoch decides its pictures and all that is random about them (draws.c);
+ * who prepares them does not.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
@@ -79,76 +79,6 @@ struct an_loader {
     double worked, waited;
 };
 
-/* --- what is random ---------------------------------------------------------------- */
-
-/* Fisher and Yates: position i changes with one of those up to it. The bias of a
- * product's high word, below count / 2^32 of a probability, is far below what an epoch
- * can show. */
-static void shuffle(an_loader *l, uint32_t epoch)
-{
-    uint32_t count = (uint32_t)l->source.count, i, word[4];
-
-    for (i = 0; i < count; i++) l->order[i] = i;
-    for (i = count; i-- > 1;) {
-        uint32_t other, was = l->order[i];
-
-        if (i % 4 == 3 || i == count - 1)
-            an__random4(l->config.seed, AN_STREAM_LOADER_ORDER, epoch, i / 4, word);
-        other = (uint32_t)((uint64_t)word[i % 4] * (i + 1) >> 32);
-        l->order[i] = l->order[other];
-        l->order[other] = was;
-    }
-    l->ordered = (uint64_t)epoch + 1;
-}
-
-/* Three of N(0, 1), by Box and Muller's method. */
-static void normal3(const uint32_t word[4], double out[3])
-{
-    double r0 = sqrt(-2 * log(an__uniform(word[0]))),
-           r1 = sqrt(-2 * log(an__uniform(word[2])));
-
-    out[0] = r0 * cos(6.283185307179586 * an__uniform(word[1]));
-    out[1] = r0 * sin(6.283185307179586 * an__uniform(word[1]));
-    out[2] = r1 * cos(6.283185307179586 * an__uniform(word[3]));
-}
-
-static void colour_view(const an_loader *l, const uint32_t word[4], an_view *view)
-{
-    const an_preprocessing *p = &l->input.p;
-    double normal[3];
-    uint32_t i, c;
-
-    normal3(word, normal);
-    for (i = 0; i < 3; i++) {
-        double deviation = (double)p->colour_deviation[i], move;
-
-        move = (double)l->config.colour_sigma * normal[i] * deviation;
-        if (l->config.colour_rule == AN_COLOUR_EIGENVALUE)
-            move *= deviation / 255; /* of pixels from 0 to 1, back in grey levels */
-        for (c = 0; c < 3; c++)
-            view->colour[c] += (float)(move * (double)p->colour_axis[i][c]);
-    }
-    view->divisor = l->config.colour_divisor;
-}
-
-/* Of the epoch's picture number `number`. */
-static an_view view_of(const an_loader *l, uint32_t epoch, uint64_t number)
-{
-    uint32_t word[4];
-    an_view view;
-
-    an__random4(l->config.seed, AN_STREAM_LOADER_VIEW, epoch,
-                (uint32_t)(number / l->config.crop_group), word);
-    view = an__view_random(&l->input, l->config.augment, word);
-    if ((l->config.augment & AN_AUGMENT_COLOUR) &&
-        (l->config.colour_epochs == 0 || epoch < l->config.colour_epochs)) {
-        an__random4(l->config.seed, AN_STREAM_LOADER_COLOUR, epoch, (uint32_t)number,
-                    word);
-        colour_view(l, word, &view);
-    }
-    return view;
-}
-
 /* --- one picture ------------------------------------------------------------------- */
 
 static an_status sample_check(const an_loader *l, const an_sample *sample,
@@ -183,7 +113,7 @@ static an_status prepare(an_loader *l, worker *w, slot *s, uint32_t place)
                    ? AN_ERROR_FORMAT
                    : an__fail(AN_ERROR_IO, "the source could not fetch it");
     AN_TRY(sample_check(l, &sample, &image));
-    view = view_of(l, s->epoch, s->order_number + place);
+    view = an__loader_view(&l->config, &l->input, s->epoch, s->order_number + place);
     s->labels[place] = sample.label;
     if (s->crops != NULL) {
         s->views[place] = view;
@@ -218,7 +148,10 @@ static void begin_batch(an_loader *l)
     s->taken = s->done = 0;
     s->status = AN_OK;
     s->last = l->step + 1 == l->steps;
-    if (l->config.shuffle && l->ordered != (uint64_t)l->epoch + 1) shuffle(l, l->epoch);
+    if (l->config.shuffle && l->ordered != (uint64_t)l->epoch + 1) {
+        an__loader_order(&l->config, l->epoch, (uint32_t)l->source.count, l->order);
+        l->ordered = (uint64_t)l->epoch + 1;
+    }
     for (i = 0; i < s->count; i++)
         s->indices[i] =
             l->config.shuffle ? l->order[s->order_number + i] : s->order_number + i;

@@ -58,12 +58,12 @@ an_status an__net_reserve(an_net *net, uint32_t batch, int training);
 an_status an__net_prepack(an_net *net, uint32_t op, uint32_t batch, int training,
                           an_queue *queue, an_operand *out);
 /* Where the update writes prepacked weights too (AN_FUSE_UPDATE_PREPACK): the bfloat16
- * mirror of a parameter, which has the parameter's own order, or none; all other
+ * copy of a parameter, which has the parameter's own order, or none; all other
  * prepacked weights are made again, in order with what else the queue is given; and all
  * are declared to be of the weights as they now are. */
-an_operand an__net_mirror(const an_net *net, uint32_t param, uint32_t tower);
+an_operand an__net_bf16_copy(const an_net *net, uint32_t param, uint32_t tower);
 an_status an__net_prepack_again(an_net *net, uint32_t tower, an_queue *queue);
-void an__net_prepacked(an_net *net);
+void an__net_mark_prepacked(an_net *net);
 
 /* --- weights (weights.c) ----------------------------------------------------------- */
 

@@ -32,11 +32,9 @@ static void map_weights(an_net *net, float *const *map)
  * halves as groups in one: then it is computed whole. Named twice, they are two there. */
 static int is_whole(const an_net *net, const an_model_config *config)
 {
-    const an_fusion towers = {.pattern = AN_FUSE_TOWERS};
-
     return net->plan->towers == 2 &&
-           an__can_fuse(net->backend, net->device[0], &towers) &&
-           strchr(config->devices, ',') == NULL;
+           strchr(config->devices != NULL ? config->devices : "", ',') == NULL &&
+           an__plan_fuses_towers(net->backend, net->device[0]);
 }
 
 an_status an__net_open(an_net *net, an_context *ctx, const an_model_config *config,
@@ -171,21 +169,21 @@ an_status an__net_prepack(an_net *net, uint32_t op, uint32_t batch, int training
 
 /* Whether the prepacked weights of an operation are bfloat16 in the order of the weights
  * themselves, which an update can write too. */
-static int is_mirror(const an_net *net, const an_op *op)
+static int is_bf16_copy(const an_net *net, const an_op *op)
 {
     return net->plan->dtype == AN_DTYPE_BF16 &&
            (op->kind == AN_OP_DENSE ||
             (op->kind == AN_OP_CONV && op->u.conv.s2d.side == 0));
 }
 
-an_operand an__net_mirror(const an_net *net, uint32_t param, uint32_t tower)
+an_operand an__net_bf16_copy(const an_net *net, uint32_t param, uint32_t tower)
 {
     uint32_t i;
 
     for (i = 0; i < net->plan->op_count; i++) {
         const an_op *op = &net->plan->ops[i];
 
-        if (is_mirror(net, op) && op->weight == param && op->tower == tower)
+        if (is_bf16_copy(net, op) && op->weight == param && op->tower == tower)
             return net->prepacked[i][0].weights;
     }
     return an__no_operand();
@@ -199,13 +197,13 @@ an_status an__net_prepack_again(an_net *net, uint32_t tower, an_queue *queue)
         const an_op *op = &net->plan->ops[i];
         an_operand weights = net->prepacked[i][0].weights;
 
-        if (weights.buffer != NULL && op->tower == tower && !is_mirror(net, op))
+        if (weights.buffer != NULL && op->tower == tower && !is_bf16_copy(net, op))
             AN_TRY(prepack(net, op, 0, weights, queue));
     }
     return AN_OK;
 }
 
-void an__net_prepacked(an_net *net)
+void an__net_mark_prepacked(an_net *net)
 {
     uint64_t version = __atomic_load_n(&net->version, __ATOMIC_ACQUIRE);
     uint32_t i;

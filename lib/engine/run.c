@@ -13,7 +13,9 @@ static an_operand argmax(const an_exec *exec, const an_op *pool)
 {
     if (pool->argmax_bytes == 0 || !exec->training) return an__no_operand();
     return an__operand(exec->arena[pool->tower],
-                       exec->layout.argmax[pool - exec->plan->ops], AN_DTYPE_BYTES);
+                       exec->layout.argmax[pool - exec->plan->ops] +
+                           exec->slice * pool->argmax_bytes,
+                       AN_DTYPE_BYTES);
 }
 
 /* --- exchange ---------------------------------------------------------------------- */

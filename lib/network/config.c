@@ -43,10 +43,10 @@ an_status an__model_config_check(an_model_config *c)
              "config.remove_conv is %u: must be 2 to 5, or 0", c->remove_conv);
     AN_CHECK(c->extra_conv <= 1, "config.extra_conv is %u: must be 0 or 1",
              c->extra_conv);
-    AN_CHECK(c->initialisation <= AN_INIT_HE,
+    AN_CHECK(c->initialisation <= AN_INIT_LAST,
              "config.initialisation is %u: not one of an_initialisation",
              c->initialisation);
-    AN_CHECK(c->precision <= AN_PRECISION_TF32X3,
+    AN_CHECK(c->precision <= AN_PRECISION_LAST,
              "config.precision is %u: not one of an_precision", c->precision);
     return AN_OK;
 }

@@ -225,6 +225,13 @@ static void fit_passes(an_plan *plan, const an_target *on)
     }
 }
 
+int an__plan_fuses_towers(const an_backend *backend, const an_device *device)
+{
+    const an_fusion towers = {.pattern = AN_FUSE_TOWERS};
+
+    return an__can_fuse(backend, device, &towers);
+}
+
 void an__plan_fit(an_plan *plan, const an_backend *backend, const an_device *device)
 {
     const an_target on = {backend, device};

@@ -146,6 +146,9 @@ typedef struct an_plan {
 } an_plan;
 
 an_status an__plan_make(an_plan *plan, const an_model_config *config);
+/* Whether two towers on this one device are better planned as one, with groups
+ * (fuse.c). */
+int an__plan_fuses_towers(const an_backend *backend, const an_device *device);
 /* Fits the plan to the backend and device that it will run on (fuse.c). */
 void an__plan_fit(an_plan *plan, const an_backend *backend, const an_device *device);
 /* By name; argument: what the message calls it. */

@@ -299,7 +299,8 @@ static an_status emit_stages(an_planner *p, const an_layer_row *row, int last)
             case 'n': emit_lrn(p, &row->lrn, 0, t); break;
             case 'w': emit_lrn(p, &row->within, 1, t); break;
             case 'p': emit_pool(p, row, t); break;
-            default: emit_dropout(p, t, towers); break;
+            case 'd': emit_dropout(p, t, towers); break;
+            default: return an__fail(AN_ERROR_INTERNAL, "stage '%c'", *stage);
             }
     }
     return AN_OK;

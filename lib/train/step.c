@@ -95,9 +95,9 @@ static an_status run_micro_batch(an_trainer *trainer, uint32_t first, uint32_t c
 {
     const an_weights *w = &trainer->model->net.weights;
     an_exec *exec = &trainer->session->exec;
-    an_operand slope = an__exec_gradient(exec, exec->plan->output);
+    an_operand logits_gradient = an__exec_gradient(exec, exec->plan->output);
     size_t elements = (size_t)count * exec->plan->config.classes;
-    const an_array arrays[2] = {{slope, elements},
+    const an_array arrays[2] = {{logits_gradient, elements},
                                 {an__exec_value(exec, exec->plan->output), elements}};
 
     AN_TRY(an__exec_forward(exec, w, count, 1));
@@ -105,7 +105,7 @@ static an_status run_micro_batch(an_trainer *trainer, uint32_t first, uint32_t c
     AN_TRY(exec->backend->all_finite(exec->queue[0], arrays, 2, exec->faults[0]));
     if (count < of) /* the mean is over all micro-batches */
         AN_TRY(exec->backend->scale(exec->queue[0], elements, (float)count / (float)of,
-                                    slope));
+                                    logits_gradient));
     AN_TRY(an__exec_backward(
         exec, w, first == 0 ? &trainer->gradient : &trainer->micro_gradient, count));
     return first == 0 ? AN_OK : add_micro_gradient(trainer);
@@ -217,7 +217,7 @@ void an__step_weights_changed(an_trainer *trainer, int well)
     an_net *net = &trainer->model->net;
 
     an__net_changed(net);
-    if (well && net->plan->updates_prepack) an__net_prepacked(net);
+    if (well && net->plan->updates_prepack) an__net_mark_prepacked(net);
 }
 
 an_status an__step_stats_read(an_step_stats *stats, const an_step_stats *out)

@@ -51,7 +51,7 @@ struct an_trainer {
 an_status an__trainer_check(const an_trainer *trainer); /* null, fork, steps in flight */
 an_status an__trainer_check_alive(const an_trainer *trainer); /* null, fork */
 
-/* --- steps (step.c; in flight: pipeline.c) ----------------------------------------- */
+/* --- steps (step.c; in flight: in_flight.c) ----------------------------------------- */
 
 /* What a step is asked to learn from: preprocessed images, crops or pictures, with
  * labels. */

@@ -16,7 +16,7 @@ static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int deferred
                          an_parameter_part parts[AN_MAX_UPDATES])
 {
     const an_model *model = trainer->model;
-    int mirrors = model->net.plan->updates_prepack;
+    int prepacks = model->net.plan->updates_prepack;
     uint32_t i, count = 0;
 
     for (i = 0; i < model->net.plan->param_count; i++) {
@@ -25,7 +25,7 @@ static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int deferred
             an__weights_update_part(&model->net, i, tower, &trainer->gradient,
                                     &trainer->velocity, &model->net.weights);
 
-        if (mirrors) part.prepacked = an__net_mirror(&model->net, i, tower);
+        if (prepacks) part.prepacked = an__net_bf16_copy(&model->net, i, tower);
         if (part.count > 0 && !trainer->session->exec.frozen[param->layer] &&
             an__is_deferred(trainer, param) == deferred)
             parts[count++] = part;

@@ -67,8 +67,8 @@ ask() {
 }
 
 plant 1 "zeros not copied" cuda/ptx.h 's/copy_begin(to, from, BYTES, !ok)/copy_begin(to, from, BYTES, false)/' cp_async/4
-plant 1 "turned pairs changed over" cuda/ptx.h \
-    's/low\[i \/ 4\] | (uint32_t)high\[i \/ 4\]/high[i \/ 4] | (uint32_t)low[i \/ 4]/' ldmatrix/turned
+plant 1 "rotated pairs changed over" cuda/ptx.h \
+    's/low\[i \/ 4\] | (uint32_t)high\[i \/ 4\]/high[i \/ 4] | (uint32_t)low[i \/ 4]/' ldmatrix/rotated
 plant 1 "TF32 fragments of A in another order" cuda/ptx.h \
     's/left\[i \/ 4 + e % 2 \* 8\]\[i % 4 + e \/ 2 \* 4\]/left[i \/ 4 + e \/ 2 * 8][i % 4 + e % 2 * 4]/' mma_tf32/places-of-A
 plant 1 "BF16 fragments of A in another order" cuda/ptx.h \
@@ -79,7 +79,7 @@ plant 1 "A's steps of k across at another distance" cuda/wgmma.cuh \
     's/left0, k \* (A_ACROSS ? 16 \* ROW_BYTES : 32)/left0, k * (A_ACROSS ? 8 * ROW_BYTES : 32)/' wgmma_bf16/mn.k/64/places-of-A
 plant 1 "B's steps of k across at another distance" cuda/wgmma.cuh \
     's/right0, k \* (B_ACROSS ? 16 \* ROW_BYTES : 32)/right0, k * (B_ACROSS ? 8 * ROW_BYTES : 32)/' wgmma_bf16/k.mn/64/places-of-B
-plant 1 "TF32's steps of k at another distance" cuda/wgmma.cuh 's/wgmma_factor(b + k \* 32, 16)/wgmma_factor(b + k * 16, 16)/' \
+plant 1 "TF32's steps of k at another distance" cuda/wgmma.cuh 's/wgmma_descriptor(b + k \* 32, 16)/wgmma_descriptor(b + k * 16, 16)/' \
     wgmma_tf32/64/places-of-B
 plant 1 "one group too few waited for" card/kernels.cuh 's/cp_async_wait<LOOP_STAGES - 2>/cp_async_wait<LOOP_STAGES - 1>/' \
     loop/k.k/fenced
@@ -105,8 +105,8 @@ plant 3 "A's float32 rows in another order" cuda/gemm.cuh \
     's/row + lane % 16, k + lane \/ 16 \* 4/row + lane \/ 2, k + lane % 2 * 4/' ldmatrix/float32
 plant 3 "A's float32 rows across in another order" cuda/gemm.cuh \
     's/row + lane \/ 4 + e % 2 \* 8, k + lane % 4 + e \/ 2 \* 4/row + lane \/ 4 + e \/ 2 * 8, k + lane % 4 + e % 2 * 4/' float32-across
-plant 3 "turned blocks in another order" cuda/wgmma.cuh \
-    's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' ldmatrix/bf16-turned
+plant 3 "rotated blocks in another order" cuda/wgmma.cuh \
+    's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' ldmatrix/bf16-rotated
 plant 3 "blocks of mma.sync in another order" cuda/wgmma.cuh \
     's/other_k = rows_first ? two : one/other_k = rows_first ? one : two/' ldmatrix/bf16
 plant 3 "mma.sync's results in another order" cuda/ptx.h \

@@ -271,8 +271,8 @@ template <class TileA, class TileB, int N> struct Whole : an_warpgroup_sums<N> {
         wgmma_fence();
 #pragma unroll
         for (int k = 0; k < TileA::DEPTH / 16; k++)
-            wgmma_bf16<N, 0, 1>(this->sum, wgmma_factor(a + k * 32, 16),
-                                wgmma_factor(b + k * 16 * ROW_BYTES, TileB::BLOCK));
+            wgmma_bf16<N, 0, 1>(this->sum, wgmma_descriptor(a + k * 32, 16),
+                                wgmma_descriptor(b + k * 16 * ROW_BYTES, TileB::BLOCK));
         wgmma_commit();
     }
 
@@ -302,7 +302,7 @@ static __global__ void __launch_bounds__(128) wgmma_tf32_bits_kernel(Matrices m)
     __syncthreads();
     sums.clear();
     wgmma_fence();
-    wgmma_tf32<48>(sums.sum, a, wgmma_factor(tiles, 16));
+    wgmma_tf32<48>(sums.sum, a, wgmma_descriptor(tiles, 16));
     wgmma_commit();
     sums.wait_all();
     __syncthreads();

@@ -253,11 +253,11 @@ int main(int, char **argv)
     add(ask_copy<16>, false, "cp_async/16");
     add(ask_groups, false, "cp_async/groups");
     add(ask_ldmatrix<false>, false, "ldmatrix/straight");
-    add(ask_ldmatrix<true>, false, "ldmatrix/turned");
+    add(ask_ldmatrix<true>, false, "ldmatrix/rotated");
     add(ask_float_parts<true>, false, "ldmatrix/float32");
     add(ask_float_parts<false>, false, "float32-across");
     add(ask_bf16_parts<true>, false, "ldmatrix/bf16");
-    add(ask_bf16_parts<false>, false, "ldmatrix/bf16-turned");
+    add(ask_bf16_parts<false>, false, "ldmatrix/bf16-rotated");
     add(ask_mma_bf16_a, false, "mma_bf16/places-of-A");
     add(ask_mma_bf16_b, false, "mma_bf16/places-of-B");
     add(ask_mma_tf32_a, false, "mma_tf32/places-of-A");

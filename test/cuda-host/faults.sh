@@ -124,13 +124,13 @@ case $sanitizers in
         '/struct an_products_wgmma_tf32/,/^};/{/wgmma_wait<0>/d}' convolutions wgmma_tf32
     plant "a factor not rounded to TF32" wgmma.cuh \
         's/left\[k\]\[e\] = to_tf32(left\[k\]\[e\])/(void)0/' convolutions wgmma_tf32
-    plant "a kernel not turned for the data's gradient" conv.cu \
+    plant "a kernel not rotated for the data's gradient" conv.cu \
         's/t.taps - 1 - rest % t.taps/rest % t.taps/' convolutions conv
-    plant "turned blocks of mma.sync in another order" wgmma.cuh \
+    plant "rotated blocks of mma.sync in another order" wgmma.cuh \
         's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' convolutions bf16_data
     plant "an update in spite of faults" wgmma.cuh \
         's/if (PRODUCT == AN_WEIGHTS && stays(g)) return;//' dense bf16_weights
-    plant "the mask of another element" finish.h 's/f.x + at) > 0/f.x + at + 1) > 0/' convolutions bf16_data
+    plant "the mask of another element" epilogue.h 's/f.x + at) > 0/f.x + at + 1) > 0/' convolutions bf16_data
     plant "a square's pixels in each other's places" space_to_depth.h 's/in_y \* f.side + in_x/in_x * f.side + in_y/' convolutions queue
     plant "fragments of A in another order" gemm.cuh \
         's/row + lane % 16, k + lane \/ 16 \* 4/row + lane \/ 2, k + lane % 2 * 4/' convolutions gemm_tf32

@@ -1,5 +1,5 @@
 /*
- * finish.h - what is done to an element of a product before it is written: bias, ReLU,
+ * epilogue.h - what is done to an element of a product before it is written: bias, ReLU,
  * dropout, the mask of a ReLU's backward pass.
  */
 #ifndef AN_CUDA_FINISH_H
@@ -27,7 +27,7 @@ static __device__ __forceinline__ uint32_t group_offset(const an_gemm &g, uint32
 /* row, column: of C, over all groups; at: the place in C. T: the type of tensors. */
 template <class T>
 static __device__ __forceinline__ float
-finished(const an_finish &f, float value, uint32_t row, uint32_t column, uint32_t at)
+finished(const an_epilogue &f, float value, uint32_t row, uint32_t column, uint32_t at)
 {
     if (f.bias != NULL) value += f.bias[column];
     if (f.relu) value = value <= 0 ? 0 : value; /* a NaN stays one */
@@ -40,9 +40,9 @@ finished(const an_finish &f, float value, uint32_t row, uint32_t column, uint32_
 /* The same of eight elements beside each other, at a multiple of 16 bytes. DROPS: whether
  * there may be dropout, whose code is long. */
 template <class T, bool DROPS>
-static __device__ __forceinline__ void finish_eight(const an_finish &f, float (&v)[8],
-                                                    uint32_t row, uint32_t column,
-                                                    uint32_t at)
+static __device__ __forceinline__ void epilogue_eight(const an_epilogue &f, float (&v)[8],
+                                                      uint32_t row, uint32_t column,
+                                                      uint32_t at)
 {
     float other[8];
 
@@ -123,7 +123,7 @@ static __device__ __forceinline__ void put_eight(const an_gemm &g, float (&v)[8]
             put_elements((float *)g.c + at, v);
         return;
     }
-    finish_eight<T, DROPS>(g.finish, v, m, group * columns_of<PRODUCT>(g) + n, at);
+    epilogue_eight<T, DROPS>(g.epilogue, v, m, group * columns_of<PRODUCT>(g) + n, at);
     if (g.c_float)
         put_elements((float *)g.c + at, v);
     else

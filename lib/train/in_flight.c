@@ -1,5 +1,5 @@
 /*
- * pipeline.c - steps in flight: a step that has begun and not ended, while the host
+ * in_flight.c - steps in flight: a step that has begun and not ended, while the host
  * prepares the next one.
  *
  * Where a device does the work beside the host, up to AN_MAX_IN_FLIGHT steps are in

@@ -1,5 +1,5 @@
 /*
- * pool.c - a context's worker threads.
+ * threads.c - a context's worker threads.
  *
  * One job at a time: a caller that finds the workers busy with somebody else's job does
  * its own work alone, rather than wait. Either way the same items are computed in the
