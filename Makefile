@@ -93,7 +93,7 @@ AFTER    := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 
 # The CUDA plugin is built wherever nvcc is (NVCC=: nowhere); no build needs a GPU.
 NVCC    ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
-CUDASRC := $(sort $(wildcard cuda/*.cu))
+CUDASRC := $(sort $(wildcard cuda/*/*.cu))
 PLUGIN  := $(if $(SAN),,$(if $(NVCC),$(BUILD)/alexnet-cuda.so))
 
 all: $(BUILD)/$(SO) $(BUILD)/libalexnet.a $(BUILD)/alexnet.pc $(EXNAMES:%=$(BUILD)/examples/%) \
@@ -475,7 +475,7 @@ check-cuda-examples: all $(BUILD)/test/alexnet-cuda-host.so
 # The probes of test/card: for a card, and on the host run, where each must pass and mistakes
 # planted in what it asks must turn it red.
 PROBES := $(wildcard test/card/*.h test/card/*.cuh)
-$(BUILD)/test/probes: test/card/probes.cu $(PROBES) $(wildcard cuda/*.h cuda/*.cuh)
+$(BUILD)/test/probes: test/card/probes.cu $(PROBES) $(wildcard cuda/*/*.h cuda/*/*.cuh)
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
 	$(Q)$(or $(NVCC),nvcc) -t 0 -std=c++17 -O1 -Iinclude -Ilib -Icuda -Itest/card $(NVARCH) -o $@ $<
@@ -495,7 +495,7 @@ check-probes: $(BUILD)/test/probes-host
 	$(Q)sh test/card/faults.sh $(BUILD) $(CXX) -std=c++17 -w
 
 check-faults: $(BUILD)/test/check
-	$(Q)$(SANENV) sh test/cuda-host/faults.sh $(BUILD) "$(SAN)" $(CXX) -std=c++17 -fPIC -w \
+	$(Q)$(SANENV) HOSTOBJ="$(abspath $(HOSTOBJ))" sh test/cuda-host/faults.sh $(BUILD) "$(SAN)" $(CXX) -std=c++17 -fPIC -w \
 	    $(SANFLAGS)
 
 # Tests fork with threads running, and the children start threads of their own.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # layers.sh - do includes run one way? A room of lib/ may include itself and the rooms that stand
-# before it here; a backend, the first two alone, and files of its own folder.
+# before it here; a backend, the first two alone, and files of its own folder. In cuda/ the
+# operations stand on the products (gemm), and both on the runtime.
 #
 # usage: layers.sh [ROOT]
 set -u
@@ -42,12 +43,26 @@ for file in lib/*/*.[ch]; do
         esac
     done
 done
-for file in $(find cpu cuda -type f -name '*.[ch]*'); do
+for file in $(find cpu -type f -name '*.[ch]'); do
     for name in $(includes "$file"); do
         case $name in
         base/* | device/*) ;;
         */*)  test -f "$(dirname "$file")/$name" ||
             complain "$file includes $name: a backend may include base and device" ;;
+        esac
+    done
+done
+for file in $(find cuda -type f -name '*.[ch]*'); do
+    case $file in
+    cuda/runtime/*) allowed=' runtime ' ;;
+    cuda/gemm/*) allowed=' runtime gemm ' ;;
+    *) allowed=' runtime gemm ops ' ;;
+    esac
+    for name in $(includes "$file"); do
+        case $name in base/* | device/*) continue ;; esac
+        case $allowed in
+        *" ${name%%/*} "*) test -f "cuda/$name" || complain "$file includes $name" ;;
+        *) complain "$file includes $name: it may include base, device and$allowed" ;;
         esac
     done
 done

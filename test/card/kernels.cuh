@@ -6,9 +6,9 @@
 #ifndef AN_CARD_KERNELS_CUH
 #define AN_CARD_KERNELS_CUH
 
-#include "gemm.cuh"
-#include "pipeline.h"
-#include "wgmma.cuh"
+#include "gemm/gemm.cuh"
+#include "gemm/pipeline.h"
+#include "gemm/wgmma.cuh"
 
 struct Words {
     const uint32_t *from;

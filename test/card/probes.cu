@@ -1,5 +1,5 @@
 /*
- * probes.cu - asks a card whether each instruction of cuda/ptx.h does what its host
+ * probes.cu - asks a card whether each instruction of runtime/ptx.h does what its host
  * version does, one at a time, with the layouts of the backend's kernels; and how the
  * CUDA runtime behaves while a stream is captured. Needs nothing but the runtime:
  *

@@ -6,9 +6,9 @@
 #ifndef AN_CARD_TENSORS_H
 #define AN_CARD_TENSORS_H
 
+#include "gemm/tensor_map.cu"
 #include "harness.h"
 #include "kernels.cuh"
-#include "tensor_map.cu"
 
 static an_status map_failed(an_status status, const char *, ...)
 {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Plants mistakes, one at a time, in a copy of cuda/, builds the host run with it, and wants the
 # tests to turn red: a test that never fails proves nothing.
-# usage: faults.sh BUILD-FOLDER SANITIZERS C++-COMMAND...
+# usage: HOSTOBJ="OBJECT..." faults.sh BUILD-FOLDER SANITIZERS C++-COMMAND...
 set -eu
 
 build=$(realpath "$1")
@@ -22,14 +22,15 @@ try() {
     shift 5
     mkdir -p "$at"
     cp -r cuda "$at/cuda"
-    sed -i "$edit" "$at/cuda/$file"
-    if cmp -s "cuda/$file" "$at/cuda/$file"; then
+    file=$(find cuda -name "$file")
+    sed -i "$edit" "$at/$file"
+    if cmp -s "$file" "$at/$file"; then
         echo "nothing was planted; has $file changed?"
         return 1
     fi
-    objects=$(ls "$build"/cuda-host/*.o)
+    objects=$(echo "$HOSTOBJ" | tr ' ' '\n')
     for unit in "$@"; do
-        $compile "-I$at/cuda" -c "$at/cuda/$unit.cu" -o "$at/$unit.o" || return 1
+        $compile "-I$at/cuda" -c "$at/$(find cuda -name "$unit.cu")" -o "$at/$unit.o" || return 1
         objects=$(echo "$objects" | grep -v "/$unit.o"; echo "$at/$unit.o")
     done
     # shellcheck disable=SC2086

@@ -1,0 +1,27 @@
+/*
+ * space_to_depth.h - the space-to-depth layout of the network's input
+ * (an_space_to_depth).
+ */
+#ifndef AN_CUDA_SPACE_TO_DEPTH_H
+#define AN_CUDA_SPACE_TO_DEPTH_H
+
+#include "runtime/device.h"
+
+/* Elements of an image in this layout. */
+static __host__ __device__ __forceinline__ size_t s2d_elements(const an_space_to_depth &f)
+{
+    return (size_t)f.rows * f.columns * f.maps;
+}
+
+/* The place of a pixel's colour among an image's elements. */
+static __device__ __forceinline__ size_t s2d_place(const an_space_to_depth &f, uint32_t y,
+                                                   uint32_t x, uint32_t colour)
+{
+    uint32_t row = (y + f.pad) / f.side, column = (x + f.pad) / f.side;
+    uint32_t in_y = y + f.pad - row * f.side, in_x = x + f.pad - column * f.side;
+
+    return ((size_t)row * f.columns + column) * f.maps + (in_y * f.side + in_x) * 3 +
+           colour;
+}
+
+#endif
