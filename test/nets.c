@@ -167,3 +167,34 @@ void net_drop(outcome *o)
 {
     free(o->values);
 }
+
+an_trainer *net_trainer(an_model *model)
+{
+    an_trainer_config training;
+    an_trainer *trainer;
+
+    an_trainer_config_init(&training, sizeof training);
+    training.batch = BATCH;
+    training.rate = 0.05f;
+    ck_assert_int_eq(an_trainer_create(&trainer, model, &training), AN_OK);
+    return trainer;
+}
+
+uint32_t net_param(const an_model *model, const char *name)
+{
+    uint32_t index;
+
+    ck_assert_int_eq(an_parameter_find(model, name, &index), AN_OK);
+    return index;
+}
+
+void net_fill_param(an_model *model, const char *name, float value)
+{
+    uint32_t index = net_param(model, name);
+    size_t count = model->net.plan->params[index].count, i;
+    float *w = malloc(count * sizeof *w);
+
+    for (i = 0; i < count; i++) w[i] = i < count / 2 ? value : 0;
+    ck_assert_int_eq(an_parameter_set(model, index, w, count), AN_OK);
+    free(w);
+}

@@ -41,4 +41,11 @@ outcome net_trained(const char *plugin, const an_model_config *config, uint32_t 
 void net_same(const outcome *a, const outcome *b, double bound);
 void net_drop(outcome *o);
 
+/* A trainer of BATCH images a step with a rate of 0.05. */
+an_trainer *net_trainer(an_model *model);
+/* A parameter's index; and the first half of its elements become `value`, the others
+ * 0. */
+uint32_t net_param(const an_model *model, const char *name);
+void net_fill_param(an_model *model, const char *name, float value);
+
 #endif
