@@ -1,6 +1,6 @@
 /*
- * lrn.h - what the two kinds of local response normalisation share: a kernel's parameters,
- * and the power of a scale.
+ * lrn.h - what the two kinds of local response normalisation share: a kernel's
+ * parameters, and the power of a scale.
  */
 #ifndef AN_CUDA_LRN_H
 #define AN_CUDA_LRN_H
