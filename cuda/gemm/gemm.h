@@ -49,6 +49,9 @@ struct an_gemm {
     const void *a, *b;
     void *c;
     float *parts; /* null: C is finished; else partial sums: [split][group][m][n] */
+    /* WEIGHTS, of pipeline.cuh: null, or for partial sums over k of A, the gradient of a
+     * bias: [split][tile row][group][out map]. */
+    float *bias_parts;
     an_epilogue epilogue;
     /* WEIGHTS: null, or what allows updates where it is 0: the gradient then updates
      * `updated`, which begins where C would, and is not written. */
@@ -82,9 +85,10 @@ an_status an__cuda_wgmma_tf32(an_queue *q, const an_gemm *g); /* FORWARD, rounde
 
 /* What the number of partial sums follows from: the tiles of C; how many tiles fill a
  * device, no more than 264 (conv.cu's scratch memory); what the k of a part is a multiple
- * of. */
+ * of. And, of a product for the weights, how many partial sums of the bias's gradient
+ * come with each of C: 0 where none do. */
 struct an_split_size {
-    uint32_t tiles, fill, depth;
+    uint32_t tiles, fill, depth, biases;
 };
 
 an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,

@@ -19,6 +19,10 @@
  * so that a weight's gradient is computed with its sides exchanged, as C^T. Where fewer
  * than 64 maps of a tap are left for its last step, the copy brings maps of the next
  * group, or zeros; those are not multiplied (FORWARD), or not written (WEIGHTS).
+ *
+ * The gradient of a bias is the sum over all pixels of what weights' columns are copied
+ * from: consumers add it up beside the products, which do not wait for it. Tiles that
+ * differ in their rows alone copy the same columns, and take turns with the steps.
  */
 #ifndef AN_CUDA_PIPELINE_CUH
 #define AN_CUDA_PIPELINE_CUH
@@ -90,6 +94,7 @@ template <an_product PRODUCT, int WARPGROUPS, int N, int DEPTH> struct an_pipe;
 template <int WARPGROUPS, int N, int DEPTH>
 struct an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
     enum {
+        SPEAKERS = 1, /* of a warpgroup, who say that it has read a stage */
         LEFT_BYTES = WARPGROUPS * BOX_BYTES,
         RIGHT_BYTES = N * 128,
         PARTS = DEPTH / 16 /* products of a step */
@@ -192,12 +197,15 @@ struct an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
 template <int WARPGROUPS, int N, int DEPTH>
 struct an_pipe<AN_WEIGHTS, WARPGROUPS, N, DEPTH> {
     enum {
+        SPEAKERS = 4, /* warps, which read for themselves too */
         LEFT_BYTES = WARPGROUPS * BOX_BYTES,
         RIGHT_BYTES = (N + 63) / 64 * BOX_BYTES,
+        BLOCKS = RIGHT_BYTES / BOX_BYTES,
         /* Columns lie in blocks of 64, of which a product reads whole ones. */
         WHOLE = N / 64 * 64,
         REST = N - WHOLE
     };
+    static_assert(BLOCKS <= WARPGROUPS, "each block's biases are a warpgroup's");
 
     uint32_t map[WARPGROUPS], w[WARPGROUPS], h[WARPGROUPS];
     uint32_t boxes, column;
@@ -251,6 +259,42 @@ struct an_pipe<AN_WEIGHTS, WARPGROUPS, N, DEPTH> {
                     sum + WHOLE / 2, wgmma_further(left, k * 16 * 128),
                     wgmma_further(right, k * 16 * 128 + WHOLE / 64 * BOX_BYTES));
         }
+    }
+
+    /* Adds a step's pixels to biases. A warpgroup has a block of columns, a warp 16 of
+     * them, a lane eight, for every sixteenth pixel. */
+    static __device__ __forceinline__ void add_bias(float (&bias)[8], const char *stage,
+                                                    int warpgroup)
+    {
+        uint32_t pixel = threadIdx.x % 16, piece = threadIdx.x / 16 % 8;
+        const char *block = stage + LEFT_BYTES + warpgroup * BOX_BYTES;
+        const char *from = block + pixel * 128 + (piece ^ pixel % 8) * 16; /* swizzled */
+
+#pragma unroll
+        for (int i = 0; i < STEP / 16; i++) {
+            float v[8];
+
+            get_elements((const an_bf16 *)(from + i * 16 * 128), v);
+#pragma unroll
+            for (int e = 0; e < 8; e++) bias[e] += v[e];
+        }
+    }
+
+    static __device__ __forceinline__ void write_bias(const an_pipelined &p,
+                                                      const an_task &t, float (&bias)[8])
+    {
+        const an_gemm &g = p.g;
+        uint32_t column = threadIdx.x / 16 * 8, output = t.across * N + column;
+        float *part = g.bias_parts +
+                      ((size_t)(t.split * p.down + t.down) * g.groups + t.group) * g.m;
+
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+#pragma unroll
+            for (int bit = 1; bit < 16; bit *= 2)
+                bias[e] += __shfl_xor_sync(0xffffffffu, bias[e], bit);
+        if (threadIdx.x % 16 == 0 && column < N && output < g.m)
+            put_elements(part + output, bias);
     }
 
     static __device__ __forceinline__ void write(const an_pipelined &p, const an_task &t,
@@ -309,6 +353,11 @@ template <int STAGES> struct an_turn {
         stage = 0;
         parity ^= 1;
     }
+
+    __device__ __forceinline__ uint32_t before() const
+    {
+        return (stage == 0 ? (uint32_t)STAGES : stage) - 1;
+    }
 };
 
 /* Grid: as many blocks as there are multiprocessors, or tiles. */
@@ -331,7 +380,7 @@ static __global__ void
     if (threadIdx.x == 0) {
         for (int i = 0; i < of::STAGES; i++) {
             mbarrier_init(full + i, 1);
-            mbarrier_init(empty + i, WARPGROUPS);
+            mbarrier_init(empty + i, WARPGROUPS * pipe::SPEAKERS);
         }
         mbarrier_fence_init();
     }
@@ -353,24 +402,34 @@ static __global__ void
     for (uint32_t i = blockIdx.x; i < tasks; i += gridDim.x) {
         an_task t = task_of(p, i);
         int warpgroup = same_in_warp((int)threadIdx.x / 128);
-        bool speaks = threadIdx.x % 128 == 0; /* for its warpgroup */
-        uint32_t before = 0;
-        float sum[N / 2];
+        bool speaks = threadIdx.x % (128 / pipe::SPEAKERS) == 0;
+        uint32_t due = t.end; /* the step whose biases are this tile's */
+        float sum[N / 2], bias[8] = {0, 0, 0, 0, 0, 0, 0, 0};
 
 #pragma unroll
         for (int j = 0; j < N / 2; j++) sum[j] = 0;
+        if constexpr (PRODUCT == AN_WEIGHTS)
+            if (p.g.bias_parts != NULL && warpgroup < pipe::BLOCKS)
+                due = t.first + t.down;
         for (uint32_t step = t.first; step < t.end; step++, turn.next()) {
             mbarrier_wait(full + turn.stage, turn.parity);
             wgmma_fence();
             pipe::multiply(sum, stages + turn.stage * of::STAGE, warpgroup);
             wgmma_commit();
+            if constexpr (PRODUCT == AN_WEIGHTS)
+                if (step == due) {
+                    pipe::add_bias(bias, stages + turn.stage * of::STAGE, warpgroup);
+                    due += p.down;
+                    __syncwarp();
+                }
             wgmma_wait<1>(); /* the step before has been multiplied */
-            if (step > t.first && speaks) mbarrier_arrive(empty + before);
-            before = turn.stage;
+            if (step > t.first && speaks) mbarrier_arrive(empty + turn.before());
         }
         wgmma_wait<0>();
-        if (t.end > t.first && speaks) mbarrier_arrive(empty + before);
+        if (t.end > t.first && speaks) mbarrier_arrive(empty + turn.before());
         pipe::write(p, t, sum);
+        if constexpr (PRODUCT == AN_WEIGHTS)
+            if (p.g.bias_parts != NULL) pipe::write_bias(p, t, bias);
     }
 #endif
 }

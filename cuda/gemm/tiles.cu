@@ -134,11 +134,12 @@ an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,
     an_tile_size t;
 
     if (an__cuda_pipeline_tiles(device, precision, product, g, &p))
-        return {p.down * p.across * g->groups, fill_of(device, 1), p.depth};
+        return {p.down * p.across * g->groups, fill_of(device, 1), p.depth,
+                product == AN_WEIGHTS ? p.down : 0};
     t = is_wgmma(precision, product, g) ? an__cuda_wgmma_tile(product, g)
                                         : an__cuda_float_tile(product, g);
     return {((g->m + t.m - 1) / t.m) * ((g->n + t.n - 1) / t.n) * g->groups,
-            fill_of(device, 2), 64};
+            fill_of(device, 2), 64, 0};
 }
 
 an_status an__cuda_gemm(an_queue *q, uint32_t precision, an_product product,

@@ -254,9 +254,10 @@ an_status an__cuda_conv_prepack(an_queue *q, const an_conv_shape *s, uint32_t,
 #define BLOCKS 264u /* the largest `fill` of an__cuda_split_size() */
 #define DEEP 128u   /* the least k of a part that is worth writing its sums */
 
-/* Divides k into parts, since few tiles would leave some of the device idle. */
-static void split(const an_device *device, uint32_t precision, an_product kind,
-                  an_gemm *g)
+/* Divides k into parts, since few tiles would leave some of the device idle. The result
+ * is how many partial sums of the bias's gradient can come with them. */
+static uint32_t split(const an_device *device, uint32_t precision, an_product kind,
+                      an_gemm *g)
 {
     an_split_size size = an__cuda_split_size(device, precision, kind, g);
     uint32_t most = size.tiles >= size.fill ? 1 : size.fill / size.tiles;
@@ -266,6 +267,7 @@ static void split(const an_device *device, uint32_t precision, an_product kind,
     g->split_k =
         ((g->k + g->splits - 1) / g->splits + size.depth - 1) / size.depth * size.depth;
     g->splits = (g->k + g->split_k - 1) / g->split_k;
+    return g->splits * size.biases;
 }
 
 /* Elements of the partial sums, no fewer than those of any smaller batch. */
@@ -511,13 +513,33 @@ static __global__ void add_parts(adding a)
     }
 }
 
-size_t an__cuda_conv_scratch(an_device *, const an_conv_shape *s, uint32_t batch,
+/* The products for the weights of a batch. */
+static an_gemm weights_gemm(const an_conv_shape *s, uint32_t batch)
+{
+    an_gemm g = gemm_of(s);
+
+    g.m = g.out_maps;
+    g.n = g.kernel * g.kernel * g.in_maps;
+    g.k = batch * s->out_height * s->out_width;
+    return g;
+}
+
+/* What lies behind the partial sums: rotated weights, then partial sums of the bias's
+ * gradient, of which a part of k has a row for each row of tiles. All parts together have
+ * no more tiles than fill a device, unless there is but one part. */
+size_t an__cuda_conv_scratch(an_device *device, const an_conv_shape *s, uint32_t batch,
                              int training)
 {
-    return parts_bytes(s, batch, training) +
-           (training && is_rotated(s)
-                ? (size_t)s->out_maps * gemm_of(s).w_pitch * an__dtype_bytes(dtype_of(s))
-                : 0);
+    an_gemm g = weights_gemm(s, batch);
+    size_t parts = parts_bytes(s, batch, training), rotated = 0, biases;
+
+    if (!training) return parts;
+    if (is_rotated(s))
+        rotated = (size_t)s->out_maps * g.w_pitch * an__dtype_bytes(dtype_of(s));
+    biases = an__cuda_split_size(device, s->precision, AN_WEIGHTS, &g).biases;
+    if (biases > 0 && biases < BLOCKS) biases = BLOCKS;
+    biases *= s->out_maps * sizeof(float);
+    return parts + (rotated > biases ? rotated : biases);
 }
 
 /* A block adds the pixels of one part: a thread those of one row, for V maps, and then
@@ -585,6 +607,23 @@ static __global__ void add_bias_parts(bias_parts b)
     b.out[map] = sum;
 }
 
+/* Where partial sums lie that come with those of the weights. */
+static float *bias_parts_at(an_queue *q, const an_conv_shape *s, uint32_t batch)
+{
+    return (float *)((char *)q->scratch + parts_bytes(s, batch, 1));
+}
+
+/* db, from so many partial sums. */
+static an_status add_biases(an_queue *q, const an_conv_shape *s, const float *parts,
+                            uint32_t count, an_operand db)
+{
+    bias_parts add = {parts, an__cuda_floats(db), count, s->out_maps};
+
+    an__cuda_cost(q, 0, AN_DTYPE_FP32, (double)count * s->out_maps, 0);
+    return an__cuda_launch(q, add_bias_parts, dim3((s->out_maps + 7) / 8), dim3(256),
+                           256 * sizeof(float), add, "a bias's gradient");
+}
+
 static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                an_operand dy, an_operand db)
 {
@@ -602,41 +641,37 @@ static an_status bias_gradient(an_queue *q, const an_conv_shape *s, uint32_t bat
                       (pixels + parts - 1) / parts,
                       pieces,
                       AN_CUDA_THREADS / pieces};
-    bias_parts add = {sums.parts, an__cuda_floats(db), parts, s->out_maps};
-    const char *what = "a bias's gradient";
 
     an__cuda_cost(q, 0, dtype_of(s), (double)pixels * s->out_maps, 0);
-    AN_CUDA_TRY(
-        an__cuda_launch(q,
-                        width == 8 ? AN_CUDA_BY_DTYPE_OF(dtype_of(s), bias_kernel, 8)
-                                   : AN_CUDA_BY_DTYPE_OF(dtype_of(s), bias_kernel, 1),
-                        dim3((all + pieces - 1) / pieces, parts), dim3(AN_CUDA_THREADS),
-                        (size_t)sums.rows * pieces * width * sizeof(float), sums, what));
-    if (parts == 1) return AN_OK;
-    return an__cuda_launch(q, add_bias_parts, dim3((s->out_maps + 7) / 8), dim3(256),
-                           256 * sizeof(float), add, what);
+    AN_CUDA_TRY(an__cuda_launch(
+        q,
+        width == 8 ? AN_CUDA_BY_DTYPE_OF(dtype_of(s), bias_kernel, 8)
+                   : AN_CUDA_BY_DTYPE_OF(dtype_of(s), bias_kernel, 1),
+        dim3((all + pieces - 1) / pieces, parts), dim3(AN_CUDA_THREADS),
+        (size_t)sums.rows * pieces * width * sizeof(float), sums, "a bias's gradient"));
+    return parts == 1 ? AN_OK : add_biases(q, s, sums.parts, parts, db);
 }
 
-/* The gradient of weights alone, to dw; or, where `to` is not null, to what it
- * updates. */
+/* The gradient of weights, to dw; or, where `to` is not null, to what it updates.
+ * Partial sums of the bias's gradient may come with it: *biases of them, behind those of
+ * the weights'. */
 static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
                          an_operand x, an_operand dy, an_operand dw,
-                         const an_parameter_part *to, an_operand faults)
+                         const an_parameter_part *to, an_operand faults, uint32_t *biases)
 {
-    an_gemm g = gemm_of(s);
+    an_gemm g = weights_gemm(s, batch);
     uint32_t half;
 
-    g.m = g.out_maps;
-    g.n = g.kernel * g.kernel * g.in_maps;
-    g.k = batch * s->out_height * s->out_width;
+    *biases = 0;
     g.a = an__cuda_address(dy);
     if (to != NULL) {
         g.split_k = (g.k + 63) / 64 * 64;
         g.faults = an__cuda_floats(faults);
         g.step = q->step;
     } else {
-        split(q->device, s->precision, AN_WEIGHTS, &g);
+        *biases = split(q->device, s->precision, AN_WEIGHTS, &g);
         if (g.splits > 1 || s->s2d.side != 0) g.parts = (float *)q->scratch;
+        if (*biases > 0) g.bias_parts = bias_parts_at(q, s, batch);
     }
     for (half = 0; half < s->halves; half++) {
         size_t first = half * w_half(&g), all = (size_t)g.groups * g.m * g.n;
@@ -652,6 +687,7 @@ static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
         }
         AN_CUDA_TRY(
             product(q, s->precision, AN_WEIGHTS, &g, "a product for the weights"));
+        g.bias_parts = NULL; /* one half's are enough */
         if (g.parts != NULL) {
             adding add = {g.parts,  (float *)g.c, all,      g.n,   g.w_pitch,
                           g.splits, s->kernel,    g.kernel, s->s2d};
@@ -668,12 +704,14 @@ an_status an__cuda_conv_backward_weights(an_queue *q, const an_conv_shape *s,
                                          an_operand dw, an_operand db)
 {
     an_use use(q->device);
+    uint32_t biases = 0;
 
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_complete_receive(q));
     if (dw.buffer != NULL)
-        AN_CUDA_TRY(weights(q, s, batch, x, dy, dw, NULL, an__no_operand()));
-    return bias_gradient(q, s, batch, dy, db);
+        AN_CUDA_TRY(weights(q, s, batch, x, dy, dw, NULL, an__no_operand(), &biases));
+    return biases > 0 ? add_biases(q, s, bias_parts_at(q, s, batch), biases, db)
+                      : bias_gradient(q, s, batch, dy, db);
 }
 
 an_status an__cuda_weight_update(an_queue *q, const an_conv_shape *s, uint32_t batch,
@@ -681,8 +719,9 @@ an_status an__cuda_weight_update(an_queue *q, const an_conv_shape *s, uint32_t b
                                  const an_parameter_part *weight, an_operand faults)
 {
     an_use use(q->device);
+    uint32_t biases;
 
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_complete_receive(q));
-    return weights(q, s, batch, x, dy, an__no_operand(), weight, faults);
+    return weights(q, s, batch, x, dy, an__no_operand(), weight, faults, &biases);
 }

@@ -3,102 +3,173 @@
  * colours changed. The arithmetic is that of lib/image/view.c, in the same order. A batch
  * crosses the bus as bytes; crops are cut where the bytes are gathered, so that no others
  * travel.
+ *
+ * The input consists of squares of pixels (an_space_to_depth), or of pixels, which are
+ * squares of one. A thread writes the same V elements of one square after another, so
+ * that what those elements are is worked out once.
  */
-#include "runtime/element.h"
+#include "gemm/gemm.h"
 #include "runtime/space_to_depth.h"
 
 struct preparing {
-    an_preprocess_shape s;
+    an_preprocess_shape s; /* s.s2d: also of pixels */
     uint32_t batch;
+    uint32_t pieces, lanes; /* V elements each, of a square; threads beside each other */
+    an_divisor by_columns, by_side;
     const uint8_t *bytes;
     const an_view *views;
-    const float *mean;
+    const float *mean; /* null: s.mean */
     void *x;
 };
 
-/* The input's element for a pixel of the crop of image `i` and one of its three colours,
- * in the input's order. */
-static __device__ __forceinline__ float prepared(const preparing &p, size_t i, uint32_t y,
-                                                 uint32_t out, uint32_t colour)
+static __device__ __forceinline__ float pick(const float (&v)[3], uint32_t i)
 {
-    const an_preprocess_shape &s = p.s;
-    const an_view &view = p.views[i];
-    uint32_t x = view.mirror ? s.size - 1 - out : out; /* of the crop */
-    uint32_t c = s.bgr ? 2 - colour : colour;
-    float mean = s.mean[c];
+    return i == 0 ? v[0] : i == 1 ? v[1] : v[2];
+}
 
-    if (p.mean != NULL) {
-        /* Without mean_moves, the mean of the centre crop, not mirrored, is
-         * subtracted. */
+/* What elements first .. first + V - 1 of an image's squares are made of. Elements of one
+ * colour are three apart. */
+template <int V> struct an_piece {
+    /* Of an element in its square, where no row of the crop is no pixel; and of its byte
+     * from that of the square's first pixel. */
+    uint32_t row[V], column[V], offset[V];
+    /* By colour; and where the mean image begins, without mean_moves that of the centre
+     * crop. */
+    float mean[3], tint[3], factor[3];
+    uint32_t begin[3];
+    bool is_mirrored;
+
+    __device__ __forceinline__ an_piece(const an_preprocess_shape &s, const an_view &view,
+                                        uint32_t first, const an_divisor &by_side)
+    {
         uint32_t room = (s.side - s.size) / 2;
-        uint32_t top = s.mean_moves ? view.y : room;
-        uint32_t left = s.mean_moves ? view.x : room;
+        uint32_t y = s.mean_moves ? view.y : room, x = s.mean_moves ? view.x : room;
 
-        mean = p.mean[((size_t)c * s.side + top + y) * s.side + left +
-                      (s.mean_moves ? x : out)];
+        is_mirrored = view.mirror != 0;
+#pragma unroll
+        for (uint32_t k = 0; k < 3; k++) {
+            uint32_t c = s.bgr ? 2 - (first + k) % 3 : (first + k) % 3;
+
+            mean[k] = pick(s.mean, c);
+            tint[k] = view.colour[c];
+            factor[k] = pick(s.scale, c) / view.divisor;
+            begin[k] = (c * s.side + y) * s.side + x;
+        }
+#pragma unroll
+        for (uint32_t k = 0; k < V; k++) {
+            uint32_t place = (first + k) / 3;
+            uint32_t c = s.bgr ? 2 - (first + k) % 3 : (first + k) % 3;
+
+            row[k] = divide(place, by_side);
+            column[k] = place - row[k] * s.s2d.side;
+            if (row[k] >= s.s2d.side) row[k] = s.size + s.s2d.pad;
+            offset[k] =
+                (row[k] * s.size + (is_mirrored ? 0 - column[k] : column[k])) * 3 + c;
+        }
     }
-    return ((float)p.bytes[((i * s.size + y) * s.size + x) * 3 + c] - mean +
-            view.colour[c]) *
-           (s.scale[c] / view.divisor);
-}
 
-/* A thread turns the three bytes of a pixel into three elements. */
-template <class T> static __global__ void pixels_kernel(preparing p)
-{
-    size_t plane = (size_t)p.s.size * p.s.size;
+    /* Those of the square whose first pixel is in this row and column of the crop, or
+     * left of it or above. All bytes are asked for before one is waited for. */
+    __device__ __forceinline__ void values(const preparing &p, const uint8_t *crop,
+                                           uint32_t top, uint32_t left, float (&v)[V])
+    {
+        const an_preprocess_shape &s = p.s;
+        uint32_t corner = (top * s.size + (is_mirrored ? s.size - 1 - left : left)) * 3;
+        bool is_pixel[V];
 
-    for (AN_CUDA_EACH(i, p.batch * plane)) {
-        uint32_t at = (uint32_t)(i % plane), y = at / p.s.size, x = at % p.s.size;
+#pragma unroll
+        for (int k = 0; k < V; k++) {
+            is_pixel[k] = top + row[k] < s.size && left + column[k] < s.size;
+            v[k] = is_pixel[k] ? (float)__ldg(crop + (corner + offset[k])) : 0;
+        }
+        if (p.mean == NULL)
+#pragma unroll
+            for (int k = 0; k < V; k++)
+                v[k] = (v[k] - mean[k % 3] + tint[k % 3]) * factor[k % 3];
+        else
+#pragma unroll
+            for (int k = 0; k < V; k++) {
+                uint32_t x = left + column[k];
+                uint32_t at = begin[k % 3] + (top + row[k]) * s.side +
+                              (is_mirrored && s.mean_moves ? s.size - 1 - x : x);
 
-        for (uint32_t c = 0; c < 3; c++)
-            put_element((T *)p.x + i * 3 + c, prepared(p, i / plane, y, x, c));
+                v[k] = (v[k] - (is_pixel[k] ? __ldg(p.mean + at) : 0) + tint[k % 3]) *
+                       factor[k % 3];
+            }
+#pragma unroll
+        for (int k = 0; k < V; k++) v[k] = is_pixel[k] ? v[k] : 0;
     }
-}
+};
 
-/* A thread writes eight elements of a square of the space-to-depth layout. */
-template <class T> static __global__ void squares_kernel(preparing p)
+template <class T, int V>
+static __device__ __forceinline__ void prepare_image(const preparing &p, uint32_t image,
+                                                     uint32_t first)
 {
     const an_space_to_depth &f = p.s.s2d;
-    uint32_t pieces = f.maps / 8;
+    const uint8_t *crop = p.bytes + (size_t)image * p.s.size * p.s.size * 3;
+    T *x = (T *)p.x + image * s2d_elements(f);
+    uint32_t squares = f.rows * f.columns, beside = blockDim.x / p.lanes;
+    an_piece<V> piece(p.s, p.views[image], first, p.by_side);
 
-    for (AN_CUDA_EACH(i, (size_t)p.batch * f.rows * f.columns * pieces)) {
-        size_t square = i / pieces, image = square / ((size_t)f.rows * f.columns);
-        uint32_t at = (uint32_t)(square % ((size_t)f.rows * f.columns));
-        uint32_t row = at / f.columns * f.side, column = at % f.columns * f.side;
-        uint32_t first = (uint32_t)(i % pieces) * 8;
-        float v[8];
+    for (uint32_t square = blockIdx.x * beside + threadIdx.x / p.lanes; square < squares;
+         square += gridDim.x * beside) {
+        uint32_t down = divide(square, p.by_columns), across = square - down * f.columns;
+        T *to = x + (size_t)square * f.maps + first;
+        float v[V];
 
-        for (uint32_t k = 0; k < 8; k++) {
-            uint32_t place = (first + k) / 3;
-            uint32_t y = row + place / f.side - f.pad,
-                     x = column + place % f.side - f.pad;
-
-            v[k] = place < f.side * f.side && y < p.s.size && x < p.s.size
-                       ? prepared(p, image, y, x, (first + k) % 3)
-                       : 0;
-        }
-        put_elements((T *)p.x + i * 8, v);
+        piece.values(p, crop, down * f.side - f.pad, across * f.side - f.pad, v);
+        if constexpr (V == 8)
+            put_elements(to, v);
+        else
+#pragma unroll
+            for (int k = 0; k < V; k++) put_element(to + k, v[k]);
     }
+}
+
+/* Grid: some blocks for each image. */
+template <class T, int V> static __global__ void prepare_kernel(preparing p)
+{
+    for (uint32_t image = blockIdx.y; image < p.batch; image += gridDim.y)
+        for (uint32_t piece = threadIdx.x % p.lanes; piece < p.pieces; piece += p.lanes)
+            prepare_image<T, V>(p, image, piece * V);
 }
 
 an_status an__cuda_preprocess(an_queue *q, const an_preprocess_shape *s, uint32_t batch,
                               an_operand crops, an_operand views, an_operand mean,
                               an_operand x)
 {
+    an_use use(q->device);
+    bool squares = s->s2d.side != 0;
     preparing p = {*s,
                    batch,
+                   1,
+                   0,
+                   an_divisor(),
+                   an_divisor(),
                    (const uint8_t *)an__cuda_address(crops),
                    (const an_view *)an__cuda_address(views),
                    an__cuda_floats(mean),
                    an__cuda_address(x)};
-    double elements = 3.0 * batch * s->size * s->size;
+    uint32_t blocks, least;
 
-    an__cuda_cost(q, 0, x.dtype,
-                  s->s2d.side != 0 ? (double)(batch * s2d_elements(s->s2d)) : elements,
-                  elements);
-    if (s->s2d.side != 0)
-        return an__cuda_each(q, AN_CUDA_BY_DTYPE(x.dtype, squares_kernel),
-                             batch * s2d_elements(s->s2d) / 8, p, "the pictures");
-    return an__cuda_each(q, AN_CUDA_BY_DTYPE(x.dtype, pixels_kernel),
-                         (size_t)batch * s->size * s->size, p, "the pictures");
+    if (squares)
+        p.pieces = s->s2d.maps / 8;
+    else
+        p.s.s2d = {1, 0, s->size, s->size, 3};
+    p.lanes = p.pieces < AN_CUDA_THREADS ? p.pieces : AN_CUDA_THREADS;
+    p.by_columns = an__cuda_divisor(p.s.s2d.columns);
+    p.by_side = an__cuda_divisor(p.s.s2d.side);
+    /* Many squares for each thread, unless that would not fill the device. */
+    blocks = (p.s.s2d.rows * p.s.s2d.columns * p.lanes + AN_CUDA_THREADS - 1) /
+             AN_CUDA_THREADS;
+    least = (8 * q->device->processors + batch - 1) / batch;
+    an__cuda_cost(q, 0, x.dtype, (double)batch * s2d_elements(p.s.s2d),
+                  3.0 * batch * s->size * s->size);
+    AN_CUDA_TRY(an__cuda_complete_receive(q));
+    return an__cuda_launch(
+        q,
+        squares ? AN_CUDA_BY_DTYPE_OF(x.dtype, prepare_kernel, 8)
+                : AN_CUDA_BY_DTYPE_OF(x.dtype, prepare_kernel, 3),
+        dim3(blocks < least ? blocks : least, batch < 65535 ? batch : 65535),
+        dim3(AN_CUDA_THREADS / p.lanes * p.lanes), 0, p, "the pictures");
 }

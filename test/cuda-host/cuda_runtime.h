@@ -140,6 +140,15 @@ HOST_RUN_QUIET inline float __shfl_xor_sync(unsigned, float value, int other)
     return result;
 }
 
+HOST_RUN_QUIET inline void __syncwarp()
+{
+    char *meeting = (char *)&host_run::lanes();
+
+    host_run::release(meeting);
+    host_run::converge([](host_run::Lanes &) HOST_RUN_QUIET {});
+    host_run::acquire(meeting);
+}
+
 inline float atomicExch(float *p, float value)
 {
     __atomic_store(p, &value, __ATOMIC_RELAXED);

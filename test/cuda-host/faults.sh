@@ -105,9 +105,9 @@ case $sanitizers in
     plant "pieces of a bfloat16 tile in each other's places" wgmma.cuh \
         's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' convolutions bf16_forward
     plant "an arrival at an empty stage missing" pipeline.cuh \
-        's/if (step > t.first && speaks) mbarrier_arrive(empty + before);//' convolutions pipeline_forward
+        's/if (step > t.first && speaks) mbarrier_arrive(empty + turn.before());//' convolutions pipeline_forward
     plant "a stage given back while it is multiplied" pipeline.cuh \
-        's/if (step > t.first && speaks) mbarrier_arrive(empty + before);/if (speaks) mbarrier_arrive(empty + turn.stage);/; s/if (t.end > t.first && speaks) .*//' \
+        's/if (step > t.first && speaks) mbarrier_arrive(empty + turn.before());/if (speaks) mbarrier_arrive(empty + turn.stage);/; s/if (t.end > t.first && speaks) .*//' \
         convolutions pipeline_weights
     plant "a stage's bytes miscounted" pipeline.cuh \
         's/mbarrier_expect(full, LEFT_BYTES + RIGHT_BYTES)/mbarrier_expect(full, LEFT_BYTES)/' convolutions pipeline_forward
@@ -118,7 +118,13 @@ case $sanitizers in
         convolutions pipeline_forward
     plant "an empty stage not waited for" pipeline.cuh 's/mbarrier_wait(empty + .*//' convolutions pipeline_weights
     plant "the last step of a tile not given back" pipeline.cuh \
-        's/if (t.end > t.first && speaks) mbarrier_arrive(empty + before);//' convolutions pipeline_weights
+        's/if (t.end > t.first && speaks) mbarrier_arrive(empty + turn.before());//' convolutions pipeline_weights
+    plant "a stage given back before all lanes have read it" pipeline.cuh \
+        's/__syncwarp();//' convolutions pipeline_weights
+    plant "a bias's pixels looked for in each other's places" pipeline.cuh \
+        's/(piece ^ pixel % 8) \* 16/piece * 16/' convolutions pipeline_weights
+    plant "tiles that add the same pixels to biases" pipeline.cuh \
+        's/due += p.down;/due++;/' convolutions pipeline_weights
     plant "eights of four lanes changed over" pipeline.cuh \
         's/lane \& bit ? low : high, bit)/lane \& bit ? high : low, bit)/' convolutions pipeline_forward
     plant "factors of TF32 dropped while their products are in flight" wgmma.cuh \
