@@ -83,6 +83,8 @@ an_status an__cuda_bf16_data(an_queue *q, const an_gemm *g);
 an_status an__cuda_bf16_weights(an_queue *q, const an_gemm *g);
 an_status an__cuda_wgmma_tf32(an_queue *q, const an_gemm *g); /* FORWARD, rounded */
 
+#define AN_CUDA_DEEP 128u /* the least k of a part that is worth writing its sums */
+
 /* What the number of partial sums follows from: the tiles of C; how many tiles fill a
  * device, no more than 264 (conv.cu's scratch memory); what the k of a part is a multiple
  * of. And, of a product for the weights, how many partial sums of the bias's gradient

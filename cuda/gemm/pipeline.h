@@ -20,8 +20,9 @@ struct an_pipeline_tiles {
     uint32_t down, across; /* tiles of a group */
 };
 
-/* Whether that kernel computes a product, and in which tiles. The answer is the same for
- * all devices that have it, so that sums are. */
+/* Whether that kernel computes a product, and in which tiles. It drops nothing out: where
+ * that is asked for, sums must be partial. The answer is the same for all devices that
+ * have it and as many multiprocessors, so that sums are. */
 bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
                              an_product product, const an_gemm *g,
                              an_pipeline_tiles *tiles);

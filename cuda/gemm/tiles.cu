@@ -58,6 +58,13 @@ static bool is_wgmma(uint32_t precision, an_product product, const an_gemm *g)
 /* Multiprocessors of an H100 or H200, of which each has a block. */
 #define PROCESSORS 132u
 
+/* The blocks that fill a device, no more than an H200's; twice as many where the work of
+ * one hides the first loads and last stores of another. */
+static uint32_t fill_of(const an_device *device, uint32_t times)
+{
+    return times * (device->processors < PROCESSORS ? device->processors : PROCESSORS);
+}
+
 /* What all tiles cost: the rounds in which the device computes them, by what a tile
  * multiplies and, as measured on an H200, 32 times what it reads. Products of fewer than
  * 96 columns wait for shared memory. */
@@ -100,6 +107,14 @@ static void weights_tiles(const an_gemm *g, an_pipeline_tiles *best)
     *best = {3, columns, 64, (pieces + 2) / 3, (g->m + columns - 1) / columns};
 }
 
+/* Whether the sums are partial, so that another kernel drops out. */
+static bool has_parts(const an_device *device, const an_gemm *g,
+                      const an_pipeline_tiles *t)
+{
+    return 2 * t->down * t->across * g->groups <= fill_of(device, 1) &&
+           g->k > AN_CUDA_DEEP;
+}
+
 bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
                              an_product product, const an_gemm *g,
                              an_pipeline_tiles *tiles)
@@ -111,21 +126,13 @@ bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
         weights_tiles(g, tiles);
         return g->faults == NULL;
     }
-    if (product != AN_FORWARD || g->epilogue.step != NULL ||
-        (g->in_maps % 64 != 0 && g->in_maps % 48 != 0))
+    if (product != AN_FORWARD || (g->in_maps % 64 != 0 && g->in_maps % 48 != 0))
         return false;
     forward_tiles(g, tiles);
-    return true;
+    return g->epilogue.step == NULL || has_parts(device, g, tiles);
 }
 
 /* --- all --------------------------------------------------------------------------- */
-
-/* The blocks that fill a device, no more than an H200's; twice as many where the work of
- * one hides the first loads and last stores of another. */
-static uint32_t fill_of(const an_device *device, uint32_t times)
-{
-    return times * (device->processors < PROCESSORS ? device->processors : PROCESSORS);
-}
 
 an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,
                                   an_product product, const an_gemm *g)

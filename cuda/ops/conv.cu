@@ -154,15 +154,14 @@ struct packing {
  * false: it stands for none, and is 0. */
 static __device__ __forceinline__ bool s2d_weight_place(uint32_t kernel, uint32_t taps,
                                                         const an_space_to_depth &f,
-                                                        size_t i, size_t *place)
+                                                        uint32_t i, size_t *place)
 {
-    uint32_t map = (uint32_t)(i % f.maps), pixel = map / 3;
-    size_t tap = i / f.maps, output = tap / (taps * taps);
-    uint32_t at = (uint32_t)(tap - output * (taps * taps));
+    uint32_t tap = i / f.maps, map = i - tap * f.maps, pixel = map / 3;
+    uint32_t output = tap / (taps * taps), at = tap - output * (taps * taps);
     uint32_t y = at / taps * f.side + pixel / f.side;
     uint32_t x = at % taps * f.side + pixel % f.side;
 
-    *place = ((output * kernel + y) * kernel + x) * 3 + map % 3;
+    *place = (((size_t)output * kernel + y) * kernel + x) * 3 + map % 3;
     return pixel < f.side * f.side && y < kernel && x < kernel;
 }
 
@@ -170,8 +169,8 @@ template <class T> static __global__ void pack_kernel(packing p)
 {
     for (AN_CUDA_EACH(i, p.count)) {
         size_t from = i;
-        bool there =
-            p.s2d.side == 0 || s2d_weight_place(p.kernel, p.taps, p.s2d, i, &from);
+        bool there = p.s2d.side == 0 ||
+                     s2d_weight_place(p.kernel, p.taps, p.s2d, (uint32_t)i, &from);
 
         put_element((T *)p.prepacked + i, there ? p.w[from] : 0);
     }
@@ -199,24 +198,37 @@ static bool is_rotated(const an_conv_shape *s)
 struct turning {
     const void *prepacked;
     void *rotated;
-    uint32_t count;
     uint32_t halves, groups, taps; /* taps: all of a kernel */
     uint32_t maps, out_maps;       /* of a group */
 };
 
+#define SIDE 32 /* of a part of a matrix that is transposed at a time */
+
+/* A block transposes a part of [output map][map], of one tap. Grid: matrices, parts of
+ * the output maps, of the maps. */
 template <class T> static __global__ void turn_kernel(turning t)
 {
-    const T *w = (const T *)t.prepacked;
+    T *part = (T *)shared_memory(); /* [SIDE][SIDE + 1] */
+    uint32_t tap = blockIdx.x % t.taps, plane = blockIdx.x / t.taps;
+    uint32_t group = plane % t.groups, half = plane / t.groups;
+    uint32_t output0 = blockIdx.y * SIDE, map0 = blockIdx.z * SIDE;
+    uint32_t column = threadIdx.x % SIDE, first = threadIdx.x / SIDE;
 
-    for (AN_CUDA_EACH(i, t.count)) {
-        uint32_t output = (uint32_t)i % t.out_maps, rest = (uint32_t)i / t.out_maps;
-        uint32_t tap = t.taps - 1 - rest % t.taps, plane = rest / t.taps;
-        uint32_t map = plane % t.maps, group = plane / t.maps % t.groups;
-        uint32_t half = plane / t.maps / t.groups;
+    for (uint32_t row = first; row < SIDE; row += blockDim.x / SIDE) {
+        uint32_t output = output0 + row, map = map0 + column;
+        size_t from = (size_t)(group * t.out_maps + output) * t.halves + half;
 
-        output += group * t.out_maps;
-        ((T *)t.rotated)[i] =
-            w[(((size_t)output * t.halves + half) * t.taps + tap) * t.maps + map];
+        if (output < t.out_maps && map < t.maps)
+            part[row * (SIDE + 1) + column] =
+                ((const T *)t.prepacked)[(from * t.taps + tap) * t.maps + map];
+    }
+    __syncthreads();
+    for (uint32_t row = first; row < SIDE; row += blockDim.x / SIDE) {
+        uint32_t map = map0 + row, output = output0 + column;
+        size_t to = (size_t)(plane * t.maps + map) * t.taps + t.taps - 1 - tap;
+
+        if (output < t.out_maps && map < t.maps)
+            ((T *)t.rotated)[to * t.out_maps + output] = part[column * (SIDE + 1) + row];
     }
 }
 
@@ -252,7 +264,6 @@ an_status an__cuda_conv_prepack(an_queue *q, const an_conv_shape *s, uint32_t,
 /* --- partial sums ------------------------------------------------------------------ */
 
 #define BLOCKS 264u /* the largest `fill` of an__cuda_split_size() */
-#define DEEP 128u   /* the least k of a part that is worth writing its sums */
 
 /* Divides k into parts, since few tiles would leave some of the device idle. The result
  * is how many partial sums of the bias's gradient can come with them. */
@@ -261,7 +272,7 @@ static uint32_t split(const an_device *device, uint32_t precision, an_product ki
 {
     an_split_size size = an__cuda_split_size(device, precision, kind, g);
     uint32_t most = size.tiles >= size.fill ? 1 : size.fill / size.tiles;
-    uint32_t deep = (g->k + DEEP - 1) / DEEP;
+    uint32_t deep = (g->k + AN_CUDA_DEEP - 1) / AN_CUDA_DEEP;
 
     g->splits = most < deep ? most : deep;
     g->split_k =
@@ -274,7 +285,8 @@ static uint32_t split(const an_device *device, uint32_t precision, an_product ki
 static size_t parts_elements(const an_gemm *g, uint32_t halves)
 {
     const size_t area = 128 * 192; /* of the largest tile */
-    size_t all = (size_t)g->groups * g->m * g->n, deep = (g->k + DEEP - 1) / DEEP;
+    size_t all = (size_t)g->groups * g->m * g->n,
+           deep = (g->k + AN_CUDA_DEEP - 1) / AN_CUDA_DEEP;
     size_t most = all * (deep < BLOCKS ? deep : BLOCKS);
 
     if (most > BLOCKS * area) most = BLOCKS * area;
@@ -314,6 +326,7 @@ static size_t parts_bytes(const an_conv_shape *s, uint32_t batch, int training)
 struct finishing {
     an_gemm g;
     uint32_t count; /* of partial sums, for each element */
+    an_divisor by_plane, by_columns;
 };
 
 template <class T, an_product PRODUCT> static __global__ void finish_kernel(finishing f)
@@ -322,10 +335,12 @@ template <class T, an_product PRODUCT> static __global__ void finish_kernel(fini
     size_t plane = (size_t)g.m * g.n, all = plane * g.groups;
 
     for (AN_CUDA_EACH(i, all)) {
-        uint32_t group = (uint32_t)(i / plane), at;
-        uint32_t m = (uint32_t)(i % plane / g.n), n = (uint32_t)(i % plane % g.n);
+        uint32_t group = divide((uint32_t)i, f.by_plane);
+        uint32_t place = (uint32_t)i - group * (uint32_t)plane;
+        uint32_t m = divide(place, f.by_columns), n = place - m * g.n, at;
         float sum = 0;
 
+#pragma unroll 4
         for (uint32_t p = 0; p < f.count; p++) sum += g.parts[p * all + i];
         at = group_offset<PRODUCT>(g, group) + an_map<PRODUCT>::c_row(g, m) + n;
         sum = finished<T>(g.epilogue, sum, m, group * columns_of<PRODUCT>(g) + n, at);
@@ -340,7 +355,7 @@ template <an_product PRODUCT>
 static an_status finish(an_queue *q, const an_conv_shape *s, const an_gemm *g,
                         uint32_t parts)
 {
-    finishing f = {*g, parts};
+    finishing f = {*g, parts, an__cuda_divisor(g->m * g->n), an__cuda_divisor(g->n)};
     double all = (double)g->groups * g->m * g->n;
 
     an__cuda_cost(q, 0, dtype_of(s), all * (g->epilogue.x != NULL ? 2 : 1),
@@ -429,23 +444,25 @@ static an_status turn(an_queue *q, const an_conv_shape *s, uint32_t batch,
                       an_operand prepacked, an_operand *rotated)
 {
     an_gemm g = gemm_of(s);
-    uint32_t count = s->out_maps * g.w_pitch;
+    bool is_bf16 = s->precision == AN_PRECISION_BF16;
 
     *rotated = an__operand(q->scratch, parts_bytes(s, batch, 1), AN_DTYPE_BYTES);
     turning t = {an__cuda_address(prepacked),
                  an__cuda_address(*rotated),
-                 count,
                  s->halves,
                  s->groups,
                  g.kernel * g.kernel,
                  g.in_maps,
                  g.out_maps};
 
-    an__cuda_cost(q, 0, dtype_of(s), 2.0 * count, 0);
-    return an__cuda_each(q,
-                         s->precision == AN_PRECISION_BF16 ? turn_kernel<an_bf16>
-                                                           : turn_kernel<an_tf32>,
-                         count, t, "rotated weights");
+    an__cuda_cost(q, 0, dtype_of(s), 2.0 * s->out_maps * g.w_pitch, 0);
+    return an__cuda_launch(
+        q, is_bf16 ? turn_kernel<an_bf16> : turn_kernel<an_tf32>,
+        dim3(s->halves * s->groups * t.taps, (g.out_maps + SIDE - 1) / SIDE,
+             (g.in_maps + SIDE - 1) / SIDE),
+        dim3(AN_CUDA_THREADS),
+        SIDE * (SIDE + 1) * (is_bf16 ? sizeof(an_bf16) : sizeof(an_tf32)), t,
+        "rotated weights");
 }
 
 an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint32_t batch,
@@ -494,7 +511,8 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
 struct adding {
     const float *parts;
     float *out;
-    size_t count, row, pitch; /* out: rows of `row` elements, `pitch` apart */
+    size_t count, pitch; /* out: rows of by_row.d elements, so far apart */
+    an_divisor by_row;
     uint32_t parts_count;
     uint32_t kernel, taps; /* of weights in a space-to-depth layout */
     an_space_to_depth s2d;
@@ -503,11 +521,14 @@ struct adding {
 static __global__ void add_parts(adding a)
 {
     for (AN_CUDA_EACH(i, a.count)) {
-        size_t to = i / a.row * a.pitch + i % a.row;
+        uint32_t row = divide((uint32_t)i, a.by_row);
+        size_t to = row * a.pitch + i - row * a.by_row.d;
         float sum = 0;
 
-        if (a.s2d.side != 0 && !s2d_weight_place(a.kernel, a.taps, a.s2d, i, &to))
+        if (a.s2d.side != 0 &&
+            !s2d_weight_place(a.kernel, a.taps, a.s2d, (uint32_t)i, &to))
             continue;
+#pragma unroll 4
         for (uint32_t p = 0; p < a.parts_count; p++) sum += a.parts[p * a.count + i];
         a.out[to] = sum;
     }
@@ -689,8 +710,9 @@ static an_status weights(an_queue *q, const an_conv_shape *s, uint32_t batch,
             product(q, s->precision, AN_WEIGHTS, &g, "a product for the weights"));
         g.bias_parts = NULL; /* one half's are enough */
         if (g.parts != NULL) {
-            adding add = {g.parts,  (float *)g.c, all,      g.n,   g.w_pitch,
-                          g.splits, s->kernel,    g.kernel, s->s2d};
+            adding add = {
+                g.parts,  (float *)g.c, all,      g.w_pitch, an__cuda_divisor(g.n),
+                g.splits, s->kernel,    g.kernel, s->s2d};
 
             an__cuda_cost(q, 0, AN_DTYPE_FP32, (double)all * (g.splits + 1), 0);
             AN_CUDA_TRY(an__cuda_each(q, add_parts, all, add, "a weight's gradient"));

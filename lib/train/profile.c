@@ -13,7 +13,8 @@ AN_INIT_ZERO(an_kernel_time)
 typedef struct an_profile {
     an_session *session;
     an_weights weights, velocity, gradient;
-    float *images;
+    float *images;  /* null where pictures are staged as bytes */
+    an_view *views; /* null where they are not */
     int32_t *labels;
     an_layer_time *times; /* [layers] */
 } an_profile;
@@ -28,31 +29,36 @@ static void profile_free(an_profile *p, an_model *model)
     an__weights_free(&p->velocity, &model->net);
     an__weights_free(&p->gradient, &model->net);
     an__free(&model->net.ctx->memory, p->images);
+    an__free(&model->net.ctx->memory, p->views);
     an__free(&model->net.ctx->memory, p->labels);
     an__free(&model->net.ctx->memory, p->times);
 }
 
-static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
-                              int training)
+/* Random pictures as training gives them to a device that prepares them itself. */
+static an_status make_crops(an_profile *p, an_model *model, uint32_t batch)
+{
+    size_t count = (size_t)batch * 3 * model->input.size * model->input.size, i;
+    uint32_t word[4];
+
+    AN_TRY(an__session_reserve(p->session, &model->input));
+    p->views = an__alloc_zero(&model->net.ctx->memory, batch * sizeof *p->views);
+    if (p->views == NULL) return AN_ERROR_MEMORY;
+    for (i = 0; i < batch; i++) p->views[i].divisor = 1;
+    for (i = 0; i < count; i += sizeof word) {
+        an__random4(1, AN_STREAM_INIT, 0, (uint32_t)(i / sizeof word), word);
+        memcpy(p->session->staging.crops + i, word,
+               count - i < sizeof word ? count - i : sizeof word);
+    }
+    return AN_OK;
+}
+
+static an_status make_images(an_profile *p, an_model *model, uint32_t batch)
 {
     const an_plan *plan = model->net.plan;
-    an_context *ctx = model->net.ctx;
     size_t elements = plan->tensors[plan->input[0]].count * batch, i;
 
-    AN_TRY(an__session_create(&p->session, &model->net, batch, training));
-    if (training) {
-        AN_TRY(an__weights_alloc(&p->weights, &model->net));
-        AN_TRY(an__weights_alloc(&p->velocity, &model->net));
-        AN_TRY(an__weights_alloc(&p->gradient, &model->net));
-    }
-    p->images = an__alloc(&ctx->memory, elements * sizeof *p->images);
-    p->labels = an__alloc_zero(&ctx->memory, batch * sizeof *p->labels);
-    p->times = an__alloc_zero(&ctx->memory, plan->row.layers * sizeof *p->times);
-    p->session->exec.seconds =
-        an__alloc(&ctx->memory, 2 * plan->op_count * sizeof(double));
-    if (p->images == NULL || p->labels == NULL || p->times == NULL ||
-        p->session->exec.seconds == NULL)
-        return AN_ERROR_MEMORY;
+    p->images = an__alloc(&model->net.ctx->memory, elements * sizeof *p->images);
+    if (p->images == NULL) return AN_ERROR_MEMORY;
     for (i = 0; i < elements; i += 4) {
         uint32_t word[4], j;
 
@@ -61,6 +67,28 @@ static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
             p->images[i + j] = (float)word[j] * (2 / 4294967296.0f) - 1;
     }
     return AN_OK;
+}
+
+static an_status profile_make(an_profile *p, an_model *model, uint32_t batch,
+                              int training)
+{
+    const an_plan *plan = model->net.plan;
+    an_context *ctx = model->net.ctx;
+
+    AN_TRY(an__session_create(&p->session, &model->net, batch, training));
+    if (training) {
+        AN_TRY(an__weights_alloc(&p->weights, &model->net));
+        AN_TRY(an__weights_alloc(&p->velocity, &model->net));
+        AN_TRY(an__weights_alloc(&p->gradient, &model->net));
+    }
+    p->labels = an__alloc_zero(&ctx->memory, batch * sizeof *p->labels);
+    p->times = an__alloc_zero(&ctx->memory, plan->row.layers * sizeof *p->times);
+    p->session->exec.seconds =
+        an__alloc(&ctx->memory, 2 * plan->op_count * sizeof(double));
+    if (p->labels == NULL || p->times == NULL || p->session->exec.seconds == NULL)
+        return AN_ERROR_MEMORY;
+    return model->net.backend->async != NULL ? make_crops(p, model, batch)
+                                             : make_images(p, model, batch);
 }
 
 static an_parameter_part update_part(const an_profile *p, const an_model *model,
@@ -124,6 +152,11 @@ static an_status profile_pass(an_profile *p, an_model *model, uint32_t batch,
     memset(p->times, 0, plan->row.layers * sizeof *p->times);
     memset(&in, 0, sizeof in);
     in.floats = p->images;
+    if (p->views != NULL) {
+        in.crops = p->session->staging.crops;
+        in.views = p->views;
+        in.input = &model->input;
+    }
     AN_TRY(an__session_load(p->session, batch, &in));
     if (training) AN_TRY(profile_begin(p, model, batch));
     AN_TRY(an__exec_sync(exec));
