@@ -304,6 +304,62 @@ START_TEST(pictures_are_prepared_on_the_device)
 }
 END_TEST
 
+/* Pictures of two passes, the second sent while the first is done: what floats of as many
+ * passes come to, to the bit. On one device, and on two. */
+START_TEST(pictures_are_sent_ahead)
+{
+    enum { MANY = 150, WIDTH = 50, HEIGHT = 40 };
+    an_context *ctx = plugin_context(host_run_path(), 2);
+    an_model_config config =
+        net_small(AN_ARCH_CIFAR10, 1, _i == 0 ? "cuda:0" : "cuda:0,cuda:1");
+    uint8_t *pixels = malloc((size_t)MANY * WIDTH * HEIGHT * 3);
+    an_image *pictures = malloc(MANY * sizeof *pictures);
+    int32_t *labels = malloc(MANY * sizeof *labels);
+    float *floats, *want = malloc(MANY * CLASSES * sizeof *want),
+                   *got = malloc(MANY * CLASSES * sizeof *got);
+    an_evaluation wanted, found;
+    an_model *model;
+    size_t numbers, i;
+
+    config.towers = (uint32_t)_i + 1;
+    config.lrn = AN_SWITCH_OFF; /* two towers cannot share it in this network */
+    expect_ok(an_model_create(&model, ctx, &config));
+    numbers = model->net.plan->tensors[model->net.plan->input[0]].count;
+    floats = malloc(MANY * numbers * sizeof *floats);
+    for (i = 0; i < (size_t)MANY * WIDTH * HEIGHT * 3; i++)
+        pixels[i] = (uint8_t)(i * 2654435761u >> 13);
+    for (i = 0; i < MANY; i++) {
+        an_image_init(&pictures[i], sizeof pictures[i]);
+        pictures[i].pixels = pixels + i * WIDTH * HEIGHT * 3;
+        pictures[i].width = WIDTH;
+        pictures[i].height = HEIGHT;
+        labels[i] = (int32_t)(i % CLASSES);
+        expect_ok(an_preprocess(model, &pictures[i], 0, floats + i * numbers, ENOUGH));
+    }
+    expect_ok(an_infer(model, floats, MANY, want, ENOUGH));
+    expect_ok(an_infer_images(model, pictures, MANY, got, ENOUGH));
+    expect_bytes(got, want, MANY * CLASSES * sizeof *got, "probabilities");
+    an_evaluation_init(&wanted, sizeof wanted);
+    an_evaluation_init(&found, sizeof found);
+    expect_ok(an_evaluate(model, floats, labels, MANY, &wanted));
+    expect_ok(an_evaluate_images(model, pictures, labels, MANY, &found));
+    expect_bytes(&found, &wanted, sizeof found, "an evaluation");
+
+    net_fill_param(model, "conv2.weight", 3e38f);
+    expect_refused(an_infer_images(model, pictures, MANY, got, ENOUGH), AN_ERROR_DIVERGED,
+                   "conv2 is the first layer");
+    expect_bytes(got, want, MANY * CLASSES * sizeof *got, "probabilities after that");
+    free(floats);
+    free(got);
+    free(want);
+    free(labels);
+    free(pictures);
+    free(pixels);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
 enum { PICTURES = 6, SIDE = 40 };
 
 /* Picture `index` of noise: a source's fetch. */
@@ -649,6 +705,7 @@ Suite *cuda_suite(void)
                         AN_PRECISION_TF32 + 1);
     tcase_add_test(tc, activations_come_in_the_hosts_order);
     tcase_add_loop_test(tc, pictures_are_prepared_on_the_device, 0, 8);
+    tcase_add_loop_test(tc, pictures_are_sent_ahead, 0, 2);
     tcase_add_loop_test(tc, a_loaders_bytes_train_as_its_floats, 0, 2);
     tcase_add_loop_test(tc, one_device_and_two_give_the_same_bits, AN_PRECISION_FP32,
                         AN_PRECISION_BF16 + 1);

@@ -88,8 +88,9 @@ static const member fused[] = {{FUSED(can_fuse, AN_PATTERNS)},
                                {FUSED(lrn_pool_backward, AN_FUSE_LRN_POOL)},
                                {FUSED(dense_update, AN_FUSE_DENSE_UPDATE)}};
 static const member async[] = {{PART(async, host_alloc)},   {PART(async, host_release)},
-                               {PART(async, upload_async)}, {PART(async, fence)},
-                               {PART(async, wait_fence)},   {PART(async, preprocess)}};
+                               {PART(async, upload_async)}, {PART(async, wait_upload)},
+                               {PART(async, fence)},        {PART(async, wait_fence)},
+                               {PART(async, preprocess)}};
 static const member graph[] = {{PART(graph, record)},
                                {PART(graph, recorded)},
                                {PART(graph, replay)},

@@ -60,6 +60,7 @@ struct an_gemm {
     an_updated updated;
     uint32_t c_float; /* C is float32, even if A and B are bfloat16 */
     uint32_t rounded; /* B is float32 and rounded to TF32 */
+    uint32_t across;  /* FORWARD, of pipeline.cuh: B lies as [k][n], of 1 x 1 pixels */
     uint32_t m, n, k;
     uint32_t groups, splits; /* splits: partial sums, over parts of k */
     uint32_t split_k;        /* of one part */

@@ -1,7 +1,7 @@
 /*
- * pipeline.cuh - the kernel behind gemm.h for convolutions of bfloat16 tensors on Hopper:
- * forward, and for the gradients of weights. (The data's gradient is a forward product
- * with rotated weights, conv.cu.)
+ * pipeline.cuh - the kernel behind gemm.h for bfloat16 tensors on Hopper: forward, for
+ * the gradients of convolutions' weights, and for the gradients of dense layers' data.
+ * (That of a convolution's data is a forward product with rotated weights, conv.cu.)
  *
  * A block consists of a producer, one thread that gives copies to the tensor memory
  * accelerator, and of consumers, warpgroups that multiply 64 rows of a tile each. Between
@@ -14,6 +14,7 @@
  *
  *              rows of a tile         columns          a step of k
  *   FORWARD    output pixels          output maps      up to 64 maps of a tap
+ *   DATA       images                 inputs           64 outputs
  *   WEIGHTS    64 maps of a tap each  output maps      64 output pixels
  *
  * so that a weight's gradient is computed with its sides exchanged, as C^T. Where fewer
@@ -191,6 +192,37 @@ struct an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
                 if (m < g.m && n < g.n)
                     put_eight<an_bf16, AN_FORWARD, false>(g, v, m, n, t.group, part);
             }
+    }
+};
+
+/* The data's gradient of a dense layer: a forward product whose weights lie across k. */
+template <int WARPGROUPS, int N, int DEPTH>
+struct an_pipe<AN_DATA, WARPGROUPS, N, DEPTH>
+    : an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
+    enum { LEFT_BYTES = WARPGROUPS * BOX_BYTES, RIGHT_BYTES = N / 64 * BOX_BYTES };
+    static_assert(DEPTH == STEP && N % 64 == 0, "whole blocks of 64 columns");
+
+    __device__ __forceinline__ void load(const an_pipelined &p, uint32_t step,
+                                         char *stage, an_mbarrier *full)
+    {
+        mbarrier_expect(full, LEFT_BYTES + RIGHT_BYTES);
+        copy_windows(stage, &p.windows, full, step * STEP, this->corner, 0, 0);
+#pragma unroll
+        for (int i = 0; i < N / 64; i++)
+            copy_rows(stage + LEFT_BYTES + i * BOX_BYTES, &p.rows, full,
+                      this->row + i * 64, step * STEP);
+    }
+
+    static __device__ __forceinline__ void multiply(float *sum, const char *stage,
+                                                    int warpgroup)
+    {
+        uint64_t left = wgmma_descriptor(stage + warpgroup * BOX_BYTES, 16);
+        uint64_t right = wgmma_descriptor(stage + LEFT_BYTES, BOX_BYTES);
+
+#pragma unroll
+        for (int k = 0; k < STEP / 16; k++)
+            wgmma_bf16<N, 0, 1>(sum, wgmma_further(left, k * 32),
+                                wgmma_further(right, k * 16 * 128));
     }
 };
 
@@ -442,7 +474,7 @@ static an_status pipeline_launch(an_queue *q, const an_gemm *g,
 {
     typedef an_stages<PRODUCT, WARPGROUPS, N, DEPTH> of;
     void (*kernel)(an_pipelined) = pipeline_kernel<PRODUCT, WARPGROUPS, N, DEPTH>;
-    bool forward = PRODUCT == AN_FORWARD;
+    bool forward = PRODUCT != AN_WEIGHTS;
     uint32_t pixels = forward ? g->m : g->k, images = pixels / g->by_pixels.d;
     uint32_t all = tiles->down * tiles->across * g->groups * g->splits;
     an_pipelined p;
@@ -454,11 +486,15 @@ static an_status pipeline_launch(an_queue *q, const an_gemm *g,
     p.split_steps = g->split_k / DEPTH;
     AN_CUDA_TRY(an__cuda_map_windows(q->device, &p.windows, forward ? g->a : g->b, g,
                                      images, forward ? WARPGROUPS * 64 : STEP));
-    AN_CUDA_TRY(forward
-                    ? an__cuda_map_rows(q->device, &p.rows, g->b, g->w_pitch,
-                                        (uint64_t)g->groups * g->out_maps, g->w_pitch, N)
-                    : an__cuda_map_rows(q->device, &p.rows, g->a, g->out_pitch, pixels,
-                                        g->out_pitch, STEP));
+    if (PRODUCT == AN_FORWARD)
+        AN_CUDA_TRY(an__cuda_map_rows(q->device, &p.rows, g->b, g->w_pitch,
+                                      (uint64_t)g->groups * g->out_maps, g->w_pitch, N));
+    else if (PRODUCT == AN_DATA)
+        AN_CUDA_TRY(
+            an__cuda_map_rows(q->device, &p.rows, g->b, g->n, g->k, g->w_pitch, STEP));
+    else
+        AN_CUDA_TRY(an__cuda_map_rows(q->device, &p.rows, g->a, g->out_pitch, pixels,
+                                      g->out_pitch, STEP));
     AN_CUDA_TRY(an__cuda_check(
         q->device,
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

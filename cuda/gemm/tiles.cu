@@ -76,6 +76,15 @@ static uint64_t rounds_cost(uint32_t tiles, uint32_t rows, uint32_t columns)
            (rows * (columns < 96 ? 96 : columns) + 32 * (rows + columns));
 }
 
+/* The k of a step, of which a tap has whole ones: 0 if there is none such. Of a dense
+ * layer, what is copied beyond the last k is 0. */
+static uint32_t forward_depth(const an_gemm *g)
+{
+    bool is_dense = g->kernel == 1 && g->groups == 1;
+
+    return g->in_maps % 64 == 0 || is_dense ? 64 : g->in_maps % 48 == 0 ? 48 : 0;
+}
+
 static void forward_tiles(const an_gemm *g, an_pipeline_tiles *best)
 {
     static const struct {
@@ -89,10 +98,9 @@ static void forward_tiles(const an_gemm *g, an_pipeline_tiles *best)
         uint32_t across = (g->n + shape.columns - 1) / shape.columns;
         uint64_t cost = rounds_cost(down * across * g->groups, rows, shape.columns);
 
-        if (cost >= least) continue;
+        if (cost >= least || (g->across && shape.columns < 128)) continue;
         least = cost;
-        *best = {shape.warpgroups, shape.columns, g->in_maps % 64 == 0 ? 64u : 48u, down,
-                 across};
+        *best = {shape.warpgroups, shape.columns, forward_depth(g), down, across};
     }
 }
 
@@ -126,8 +134,7 @@ bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,
         weights_tiles(g, tiles);
         return g->faults == NULL;
     }
-    if (product != AN_FORWARD || (g->in_maps % 64 != 0 && g->in_maps % 48 != 0))
-        return false;
+    if (product != AN_FORWARD || forward_depth(g) == 0) return false;
     forward_tiles(g, tiles);
     return g->epilogue.step == NULL || has_parts(device, g, tiles);
 }

@@ -10,6 +10,7 @@
  */
 #include "gemm/epilogue.h"
 #include "gemm/map.h"
+#include "gemm/pipeline.h"
 
 an_divisor an__cuda_divisor(uint32_t d)
 {
@@ -416,8 +417,19 @@ an_status an__cuda_conv_forward(an_queue *q, const an_conv_shape *s, uint32_t ba
 
 /* --- backward: the data's gradient ------------------------------------------------- */
 
-/* The product of is_rotated(), in which dy and dx have changed places. */
-static an_gemm turned_gemm(const an_conv_shape *s)
+/* Of a product whose result is the gradient of a batch's data. */
+static void data_sizes(an_gemm *g, const an_conv_shape *s, uint32_t batch)
+{
+    g->m = batch * s->in_height * s->in_width;
+    g->n = s->in_maps / s->halves / s->groups;
+    g->k = g->kernel * g->kernel * (s->out_maps / s->groups);
+    g->by_width = an__cuda_divisor(s->in_width);
+    g->by_pixels = an__cuda_divisor(s->in_height * s->in_width);
+}
+
+/* The forward product in which dy and dx have changed places: with rotated weights or, of
+ * 1 x 1 pixels, with weights across k. */
+static an_gemm turned_gemm(const an_conv_shape *s, uint32_t batch)
 {
     an_gemm g = gemm_of(s), t = g;
 
@@ -434,9 +446,22 @@ static an_gemm turned_gemm(const an_conv_shape *s)
     t.out_image = g.in_image;
     t.by_out_maps = g.by_in_maps;
     t.pad = g.kernel - 1 - g.pad;
-    t.w_pitch = g.kernel * g.kernel * g.out_maps;
     t.rounded = s->precision == AN_PRECISION_TF32;
+    t.across = !is_rotated(s);
+    if (!t.across) t.w_pitch = g.kernel * g.kernel * g.out_maps;
+    data_sizes(&t, s, batch);
     return t;
+}
+
+/* Whether the data's gradient of a dense layer is computed by the pipeline. */
+static bool is_across(const an_device *device, const an_conv_shape *s, uint32_t batch)
+{
+    an_gemm g = turned_gemm(s, batch);
+    an_pipeline_tiles tiles;
+
+    return s->kernel == 1 && s->stride == 1 && s->pad == 0 && s->groups == 1 &&
+           s->s2d.side == 0 &&
+           an__cuda_pipeline_tiles(device, s->precision, AN_FORWARD, &g, &tiles);
 }
 
 /* Turns weights; they lie behind the partial sums in the scratch memory. */
@@ -470,28 +495,24 @@ an_status an__cuda_conv_backward_data(an_queue *q, const an_conv_shape *s, uint3
                                       an_operand x, an_operand dx)
 {
     an_use use(q->device);
-    bool is_prepacked = prepacked.buffer != NULL,
-         is_forward = is_prepacked && is_rotated(s);
+    bool is_prepacked = prepacked.buffer != NULL, rotates = is_prepacked && is_rotated(s),
+         is_forward = rotates || (is_prepacked && is_across(q->device, s, batch));
     an_product kind = is_forward ? AN_FORWARD : AN_DATA;
-    an_gemm lying = gemm_of(s), g = is_forward ? turned_gemm(s) : lying;
+    an_gemm lying = gemm_of(s), g = is_forward ? turned_gemm(s, batch) : lying;
     an_operand rotated = an__no_operand();
     uint32_t i;
 
     AN_CUDA_TRY(batch_check(q, s, batch));
     AN_CUDA_TRY(an__cuda_complete_receive(q));
-    if (is_forward) AN_CUDA_TRY(turn(q, s, batch, prepacked, &rotated));
-    g.m = batch * s->in_height * s->in_width;
-    g.n = lying.in_maps;
-    g.k = g.kernel * g.kernel * lying.out_maps;
+    if (rotates) AN_CUDA_TRY(turn(q, s, batch, prepacked, &rotated));
+    data_sizes(&g, s, batch);
     g.a = an__cuda_address(dy);
-    g.by_width = an__cuda_divisor(s->in_width);
-    g.by_pixels = an__cuda_divisor(s->in_height * s->in_width);
     split(q->device, s->precision, kind, &g);
     for (i = 0; i < s->halves; i++) {
         uint32_t half = s->halves == 1 ? 0 : i == 0 ? 1 - s->local_half : s->local_half;
 
-        g.b = is_forward ? beyond(s, rotated, half * (size_t)s->out_maps * w_half(&lying))
-                         : beyond(s, is_prepacked ? prepacked : w, half * w_half(&lying));
+        g.b = rotates ? beyond(s, rotated, half * (size_t)s->out_maps * w_half(&lying))
+                      : beyond(s, is_prepacked ? prepacked : w, half * w_half(&lying));
         g.c = beyond(s, dx, half * x_half(&lying));
         if (s->mask != 0) g.epilogue.x = beyond(s, x, half * x_half(&lying));
         g.epilogue.mask = s->mask;

@@ -252,8 +252,9 @@ static const an_fused_table fused = {
 };
 
 static const an_async_table async = {
-    an__cuda_host_alloc, an__cuda_host_release, an__cuda_upload_async,
-    an__cuda_fence,      an__cuda_wait_fence,   an__cuda_preprocess,
+    an__cuda_host_alloc,  an__cuda_host_release, an__cuda_upload_async,
+    an__cuda_wait_upload, an__cuda_fence,        an__cuda_wait_fence,
+    an__cuda_preprocess,
 };
 
 static const an_graph_table graph = {

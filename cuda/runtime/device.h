@@ -275,6 +275,7 @@ an_dense_update_fn an__cuda_dense_update;
 an_host_alloc_fn an__cuda_host_alloc;
 an_host_release_fn an__cuda_host_release;
 an_upload_async_fn an__cuda_upload_async;
+an_wait_upload_fn an__cuda_wait_upload;
 an_fence_fn an__cuda_fence;
 an_wait_fence_fn an__cuda_wait_fence;
 an_preprocess_fn an__cuda_preprocess;

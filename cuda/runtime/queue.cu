@@ -274,7 +274,17 @@ an_status an__cuda_wait_fence(an_queue *q, uint32_t fence)
     return AN_OK;
 }
 
-/* Pinned memory is copied directly, other memory by way of some that is pinned. */
+an_status an__cuda_wait_upload(an_queue *q)
+{
+    an_use use(q->device);
+
+    AN_CUDA_TRY(an__cuda_alive(q->device));
+    if (q->async == NULL) return AN_OK;
+    return an__cuda_check(q->device, cudaStreamSynchronize(q->async), "an upload");
+}
+
+/* Pinned memory is copied directly, other memory by way of some that is pinned, which is
+ * waited for. */
 an_status an__cuda_upload_async(an_queue *q, an_operand to, const void *from,
                                 size_t bytes)
 {
@@ -302,8 +312,7 @@ an_status an__cuda_upload_async(an_queue *q, an_operand to, const void *from,
                                    cudaMemcpyAsync(target + done, source, part,
                                                    cudaMemcpyHostToDevice, q->async),
                                    "an upload"));
-        AN_CUDA_TRY(
-            an__cuda_check(q->device, cudaStreamSynchronize(q->async), "an upload"));
+        if (!is_pinned) AN_CUDA_TRY(an__cuda_wait_upload(q));
     }
     return AN_OK;
 }

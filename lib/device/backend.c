@@ -68,8 +68,9 @@ static const an_member fused[] = {{FUSED(can_fuse, ALWAYS)},
                                   {FUSED(lrn_pool_backward, AN_FUSE_LRN_POOL)},
                                   {FUSED(dense_update, AN_FUSE_DENSE_UPDATE)}};
 static const an_member async[] = {{IN(async, host_alloc)},   {IN(async, host_release)},
-                                  {IN(async, upload_async)}, {IN(async, fence)},
-                                  {IN(async, wait_fence)},   {IN(async, preprocess)}};
+                                  {IN(async, upload_async)}, {IN(async, wait_upload)},
+                                  {IN(async, fence)},        {IN(async, wait_fence)},
+                                  {IN(async, preprocess)}};
 static const an_member graph[] = {{IN(graph, record)},
                                   {IN(graph, recorded)},
                                   {IN(graph, replay)},

@@ -288,10 +288,12 @@ typedef struct an_fused_table {
 /* The host's memory from which upload_async() is fastest. */
 typedef an_status an_host_alloc_fn(an_device *device, size_t bytes, void **out);
 typedef void an_host_release_fn(an_device *device, void *memory);
-/* An upload that goes on beside the queue's operations and is none of them: it returns
- * when it is done, and the queue's next operation finds the bytes there. */
+/* An upload that goes on beside the queue's operations, and is none of them, and beside
+ * the host, which leaves `from` as it is until wait_upload() has waited for all uploads
+ * so far; the queue's next operation finds the bytes there. */
 typedef an_status an_upload_async_fn(an_queue *queue, an_operand to, const void *from,
                                      size_t bytes);
+typedef an_status an_wait_upload_fn(an_queue *queue);
 /* A fence stands behind what the queue has been given so far, downloads included;
  * wait_fence() waits for that alone. fence: below AN_MAX_IN_FLIGHT. */
 typedef an_status an_fence_fn(an_queue *queue, uint32_t fence);
@@ -306,6 +308,7 @@ typedef struct an_async_table {
     an_host_alloc_fn *host_alloc;
     an_host_release_fn *host_release;
     an_upload_async_fn *upload_async;
+    an_wait_upload_fn *wait_upload;
     an_fence_fn *fence;
     an_wait_fence_fn *wait_fence;
     an_preprocess_fn *preprocess;

@@ -245,6 +245,11 @@ an_status an__session_stage(an_session *session, const an_input *input,
                             const an_view *views, an_pass_input *in);
 /* Crops and views to their slot on the device, beside what the device is doing. */
 an_status an__session_upload(an_session *session, uint32_t batch, an_pass_input *in);
+/* an__session_stage() and _upload() in one, for a backend that has uploads beside the
+ * host's work: some crops are on their way while the next are cut. in->slot is given. */
+an_status an__session_send(an_session *session, const an_input *input,
+                           const an_image *pictures, uint32_t count, const an_view *views,
+                           an_pass_input *in);
 /* To where a pass begins. */
 an_status an__session_load(an_session *session, uint32_t batch, const an_pass_input *in);
 /* DIVERGED, naming the first layer whose output is not finite ("input", "conv1", ...).

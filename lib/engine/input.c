@@ -107,6 +107,8 @@ an_status an__session_stage(an_session *session, const an_input *input,
     return AN_OK;
 }
 
+#define SENT_TOGETHER 32u /* pictures whose crops are sent while the next are cut */
+
 /* --- to the device ----------------------------------------------------------------- */
 
 static an_status upload_crops(an_session *session, uint32_t tower, uint32_t batch,
@@ -122,15 +124,74 @@ static an_status upload_crops(an_session *session, uint32_t tower, uint32_t batc
                   batch * sizeof *in->views);
 }
 
+/* Waits for uploads, of which `status` tells; if one has failed, for the others. */
+static an_status wait_uploads(const an_exec *exec, an_status status)
+{
+    uint32_t t;
+
+    for (t = 0; t < exec->plan->towers; t++) {
+        an_status waited = exec->backend->async->wait_upload(exec->queue[t]);
+
+        if (status == AN_OK) status = waited;
+    }
+    return status;
+}
+
 an_status an__session_upload(an_session *session, uint32_t batch, an_pass_input *in)
 {
     const an_exec *exec = &session->exec;
+    an_status status = AN_OK;
     uint32_t t;
 
-    for (t = 0; t < exec->plan->towers; t++)
-        AN_TRY(upload_crops(session, t, batch, in, exec->backend->async->upload_async));
+    for (t = 0; t < exec->plan->towers && status == AN_OK; t++)
+        status = upload_crops(session, t, batch, in, exec->backend->async->upload_async);
     in->uploaded = 1;
+    return wait_uploads(exec, status);
+}
+
+/* Crops of `count` pictures from picture `first` on, cut and on their way. */
+static an_status send_part(an_session *session, const an_input *input,
+                           const an_image *pictures, uint32_t first, uint32_t count,
+                           const an_pass_input *in)
+{
+    const an_exec *exec = &session->exec;
+    an_staging *staging = &session->staging;
+    size_t image = (size_t)3 * input->size * input->size, at = first * image;
+    uint32_t t;
+
+    an__images_crop(
+        exec->ctx, input,
+        (const an_image *)(const void *)((const char *)pictures + first * pictures->size),
+        count, in->views + first, staging->crops + at);
+    for (t = 0; t < exec->plan->towers; t++)
+        AN_TRY(exec->backend->async->upload_async(
+            exec->queue[t], an__operand_from(staging->device_crops[t][in->slot], at),
+            staging->crops + at, count * image));
     return AN_OK;
+}
+
+an_status an__session_send(an_session *session, const an_input *input,
+                           const an_image *pictures, uint32_t count, const an_view *views,
+                           an_pass_input *in)
+{
+    const an_exec *exec = &session->exec;
+    an_status status = AN_OK;
+    uint32_t done, part, t;
+
+    AN_TRY(an__session_reserve(session, input));
+    in->crops = session->staging.crops;
+    in->views = views;
+    in->input = input;
+    for (done = 0; done < count && status == AN_OK; done += part) {
+        part = count - done < SENT_TOGETHER ? count - done : SENT_TOGETHER;
+        status = send_part(session, input, pictures, done, part, in);
+    }
+    for (t = 0; t < exec->plan->towers && status == AN_OK; t++)
+        status = exec->backend->async->upload_async(
+            exec->queue[t], session->staging.device_views[t][in->slot], views,
+            count * sizeof *views);
+    in->uploaded = 1;
+    return wait_uploads(exec, status);
 }
 
 static an_status load_crops(an_session *session, uint32_t tower, uint32_t batch,

@@ -33,11 +33,43 @@ static void session_give(an_model *model, an_session *session)
     pthread_mutex_unlock(&model->lock);
 }
 
-/* So many images' bytes are copied to a device from where they were cropped, which the
- * host waits for; fewer by way of the queue's own memory, which it need not wait for. */
+/* --- passes ------------------------------------------------------------------------ */
+
+/* So many pictures' bytes go to a device beside what it is doing, which the host waits
+ * for; fewer by way of the queue's own memory, which it need not wait for. */
 #define SENT 16u
 
-/* --- passes ------------------------------------------------------------------------ */
+/* Images first .. first + count - 1 of a request. */
+typedef struct an_pass {
+    uint32_t first, count;
+    an_view views[AN_PASS];
+    an_pass_input in;
+} an_pass;
+
+static an_status pass_stage(an_model *model, an_session *session,
+                            const an_request *request, an_pass *pass)
+{
+    const an_image *pictures;
+    uint32_t i;
+
+    memset(&pass->in, 0, sizeof pass->in);
+    if (request->pictures == NULL) {
+        pass->in.floats =
+            request->floats +
+            pass->first * model->net.plan->tensors[model->net.plan->input[0]].count;
+        return AN_OK;
+    }
+    pictures = (const an_image *)(const void *)((const char *)request->pictures +
+                                                pass->first * request->pictures->size);
+    for (i = 0; i < pass->count; i++)
+        pass->views[i] = an__view(&model->input, request->view);
+    if (model->net.backend->async == NULL || pass->count < SENT)
+        return an__session_stage(session, &model->input, pictures, pass->count,
+                                 pass->views, &pass->in);
+    pass->in.slot = pass->first / session->exec.batch % AN_MAX_IN_FLIGHT;
+    return an__session_send(session, &model->input, pictures, pass->count, pass->views,
+                            &pass->in);
+}
 
 static an_status do_scores(void *arg, uint32_t count)
 {
@@ -49,27 +81,6 @@ static an_status do_scores(void *arg, uint32_t count)
                                   an__exec_value(exec, exec->plan->output));
 }
 
-static an_status pass_classify(an_model *model, an_session *session, uint32_t count,
-                               const an_pass_input *in, float *probabilities, int add)
-{
-    size_t elements = (size_t)count * model->net.plan->config.classes, i;
-    an_exec *exec = &session->exec;
-    float *scores = session->outcome.scores;
-
-    AN_TRY(an__session_load(session, count, in));
-    AN_TRY(an__session_repeat(session, AN_REPEAT_CLASSIFY, count, do_scores, session));
-    AN_TRY(exec->backend->download(exec->queue[0], scores,
-                                   an__exec_value(exec, exec->plan->output),
-                                   elements * sizeof *scores));
-    AN_TRY(an__exec_sync(exec));
-    for (i = 0; i < elements; i++)
-        if (!isfinite(scores[i]))
-            return an__session_diverged(session, &model->net.weights, count, in, 0);
-    for (i = 0; i < elements; i++)
-        probabilities[i] = add ? probabilities[i] + scores[i] : scores[i];
-    return AN_OK;
-}
-
 static an_status do_losses(void *arg, uint32_t count)
 {
     an_session *session = arg;
@@ -78,32 +89,9 @@ static an_status do_losses(void *arg, uint32_t count)
     return an__session_loss(session, count);
 }
 
-static an_status pass_evaluate(an_model *model, an_session *session, uint32_t count,
-                               const an_pass_input *in, const int32_t *labels,
-                               an_evaluation *sum)
-{
-    const an_outcome *outcome = &session->outcome;
-    uint32_t i;
-
-    AN_TRY(an__session_load(session, count, in));
-    AN_TRY(an__session_labels(session, count, labels));
-    AN_TRY(an__session_repeat(session, AN_REPEAT_EVALUATE, count, do_losses, session));
-    AN_TRY(an__session_finish(session, count));
-    for (i = 0; i < count; i++)
-        if (!isfinite(outcome->losses[i]))
-            return an__session_diverged(session, &model->net.weights, count, in, 0);
-    for (i = 0; i < count; i++) {
-        sum->top1 += an__top(&outcome->ranks[i], 1);
-        sum->top5 += an__top(&outcome->ranks[i], 5);
-        sum->loss += outcome->losses[i];
-    }
-    sum->count += count;
-    return AN_OK;
-}
-
 /* The halves of two towers stand one after the other for each image. */
-static an_status pass_activations(an_model *model, an_session *session, uint32_t count,
-                                  const an_pass_input *in, const an_layer_output *output,
+static an_status pass_activations(an_model *model, an_session *session,
+                                  const an_pass *pass, const an_layer_output *output,
                                   float *out)
 {
     size_t part = model->net.plan->tensors[output->tensor[0]].count,
@@ -112,57 +100,105 @@ static an_status pass_activations(an_model *model, an_session *session, uint32_t
     uint32_t t, i;
 
     an__session_forget(session);
-    AN_TRY(an__session_load(session, count, in));
-    AN_TRY(an__exec_forward_to(exec, &model->net.weights, count, output->end));
+    AN_TRY(an__exec_forward_to(exec, &model->net.weights, pass->count, output->end));
     for (t = 0; t < output->towers; t++)
-        for (i = 0; i < count; i++)
+        for (i = 0; i < pass->count; i++)
             AN_TRY(an__exec_get(exec, output->tensor[t], i, out + i * whole + t * part));
     return an__exec_sync(exec);
 }
 
-static an_status do_pass(an_model *model, an_session *session, const an_request *request,
-                         uint32_t first, uint32_t count, const an_pass_input *in)
+/* Gives a device all that a pass is to do, the fetching of its results included. */
+static an_status pass_begin(an_model *model, an_session *session,
+                            const an_request *request, const an_pass *pass)
 {
+    an_exec *exec = &session->exec;
     size_t classes = model->net.plan->config.classes;
 
+    AN_TRY(an__session_load(session, pass->count, &pass->in));
     if (request->layer != NULL)
-        return pass_activations(model, session, count, in, request->layer,
-                                request->activations + first * request->layer->elements);
-    if (request->probabilities != NULL)
-        return pass_classify(model, session, count, in,
-                             request->probabilities + first * classes, request->add);
-    return pass_evaluate(model, session, count, in, request->labels + first,
-                         request->evaluation);
+        return pass_activations(model, session, pass, request->layer,
+                                request->activations +
+                                    pass->first * request->layer->elements);
+    if (request->probabilities == NULL) {
+        AN_TRY(an__session_labels(session, pass->count, request->labels + pass->first));
+        AN_TRY(an__session_repeat(session, AN_REPEAT_EVALUATE, pass->count, do_losses,
+                                  session));
+        return an__session_fetch(session, pass->count, 0);
+    }
+    AN_TRY(
+        an__session_repeat(session, AN_REPEAT_CLASSIFY, pass->count, do_scores, session));
+    return exec->backend->download(
+        exec->queue[0], session->outcome.scores, an__exec_value(exec, exec->plan->output),
+        pass->count * classes * sizeof *session->outcome.scores);
 }
 
+static an_status take_scores(an_model *model, an_session *session,
+                             const an_request *request, const an_pass *pass)
+{
+    size_t classes = model->net.plan->config.classes, elements = pass->count * classes, i;
+    float *probabilities = request->probabilities + pass->first * classes;
+    const float *scores = session->outcome.scores;
+
+    for (i = 0; i < elements; i++)
+        if (!isfinite(scores[i]))
+            return an__session_diverged(session, &model->net.weights, pass->count,
+                                        &pass->in, 0);
+    for (i = 0; i < elements; i++)
+        probabilities[i] = request->add ? probabilities[i] + scores[i] : scores[i];
+    return AN_OK;
+}
+
+static an_status take_losses(an_model *model, an_session *session, const an_pass *pass,
+                             an_evaluation *sum)
+{
+    const an_outcome *outcome = &session->outcome;
+    uint32_t i;
+
+    for (i = 0; i < pass->count; i++)
+        if (!isfinite(outcome->losses[i]))
+            return an__session_diverged(session, &model->net.weights, pass->count,
+                                        &pass->in, 0);
+    for (i = 0; i < pass->count; i++) {
+        sum->top1 += an__top(&outcome->ranks[i], 1);
+        sum->top5 += an__top(&outcome->ranks[i], 5);
+        sum->loss += outcome->losses[i];
+    }
+    sum->count += pass->count;
+    return AN_OK;
+}
+
+static an_status pass_finish(an_model *model, an_session *session,
+                             const an_request *request, const an_pass *pass)
+{
+    if (request->layer != NULL) return AN_OK; /* it waited */
+    AN_TRY(an__exec_sync(&session->exec));
+    return request->probabilities != NULL
+               ? take_scores(model, session, request, pass)
+               : take_losses(model, session, pass, request->evaluation);
+}
+
+/* While a device does one pass, whose input it has, the host gets the next one's there.
+ * Elsewhere a pass's input is the host's, and stays what it is until the pass is done. */
 static an_status passes(an_model *model, an_session *session, const an_request *request,
                         uint32_t count)
 {
-    size_t image = model->net.plan->tensors[model->net.plan->input[0]].count;
-    uint32_t done, part, i;
+    an_pass ring[2], *pass = ring, *under_way = NULL;
+    uint32_t done;
 
-    for (done = 0; done < count; done += part) {
-        an_view views[AN_PASS];
-        an_pass_input in;
-
-        part = count - done < session->exec.batch ? count - done : session->exec.batch;
-        if (request->pictures != NULL) {
-            const char *from =
-                (const char *)request->pictures + done * request->pictures->size;
-
-            for (i = 0; i < part; i++) views[i] = an__view(&model->input, request->view);
-            AN_TRY(an__session_stage(session, &model->input,
-                                     (const an_image *)(const void *)from, part, views,
-                                     &in));
-            if (in.crops != NULL && part >= SENT)
-                AN_TRY(an__session_upload(session, part, &in));
-        } else {
-            memset(&in, 0, sizeof in);
-            in.floats = request->floats + done * image;
-        }
-        AN_TRY(do_pass(model, session, request, done, part, &in));
+    for (done = 0; done < count; done += pass->count) {
+        pass = under_way == ring ? ring + 1 : ring;
+        pass->first = done;
+        pass->count =
+            count - done < session->exec.batch ? count - done : session->exec.batch;
+        AN_TRY(pass_stage(model, session, request, pass));
+        if (under_way != NULL) AN_TRY(pass_finish(model, session, request, under_way));
+        under_way = pass;
+        AN_TRY(pass_begin(model, session, request, pass));
+        if (pass->in.uploaded) continue;
+        AN_TRY(pass_finish(model, session, request, pass));
+        under_way = NULL;
     }
-    return AN_OK;
+    return under_way != NULL ? pass_finish(model, session, request, under_way) : AN_OK;
 }
 
 an_status an__request_run(an_model *model, const an_request *request, uint32_t count)

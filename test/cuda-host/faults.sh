@@ -125,6 +125,8 @@ case $sanitizers in
         's/(piece ^ pixel % 8) \* 16/piece * 16/' convolutions pipeline_weights
     plant "tiles that add the same pixels to biases" pipeline.cuh \
         's/due += p.down;/due++;/' convolutions pipeline_weights
+    plant "a dense layer's blocks of columns all the first" pipeline.cuh \
+        's/this->row + i \* 64, step \* STEP/this->row, step * STEP/' dense pipeline_forward
     plant "eights of four lanes changed over" pipeline.cuh \
         's/lane \& bit ? low : high, bit)/lane \& bit ? high : low, bit)/' convolutions pipeline_forward
     plant "factors of TF32 dropped while their products are in flight" wgmma.cuh \
