@@ -18,7 +18,7 @@ struct preparing {
     an_divisor by_columns, by_side;
     const uint8_t *bytes;
     const an_view *views;
-    const float *mean; /* null: s.mean */
+    const float *mean; /* [3][side][side]; null: s.mean */
     void *x;
 };
 
@@ -29,7 +29,7 @@ static __device__ __forceinline__ float pick(const float (&v)[3], uint32_t i)
 
 /* What elements first .. first + V - 1 of an image's squares are made of. Elements of one
  * colour are three apart. */
-template <int V> struct an_piece {
+template <int V, bool MEAN_IMAGE> struct an_piece {
     /* Of an element in its square, where no row of the crop is no pixel; and of its byte
      * from that of the square's first pixel. */
     uint32_t row[V], column[V], offset[V];
@@ -62,9 +62,9 @@ template <int V> struct an_piece {
 
             row[k] = divide(place, by_side);
             column[k] = place - row[k] * s.s2d.side;
-            if (row[k] >= s.s2d.side) row[k] = s.size + s.s2d.pad;
             offset[k] =
                 (row[k] * s.size + (is_mirrored ? 0 - column[k] : column[k])) * 3 + c;
+            if (row[k] >= s.s2d.side) row[k] = s.size + s.s2d.pad;
         }
     }
 
@@ -82,26 +82,25 @@ template <int V> struct an_piece {
             is_pixel[k] = top + row[k] < s.size && left + column[k] < s.size;
             v[k] = is_pixel[k] ? (float)__ldg(crop + (corner + offset[k])) : 0;
         }
-        if (p.mean == NULL)
 #pragma unroll
-            for (int k = 0; k < V; k++)
-                v[k] = (v[k] - mean[k % 3] + tint[k % 3]) * factor[k % 3];
-        else
-#pragma unroll
-            for (int k = 0; k < V; k++) {
+        for (int k = 0; k < V; k++) {
+            float less = mean[k % 3];
+
+            if constexpr (MEAN_IMAGE) {
                 uint32_t x = left + column[k];
                 uint32_t at = begin[k % 3] + (top + row[k]) * s.side +
                               (is_mirrored && s.mean_moves ? s.size - 1 - x : x);
 
-                v[k] = (v[k] - (is_pixel[k] ? __ldg(p.mean + at) : 0) + tint[k % 3]) *
-                       factor[k % 3];
+                less = is_pixel[k] ? __ldg(p.mean + at) : 0;
             }
+            v[k] = (v[k] - less + tint[k % 3]) * factor[k % 3];
+        }
 #pragma unroll
         for (int k = 0; k < V; k++) v[k] = is_pixel[k] ? v[k] : 0;
     }
 };
 
-template <class T, int V>
+template <class T, int V, bool MEAN_IMAGE>
 static __device__ __forceinline__ void prepare_image(const preparing &p, uint32_t image,
                                                      uint32_t first)
 {
@@ -109,7 +108,7 @@ static __device__ __forceinline__ void prepare_image(const preparing &p, uint32_
     const uint8_t *crop = p.bytes + (size_t)image * p.s.size * p.s.size * 3;
     T *x = (T *)p.x + image * s2d_elements(f);
     uint32_t squares = f.rows * f.columns, beside = blockDim.x / p.lanes;
-    an_piece<V> piece(p.s, p.views[image], first, p.by_side);
+    an_piece<V, MEAN_IMAGE> piece(p.s, p.views[image], first, p.by_side);
 
     for (uint32_t square = blockIdx.x * beside + threadIdx.x / p.lanes; square < squares;
          square += gridDim.x * beside) {
@@ -127,11 +126,18 @@ static __device__ __forceinline__ void prepare_image(const preparing &p, uint32_
 }
 
 /* Grid: some blocks for each image. */
-template <class T, int V> static __global__ void prepare_kernel(preparing p)
+template <class T, int V, bool MEAN_IMAGE>
+static __global__ void prepare_kernel(preparing p)
 {
     for (uint32_t image = blockIdx.y; image < p.batch; image += gridDim.y)
         for (uint32_t piece = threadIdx.x % p.lanes; piece < p.pieces; piece += p.lanes)
-            prepare_image<T, V>(p, image, piece * V);
+            prepare_image<T, V, MEAN_IMAGE>(p, image, piece * V);
+}
+
+template <int V, bool MEAN_IMAGE> static void (*kernel_of(uint32_t dtype))(preparing)
+{
+    return dtype == AN_DTYPE_BF16 ? prepare_kernel<an_bf16, V, MEAN_IMAGE>
+                                  : prepare_kernel<float, V, MEAN_IMAGE>;
 }
 
 an_status an__cuda_preprocess(an_queue *q, const an_preprocess_shape *s, uint32_t batch,
@@ -150,6 +156,7 @@ an_status an__cuda_preprocess(an_queue *q, const an_preprocess_shape *s, uint32_
                    (const an_view *)an__cuda_address(views),
                    an__cuda_floats(mean),
                    an__cuda_address(x)};
+    void (*kernel)(preparing);
     uint32_t blocks, least;
 
     if (squares)
@@ -166,10 +173,11 @@ an_status an__cuda_preprocess(an_queue *q, const an_preprocess_shape *s, uint32_
     an__cuda_cost(q, 0, x.dtype, (double)batch * s2d_elements(p.s.s2d),
                   3.0 * batch * s->size * s->size);
     AN_CUDA_TRY(an__cuda_complete_receive(q));
+    kernel = squares          ? p.mean != NULL ? kernel_of<8, true>(x.dtype)
+                                               : kernel_of<8, false>(x.dtype)
+                      : p.mean != NULL ? kernel_of<3, true>(x.dtype)
+                              : kernel_of<3, false>(x.dtype);
     return an__cuda_launch(
-        q,
-        squares ? AN_CUDA_BY_DTYPE_OF(x.dtype, prepare_kernel, 8)
-                : AN_CUDA_BY_DTYPE_OF(x.dtype, prepare_kernel, 3),
-        dim3(blocks < least ? blocks : least, batch < 65535 ? batch : 65535),
+        q, kernel, dim3(blocks < least ? blocks : least, batch < 65535 ? batch : 65535),
         dim3(AN_CUDA_THREADS / p.lanes * p.lanes), 0, p, "the pictures");
 }

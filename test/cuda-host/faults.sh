@@ -119,8 +119,6 @@ case $sanitizers in
     plant "an empty stage not waited for" pipeline.cuh 's/mbarrier_wait(empty + .*//' convolutions pipeline_weights
     plant "the last step of a tile not given back" pipeline.cuh \
         's/if (t.end > t.first && speaks) mbarrier_arrive(empty + turn.before());//' convolutions pipeline_weights
-    plant "a stage given back before all lanes have read it" pipeline.cuh \
-        's/__syncwarp();//' convolutions pipeline_weights
     plant "a bias's pixels looked for in each other's places" pipeline.cuh \
         's/(piece ^ pixel % 8) \* 16/piece * 16/' convolutions pipeline_weights
     plant "tiles that add the same pixels to biases" pipeline.cuh \
@@ -134,7 +132,7 @@ case $sanitizers in
     plant "a factor not rounded to TF32" wgmma.cuh \
         's/left\[k\]\[e\] = to_tf32(left\[k\]\[e\])/(void)0/' convolutions wgmma_tf32
     plant "a kernel not rotated for the data's gradient" conv.cu \
-        's/t.taps - 1 - rest % t.taps/rest % t.taps/' convolutions conv
+        's/t.taps + t.taps - 1 - tap/t.taps + tap/' convolutions conv
     plant "rotated blocks of mma.sync in another order" wgmma.cuh \
         's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' convolutions bf16_data
     plant "an update in spite of faults" wgmma.cuh \
