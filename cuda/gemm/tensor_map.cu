@@ -73,7 +73,7 @@ an_status an__cuda_map_windows(an_device *device, an_tensor_map *map, const void
     int upper[2] = {(int)g->by_width.d - (int)g->in_width - pad,
                     rows - (int)g->in_height - pad};
     cuuint64_t row = (cuuint64_t)g->in_width * g->in_pitch;
-    cuuint64_t size[4] = {g->in_pitch, g->in_width, g->in_height, images};
+    cuuint64_t size[4] = {g->in_maps * g->groups, g->in_width, g->in_height, images};
     cuuint64_t bytes[3] = {(cuuint64_t)g->in_pitch * 2, row * 2,
                            (cuuint64_t)g->in_image * 2};
     cuuint32_t apart[4] = {1, 1, 1, 1};

@@ -11,6 +11,7 @@
 #include "gemm/epilogue.h"
 #include "gemm/map.h"
 #include "gemm/pipeline.h"
+#include "runtime/space_to_depth.h"
 
 an_divisor an__cuda_divisor(uint32_t d)
 {
@@ -31,7 +32,8 @@ static uint32_t taps_of(const an_conv_shape *s)
 }
 
 /* The network's input as squares over which the kernel's stride steps, with as many maps
- * as 16-byte copies want. */
+ * as 16-byte copies want. In bfloat16, what would lie across two lines of the second
+ * cache, 128 bytes, has one of its own: a window's pixels cost it a look for each line. */
 void an__cuda_input_layout(const an_conv_shape *s, an_space_to_depth *s2d)
 {
     an_space_to_depth f = {s->stride, s->pad, 0, 0, 0};
@@ -42,7 +44,8 @@ void an__cuda_input_layout(const an_conv_shape *s, an_space_to_depth *s2d)
     if (s->in_maps != 3 || s->groups != 1 || s->halves != 1) return;
     f.rows = s->out_height + taps - 1 > rows ? s->out_height + taps - 1 : rows;
     f.columns = s->out_width + taps - 1 > columns ? s->out_width + taps - 1 : columns;
-    f.maps = (f.side * f.side * 3 + 7) / 8 * 8;
+    f.maps = s2d_used(f);
+    if (s->precision == AN_PRECISION_BF16 && f.maps > 32 && f.maps < 64) f.maps = 64;
     *s2d = f;
 }
 
@@ -63,7 +66,7 @@ static an_gemm gemm_of(const an_conv_shape *s)
     g.pad = squares ? 0 : s->pad;
     g.in_pitch = squares ? s->s2d.maps : s->in_maps / s->halves;
     g.out_pitch = s->out_maps;
-    g.in_maps = g.in_pitch / s->groups;
+    g.in_maps = squares ? s2d_used(s->s2d) : g.in_pitch / s->groups;
     g.out_maps = s->out_maps / s->groups;
     g.w_pitch = s->halves * g.kernel * g.kernel * g.in_maps;
     g.in_image = s->halves * g.in_pitch * g.in_height * g.in_width;
@@ -108,7 +111,7 @@ static an_status product(an_queue *q, uint32_t precision, an_product kind, an_ge
     double pixels = kind == AN_WEIGHTS ? g->k : g->m;
     double images = pixels / (kind == AN_DATA ? (double)g->in_height * g->in_width
                                               : (double)g->out_height * g->out_width);
-    double x = images * g->in_height * g->in_width * g->in_pitch;
+    double x = images * g->in_height * g->in_width * g->in_maps * g->groups;
     double y = images * g->out_height * g->out_width * g->out_pitch;
     double w = (double)g->groups * g->out_maps * g->kernel * g->kernel * g->in_maps;
     double parts = g->parts == NULL ? 0 : 4.0 * g->groups * g->splits * g->m * g->n;
@@ -157,7 +160,7 @@ static __device__ __forceinline__ bool s2d_weight_place(uint32_t kernel, uint32_
                                                         const an_space_to_depth &f,
                                                         uint32_t i, size_t *place)
 {
-    uint32_t tap = i / f.maps, map = i - tap * f.maps, pixel = map / 3;
+    uint32_t maps = s2d_used(f), tap = i / maps, map = i - tap * maps, pixel = map / 3;
     uint32_t output = tap / (taps * taps), at = tap - output * (taps * taps);
     uint32_t y = at / taps * f.side + pixel / f.side;
     uint32_t x = at % taps * f.side + pixel % f.side;
