@@ -47,7 +47,10 @@ static __device__ __forceinline__ void epilogue_eight(const an_epilogue &f, floa
     float other[8];
 
     if (f.bias != NULL) {
-        read_eight(f.bias + column, other);
+        if constexpr (sizeof(T) == 2) /* columns are counted by eights there */
+            read_aligned(f.bias + column, other);
+        else
+            read_eight(f.bias + column, other);
 #pragma unroll
         for (int i = 0; i < 8; i++) v[i] += other[i];
     }

@@ -182,9 +182,9 @@ struct an_pipe<AN_FORWARD, WARPGROUPS, N, DEPTH> {
         float *part = part_of(g, t);
 
 #pragma unroll
-        for (int half = 0; half < 2; half++)
+        for (int j = 0; j < N / 32; j++)
 #pragma unroll
-            for (int j = 0; j < N / 32; j++) {
+            for (int half = 0; half < 2; half++) {
                 uint32_t m = row + half * 8, n = t.across * N + j * 32 + lane % 4 * 8;
                 float v[8];
 

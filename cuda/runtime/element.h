@@ -130,6 +130,13 @@ static __device__ __forceinline__ void read_eight(const float *p, float (&v)[8])
 #pragma unroll
     for (int i = 0; i < 8; i++) v[i] = __ldg(p + i); /* at any multiple of 4 bytes */
 }
+static __device__ __forceinline__ void read_aligned(const float *p, float (&v)[8])
+{
+    const float4 low = __ldg((const float4 *)p), high = __ldg((const float4 *)p + 1);
+
+    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+}
 static __device__ __forceinline__ void read_eight(const an_bf16 *p, float (&v)[8])
 {
     const uint4 all = __ldg((const uint4 *)p);
