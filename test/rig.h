@@ -38,7 +38,7 @@ typedef struct rig {
     int fenced;     /* arrays end where memory does: see on_cpu() */
 } rig;
 
-#define MOST_IMAGES 40u /* of a case */
+#define MOST_IMAGES 70u /* of a case */
 
 /* --- running cases ----------------------------------------------------------------- */
 

@@ -31,6 +31,8 @@ static const struct {
     {.batch = 2, .inputs = 1024, .outputs = 17},
     {.batch = 3, .inputs = 72, .outputs = 136},
     {.batch = 4, .inputs = 264, .outputs = 80},
+    {.batch = 70, .inputs = 264, .outputs = 136},
+    {.batch = 66, .inputs = 400, .outputs = 72, .halves = 2},
 };
 
 /* Some inputs are maps of several pixels. */

@@ -487,7 +487,7 @@ static an_status pipeline_launch(an_queue *q, const an_gemm *g,
     AN_CUDA_TRY(an__cuda_map_windows(q->device, &p.windows, forward ? g->a : g->b, g,
                                      images, forward ? WARPGROUPS * 64 : STEP));
     if (PRODUCT == AN_FORWARD)
-        AN_CUDA_TRY(an__cuda_map_rows(q->device, &p.rows, g->b, g->w_pitch,
+        AN_CUDA_TRY(an__cuda_map_rows(q->device, &p.rows, g->b, g->k,
                                       (uint64_t)g->groups * g->out_maps, g->w_pitch, N));
     else if (PRODUCT == AN_DATA)
         AN_CUDA_TRY(

@@ -456,14 +456,15 @@ static an_gemm turned_gemm(const an_conv_shape *s, uint32_t batch)
     return t;
 }
 
-/* Whether the data's gradient of a dense layer is computed by the pipeline. */
+/* Whether the data's gradient of a dense layer is computed by the pipeline, whose tiles are
+ * made for many images. */
 static bool is_across(const an_device *device, const an_conv_shape *s, uint32_t batch)
 {
     an_gemm g = turned_gemm(s, batch);
     an_pipeline_tiles tiles;
 
-    return s->kernel == 1 && s->stride == 1 && s->pad == 0 && s->groups == 1 &&
-           s->s2d.side == 0 &&
+    return batch >= 64 && s->kernel == 1 && s->stride == 1 && s->pad == 0 &&
+           s->groups == 1 && s->s2d.side == 0 &&
            an__cuda_pipeline_tiles(device, s->precision, AN_FORWARD, &g, &tiles);
 }
 

@@ -99,7 +99,7 @@ template <int TAP_H, int TAP_W> static void ask_copy_windows()
 
     for (size_t i = 0; i < images.host.size(); i++) images[i] = (uint16_t)(i + 1);
     g.in_height = HIGH, g.in_width = WIDE;
-    g.in_pitch = NUMBERS, g.in_image = PIXELS * NUMBERS;
+    g.groups = 1, g.in_maps = g.in_pitch = NUMBERS, g.in_image = PIXELS * NUMBERS;
     g.pad = PAD;
     g.by_width.d = WIDE, g.by_pixels.d = PIXELS; /* as many windows as pixels */
     mapped =
