@@ -33,7 +33,8 @@ static uint32_t taps_of(const an_conv_shape *s)
 
 /* The network's input as squares over which the kernel's stride steps, with as many maps
  * as 16-byte copies want. In bfloat16, what would lie across two lines of the second
- * cache, 128 bytes, has one of its own: a window's pixels cost it a look for each line. */
+ * cache, 128 bytes, has one of its own: a window's pixels cost it a look for each
+ * line. */
 void an__cuda_input_layout(const an_conv_shape *s, an_space_to_depth *s2d)
 {
     an_space_to_depth f = {s->stride, s->pad, 0, 0, 0};
@@ -456,8 +457,8 @@ static an_gemm turned_gemm(const an_conv_shape *s, uint32_t batch)
     return t;
 }
 
-/* Whether the data's gradient of a dense layer is computed by the pipeline, whose tiles are
- * made for many images. */
+/* Whether the data's gradient of a dense layer is computed by the pipeline, whose tiles
+ * are made for many images. */
 static bool is_across(const an_device *device, const an_conv_shape *s, uint32_t batch)
 {
     an_gemm g = turned_gemm(s, batch);

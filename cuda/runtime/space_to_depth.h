@@ -13,8 +13,8 @@ static __host__ __device__ __forceinline__ size_t s2d_elements(const an_space_to
     return (size_t)f.rows * f.columns * f.maps;
 }
 
-/* The elements of a square that stand for pixels, in pieces of 16 bytes of bfloat16; those
- * behind them, up to f.maps, are 0. */
+/* The elements of a square that stand for pixels, in pieces of 16 bytes of bfloat16;
+ * those behind them, up to f.maps, are 0. */
 static __host__ __device__ __forceinline__ uint32_t s2d_used(const an_space_to_depth &f)
 {
     return (f.side * f.side * 3 + 7) / 8 * 8;
