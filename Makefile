@@ -79,11 +79,8 @@ PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 EXARCHIVE = $(BUILD)/examples/common.a
-TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/test_*.c)) test/ref.c \
-             test/ref_net.c test/packs.c test/host_run.c test/nets.c test/rig.c test/twin.c \
-             test/describe.c test/choose.c test/expect.c test/fence.c test/gallery.c test/memfile.c \
-             test/network_values.c test/networks.c test/scratch.c test/small.c test/trials.c \
-             test/world.c test/main.c)
+TESTROOMS := support operations network engine model data train checkpoint cuda api
+TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $(TESTROOMS:%=test/%/*.c))) test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.
 PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libjansson-dev \
@@ -337,7 +334,8 @@ card-bundle: $(CARDFILES)
 CHECK_CFLAGS = $(shell $(PKG_CONFIG) --cflags check)
 CHECK_LIBS   = $(shell $(PKG_CONFIG) --libs check)
 # Shapes have fields for backends that most tests leave 0.
-TESTC        = $(BASE) -Wno-missing-field-initializers -Iinclude -Ilib -Itest $(CHECK_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SANFLAGS)
+TESTC        = $(BASE) -Wno-missing-field-initializers -Iinclude -Ilib -Itest/support -Itest \
+               $(CHECK_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SANFLAGS)
 
 $(BUILD)/test/%.o: test/%.c | $(AFTER)
 	@mkdir -p $(@D)
@@ -357,12 +355,12 @@ $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
 
 # The example programs as a user runs them; beside the library, their own parts are linked.
 PROGRAMTESTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard test/programs/*.c)) \
-                  test/choose.c test/expect.c test/scratch.c)
+                  test/support/choose.c test/support/expect.c test/support/scratch.c)
 
 $(BUILD)/test/programs/%.o: test/programs/%.c | $(AFTER)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(BASE) -Iinclude -Iexamples -Itest $(CHECK_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
+	$(Q)$(CC) $(BASE) -Iinclude -Iexamples -Itest/support -Itest $(CHECK_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
 	    $(SANFLAGS) -c $< -o $@
 
 $(BUILD)/test/programs/check: $(PROGRAMTESTS) $(EXARCHIVE) $(BUILD)/$(SO)
@@ -371,14 +369,14 @@ $(BUILD)/test/programs/check: $(PROGRAMTESTS) $(EXARCHIVE) $(BUILD)/$(SO)
 	    $(CHECK_LIBS) $(EXLIBS) -Wl,-rpath,'$$ORIGIN/../..' -o $@
 
 # Programs of their own: a host beside whose OpenBLAS ours lives, and loading alone.
-$(BUILD)/test/host: test/host.c $(BUILD)/$(SO)
+$(BUILD)/test/host: test/embedding/host.c $(BUILD)/$(SO)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) -Iinclude $(CFLAGS) $(SANFLAGS) $< -L$(BUILD) -lalexnet $(BLAS_SHARED) \
-	    -pthread -Wl,-rpath,'$$ORIGIN/..' -o $@
+	$(Q)$(CC) $(BASE) -Iinclude -Itest/support $(CFLAGS) $(SANFLAGS) $< -L$(BUILD) -lalexnet \
+	    $(BLAS_SHARED) -pthread -Wl,-rpath,'$$ORIGIN/..' -o $@
 
-$(BUILD)/test/host_load: test/host_load.c
+$(BUILD)/test/host_load: test/embedding/host_load.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(BASE) $(CFLAGS) $(SANFLAGS) $< -ldl -o $@
+	$(Q)$(CC) $(BASE) -Itest/support $(CFLAGS) $(SANFLAGS) $< -ldl -o $@
 
 check-host: $(BUILD)/test/host $(BUILD)/test/host_load
 	$(Q)OPENBLAS_NUM_THREADS=4 OPENBLAS_VERBOSE=2 $(BUILD)/test/host_load \
@@ -528,7 +526,7 @@ mutate:
 coverage:
 	$(Q)python3 test/mutate/mutate.py --coverage
 
-$(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz_checkpoint.o $(BUILD)/test/fuzz_main.o \
+$(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz/fuzz_checkpoint.o $(BUILD)/test/fuzz/fuzz_main.o \
                                $(OBJ) $(BUILD)/cpu/private_blas.o
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(filter %.o,$(filter-out %private_blas.o,$^)) $(PRIVATE) \
 	    $(TESTBLAS) $(shell $(PKG_CONFIG) --libs jansson) -lm -pthread -o $@

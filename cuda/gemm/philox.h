@@ -7,7 +7,8 @@
 
 #include "runtime/device.h"
 
-/* lib/base/base.h's AN_STREAM_DROPOUT; test/test_ops.c compares with the reference. */
+/* lib/base/base.h's AN_STREAM_DROPOUT; test/operations/test_ops.c compares with the
+ * reference. */
 #define STREAM_DROPOUT 0x100u
 
 /* One word of Philox 4x32-10 (lib/base/rng.c). */

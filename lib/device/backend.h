@@ -19,8 +19,8 @@
  * after the other everywhere, the lower tower's first.
  *
  * Every operation splits its work over outputs, never over a sum, so that the bits of a
- * result do not depend on the number of threads. test/ref.c says, slowly and in double
- * precision, what each operation computes.
+ * result do not depend on the number of threads. test/support/ref.c says, slowly and in
+ * double precision, what each operation computes.
  */
 #ifndef AN_BACKEND_H
 #define AN_BACKEND_H

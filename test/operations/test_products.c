@@ -1,5 +1,5 @@
 /*
- * test_products.c - convolutions of every backend against test/ref.c, forward and
+ * test_products.c - convolutions of every backend against test/support/ref.c, forward and
  * backward, and a NaN in any product; cases of ops_suite().
  */
 #include <math.h>

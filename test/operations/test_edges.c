@@ -1,7 +1,8 @@
 /*
  * test_edges.c - what the CPU's paths do element by element, at counts around those by
  * which their loops are cut: chunks, vectors, blocks of random numbers. test_edge_*.c
- * have the other operations. Every case is beside test/ref.c, in memory full of NaNs.
+ * have the other operations. Every case is beside test/support/ref.c, in memory full of
+ * NaNs.
  */
 #include <math.h>
 #include <stdlib.h>

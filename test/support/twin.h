@@ -1,7 +1,7 @@
 /*
- * twin.h - arrays of a case, each of which is there twice: in double for test/ref.c and
- * on the device for a backend. They begin with the same random values; expect_near()
- * compares what the two have become.
+ * twin.h - arrays of a case, each of which is there twice: in double for
+ * test/support/ref.c and on the device for a backend. They begin with the same random
+ * values; expect_near() compares what the two have become.
  */
 #ifndef AN_TEST_TWIN_H
 #define AN_TEST_TWIN_H

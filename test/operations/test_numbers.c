@@ -1,6 +1,6 @@
 /*
  * test_numbers.c - softmax and its loss, updates, copies, the look for infinities, of
- * every backend against test/ref.c; cases of ops_suite().
+ * every backend against test/support/ref.c; cases of ops_suite().
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * test_dense.c - dense layers of every backend against test/ref.c, forward and backward,
- * with what some do in one; cases of ops_suite().
+ * test_dense.c - dense layers of every backend against test/support/ref.c, forward and
+ * backward, with what some do in one; cases of ops_suite().
  */
 #include <math.h>
 #include <stdlib.h>

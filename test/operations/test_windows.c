@@ -1,6 +1,6 @@
 /*
- * test_windows.c - normalisation and pooling of every backend against test/ref.c, forward
- * and backward; cases of ops_suite().
+ * test_windows.c - normalisation and pooling of every backend against test/support/ref.c,
+ * forward and backward; cases of ops_suite().
  */
 #include <math.h>
 #include <stdlib.h>

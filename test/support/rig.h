@@ -1,5 +1,5 @@
 /*
- * rig.h - a backend on a device, to try an operation on beside test/ref.c.
+ * rig.h - a backend on a device, to try an operation on beside test/support/ref.c.
  *
  * A case runs on each backend there is: the CPU's paths, the minimal backend, the CUDA
  * backend on the host run, and on a card where $AN_TEST_CARD names a plugin for it. On

@@ -1,6 +1,7 @@
 /*
- * test_ops.c - every operation of every backend against test/ref.c, forward and backward,
- * but for those in test_products.c, test_dense.c, test_windows.c and test_numbers.c.
+ * test_ops.c - every operation of every backend against test/support/ref.c, forward and
+ * backward, but for those in test_products.c, test_dense.c, test_windows.c and
+ * test_numbers.c.
  */
 #include <math.h>
 #include <stdlib.h>
