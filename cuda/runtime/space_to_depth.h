@@ -31,4 +31,19 @@ static __device__ __forceinline__ size_t s2d_place(const an_space_to_depth &f, u
            colour;
 }
 
+/* The place, among weights as they lie, of element i of those in a space-to-depth layout;
+ * false: it stands for none, and is 0. */
+static __device__ __forceinline__ bool s2d_weight_place(uint32_t kernel, uint32_t taps,
+                                                        const an_space_to_depth &f,
+                                                        uint32_t i, size_t *place)
+{
+    uint32_t maps = s2d_used(f), tap = i / maps, map = i - tap * maps, pixel = map / 3;
+    uint32_t output = tap / (taps * taps), at = tap - output * (taps * taps);
+    uint32_t y = at / taps * f.side + pixel / f.side;
+    uint32_t x = at % taps * f.side + pixel % f.side;
+
+    *place = (((size_t)output * kernel + y) * kernel + x) * 3 + map % 3;
+    return pixel < f.side * f.side && y < kernel && x < kernel;
+}
+
 #endif

@@ -72,8 +72,8 @@ plant "a bfloat16 stage refilled before all have read it" wgmma.cuh \
     's/if (Sums::OVERLAPS) __syncthreads();//' convolutions bf16_forward
 case $sanitizers in
 *thread*)
-    plant "a barrier before a bias's partial sums are added missing" conv.cu \
-        '/put_elements(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv
+    plant "a barrier before a bias's partial sums are added missing" conv_weights.cu \
+        '/put_elements(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv_weights
     plant "a stage refilled while it is read" gemm.cuh \
         's/tiles + (s + STAGES - 1) % STAGES \* STAGE/tiles + s % STAGES * STAGE/' convolutions gemm_fp32
     ;;
@@ -91,8 +91,8 @@ case $sanitizers in
         gemm_fp32
     plant "one group too few waited for" gemm.cuh \
         's/cp_async_wait<STAGES - 2>/cp_async_wait<STAGES - 1>/' convolutions gemm_fp32
-    plant "a barrier before a bias's partial sums are added missing" conv.cu \
-        '/put_elements(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv
+    plant "a barrier before a bias's partial sums are added missing" conv_weights.cu \
+        '/put_elements(sums +/,/__syncthreads/{/__syncthreads/d}' convolutions conv_weights
     plant "a barrier within normalisation missing" lrn.cu \
         '/x\[i\] = get_element(from + base + i);/,/__syncthreads/{/__syncthreads/d}' others lrn
     plant "a barrier before neighbours' terms are read missing" lrn.cu \
@@ -131,8 +131,8 @@ case $sanitizers in
         '/struct an_products_wgmma_tf32/,/^};/{/wgmma_wait<0>/d}' convolutions wgmma_tf32
     plant "a factor not rounded to TF32" wgmma.cuh \
         's/left\[k\]\[e\] = to_tf32(left\[k\]\[e\])/(void)0/' convolutions wgmma_tf32
-    plant "a kernel not rotated for the data's gradient" conv.cu \
-        's/t.taps + t.taps - 1 - tap/t.taps + tap/' convolutions conv
+    plant "a kernel not rotated for the data's gradient" conv_pack.cu \
+        's/t.taps + t.taps - 1 - tap/t.taps + tap/' convolutions conv_pack
     plant "rotated blocks of mma.sync in another order" wgmma.cuh \
         's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' convolutions bf16_data
     plant "an update in spite of faults" wgmma.cuh \
@@ -154,7 +154,7 @@ case $sanitizers in
     plant "an event of before waited for within a recording" exchange.cu \
         's/if (status == AN_OK) status = begin_anew(q);//' 'whole networks' exchange
     plant "the towers' outputs changed over" conv.cu \
-        's/g.a = beyond(s, x, half \* x_half(&g));/g.a = beyond(s, x, (s->halves - 1 - half) * x_half(\&g));/' 'whole networks' conv
+        's/g.a = conv_address(s, x, half \* x_half(&g));/g.a = conv_address(s, x, (s->halves - 1 - half) * x_half(\&g));/' 'whole networks' conv
     plant "the event of an arrival dropped" exchange.cu \
         '/wait(q, q->stream, q->arrived)/d' 'whole networks' exchange
     plant "the event of what was lent dropped" exchange.cu \
@@ -166,7 +166,7 @@ case $sanitizers in
     plant "a receive buffer used again too soon" exchange.cu \
         '/wait(to_queue, to_queue->copy, to_queue->landed)/d' 'whole networks' exchange
     plant "a peer's gradient sent before it is computed" conv.cu \
-        's/AN_CUDA_TRY(product(q, s->precision, kind, &g/if (s->halves == 2 \&\& i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c)); AN_CUDA_TRY(product(q, s->precision, kind, \&g/; s/if (s->halves == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));$//' \
+        's/if (g.splits > 1) g.parts = /if (s->halves == 2 \&\& i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c)); &/; s/if (s->halves == 2 && i == 0) AN_CUDA_TRY(an__cuda_early(q, g.c));$//' \
         'whole networks' conv
     ;;
 esac
