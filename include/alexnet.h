@@ -776,8 +776,11 @@ AN_API void an_step_stats_init(an_step_stats *stats, size_t size);
  * an_infer(): forward, mean cross-entropy, backward, update. labels: 0 to classes - 1.
  * stats may be null.
  * Statuses: DIVERGED: the loss or a gradient is not finite; the message names the first
- * layer where that shows; no parameter, velocity or counter has changed. DEVICE,
- * DEVICE_MEMORY: parameters may be updated in part; a checkpoint is where to go on.
+ * layer where that shows; no parameter, velocity or counter has changed. (A device that
+ * updates dense weights where it computes their gradient cannot see beforehand that a sum
+ * of finite products overflows: that one weight then stays as it is, in a step that is
+ * OK.) DEVICE, DEVICE_MEMORY: parameters may be updated in part; a checkpoint is where to
+ * go on.
  * Allocates nothing on the CPU; on a device, nothing from the third step in a row of one
  * count on. */
 AN_API an_status an_train_step(an_trainer *trainer, const float *images,

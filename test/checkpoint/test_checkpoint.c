@@ -681,7 +681,7 @@ Suite *checkpoint_suite(void)
     tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, a_model_comes_back_as_it_was, AN_ARCH_PAPER,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_test(tc, a_mapped_file_is_not_written);
     tcase_add_loop_test(tc, a_resumed_trainer_gives_the_same_bits, 0, 2);
     tcase_add_test(tc, a_file_loads_into_two_towers);

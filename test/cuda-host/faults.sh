@@ -101,7 +101,7 @@ case $sanitizers in
     plant "products of what no proxy fence has followed" wgmma.cuh \
         's/if (Sums::ASYNC) fence_proxy_async();//' convolutions bf16_forward
     plant "a bfloat16 factor's blocks at another distance" wgmma.cuh \
-        's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' convolutions bf16_data
+        's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' dense bf16_data
     plant "pieces of a bfloat16 tile in each other's places" wgmma.cuh \
         's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' convolutions bf16_forward
     plant "an arrival at an empty stage missing" pipeline.cuh \

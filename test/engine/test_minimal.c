@@ -330,6 +330,23 @@ static const struct {
             {AN_ARCH_PAPER, 2, "minimal:0,minimal:1"},
             {AN_ARCH_KRIZHEVSKY2012, 2, "minimal:1,minimal:0"}};
 
+/* Such devices of another backend, the second of which may be the first. */
+static void devices_of(const an_context *ctx, const char *minimal, char *out, size_t room)
+{
+    const an_backend *b = ctx->backends[ctx->backend_count - 1];
+    uint32_t count = 0;
+    const char *at;
+
+    expect_ok(b->count(&ctx->host, &count));
+    *out = '\0';
+    for (at = minimal; at != NULL; at = strchr(at + 1, ',')) {
+        size_t used = strlen(out);
+
+        snprintf(out + used, room - used, "%s%s:%d", used > 0 ? "," : "", b->name,
+                 strchr(at, ':')[1] == '1' && count > 1);
+    }
+}
+
 /* Losses, parameters and an inference behind five steps, beside the CPU's reference
  * path. */
 START_TEST(a_network_trains_on_the_minimal_backend)
@@ -345,10 +362,33 @@ START_TEST(a_network_trains_on_the_minimal_backend)
 }
 END_TEST
 
+/* The same on the plugin that $AN_TEST_CARD names, whatever its backend is called. */
+START_TEST(a_network_trains_on_a_plugin)
+{
+    enum { FIVE = 5 };
+    an_model_config here = net_small(nets[_i].arch, nets[_i].towers, NULL);
+    an_model_config there = net_small(nets[_i].arch, 1, NULL);
+    an_context *ctx;
+    char devices[128];
+    outcome cpu, other;
+
+    if (card_path() == NULL) return;
+    ctx = plugin_context(card_path(), 1);
+    devices_of(ctx, nets[_i].devices, devices, sizeof devices);
+    an_context_destroy(ctx);
+    here.devices = devices;
+    cpu = net_trained(NULL, &there, FIVE, 0);
+    other = net_trained(card_path(), &here, FIVE, 0);
+    net_same(&cpu, &other, 2e-5);
+    net_drop(&cpu), net_drop(&other);
+}
+END_TEST
+
 Suite *minimal_suite(void)
 {
     Suite *suite = suite_create("minimal");
-    TCase *tables = tcase_create("tables"), *backend = tcase_create("minimal backend");
+    TCase *tables = tcase_create("tables"), *backend = tcase_create("minimal backend"),
+          *plugin = tcase_create("networks on a plugin");
 
     tcase_add_test(tables, no_member_of_a_table_is_forgotten);
     tcase_add_test(tables, a_table_without_a_function_is_refused_by_its_name);
@@ -362,5 +402,9 @@ Suite *minimal_suite(void)
     tcase_add_loop_test(backend, a_network_trains_on_the_minimal_backend, 0,
                         sizeof nets / sizeof nets[0]);
     suite_add_tcase(suite, backend);
+    tcase_set_timeout(plugin, 300);
+    tcase_add_loop_test(plugin, a_network_trains_on_a_plugin, 0,
+                        sizeof nets / sizeof nets[0]);
+    suite_add_tcase(suite, plugin);
     return suite;
 }

@@ -299,9 +299,9 @@ Suite *ablations_suite(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, every_change_of_a_preset_computes_what_it_says, AN_ARCH_PAPER,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_loop_test(tc, the_reference_path_computes_the_presets, AN_ARCH_PAPER,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_loop_test(tc, devices_drop_and_scale_as_they_are_told, 0, 4);
     suite_add_tcase(suite, tc);
     return suite;

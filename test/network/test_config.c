@@ -369,7 +369,7 @@ Suite *config_suite(void)
     tcase_add_test(tc, towers_exchange_what_figure_2_sends);
     tcase_add_test(tc, ablations_change_what_they_say);
     tcase_add_loop_test(tc, resolved_config_makes_the_same_network, AN_ARCH_PAPER,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_test(tc, impossible_networks_are_refused_by_name);
     suite_add_tcase(suite, tc);
     return suite;

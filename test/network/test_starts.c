@@ -355,12 +355,12 @@ Suite *starts_suite(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, parameters_start_as_the_tables_say, AN_ARCH_PAPER,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_loop_test(tc, a_start_is_that_of_its_seed_alone, AN_INIT_GAUSSIAN,
                         AN_INIT_HE + 1);
     tcase_add_test(tc, seeds_and_parameters_have_numbers_of_their_own);
     tcase_add_loop_test(tc, presets_bring_the_colours_of_their_pictures, AN_ARCH_PAPER,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_test(tc, the_generator_tells_its_words_apart);
     tcase_add_test(tc, uniform_numbers_are_above_0_and_up_to_1);
     suite_add_tcase(suite, tc);

@@ -57,6 +57,14 @@ const char *card_path(void)
     return getenv("AN_TEST_CARD");
 }
 
+int card_is_cuda(void)
+{
+    const char *path = card_path(), *slash = path != NULL ? strrchr(path, '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : path;
+
+    return name != NULL && strncmp(name, "alexnet-cuda", strlen("alexnet-cuda")) == 0;
+}
+
 an_context *plugin_context(const char *path, uint32_t threads)
 {
     an_context_config config;

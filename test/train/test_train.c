@@ -593,11 +593,11 @@ Suite *train_suite(void)
     tcase_add_test(tc, update_is_the_papers);
     tcase_add_test(tc, presets_have_their_rates_of_biases);
     tcase_add_loop_test(tc, bits_do_not_depend_on_what_memory_held, AN_ARCH_PAPER,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_loop_test(tc, bits_do_not_depend_on_threads, AN_ARCH_PAPER,
                         AN_ARCH_KRIZHEVSKY2012 + 1);
     tcase_add_loop_test(tc, bits_do_not_depend_on_threads, AN_ARCH_CIFAR10,
-                        AN_ARCH_CIFAR10 + 1);
+                        AN_ARCH_LAST + 1);
     tcase_add_loop_test(tc, two_towers_equal_the_grouped_net, AN_ARCH_PAPER,
                         AN_ARCH_FLOOR224 + 1);
     tcase_add_test(tc, pictures_are_cropped_and_mirrored_by_seed);
