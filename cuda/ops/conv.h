@@ -54,8 +54,8 @@ static inline bool is_rotated(const an_conv_shape *s)
            s->pad < s->kernel;
 }
 
-/* Prepacked weights, rotated for that, behind the partial sums in the scratch memory: they
- * are made anew each time. (conv_pack.cu) */
+/* Prepacked weights, rotated for that, behind the partial sums in the scratch memory:
+ * they are made anew each time. (conv_pack.cu) */
 an_status an__cuda_conv_rotate(an_queue *q, const an_conv_shape *s, uint32_t batch,
                                an_operand prepacked, an_operand *rotated);
 

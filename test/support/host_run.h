@@ -15,8 +15,8 @@ const char *minimal_path(void);
 /* Of a planted mistake the first sign is enough: prints it and ends the process. */
 void host_run_caught(const char *how);
 int host_run_planted(void);
-/* A plugin of any name to test, on a card where it is CUDA's: $AN_TEST_CARD, null where it
- * is not set. */
+/* A plugin of any name to test, on a card where it is CUDA's: $AN_TEST_CARD, null where
+ * it is not set. */
 const char *card_path(void);
 int card_is_cuda(void);
 /* A context whose "cuda:0" is the host run's, or another plugin's. */
