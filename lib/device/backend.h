@@ -27,7 +27,7 @@
 
 #include "device/shapes.h"
 
-#define AN_BACKEND_ABI 5u
+#define AN_BACKEND_ABI 6u
 
 typedef struct an_device an_device; /* the backend's own */
 typedef struct an_queue an_queue;   /* the backend's own: operations in order, scratch */
