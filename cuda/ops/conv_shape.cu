@@ -80,7 +80,7 @@ an_status an__cuda_conv_product(an_queue *q, uint32_t precision, an_product kind
     double pixels = kind == AN_WEIGHTS ? g->k : g->m;
     double images = pixels / (kind == AN_DATA ? (double)g->in_height * g->in_width
                                               : (double)g->out_height * g->out_width);
-    double x = images * g->in_height * g->in_width * g->in_maps * g->groups;
+    double x = images * g->in_height * g->in_width * g->in_pitch;
     double y = images * g->out_height * g->out_width * g->out_pitch;
     double w = (double)g->groups * g->out_maps * g->kernel * g->kernel * g->in_maps;
     double parts = g->parts == NULL ? 0 : 4.0 * g->groups * g->splits * g->m * g->n;

@@ -43,8 +43,8 @@ typedef struct an_field {
     {                                                                                    \
 #name, offsetof(type, name), KIND_FLOAT, 1, 0                                    \
     }
-/* A file may lack it. */
-#define ARRAY(type, name, kind, count)                                                   \
+/* A file may lack it; count: of an array. */
+#define OPTIONAL(type, name, kind, count)                                                \
     {                                                                                    \
 #name, offsetof(type, name), kind, count, 1                                      \
     }
@@ -75,10 +75,10 @@ static const an_field preprocessing_fields[] = {
     U32(an_preprocessing, bgr),
     {"mean", offsetof(an_preprocessing, mean), KIND_FLOAT, 3, 0},
     {"scale", offsetof(an_preprocessing, scale), KIND_FLOAT, 3, 0},
-    ARRAY(an_preprocessing, fit, KIND_U32, 1),
-    ARRAY(an_preprocessing, mean_moves, KIND_U32, 1),
-    ARRAY(an_preprocessing, colour_deviation, KIND_FLOAT, 3),
-    ARRAY(an_preprocessing, colour_axis, KIND_FLOAT, 9),
+    OPTIONAL(an_preprocessing, fit, KIND_U32, 1),
+    OPTIONAL(an_preprocessing, mean_moves, KIND_U32, 1),
+    OPTIONAL(an_preprocessing, colour_deviation, KIND_FLOAT, 3),
+    OPTIONAL(an_preprocessing, colour_axis, KIND_FLOAT, 9),
     END};
 
 static const an_field trainer_config_fields[] = {
@@ -90,11 +90,11 @@ static const an_field trainer_config_fields[] = {
     FLOAT(an_trainer_config, weight_decay),
     FLOAT(an_trainer_config, bias_decay),
     U64(an_trainer_config, seed),
-    ARRAY(an_trainer_config, micro_batch, KIND_U32, 1),
-    ARRAY(an_trainer_config, plateau_drops, KIND_U32, 1),
-    ARRAY(an_trainer_config, plateau_patience, KIND_U32, 1),
-    ARRAY(an_trainer_config, plateau_factor, KIND_FLOAT, 1),
-    ARRAY(an_trainer_config, plateau_gain, KIND_FLOAT, 1),
+    OPTIONAL(an_trainer_config, micro_batch, KIND_U32, 1),
+    OPTIONAL(an_trainer_config, plateau_drops, KIND_U32, 1),
+    OPTIONAL(an_trainer_config, plateau_patience, KIND_U32, 1),
+    OPTIONAL(an_trainer_config, plateau_factor, KIND_FLOAT, 1),
+    OPTIONAL(an_trainer_config, plateau_gain, KIND_FLOAT, 1),
     END};
 
 static const an_field progress_fields[] = {
@@ -102,12 +102,12 @@ static const an_field progress_fields[] = {
     {"running_loss", offsetof(an_progress, running_loss), KIND_DOUBLE, 1, 0},
     U32(an_progress, flat_logged),
     {"note", offsetof(an_progress, note), KIND_BYTES, AN_TRAINER_NOTE_BYTES, 0},
-    ARRAY(an_progress, epoch, KIND_U32, 1),
-    ARRAY(an_progress, epoch_steps, KIND_U32, 1),
-    ARRAY(an_progress, best, KIND_DOUBLE, 1),
-    ARRAY(an_progress, stale, KIND_U32, 1),
-    ARRAY(an_progress, drops, KIND_U32, 1),
-    ARRAY(an_progress, layer_rate, KIND_FLOAT, 2 * AN_MAX_LAYERS),
+    OPTIONAL(an_progress, epoch, KIND_U32, 1),
+    OPTIONAL(an_progress, epoch_steps, KIND_U32, 1),
+    OPTIONAL(an_progress, best, KIND_DOUBLE, 1),
+    OPTIONAL(an_progress, stale, KIND_U32, 1),
+    OPTIONAL(an_progress, drops, KIND_U32, 1),
+    OPTIONAL(an_progress, layer_rate, KIND_FLOAT, 2 * AN_MAX_LAYERS),
     END};
 
 static const an_field change_fields[] = {

@@ -4,7 +4,8 @@
  */
 #include "engine/engine.h"
 
-static int is_deferred(const an_exec *exec, const an_op *op)
+/* Whether it is a dense layer that learns: of these, gradients are deferred. */
+static int learns_dense(const an_exec *exec, const an_op *op)
 {
     return op->kind == AN_OP_DENSE && !exec->frozen[op->layer];
 }
@@ -16,9 +17,9 @@ an_status an__exec_deferred_gradients(an_exec *exec, const an_weights *g)
     for (i = 0; i < exec->plan->op_count; i++) {
         const an_op *op = &exec->plan->ops[i];
 
-        if (is_deferred(exec, op))
+        if (learns_dense(exec, op))
             AN_TRY(exec->backend->dense_backward_weights(
-                exec->queue[op->tower], &op->u.dense, exec->deferred,
+                exec->queue[op->tower], &op->u.dense, exec->deferred_images,
                 an__exec_value(exec, op->in), an__exec_gradient(exec, op->out),
                 g->part[op->weight][op->tower], g->part[op->bias][op->tower]));
     }
@@ -34,11 +35,11 @@ an_status an__exec_deferred_update(an_exec *exec, uint32_t tower,
     for (i = 0; i < exec->plan->op_count; i++) {
         const an_op *op = &exec->plan->ops[i];
 
-        if (op->tower != tower || !is_deferred(exec, op)) continue;
+        if (op->tower != tower || !learns_dense(exec, op)) continue;
         for (part = 0; part < count && parts[part].index != op->weight;) part++;
         AN_TRY(an__exec_label(exec, op, "update"));
         AN_TRY(exec->backend->fused->dense_update(
-            exec->queue[tower], &op->u.dense, exec->deferred,
+            exec->queue[tower], &op->u.dense, exec->deferred_images,
             an__exec_value(exec, op->in), an__exec_gradient(exec, op->out), &parts[part],
             faults));
     }
@@ -52,9 +53,9 @@ uint32_t an__exec_deferred_arrays(const an_exec *exec, uint32_t tower, an_array 
     for (i = 0; i < exec->plan->op_count; i++) {
         const an_op *op = &exec->plan->ops[i];
         an_array array = {an__exec_gradient(exec, op->out),
-                          exec->plan->tensors[op->out].count * exec->deferred};
+                          exec->plan->tensors[op->out].count * exec->deferred_images};
 
-        if (op->tower == tower && is_deferred(exec, op)) arrays[count++] = array;
+        if (op->tower == tower && learns_dense(exec, op)) arrays[count++] = array;
     }
     return count;
 }

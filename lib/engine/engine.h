@@ -109,7 +109,7 @@ typedef struct an_exec {
     unsigned char frozen[AN_MAX_LAYERS];
     uint32_t lowest; /* the first layer that is not frozen */
     /* Images of the pass whose dense weights' gradients are deferred; 0: none are. */
-    uint32_t deferred;
+    uint32_t deferred_images;
     /* [2] on each tower's device: 1 if a gradient of this tower, or of any, is not
      * finite. */
     an_operand faults[AN_MAX_TOWERS];

@@ -262,7 +262,8 @@ static an_status op_backward(an_exec *exec, const an_op *op, const an_weights *w
                                           x, dx));
         if (!learns) return AN_OK;
         return b->dense_backward_weights(q, &op->u.dense, batch, x, dy,
-                                         exec->deferred ? an__no_operand() : dw, db);
+                                         exec->deferred_images ? an__no_operand() : dw,
+                                         db);
     case AN_OP_ACTIVATION:
         return b->activation_backward(q, op->u.activation, count * batch, y, dy);
     case AN_OP_LRN: return lrn_backward(exec, op, batch);

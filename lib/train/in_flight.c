@@ -39,7 +39,7 @@ static an_status begin_async(an_trainer *trainer, an_step_request *request)
     const uint32_t count = request->count, slot = request->in.slot;
 
     an__step_freeze(trainer);
-    exec->deferred = exec->plan->defers ? count : 0;
+    exec->deferred_images = exec->plan->defers ? count : 0;
     /* When a step diverges and its end has not been seen, its faults stay for those
      * behind it. */
     if (in_flight(trainer) == 0) AN_TRY(an__session_faults_clear(session));

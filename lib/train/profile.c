@@ -280,13 +280,13 @@ static an_status trace_update(an_profile *p, const an_model *model)
             an_parameter_part part = update_part(p, model, i, t);
 
             if (part.count == 0) continue;
-            if (exec->deferred && !param->is_bias && param->dims == 2)
+            if (exec->deferred_images && !param->is_bias && param->dims == 2)
                 deferred[waiting++] = part;
             else
                 small[n++] = part;
         }
         AN_TRY(exec->backend->update(exec->queue[t], small, n, exec->faults[t]));
-        if (exec->deferred)
+        if (exec->deferred_images)
             AN_TRY(an__exec_deferred_update(exec, t, deferred, waiting, exec->faults[t]));
     }
     return AN_OK;
@@ -364,7 +364,8 @@ an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t tra
         an__free(&model->net.ctx->memory,
                  profile.session->exec.seconds); /* no clock but the kernels' */
         profile.session->exec.seconds = NULL;
-        profile.session->exec.deferred = training && model->net.plan->defers ? batch : 0;
+        profile.session->exec.deferred_images =
+            training && model->net.plan->defers ? batch : 0;
         status =
             profile_pass(&profile, model, batch, (int)training); /* the first touch */
     }

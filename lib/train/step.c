@@ -174,7 +174,7 @@ static an_status do_step(an_trainer *trainer, const an_step_request *request,
     int whole = request->count <= exec->batch;
     uint32_t done, part;
 
-    exec->deferred = whole && exec->plan->defers ? request->count : 0;
+    exec->deferred_images = whole && exec->plan->defers ? request->count : 0;
     if (!whole) an__session_forget(session);
     AN_TRY(an__session_faults_clear(session));
     for (done = 0; done < request->count; done += part) {

@@ -87,7 +87,7 @@ an_status an__step_succeed(an_trainer *trainer, an_step_stats *stats, an_step_st
 /* --- updates (update.c) ------------------------------------------------------------ */
 
 /* Whether the last step left a parameter's gradient nowhere. */
-int an__is_deferred(const an_trainer *trainer, const an_param *param);
+int an__gradient_is_deferred(const an_trainer *trainer, const an_param *param);
 /* What the queues have to know of a step, of its images from `first` on; ahead: how many
  * steps before it have not ended. */
 an_status an__step_begin(const an_trainer *trainer, uint32_t first, uint32_t ahead);

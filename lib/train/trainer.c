@@ -198,7 +198,7 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
     if (trainer->session->exec.frozen[param->layer])
         return an__fail(AN_ERROR_STATE, "%s: its layer was frozen in the last step",
                         param->name);
-    if (an__is_deferred(trainer, param)) /* the step did without it */
+    if (an__gradient_is_deferred(trainer, param)) /* the step did without it */
         AN_TRY(an__exec_deferred_gradients(&trainer->session->exec, &trainer->gradient));
     AN_TRY(an__exec_sync(&trainer->session->exec));
     return an__weights_get(&trainer->gradient, &trainer->model->net, index, values);

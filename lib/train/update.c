@@ -5,9 +5,9 @@
 
 #include "train/train.h"
 
-int an__is_deferred(const an_trainer *trainer, const an_param *param)
+int an__gradient_is_deferred(const an_trainer *trainer, const an_param *param)
 {
-    return trainer->session->exec.deferred && !param->is_bias && param->dims == 2;
+    return trainer->session->exec.deferred_images && !param->is_bias && param->dims == 2;
 }
 
 /* The tower's parts of the parameters that learn: of those whose gradients are deferred,
@@ -27,7 +27,7 @@ static uint32_t parts_of(const an_trainer *trainer, uint32_t tower, int deferred
 
         if (prepacks) part.prepacked = an__net_bf16_copy(&model->net, i, tower);
         if (part.count > 0 && !trainer->session->exec.frozen[param->layer] &&
-            an__is_deferred(trainer, param) == deferred)
+            an__gradient_is_deferred(trainer, param) == deferred)
             parts[count++] = part;
     }
     return count;
@@ -52,7 +52,7 @@ an_status an__gradients_check(const an_trainer *trainer)
 
             arrays[i] = array;
         }
-        if (exec->deferred) n += an__exec_deferred_arrays(exec, t, arrays + n);
+        if (exec->deferred_images) n += an__exec_deferred_arrays(exec, t, arrays + n);
         AN_TRY(backend->all_finite(exec->queue[t], arrays, n, exec->faults[t]));
     }
     return an__session_faults_join(trainer->session);
@@ -66,7 +66,7 @@ an_status an__gradient_fault(const an_trainer *trainer)
     uint32_t i, t;
     int finite;
 
-    if (trainer->session->exec.deferred)
+    if (trainer->session->exec.deferred_images)
         AN_TRY(an__exec_deferred_gradients(&trainer->session->exec, &trainer->gradient));
     for (i = plan->param_count; i-- > 0;)
         for (t = 0; t < plan->towers; t++) {
@@ -100,7 +100,7 @@ an_status an__update_all(const an_trainer *trainer)
 
         n = parts_of(trainer, t, 0, parts);
         AN_TRY(exec->backend->update(exec->queue[t], parts, n, faults));
-        if (exec->deferred) {
+        if (exec->deferred_images) {
             n = parts_of(trainer, t, 1, parts);
             AN_TRY(an__exec_deferred_update(exec, t, parts, n, faults));
         }
