@@ -160,10 +160,11 @@ END_TEST
  * poolings of normalised maps, 1 pooling, 3 dense layers, the loss; back 3 gradients of
  * dense inputs and 3 of their biases, 1 pooling, 4 gradients of convolutions' inputs,
  * whose weights are rotated before, 5 of weights, which leave sums for 5 of biases, 2 of
- * pooled, normalised maps; 2 looks for infinities, their exchange, 1 update of what is small, 3 of dense
- * weights, conv1's packed weights. At a size that leaves products with few tiles more of
- * them are sums in parts, finished by a kernel of their own: 5 convolutions forward and 6
- * back, and conv1's weights; dense layers of so few images are not. */
+ * pooled, normalised maps; 2 looks for infinities, their exchange, 1 update of what is
+ * small, 3 of dense weights, conv1's packed weights. At a size that leaves products with
+ * few tiles more of them are sums in parts, finished by a kernel of their own: 5
+ * convolutions forward and 6 back, and conv1's weights; dense layers of so few images are
+ * not. */
 START_TEST(launches_of_a_step_are_as_planned)
 {
     an_model_config config = net_small(AN_ARCH_PAPER, 1, "cuda:0");
