@@ -76,6 +76,8 @@ void add_edge_conv(Suite *suite);
 void add_edge_dense(Suite *suite);
 void add_edge_losses(Suite *suite);
 void add_edge_windows(Suite *suite);
+/* Cases of cuda_suite(): test_cuda_pictures.c */
+void add_cuda_pictures(TCase *tc);
 /* Cases of steps_suite(): test_in_flight.c */
 void add_in_flight(TCase *tc);
 /* Cases of execution_suite(): test_memory.c */
