@@ -266,7 +266,7 @@ $(BUILD)/test/alexnet-minimal.so: test/backend-minimal/minimal.c | $(AFTER)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(BASE) -Iinclude -Ilib -fPIC -fvisibility=hidden $(CPPFLAGS) $(CFLAGS) \
-	    $(SANFLAGS) -MT $@ -shared $< -lm -o $@
+	    $(SANFLAGS) -MF $(BUILD)/test/alexnet-minimal.d -MT $@ -shared $< -lm -o $@
 
 # --- what a machine with a card is given (docs/CUDA.md) -----------------------------------
 
