@@ -228,7 +228,8 @@ AN_API void an_device_info_init(an_device_info *info, size_t size);
  * whose absolute path is in an_context_config.plugin; the one that the environment's
  * ALEXNET_PLUGIN names, if it is of the backend that is asked for (not in a setuid
  * program); or LIBDIR/alexnet/alexnet-NAME.so. CUDA's is alexnet-cuda.so; without it, or
- * without a driver, there are no devices of it.
+ * without a driver, there are no devices of it. Of the plugins in LIBDIR, CUDA's alone is
+ * listed before a model has asked for a device of it.
  * Statuses: ARGUMENT (no such index), DEVICE, VERSION. */
 AN_API an_status an_device_count(an_context *ctx, uint32_t *count);
 AN_API an_status an_device_describe(an_context *ctx, uint32_t index,

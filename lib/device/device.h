@@ -52,10 +52,12 @@ an_status an__context_devices(an_context *ctx, const char *devices, uint32_t tow
                               const an_backend **backend,
                               an_device *device[AN_MAX_TOWERS]);
 
-/* The backend of the plugin in that file, and of the one that serves a backend of that
- * name: of $ALEXNET_PLUGIN if that does, else of the installed one. BACKEND: it is not
- * there, or is not this library's. (plugin.c) */
+/* The backend of the plugin in that file; of the one that $ALEXNET_PLUGIN names, or null;
+ * and of the one that serves a backend of that name: of $ALEXNET_PLUGIN if that does,
+ * else of the installed one. BACKEND: it is not there, or is not this library's.
+ * (plugin.c) */
 an_status an__plugin_open(const char *path, const an_backend **out);
+an_status an__plugin_named(const an_backend **out);
 an_status an__plugin_find(const char *name, const an_backend **out);
 
 /* How rows of bytes are copied that this processor will not read again soon: past its

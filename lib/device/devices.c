@@ -57,16 +57,19 @@ static an_status named_backend(an_context *ctx, const char *name, size_t length,
     return an__fail(status, "devices: there is no backend \"%s\": %.250s", word, why);
 }
 
-/* Opens the plugins that come with the library, as far as they are there. */
+/* Opens the plugins that come with the library and the one that the environment names, as
+ * far as they are there. */
 static uint32_t all_backends(an_context *ctx)
 {
-    const an_backend *backend;
+    const an_backend *named, *backend;
     uint32_t count;
     size_t i;
 
     pthread_mutex_lock(&ctx->lock);
     for (i = 0; i < sizeof known / sizeof known[0]; i++)
         (void)find_backend(ctx, known[i], &backend);
+    if (an__plugin_named(&named) == AN_OK && named != NULL)
+        (void)find_backend(ctx, named->name, &backend);
     count = ctx->backend_count;
     pthread_mutex_unlock(&ctx->lock);
     return count;

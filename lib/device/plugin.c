@@ -40,16 +40,21 @@ an_status an__plugin_open(const char *path, const an_backend **out)
     return an__backend_check(*out, path);
 }
 
-an_status an__plugin_find(const char *name, const an_backend **out)
+an_status an__plugin_named(const an_backend **out)
 {
     /* The environment of who runs a setuid program is not that program's. */
-    const char *named = secure_getenv("ALEXNET_PLUGIN");
+    const char *path = secure_getenv("ALEXNET_PLUGIN");
+
+    *out = NULL;
+    return path == NULL || path[0] == '\0' ? AN_OK : an__plugin_open(path, out);
+}
+
+an_status an__plugin_find(const char *name, const an_backend **out)
+{
     char path[sizeof AN_PLUGIN_DIR + 64];
 
-    if (named != NULL && named[0] != '\0') {
-        AN_TRY(an__plugin_open(named, out));
-        if (strcmp((*out)->name, name) == 0) return AN_OK;
-    }
+    AN_TRY(an__plugin_named(out));
+    if (*out != NULL && strcmp((*out)->name, name) == 0) return AN_OK;
     snprintf(path, sizeof path, AN_PLUGIN_DIR "/alexnet-%.32s.so", name);
     if (access(path, F_OK) != 0)
         return an__fail(AN_ERROR_BACKEND,

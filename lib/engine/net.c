@@ -108,8 +108,15 @@ static an_status reserve(an_net *net, uint32_t op, uint32_t batch, int training)
     const an_op *o = &net->plan->ops[op];
     size_t bytes;
     uint32_t algorithm = algorithm_of(net, o, batch, training, &bytes);
-    an_operand *weights = &net->prepacked[op][algorithm].weights;
+    an_operand *weights;
 
+    if (algorithm >= AN_CONV_ALGORITHMS || net->backend->algorithms[algorithm] == NULL)
+        return an__fail(
+            AN_ERROR_BACKEND,
+            "the backend \"%.32s\" has no name for the algorithm %u, which its "
+            "conv_algorithm() gives",
+            net->backend->name, algorithm);
+    weights = &net->prepacked[op][algorithm].weights;
     if (bytes == 0 || weights->buffer != NULL) return AN_OK;
     return an__operand_alloc(net->backend, net->device[o->tower], bytes, AN_DTYPE_BYTES,
                              weights);

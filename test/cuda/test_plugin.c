@@ -167,8 +167,7 @@ END_TEST
 
 START_TEST(a_plugin_is_found_or_missed)
 {
-    static const char *const wrong[] = {"alexnet-cuda.so", "/nowhere/alexnet-cuda.so",
-                                        ""};
+    static const char *const wrong[] = {"alexnet-cuda.so", "/nowhere/alexnet-cuda.so"};
     an_context_config config;
     an_context *ctx = NULL;
     an_device_info info;
@@ -176,9 +175,8 @@ START_TEST(a_plugin_is_found_or_missed)
 
     an_context_config_init(&config, sizeof config);
     config.threads = 1;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 2; i++) {
         config.plugin = wrong[i];
-        if (wrong[i][0] == '\0') continue; /* as if it were null: below */
         ck_assert_int_eq(an_context_create(&ctx, &config), AN_ERROR_BACKEND);
         ck_assert_ptr_null(ctx);
     }
@@ -194,6 +192,30 @@ START_TEST(a_plugin_is_found_or_missed)
     ck_assert_str_eq(info.backend, "cuda");
     ck_assert_str_eq(info.device, "cuda:0");
     ck_assert_int_eq(an_device_describe(ctx, 2, &info), AN_ERROR_ARGUMENT);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* What ALEXNET_PLUGIN names is listed though the library does not come with it, and has
+ * the number of devices that its backend counts. */
+START_TEST(a_plugin_that_the_environment_names_is_listed)
+{
+    an_context *ctx;
+    an_device_info info;
+    uint32_t count = 0, other = 0;
+
+    setenv("ALEXNET_PLUGIN", minimal_path(), 1);
+    ctx = plugin_context(NULL, 1);
+    expect_ok(an_device_count(ctx, &count));
+    expect_count(ctx->backend_count, 2, "the CPU's and the one that is named");
+    expect_ok(ctx->backends[1]->count(&ctx->host, &other));
+    expect_count(count, 1 + other, "devices");
+    an_device_info_init(&info, sizeof info);
+    expect_ok(an_device_describe(ctx, 1, &info));
+    expect_text(info.backend, "minimal", "the backend behind the CPU's");
+    expect_text(info.device, "minimal:0", "its device");
+    expect_ok(an_device_count(ctx, &other));
+    expect_count(other, count, "devices when they are counted again");
     an_context_destroy(ctx);
 }
 END_TEST
@@ -335,6 +357,7 @@ Suite *plugin_suite(void)
     tcase_add_test(tc, no_device_is_a_status);
     tcase_add_test(tc, what_is_too_old_is_refused);
     tcase_add_test(tc, a_plugin_is_found_or_missed);
+    tcase_add_test(tc, a_plugin_that_the_environment_names_is_listed);
     tcase_add_loop_test(tc, a_plugin_serves_its_own_name_alone, 0, 2);
     tcase_add_test(tc, too_little_memory_is_said_in_bytes);
     suite_add_tcase(suite, tc);

@@ -240,6 +240,58 @@ START_TEST(tables_that_are_optional_may_be_left_out)
 }
 END_TEST
 
+/* --- algorithms -------------------------------------------------------------------- */
+
+static uint32_t given; /* by conv_algorithm() */
+
+static uint32_t conv_algorithm(an_device *device, const an_conv_shape *s, uint32_t batch,
+                               size_t *bytes)
+{
+    (void)device;
+    (void)s;
+    (void)batch;
+    *bytes = 0;
+    return given;
+}
+
+static size_t no_bytes(an_device *device, const an_dense_shape *s, uint32_t batch,
+                       int training)
+{
+    (void)device;
+    (void)s;
+    (void)batch;
+    (void)training;
+    return 0;
+}
+
+/* The CPU's core with a prepack table whose conv_algorithm() gives the second algorithm,
+ * which has no name, or one that no backend may have. */
+START_TEST(an_algorithm_without_a_name_is_refused)
+{
+    an_model_config config = net_small(AN_ARCH_CIFAR10, 1, NULL);
+    an_context *ctx = plugin_context(NULL, 1);
+    float image[3 * 32 * 32] = {0}, p[CLASSES];
+    an_model *model;
+    whole w;
+
+    make_whole(&w);
+    w.backend = an__cpu_backend;
+    w.prepack.conv_algorithm = conv_algorithm;
+    w.prepack.dense_prepack_bytes = no_bytes;
+    w.backend.prepack = &w.prepack;
+    ctx->backends[0] = &w.backend;
+    expect_ok(an__backend_check(&w.backend, "a tale"));
+    expect_ok(an_model_create(&model, ctx, &config));
+    for (given = 1; given < 4; given++)
+        expect_refused(an_infer(model, image, 1, p, CLASSES), AN_ERROR_BACKEND,
+                       "no name for the algorithm");
+    given = 0;
+    expect_ok(an_infer(model, image, 1, p, CLASSES));
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
 /* --- patterns ---------------------------------------------------------------------- */
 
 /* Patterns that are nothing without others, or without a table. */
@@ -394,6 +446,7 @@ Suite *minimal_suite(void)
     tcase_add_test(tables, a_table_without_a_function_is_refused_by_its_name);
     tcase_add_test(tables, what_is_no_function_may_not_be_missing_either);
     tcase_add_test(tables, tables_that_are_optional_may_be_left_out);
+    tcase_add_test(tables, an_algorithm_without_a_name_is_refused);
     tcase_add_test(tables, a_pattern_that_wants_another_is_refused_alone);
     tcase_add_test(tables, a_backend_is_asked_for_its_own_patterns_alone);
     suite_add_tcase(suite, tables);
