@@ -49,7 +49,7 @@ static const struct {
               {"contexts", contexts_suite},
               {"precision", precision_suite},
               {"feeds", feeds_suite},
-              {"rates", rates_suite},
+              {"trainer_config", trainer_config_suite},
               {"schedule", schedule_suite},
               {"streams", streams_suite},
               {"pieces", pieces_suite},

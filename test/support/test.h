@@ -44,7 +44,7 @@ Suite *plans_suite(void);
 Suite *plugin_suite(void);
 Suite *pool_suite(void);
 Suite *precision_suite(void);
-Suite *rates_suite(void);
+Suite *trainer_config_suite(void);
 Suite *recipe_rows_suite(void);
 Suite *recipes_suite(void);
 Suite *repeat_suite(void);

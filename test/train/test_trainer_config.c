@@ -1,6 +1,6 @@
 /*
- * test_rates.c - a trainer's config and rates: what is in force where, what is refused,
- * what a frozen layer does, and what an update makes of all of it.
+ * test_trainer_config.c - a trainer's config and rates: what is in force where, what is
+ * refused, what a frozen layer does, and what an update makes of all of it.
  */
 #include <check.h>
 #include <math.h>
@@ -566,10 +566,10 @@ START_TEST(a_model_has_one_trainer_at_a_time)
 }
 END_TEST
 
-Suite *rates_suite(void)
+Suite *trainer_config_suite(void)
 {
-    Suite *suite = suite_create("rates");
-    TCase *tc = tcase_create("rates");
+    Suite *suite = suite_create("trainer_config");
+    TCase *tc = tcase_create("trainer config");
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, without_a_config_the_defaults_hold);
