@@ -12,7 +12,7 @@
 
 #include "gemm/epilogue.h"
 #include "gemm/map.h"
-#include "runtime/ptx.h"
+#include "runtime/mma.h"
 
 enum { DEPTH = 32, STAGES = 3 };
 

@@ -97,6 +97,16 @@ struct an_split_size {
 an_split_size an__cuda_split_size(const an_device *device, uint32_t precision,
                                   an_product product, const an_gemm *g);
 
+/* Into how many parts k is divided, whose sums are added afterwards: so many tiles alone
+ * would leave some of the device idle. */
+static inline uint32_t parts_of(uint32_t tiles, uint32_t fill, uint32_t k)
+{
+    uint32_t most = tiles >= fill ? 1 : fill / tiles;
+    uint32_t deep = (k + AN_CUDA_DEEP - 1) / AN_CUDA_DEEP;
+
+    return most < deep ? most : deep;
+}
+
 /* The part of C that a block computes. */
 struct an_tile_size {
     uint32_t m, n;

@@ -30,6 +30,7 @@
 
 #include "gemm/epilogue.h"
 #include "gemm/pipeline.h"
+#include "runtime/mma.h"
 
 struct an_pipelined {
     an_tensor_map windows, rows; /* what a tile's rows are copied by, and its columns */

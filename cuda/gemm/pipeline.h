@@ -7,7 +7,7 @@
 #define AN_CUDA_PIPELINE_H
 
 #include "gemm/gemm.h"
-#include "runtime/ptx.h"
+#include "runtime/tma.h"
 
 #define AN_ROW_NUMBERS 64 /* the bfloat16 elements of a row of 128 bytes */
 

@@ -1,5 +1,5 @@
 /*
- * tensor_map.cu - maps of tensors for the copies of ptx.h, which the driver writes: how a
+ * tensor_map.cu - maps of tensors for the copies of tma.h, which the driver writes: how a
  * bfloat16 tensor lies, and which part of it one copy brings. A launch is given its maps
  * by value; they are right as long as the tensors stay where they are.
  */

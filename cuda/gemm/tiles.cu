@@ -115,12 +115,11 @@ static void weights_tiles(const an_gemm *g, an_pipeline_tiles *best)
     *best = {3, columns, 64, (pieces + 2) / 3, (g->m + columns - 1) / columns};
 }
 
-/* Whether the sums are partial, so that another kernel drops out. */
+/* Whether another kernel drops out: the one that adds partial sums. */
 static bool has_parts(const an_device *device, const an_gemm *g,
                       const an_pipeline_tiles *t)
 {
-    return 2 * t->down * t->across * g->groups <= fill_of(device, 1) &&
-           g->k > AN_CUDA_DEEP;
+    return parts_of(t->down * t->across * g->groups, fill_of(device, 1), g->k) > 1;
 }
 
 bool an__cuda_pipeline_tiles(const an_device *device, uint32_t precision,

@@ -127,10 +127,8 @@ uint32_t an__cuda_conv_split(const an_device *device, uint32_t precision, an_pro
                              an_gemm *g)
 {
     an_split_size size = an__cuda_split_size(device, precision, kind, g);
-    uint32_t most = size.tiles >= size.fill ? 1 : size.fill / size.tiles;
-    uint32_t deep = (g->k + AN_CUDA_DEEP - 1) / AN_CUDA_DEEP;
 
-    g->splits = most < deep ? most : deep;
+    g->splits = parts_of(size.tiles, size.fill, g->k);
     g->split_k =
         ((g->k + g->splits - 1) / g->splits + size.depth - 1) / size.depth * size.depth;
     g->splits = (g->k + g->split_k - 1) / g->split_k;

@@ -1,7 +1,7 @@
 /*
  * kernels.cuh - the kernels of the probes: each brings numbers to an instruction of
- * cuda/ptx.h and takes them from it, with the layouts of the backend's own kernels, and
- * computes nothing else.
+ * cuda/runtime (ptx.h, mma.h, tma.h) and takes them from it, with the layouts of the
+ * backend's own kernels, and computes nothing else.
  */
 #ifndef AN_CARD_KERNELS_CUH
 #define AN_CARD_KERNELS_CUH
@@ -98,7 +98,7 @@ template <bool ALONG> static __global__ void float_parts_kernel(Words w)
     for (int i = 0; i < 8; i++) w.to[lane * 8 + i] = r[i];
 }
 
-/* --- the tiles of wgmma.cuh -------------------------------------------------------- */
+/* --- the tiles of factors.cuh ------------------------------------------------------ */
 
 /* A matrix of rows x k: as [row][k] or, across, [k][row]. IS_A: it has g.m rows, else
  * g.n. */
@@ -186,7 +186,7 @@ struct Matrices {
     int rounds; /* of wgmma: 1, which the compiler is not to know, so that it is a loop */
 };
 
-/* A warp's 16 x 8, with the fragments as ptx.h has them. */
+/* A warp's 16 x 8, with the fragments as mma.h has them. */
 static __global__ void mma_tf32_kernel(Matrices m)
 {
     int lane = (int)threadIdx.x, row = lane / 4, column = lane % 4;

@@ -1,7 +1,7 @@
 /*
- * probes.cu - asks a card whether each instruction of runtime/ptx.h does what its host
- * version does, one at a time, with the layouts of the backend's kernels; and how the
- * CUDA runtime behaves while a stream is captured. Needs nothing but the runtime:
+ * probes.cu - asks a card whether each instruction of ptx.h, mma.h and tma.h does what
+ * its host version does, one at a time, with the layouts of the backend's kernels; and
+ * how the CUDA runtime behaves while a stream is captured. Needs nothing but the runtime:
  *
  *   nvcc -t 0 -std=c++17 -O1 -Iinclude -Ilib -Icuda -Itest/card \
  *       -gencode arch=compute_90a,code=sm_90a \

@@ -100,9 +100,9 @@ case $sanitizers in
     plant "a mask of a window's other places" argmax.h 's/1u << (r \* 4/2u << (r * 4/' others pool lrn
     plant "products of what no proxy fence has followed" wgmma.cuh \
         's/if (Sums::ASYNC) fence_proxy_async();//' convolutions bf16_forward
-    plant "a bfloat16 factor's blocks at another distance" wgmma.cuh \
+    plant "a bfloat16 factor's blocks at another distance" products.cuh \
         's/B_ACROSS ? TileB::BLOCK : 16/B_ACROSS ? 1024 : 16/' dense bf16_data
-    plant "pieces of a bfloat16 tile in each other's places" wgmma.cuh \
+    plant "pieces of a bfloat16 tile in each other's places" factors.cuh \
         's/((piece ^ line) & 7) \* 16/(piece \& 7) * 16/' convolutions bf16_forward
     plant "an arrival at an empty stage missing" pipeline.cuh \
         's/if (step > t.first && speaks) mbarrier_arrive(empty + turn.before());//' convolutions pipeline_forward
@@ -127,13 +127,13 @@ case $sanitizers in
         's/this->row + i \* 64, step \* STEP/this->row, step * STEP/' dense pipeline_forward
     plant "eights of four lanes changed over" pipeline.cuh \
         's/lane \& bit ? low : high, bit)/lane \& bit ? high : low, bit)/' convolutions pipeline_forward
-    plant "factors of TF32 dropped while their products are in flight" wgmma.cuh \
+    plant "factors of TF32 dropped while their products are in flight" products.cuh \
         '/struct an_products_wgmma_tf32/,/^};/{/wgmma_wait<0>/d}' convolutions wgmma_tf32
-    plant "a factor not rounded to TF32" wgmma.cuh \
+    plant "a factor not rounded to TF32" products.cuh \
         's/left\[k\]\[e\] = to_tf32(left\[k\]\[e\])/(void)0/' convolutions wgmma_tf32
     plant "a kernel not rotated for the data's gradient" conv_pack.cu \
         's/t.taps + t.taps - 1 - tap/t.taps + tap/' convolutions conv_pack
-    plant "rotated blocks of mma.sync in another order" wgmma.cuh \
+    plant "rotated blocks of mma.sync in another order" products.cuh \
         's/int other_row = rows_first ? one : two/int other_row = rows_first ? two : one/' convolutions bf16_data
     plant "an update in spite of faults" wgmma.cuh \
         's/if (PRODUCT == AN_WEIGHTS && stays(g)) return;//' dense bf16_weights

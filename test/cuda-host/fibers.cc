@@ -453,7 +453,7 @@ float tf32(uint32_t word)
 }
 
 /* 8 k of two rows of a, from the registers of the warp's lanes: see mma_tf32() in
- * ptx.h. */
+ * mma.h. */
 HOST_RUN_QUIET void rows_of_registers(const uint32_t *registers, float (&a)[2][16])
 {
     Lanes &l = lanes();
