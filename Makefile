@@ -13,6 +13,8 @@
 #                      FILES='lib/*.c' (all); SEED=1 chooses which
 #   make coverage      lines and branches that the tests reach, file by file
 #   make card-bundle   one archive with all that a machine with a card must be given
+#   make card-report   what the kernels of a BF16 step cost by their machine code; needs nvcc, PYTHON and
+#                      CUOBJDUMP, CUDA's or that of PyPI's triton; make store-card-report
 #   sh test/gpu.sh     on a machine with a card: all that a card must be asked
 #   make build/test/probes    what asks one, in seconds, each instruction alone
 #   SAN=address,undefined or SAN=thread: a build of its own, with these sanitizers
@@ -488,6 +490,24 @@ $(BUILD)/test/probes-host: $(BUILD)/test/probes-host.o $(filter-out \
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(SANFLAGS) $^ -pthread -o $@
 
+# Main loops, tiles and a model of a whole step, without a card. Main loops that have grown by more
+# than 5 % are an error; store-card-report says how long they may be from now on.
+CUOBJDUMP ?= $(firstword $(shell command -v cuobjdump) $(wildcard /usr/local/cuda/bin/cuobjdump))
+RECORD    ?= docs/card/2026-11-27-h200-evening.txt
+
+$(BUILD)/test/account: test/card/account.cc test/cuda-host/control.h $(wildcard cuda/*/*.h cuda/*/*.cuh) \
+                       $(BUILD)/$(SO)
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(HOSTRUN) $< -L$(BUILD) -lalexnet -Wl,-rpath,'$$ORIGIN/..' -ldl -o $@
+
+card-report store-card-report: $(BUILD)/test/account $(BUILD)/test/alexnet-cuda-host.so $(PLUGIN)
+	$(Q)test -n "$(PLUGIN)" || { echo "$@: there is no nvcc, so no plugin"; exit 1; }
+	$(Q)test -n "$(CUOBJDUMP)" || { echo "$@: there is no cuobjdump: CUOBJDUMP=..., CUDA's or that of PyPI's triton"; \
+	    exit 1; }
+	$(Q)$(PYTHON) test/card/report.py $(BUILD) $(CUOBJDUMP) --measured $(RECORD) --loops test/card/loops.txt \
+	    $(if $(filter store-%,$@),--store "$$($(NVCC) --version | sed -n 's/.*release \([0-9.]*\).*/nvcc \1/p')")
+
 check-probes: $(BUILD)/test/probes-host
 	$(Q)$< > $(BUILD)/test/probes.out || { grep FAIL $(BUILD)/test/probes.out; exit 1; }
 	$(Q)sh test/card/faults.sh $(BUILD) $(CXX) -std=c++17 -w
@@ -551,4 +571,4 @@ clean:
 FORCE:
 .PHONY: FORCE all check-format check-lint deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
-        check-cuda-examples check-faults check-layers check-probes store-abi card-bundle mutate coverage
+        check-cuda-examples check-faults check-layers check-probes store-abi card-bundle card-report store-card-report mutate coverage

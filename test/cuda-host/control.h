@@ -20,6 +20,14 @@ enum {
     HOST_RUN_ANY = 5   /* any call that can fail */
 };
 
+typedef struct host_run_launch {
+    const void *kernel;
+    unsigned grid[3], threads; /* blocks, and the threads of one */
+    size_t shared;             /* bytes of a block's */
+    const void *params;        /* the kernel's struct, during the call alone */
+    size_t params_bytes;
+} host_run_launch;
+
 typedef struct host_run_state {
     /* Devices 0 .. devices - 1; -1: a machine without a driver. */
     int devices;
@@ -39,6 +47,8 @@ typedef struct host_run_state {
     unsigned fail_in; /* the 1st, 2nd, ... from now on; 0: none */
     int failed;       /* 1 if it has */
     unsigned lost;    /* a bit for each device */
+    /* Not null: told of every launch, in the order in which the host asks for them. */
+    void (*launched)(const host_run_launch *launch);
 
     uint64_t graph_launches;
     uint64_t launches;   /* kernels that have run */

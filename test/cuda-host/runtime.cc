@@ -644,6 +644,16 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared_byte
     if (shared_bytes > allowed || params_bytes > 4096)
         return result(cudaErrorInvalidValue);
     if (must_fail(HOST_RUN_LAUNCH)) return result(cudaErrorLaunchFailure);
+    if (state.launched != nullptr) {
+        host_run_launch told = {kernel,
+                                {grid.x, grid.y, grid.z},
+                                (unsigned)threads,
+                                shared_bytes,
+                                params,
+                                params_bytes};
+
+        state.launched(&told);
+    }
     std::string kept((const char *)params, params_bytes);
     std::function<void()> blocks_of = [=] {
         if (counted_alone) return;
