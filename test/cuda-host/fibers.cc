@@ -62,10 +62,20 @@ struct Fiber {
     std::vector<Product> products;
     std::vector<size_t> product_groups; /* the same of these */
     bool unfenced;                      /* has copied what no proxy fence has followed */
-    void *tsan = nullptr;
+    /* For TSan: the thread, and what computes its share of products. */
+    void *tsan = nullptr, *cores = nullptr;
+    char asked; /* stands for what these two know of each other */
+};
+
+/* Of a warpgroup, whose threads leave a wait for products when all of them are done. */
+struct Group {
+    unsigned came;   /* threads whose share is done */
+    unsigned met;    /* waits that have ended */
+    char product[2]; /* for TSan, by turns as a block's barriers */
 };
 
 Fiber fibers[MOST], *running;
+Group warpgroups[MOST / 128];
 void *scheduler_stack_pointer;
 [[maybe_unused]] void *scheduler_tsan;
 unsigned current, threads, live, arrived;
@@ -237,6 +247,7 @@ HOST_RUN_QUIET void run_block(dim3 grid, dim3 block_index, dim3 block,
     body_params = params;
     arrived = 0;
     std::memset(here, 0, sizeof here);
+    std::memset(warpgroups, 0, sizeof warpgroups);
     spoil_shared(shared_bytes);
 #if defined(__SANITIZE_THREAD__)
     scheduler_tsan = __tsan_get_current_fiber();
@@ -484,17 +495,40 @@ HOST_RUN_QUIET void eight(uint64_t f, unsigned row, float (&v)[16])
     }
 }
 
-void multiply(const Product &p)
+/* What follows is done by tensor cores, until from_cores(): they know what this thread
+ * did before, and others that wait for the product know what tensor cores have done, but
+ * not what this thread did. */
+HOST_RUN_QUIET void to_cores([[maybe_unused]] Fiber &f)
+{
+#if defined(__SANITIZE_THREAD__)
+    if (f.cores == nullptr) f.cores = __tsan_create_fiber(0);
+    release(&f.asked);
+    __tsan_switch_to_fiber(f.cores, 1);
+    acquire(&f.asked);
+#endif
+}
+
+HOST_RUN_QUIET void from_cores([[maybe_unused]] Fiber &f, [[maybe_unused]] char *product)
+{
+#if defined(__SANITIZE_THREAD__)
+    release(product);
+    release(&f.asked);
+    __tsan_switch_to_fiber(f.tsan, 1);
+    acquire(&f.asked);
+#endif
+}
+
+/* `product` stands for it. */
+void multiply(const Product &p, char *product)
 {
     unsigned warp = current / 32 % 4, lane = current % 32;
     unsigned depth = p.a_registers != nullptr ? 8 : 16;
     float a[2][16], b[16];
 
-    if (p.a_registers != nullptr)
-        rows_of_registers(p.a_registers, a);
-    else
-        for (unsigned h = 0; h < 2; h++)
-            sixteen(p.a, p.a_across, warp * 16 + lane / 4 + h * 8, a[h]);
+    if (p.a_registers != nullptr) rows_of_registers(p.a_registers, a);
+    to_cores(*running);
+    for (unsigned h = 0; h < 2 && p.a_registers == nullptr; h++)
+        sixteen(p.a, p.a_across, warp * 16 + lane / 4 + h * 8, a[h]);
     for (unsigned j = 0; j < (unsigned)p.n / 8; j++)
         for (unsigned e = 0; e < 2; e++) {
             if (p.a_registers != nullptr)
@@ -510,6 +544,24 @@ void multiply(const Product &p)
                 d = towards_zero(sum);
             }
         }
+    from_cores(*running, product);
+}
+
+HOST_RUN_QUIET bool has_met(const void *met, unsigned before)
+{
+    return *(const unsigned *)met != before;
+}
+
+HOST_RUN_QUIET void meet(Group &group)
+{
+    unsigned before = group.met;
+
+    if (++group.came < 128) {
+        wait_until(has_met, &group.met, before);
+        return;
+    }
+    group.came = 0;
+    group.met++;
 }
 
 } // namespace
@@ -517,17 +569,21 @@ void multiply(const Product &p)
 void wgmma_wait(unsigned pending_groups)
 {
     Fiber &f = *running;
+    Group &group = warpgroups[current / 128];
+    char *product = &group.product[group.met % 2];
 
     converge([](Lanes &) HOST_RUN_QUIET {}); /* all of a warp come, at least */
     if (f.product_groups.size() <= pending_groups) return;
     size_t groups = f.product_groups.size() - pending_groups;
     size_t products = f.product_groups[groups - 1];
 
-    for (size_t i = 0; i < products; i++) multiply(f.products[i]);
+    for (size_t i = 0; i < products; i++) multiply(f.products[i], product);
     f.products.erase(f.products.begin(), f.products.begin() + (ptrdiff_t)products);
     f.product_groups.erase(f.product_groups.begin(),
                            f.product_groups.begin() + (ptrdiff_t)groups);
     for (size_t &end : f.product_groups) end -= products;
+    meet(group);
+    acquire(product);
 }
 
 } // namespace host_run
