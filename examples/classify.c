@@ -1,20 +1,28 @@
 /*
  * classify.c - the classes that a model sees in pictures; on request as a sheet with
- * their probabilities as bars, as in the paper's figure 4.
+ * their probabilities as bars, as in the paper's figure 4. Pictures are read one at a
+ * time, so that memory does not grow with their number. Ends with 1 if some could not be
+ * read.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <alexnet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/canvas.h"
 #include "common/device.h"
+#include "common/listing.h"
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
+#include "common/quote.h"
 
 static unsigned long top = 5, views = 1, threads;
-static const char *sheet;
+static const char *sheet, *format_name = "text";
+static int ends_with_zero;
 
 static device_choice place;
 
@@ -22,20 +30,40 @@ static option table[] = {
     NUMBER_OPTION("--top", &top, 1, 20, "classes to show (5)"),
     NUMBER_OPTION("--views", &views, 1, 10,
                   "1: the centre; 10: the paper's, averaged (1)"),
-    TEXT_OPTION("--sheet", &sheet, "a PNG file with pictures and bars"),
+    TEXT_OPTION("--format", &format_name, "text, csv or json, a line a picture (text)"),
+    FLAG_OPTION("-0", &ends_with_zero, "names from - end with a zero byte, not a line"),
+    PICTURE_OPTIONS,
+    TEXT_OPTION("--sheet", &sheet, "a PNG file with pictures and bars, of the first 400"),
     NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
     DEVICE_OPTIONS(place),
     OPTIONS_END};
 
-enum { COLUMNS = 4, SIDE = 192, GAP = 14, LINE = 20, MOST = 20 };
+enum { COLUMNS = 4, SIDE = 192, GAP = 14, LINE = 20, MOST = 20, SHEET = 400 };
 
-/* The best classes of a picture, best first. */
+static enum format { TEXT, CSV, JSON } form;
+
+/* A picture's best classes, best first. */
 typedef struct result {
-    const char *path;
-    picture file;
     uint32_t best[MOST], count;
     float share[MOST];
 } result;
+
+/* What is kept of a picture for the sheet. */
+typedef struct drawn {
+    char *path;
+    uint8_t *pixels; /* SIDE x SIDE */
+    result r;
+} drawn;
+
+typedef struct run {
+    an_model *model;
+    uint32_t classes;
+    float *p;
+    int classified, skipped;
+    double seconds;
+    drawn *drawn; /* up to SHEET, if there is to be a sheet */
+    uint32_t drawn_count;
+} run;
 
 static const char *name_of(const an_model *model, uint32_t index)
 {
@@ -62,125 +90,245 @@ static void find_best(result *r, const float *p, uint32_t classes)
     }
 }
 
-static void print(const an_model *model, const result *r)
+/* --- output ------------------------------------------------------------------------ */
+
+static void print_text(const run *r, const char *path, const picture *file,
+                       const result *found, double seconds)
 {
     uint32_t i;
     int bar;
 
-    for (i = 0; i < r->count; i++) {
-        printf("  %5.1f %%  ", 100 * (double)r->share[i]);
+    printf("%s  (%u x %u, %.1f ms)\n", path, file->width, file->height, 1e3 * seconds);
+    for (i = 0; i < found->count; i++) {
+        printf("  %5.1f %%  ", 100 * (double)found->share[i]);
         for (bar = 0; bar < 30; bar++)
-            putchar((double)r->share[i] * 30 > bar + 0.5 ? '#' : '.');
-        printf("  %s\n", name_of(model, r->best[i]));
+            putchar((double)found->share[i] * 30 > bar + 0.5 ? '#' : '.');
+        printf("  %s\n", name_of(r->model, found->best[i]));
     }
+}
+
+static void print_csv(const run *r, const char *path, const result *found)
+{
+    uint32_t i;
+
+    for (i = 0; i < found->count; i++) {
+        quote_csv(stdout, path);
+        printf(",%u,%u,", i + 1, found->best[i]);
+        quote_csv(stdout, name_of(r->model, found->best[i]));
+        printf(",%.9g\n", (double)found->share[i]);
+    }
+}
+
+static void print_json(const run *r, const char *path, const picture *file,
+                       const result *found)
+{
+    uint32_t i;
+
+    printf("{\"path\": ");
+    quote_json(stdout, path);
+    printf(", \"width\": %u, \"height\": %u, \"classes\": [", file->width, file->height);
+    for (i = 0; i < found->count; i++) {
+        printf("%s{\"class\": ", i > 0 ? ", " : "");
+        quote_json(stdout, name_of(r->model, found->best[i]));
+        printf(", \"index\": %u, \"probability\": %.9g}", found->best[i],
+               (double)found->share[i]);
+    }
+    printf("]}\n");
+}
+
+static void skip(run *r, const char *path, const char *why)
+{
+    fprintf(stderr, "%s: skipped: %s\n", path, why);
+    if (form == JSON) {
+        printf("{\"path\": ");
+        quote_json(stdout, path);
+        printf(", \"error\": ");
+        quote_json(stdout, why);
+        printf("}\n");
+    }
+    r->skipped++;
 }
 
 /* --- the sheet --------------------------------------------------------------------- */
 
-static void draw_result(canvas *page, const an_model *model, const result *r, double x,
-                        double y)
+static an_image image_of(const picture *p)
 {
-    uint8_t *pixels = allocate((size_t)3 * SIDE * SIDE);
-    const char *base = strrchr(r->path, '/');
     an_image image;
-    uint32_t i;
 
     an_image_init(&image, sizeof image);
-    image.pixels = r->file.pixels;
-    image.width = r->file.width;
-    image.height = r->file.height;
-    if (an_image_fit(&image, SIDE, pixels, (size_t)3 * SIDE * SIDE) != AN_OK)
-        fail(r->path);
-    canvas_picture(page, x, y, SIDE, SIDE, pixels, SIDE, SIDE);
+    image.pixels = p->pixels;
+    image.width = p->width;
+    image.height = p->height;
+    return image;
+}
+
+static void keep(run *r, const char *path, const picture *file, const result *found)
+{
+    an_image image = image_of(file);
+    drawn *d = &r->drawn[r->drawn_count++];
+
+    d->path = strcpy(allocate(strlen(path) + 1), path);
+    d->pixels = allocate((size_t)3 * SIDE * SIDE);
+    d->r = *found;
+    if (an_image_fit(&image, SIDE, d->pixels, (size_t)3 * SIDE * SIDE) != AN_OK)
+        fail(path);
+}
+
+static void draw_one(canvas *page, const an_model *model, const drawn *d, double x,
+                     double y)
+{
+    const char *base = strrchr(d->path, '/');
+    uint32_t i;
+
+    canvas_picture(page, x, y, SIDE, SIDE, d->pixels, SIDE, SIDE);
     canvas_text(page, x + SIDE / 2.0, y + SIDE + 16, 12, CANVAS_CENTRE, SIDE, 0x606060,
-                base != NULL ? base + 1 : r->path);
-    for (i = 0; i < r->count; i++) {
+                base != NULL ? base + 1 : d->path);
+    for (i = 0; i < d->r.count; i++) {
         double line = y + SIDE + 24 + i * LINE;
 
         canvas_fill(page, x, line, SIDE, LINE - 4, 0xf0f0f0);
-        canvas_fill(page, x, line, SIDE * (double)r->share[i], LINE - 4,
+        canvas_fill(page, x, line, SIDE * (double)d->r.share[i], LINE - 4,
                     i == 0 ? 0xe69f00 : 0x9fc5e8);
         canvas_text(page, x + 4, line + 12, 12, CANVAS_LEFT, SIDE - 8, 0x202020,
-                    name_of(model, r->best[i]));
+                    name_of(model, d->r.best[i]));
     }
-    free(pixels);
 }
 
-static void draw_sheet(const an_model *model, const result *all, int count)
+static void draw_sheet(const run *r)
 {
-    int columns = count < COLUMNS ? count : COLUMNS,
-        rows = (count + COLUMNS - 1) / COLUMNS;
+    uint32_t columns = r->drawn_count < COLUMNS ? r->drawn_count : COLUMNS;
+    uint32_t rows = (r->drawn_count + COLUMNS - 1) / COLUMNS, i;
     double high = SIDE + 24 + (double)top * LINE + GAP;
     canvas *page = canvas_make(GAP + columns * (SIDE + GAP), GAP + rows * high);
-    int i;
 
-    for (i = 0; i < count; i++)
-        draw_result(page, model, &all[i], GAP + i % COLUMNS * (SIDE + GAP),
-                    GAP + (double)(i / COLUMNS) * high);
+    for (i = 0; i < r->drawn_count; i++)
+        draw_one(page, r->model, &r->drawn[i], GAP + i % COLUMNS * (SIDE + GAP),
+                 GAP + i / COLUMNS * high);
     if (canvas_write_png(page, sheet) != 0) {
         fprintf(stderr, "%s: cannot be written\n", sheet);
         exit(1);
     }
     canvas_free(page);
-    printf("%s\n", sheet);
+    fprintf(form == TEXT ? stdout : stderr, "%s\n", sheet);
+}
+
+/* --- pictures ---------------------------------------------------------------------- */
+
+static void classify(void *user, const char *path)
+{
+    run *r = user;
+    picture file;
+    const char *error = picture_read(&file, path);
+    double started = seconds_now();
+    an_status status;
+    an_image image;
+    result found;
+
+    if (error != NULL) {
+        skip(r, path, error);
+        return;
+    }
+    image = image_of(&file);
+    status = an_infer_views(r->model, &image, 1, (uint32_t)views, r->p, r->classes);
+    if (status == AN_ERROR_ARGUMENT) { /* sides that the library does not take */
+        skip(r, path, an_error_message());
+        picture_free(&file);
+        return;
+    }
+    if (status != AN_OK) fail(path);
+    started = seconds_now() - started;
+    find_best(&found, r->p, r->classes);
+    if (form == TEXT) print_text(r, path, &file, &found, started);
+    if (form == CSV) print_csv(r, path, &found);
+    if (form == JSON) print_json(r, path, &file, &found);
+    if (r->drawn != NULL && r->drawn_count < SHEET) keep(r, path, &file, &found);
+    r->classified++;
+    r->seconds += started;
+    picture_free(&file);
+}
+
+/* A file; a folder's pictures; or, for "-", those that standard input names. */
+static void classify_operand(run *r, const char *operand)
+{
+    struct stat info;
+    char *name = NULL;
+    size_t room = 0;
+    ssize_t length;
+
+    if (strcmp(operand, "-") != 0) {
+        if (stat(operand, &info) == 0 && S_ISDIR(info.st_mode))
+            listing_pictures(operand, classify, r);
+        else
+            classify(r, operand);
+        return;
+    }
+    while ((length = getdelim(&name, &room, ends_with_zero ? 0 : '\n', stdin)) > 0) {
+        if (!ends_with_zero && name[length - 1] == '\n') name[--length] = '\0';
+        if (length > 0 && *name != '\0') classify(r, name);
+    }
+    if (ferror(stdin)) {
+        fprintf(stderr, "standard input: %s\n", strerror(errno));
+        exit(1);
+    }
+    free(name);
+}
+
+static void read_format(void)
+{
+    static const char *const names[] = {"text", "csv", "json"};
+
+    for (form = TEXT; form <= JSON; form++)
+        if (strcmp(format_name, names[form]) == 0) return;
+    usage_error("--format %s: must be text, csv or json", format_name);
+}
+
+static void finish(run *r)
+{
+    uint32_t i;
+
+    if (form == TEXT && r->classified > 1)
+        printf("%d pictures, %.1f ms each\n", r->classified,
+               1e3 * r->seconds / r->classified);
+    if (r->drawn_count > 0) draw_sheet(r);
+    for (i = 0; i < r->drawn_count; i++) {
+        free(r->drawn[i].path);
+        free(r->drawn[i].pixels);
+    }
+    free(r->drawn);
+    free(r->p);
+    an_model_destroy(r->model);
 }
 
 int main(int argc, char **argv)
 {
-    int operands = options_parse(table, argc, argv, "[options] MODEL PICTURE..."), i;
-    int classified = 0;
+    int operands =
+            options_parse(table, argc, argv, "[options] MODEL PICTURE|FOLDER|-..."),
+        i;
     an_context_config context;
     an_context *ctx;
-    an_model *model;
     an_model_info info;
-    result *all;
-    double seconds = 0;
-    float *p;
+    run r;
 
-    if (operands < 2) usage_error("a model and pictures are wanted");
+    memset(&r, 0, sizeof r);
+    if (operands < 2)
+        usage_error("a model and pictures are wanted: files, folders, or - for names "
+                    "from standard input");
     if (views != 1 && views != 10) usage_error("--views %lu: must be 1 or 10", views);
+    read_format();
     an_context_config_init(&context, sizeof context);
     device_context_config(&place, &context);
     context.threads = (uint32_t)threads;
     an_model_info_init(&info, sizeof info);
     if (an_context_create(&ctx, &context) != AN_OK) fail("context");
-    if (device_load(&place, &model, ctx, argv[1]) != AN_OK ||
-        an_model_describe(model, &info) != AN_OK)
+    if (device_load(&place, &r.model, ctx, argv[1]) != AN_OK ||
+        an_model_describe(r.model, &info) != AN_OK)
         fail(argv[1]);
-    p = allocate(info.classes * sizeof *p);
-    all = allocate((size_t)operands * sizeof *all);
-    for (i = 2; i <= operands; i++) {
-        result *r = &all[classified];
-        const char *error = picture_read(&r->file, argv[i]);
-        double started = seconds_now();
-        an_image image;
-
-        if (error != NULL) {
-            fprintf(stderr, "%s: skipped: %s\n", argv[i], error);
-            continue;
-        }
-        r->path = argv[i];
-        an_image_init(&image, sizeof image);
-        image.pixels = r->file.pixels;
-        image.width = r->file.width;
-        image.height = r->file.height;
-        if (an_infer_views(model, &image, 1, (uint32_t)views, p, info.classes) != AN_OK)
-            fail(argv[i]);
-        started = seconds_now() - started;
-        find_best(r, p, info.classes);
-        printf("%s  (%u x %u, %.1f ms)\n", r->path, r->file.width, r->file.height,
-               1e3 * started);
-        print(model, r);
-        classified++;
-        seconds += started;
-    }
-    if (classified > 1)
-        printf("%d pictures, %.1f ms each\n", classified, 1e3 * seconds / classified);
-    if (sheet != NULL && classified > 0) draw_sheet(model, all, classified);
-    for (i = 0; i < classified; i++) picture_free(&all[i].file);
-    free(all);
-    free(p);
-    an_model_destroy(model);
+    r.classes = info.classes;
+    r.p = allocate(info.classes * sizeof *r.p);
+    if (sheet != NULL) r.drawn = allocate(SHEET * sizeof *r.drawn);
+    if (form == CSV) printf("path,rank,index,class,probability\n");
+    for (i = 2; i <= operands; i++) classify_operand(&r, argv[i]);
+    finish(&r);
     an_context_destroy(ctx);
-    return classified == operands - 1 ? 0 : 1;
+    return r.skipped == 0 && r.classified > 0 ? 0 : 1;
 }

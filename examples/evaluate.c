@@ -11,6 +11,7 @@
 #include "common/options.h"
 #include "common/picture.h"
 #include "common/progress.h"
+#include "common/quote.h"
 #include "common/scoring.h"
 
 static unsigned long views = 1, threads;
@@ -38,21 +39,14 @@ static void show(uint64_t done, void *user)
     progress_show(&w->progress, "evaluating", w->count - (double)done);
 }
 
-/* A name with quotes around it, as CSV wants one with a comma or a quote in it. */
 static void write_name(FILE *file, const an_pack *pack, uint32_t index)
 {
     const char *name = an_pack_class_name(pack, index);
 
-    if (name == NULL) {
+    if (name == NULL)
         fprintf(file, "%u", index);
-        return;
-    }
-    putc('"', file);
-    for (; *name != '\0'; name++) {
-        if (*name == '"') putc('"', file);
-        putc(*name, file);
-    }
-    putc('"', file);
+    else
+        quote_csv(file, name);
 }
 
 static void write_confusion(const scoring *s, const an_pack *pack, uint32_t classes,

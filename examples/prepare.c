@@ -1,6 +1,7 @@
 /*
  * prepare.c - a folder of pictures, or a list of them, into packs: fitted once, with mean
- * image and principal axes of the colours. Goes on where it was cut.
+ * image and principal axes of the colours. Goes on where it was cut. Ends with 3 if the
+ * packs are made but pictures had to be skipped.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <alexnet.h>
@@ -32,6 +33,7 @@ static option table[] = {
     NUMBER_OPTION("--per-class", &per_class, 1, 1e9, "only the first of each (all)"),
     TEXT_OPTION("--list", &list_file, "file of lines \"path class\"; paths from FOLDER"),
     TEXT_OPTION("--like", &like, "number the classes as this pack does"),
+    PICTURE_OPTIONS,
     NUMBER_OPTION("--part-mb", &part_mb, 1, 500000, "size of a file (4096)"),
     NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
     OPTIONS_END};
@@ -87,6 +89,7 @@ static void check_counts(const run *r)
     for (s = 0; s < r->sets; s++)
         for (i = 0; i < r->list.classes; i++)
             if (seen[s * r->list.classes + i] == 0) {
+                listing_report(&r->list, stderr);
                 fprintf(stderr, "%s: class %u (%s) has no picture\n", r->folder[s], i,
                         r->list.class_names[i]);
                 exit(1);
@@ -96,7 +99,7 @@ static void check_counts(const run *r)
 
 /* --- going on only with what was begun --------------------------------------------- */
 
-#define ORDER "unfinished.txt" /* beside the library's journal: the pictures' order */
+#define ORDER LISTING_ORDER /* beside the library's journal: the pictures' order */
 
 static void order_path(char *path, const char *folder)
 {
@@ -105,9 +108,13 @@ static void order_path(char *path, const char *folder)
 
 static void order_text(const run *r, char text[160])
 {
-    snprintf(text, 160, "%016llx --val-split %.9g --per-class %lu --quality %lu\n",
+    snprintf(text, 160,
+             "%016llx --val-split %.9g --per-class %lu --quality %lu "
+             "--max-megapixels %lu --background %06x%s\n",
              (unsigned long long)listing_check(&r->list), val_split, per_class,
-             strcmp(kind, "jpeg") == 0 ? quality : 0);
+             strcmp(kind, "jpeg") == 0 ? quality : 0, picture_reading.megapixels,
+             (unsigned)picture_reading.background,
+             picture_reading.as_stored ? " --as-stored" : "");
 }
 
 /* The pack writer knows how many pictures are done; this file, which they were. */
@@ -324,7 +331,8 @@ static void pack_all(run *r)
 
 /* --- what came of it --------------------------------------------------------------- */
 
-static void report(const run *r, const char *folder)
+/* Returns how many pictures were skipped, by earlier runs too. */
+static uint64_t report(const run *r, const char *folder)
 {
     an_pack_info info;
     an_pack *pack;
@@ -346,10 +354,13 @@ static void report(const run *r, const char *folder)
     for (i = 0; i < 3; i++) printf(" %.1f", (double)info.colour_deviation[i]);
     printf("\n");
     an_pack_destroy(pack);
+    return info.skipped;
 }
 
-static void finish(run *r)
+/* Returns how many pictures were skipped. */
+static uint64_t finish(run *r)
 {
+    uint64_t skipped = 0;
     uint32_t s;
 
     if (sync_sets(r) != 0)
@@ -364,14 +375,19 @@ static void finish(run *r)
         remove(path);
         free(path);
     }
-    if (r->skipped > 0) fprintf(stderr, "%u pictures were skipped\n", r->skipped);
-    for (s = 0; s < r->sets; s++) report(r, r->folder[s]);
+    listing_report(&r->list, stderr);
+    if (r->skipped > 0)
+        fprintf(stderr, "%u picture%s skipped\n", r->skipped,
+                r->skipped == 1 ? " was" : "s were");
+    for (s = 0; s < r->sets; s++) skipped += report(r, r->folder[s]);
+    return skipped;
 }
 
 int main(int argc, char **argv)
 {
     int operands = options_parse(table, argc, argv, "[options] FOLDER OUT");
     an_context_config context;
+    uint64_t skipped;
     run r;
 
     memset(&r, 0, sizeof r);
@@ -393,8 +409,8 @@ int main(int argc, char **argv)
     open_sets(&r);
     interrupt_catch(on_interrupt);
     pack_all(&r);
-    finish(&r);
+    skipped = finish(&r);
     listing_free(&r.list);
     an_context_destroy(r.ctx);
-    return 0;
+    return skipped > 0 ? 3 : 0;
 }

@@ -1,7 +1,7 @@
 /*
  * listing.c - folders, lists and CIFAR-10's batches as one list of labelled pictures.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include "listing.h"
 
 #include <dirent.h>
@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "fields.h"
 #include "options.h"
 
 static void give_up(const char *what, const char *name) __attribute__((noreturn));
@@ -59,11 +60,40 @@ static void add_item(listing *list, char *path, const uint8_t *record, uint32_t 
     list->items[list->count++] = one;
 }
 
+/* --- what is left out -------------------------------------------------------------- */
+
+static void leave_out(listing *list, left_out why, const char *path)
+{
+    uint64_t n = list->left[why].count++;
+
+    if (why == LEFT_OUT_BROKEN)
+        fprintf(stderr, "%s: skipped: %s\n", path, strerror(ENOENT));
+    if (n < LISTING_NAMED) list->left[why].named[n] = copy_of(path);
+}
+
+void listing_report(const listing *list, FILE *to)
+{
+    static const char *const words[LEFT_OUT_KINDS] = {
+        "files of other types", "pictures beside the classes' folders", "packs",
+        "links to folders", "links to nowhere"};
+    uint32_t why, i;
+
+    for (why = 0; why < LEFT_OUT_KINDS; why++) {
+        uint64_t count = list->left[why].count;
+
+        if (count == 0) continue;
+        fprintf(to, "left out: %s (%llu):", words[why], (unsigned long long)count);
+        for (i = 0; i < LISTING_NAMED && i < count; i++)
+            fprintf(to, "%s %s", i > 0 ? "," : "", list->left[why].named[i]);
+        fprintf(to, "%s\n", count > LISTING_NAMED ? ", ..." : "");
+    }
+}
+
 /* --- a folder per class ------------------------------------------------------------ */
 
 static int visible(const struct dirent *entry)
 {
-    return entry->d_name[0] != '.';
+    return entry->d_name[0] != '.' && strcmp(entry->d_name, "__MACOSX") != 0;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -71,34 +101,127 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name); /* not the locale's order */
 }
 
+/* By its name: one that is not decoded is said to be none when it is read. */
 static int is_picture(const char *name)
 {
+    static const char *const ends[] = {".jpg",  ".jpeg", ".jpe",  ".jfif", ".png",
+                                       ".gif",  ".bmp",  ".webp", ".tif",  ".tiff",
+                                       ".heic", ".heif", ".avif"};
     const char *dot = strrchr(name, '.');
+    size_t i;
 
-    return dot != NULL && (strcasecmp(dot, ".jpg") == 0 ||
-                           strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
+    for (i = 0; dot != NULL && i < sizeof ends / sizeof ends[0]; i++)
+        if (strcasecmp(dot, ends[i]) == 0) return 1;
+    return 0;
 }
 
-static int is_folder(const char *path)
+static int is_there(const char *folder, const char *name)
+{
+    char *path = join(folder, name);
+    struct stat info;
+    int there = stat(path, &info) == 0;
+
+    free(path);
+    return there;
+}
+
+/* What prepare makes, whole or begun, which may lie where its pictures do. */
+static int is_pack(const char *folder)
+{
+    static const char *const files[] = {"index.safetensors", LISTING_ORDER,
+                                        "train/index.safetensors",
+                                        "train/" LISTING_ORDER};
+    size_t i;
+
+    for (i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (is_there(folder, files[i])) return 1;
+    return 0;
+}
+
+typedef enum entry_kind {
+    ENTRY_FILE,
+    ENTRY_FOLDER,
+    ENTRY_LINKED_FOLDER,
+    ENTRY_BROKEN /* a link to nowhere */
+} entry_kind;
+
+/* What cannot be looked at counts as a file, whose reading says why. */
+static entry_kind kind_of(const struct dirent *entry, const char *path)
 {
     struct stat info;
 
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    if (entry->d_type == DT_DIR) return ENTRY_FOLDER;
+    if (entry->d_type == DT_REG) return ENTRY_FILE;
+    if (lstat(path, &info) != 0) return ENTRY_FILE;
+    if (S_ISDIR(info.st_mode)) return ENTRY_FOLDER;
+    if (!S_ISLNK(info.st_mode)) return ENTRY_FILE;
+    if (stat(path, &info) != 0) return errno == ENOENT ? ENTRY_BROKEN : ENTRY_FILE;
+    return S_ISDIR(info.st_mode) ? ENTRY_LINKED_FOLDER : ENTRY_FILE;
 }
 
-static void add_folder(listing *list, const char *path, uint32_t label)
+static struct dirent **entries_of(const char *folder, int *count)
 {
     struct dirent **names;
-    int count = scandir(path, &names, visible, by_name), i;
-    uint32_t place = 0;
 
-    if (count < 0) give_up(strerror(errno), path);
+    *count = scandir(folder, &names, visible, by_name);
+    if (*count < 0) give_up(strerror(errno), folder);
+    return names;
+}
+
+/* A class's pictures, those in folders within it too. */
+static void add_folder(listing *list, const char *folder, uint32_t label, uint32_t *place)
+{
+    int count, i;
+    struct dirent **names = entries_of(folder, &count);
+
     for (i = 0; i < count; i++) {
-        if (is_picture(names[i]->d_name))
-            add_item(list, join(path, names[i]->d_name), NULL, label, place++);
+        char *path = join(folder, names[i]->d_name);
+        entry_kind kind = kind_of(names[i], path);
+
+        if (kind == ENTRY_FOLDER && is_pack(path))
+            leave_out(list, LEFT_OUT_PACK, path);
+        else if (kind == ENTRY_FOLDER)
+            add_folder(list, path, label, place);
+        else if (kind == ENTRY_LINKED_FOLDER) /* perhaps to where it lies itself */
+            leave_out(list, LEFT_OUT_LINK, path);
+        else if (kind == ENTRY_BROKEN)
+            leave_out(list, LEFT_OUT_BROKEN, path);
+        else if (is_picture(names[i]->d_name))
+            add_item(list, copy_of(path), NULL, label, (*place)++);
+        else
+            leave_out(list, LEFT_OUT_OTHER, path);
+        free(path);
         free(names[i]);
     }
     free(names);
+}
+
+void listing_pictures(const char *folder, void (*visit)(void *user, const char *path),
+                      void *user)
+{
+    listing all;
+    uint32_t place = 0, i;
+
+    memset(&all, 0, sizeof all);
+    add_folder(&all, folder, 0, &place);
+    listing_report(&all, stderr);
+    for (i = 0; i < all.count; i++) visit(user, all.items[i].path);
+    listing_free(&all);
+}
+
+/* The folder's entry `name`: a class, or none. */
+static void add_entry(listing *list, const char *path, const char *name, entry_kind kind)
+{
+    uint32_t place = 0;
+
+    if (kind == ENTRY_BROKEN)
+        leave_out(list, LEFT_OUT_BROKEN, path);
+    else if (kind == ENTRY_FILE)
+        leave_out(list, is_picture(name) ? LEFT_OUT_BESIDE : LEFT_OUT_OTHER, path);
+    else if (is_pack(path))
+        leave_out(list, LEFT_OUT_PACK, path);
+    else
+        add_folder(list, path, add_class(list, name), &place);
 }
 
 /* --- CIFAR-10's binary batches: a byte of label, then 32 x 32 red, green, blue ----- */
@@ -166,19 +289,21 @@ void listing_folder(listing *list, const char *folder)
 
     memset(list, 0, sizeof *list);
     if (add_cifar(list, folder)) return;
-    count = scandir(folder, &names, visible, by_name);
-    if (count < 0) give_up(strerror(errno), folder);
+    names = entries_of(folder, &count);
     for (i = 0; i < count; i++) {
         char *path = join(folder, names[i]->d_name);
 
-        if (is_folder(path)) add_folder(list, path, add_class(list, names[i]->d_name));
+        add_entry(list, path, names[i]->d_name, kind_of(names[i], path));
         free(path);
         free(names[i]);
     }
     free(names);
-    if (list->count == 0)
-        give_up("has neither folders of JPEG or PNG pictures nor data_batch_1.bin",
-                folder);
+    if (list->count > 0) return;
+    listing_report(list, stderr);
+    give_up(is_pack(folder)
+                ? "is a pack already, no folder of pictures"
+                : "has neither a folder of pictures for each class nor data_batch_1.bin",
+            folder);
 }
 
 /* --- a list ------------------------------------------------------------------------ */
@@ -225,36 +350,79 @@ static void number_as_named(listing *list)
     free(to);
 }
 
+static char *path_of(const char *line, const char *folder)
+{
+    return *line == '/' ? copy_of(line) : join(folder, line);
+}
+
+/* Of lines without a tab: blanks or commas, whichever the first line's file is there
+ * with. */
+static separator separator_of(const char *line, const char *folder)
+{
+    static const separator tried[] = {BLANKS, COMMA};
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        char *copy = copy_of(line), *path;
+        struct stat info;
+        int found;
+
+        found = split(copy, tried[i]) != NULL;
+        path = path_of(trimmed(copy), folder);
+        found = found && stat(path, &info) == 0;
+        free(path);
+        free(copy);
+        if (found) return tried[i];
+    }
+    return BLANKS;
+}
+
+/* Returns 0, or -1 if the line has no path or no class. */
+static int add_line(listing *list, uint32_t *table, char *line, separator between,
+                    const char *folder)
+{
+    char *class_name =
+        split(line, *line != '"' && strchr(line, '\t') != NULL ? TAB : between);
+
+    if (class_name != NULL && *class_name == '"') {
+        char *behind = unquote(class_name);
+
+        if (behind == NULL || *behind != '\0') class_name = NULL;
+    }
+    line = trimmed(line);
+    if (class_name == NULL || *class_name == '\0' || *line == '\0') return -1;
+    add_item(list, path_of(line, folder), NULL, class_of(list, table, class_name), 0);
+    return 0;
+}
+
 void listing_file(listing *list, const char *path, const char *folder)
 {
     FILE *file = fopen(path, "r");
-    uint32_t *table = allocate(BUCKETS * sizeof *table), *seen = NULL, number = 0, label;
-    char line[4096];
+    uint32_t *table = allocate(BUCKETS * sizeof *table), *seen, number = 0;
+    separator between = BLANKS;
+    char *line = NULL;
+    size_t room_of_line = 0;
 
     memset(list, 0, sizeof *list);
     memset(table, 0, BUCKETS * sizeof *table);
     if (file == NULL) give_up(strerror(errno), path);
-    while (fgets(line, sizeof line, file) != NULL) {
-        char *end = line + strcspn(line, "\r\n"), *split;
+    while (getline(&line, &room_of_line, file) > 0) {
+        int has_mark = number++ == 0 && strncmp(line, "\xef\xbb\xbf", 3) == 0;
+        char *text = trimmed(line + (has_mark ? 3 : 0));
 
-        number++;
-        *end = '\0';
-        if (*line == '\0' || *line == '#') continue;
-        split = strchr(line, '\t');
-        if (split == NULL) split = strrchr(line, ' ');
-        if (split == NULL || split == line || split[1] == '\0') {
+        if (*text == '\0' || *text == '#') continue;
+        if (list->count == 0) between = separator_of(text, folder);
+        if (add_line(list, table, text, between, folder) != 0) {
             fprintf(stderr, "%s:%u: not a path, a space and a class\n", path, number);
             exit(1);
         }
-        *split = '\0';
-        label = class_of(list, table, split + 1);
-        if (label + 1 == list->classes)
-            seen = reallocate(seen, list->classes * sizeof *seen);
-        add_item(list, *line == '/' ? copy_of(line) : join(folder, line), NULL, label, 0);
     }
+    if (ferror(file)) give_up(strerror(errno), path);
+    free(line);
     fclose(file);
     if (list->count == 0) give_up("names no picture", path);
     number_as_named(list);
+    seen = allocate(list->classes * sizeof *seen);
     memset(seen, 0, list->classes * sizeof *seen);
     for (number = 0; number < list->count; number++)
         list->items[number].place = seen[list->items[number].label]++;
@@ -306,8 +474,11 @@ uint64_t listing_check(const listing *list)
 
 void listing_free(listing *list)
 {
-    uint32_t i;
+    uint32_t i, k;
 
+    for (i = 0; i < LEFT_OUT_KINDS; i++)
+        for (k = 0; k < LISTING_NAMED && k < list->left[i].count; k++)
+            free(list->left[i].named[k]);
     for (i = 0; i < list->count; i++) free(list->items[i].path);
     for (i = 0; i < list->classes; i++) free(list->class_names[i]);
     for (i = 0; i < 5; i++) free(list->batches[i]);

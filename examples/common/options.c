@@ -1,14 +1,18 @@
 /*
  * options.c - command lines, and the two ways for a program to give up.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "options.h"
 
 #include <alexnet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *program = "";
 
@@ -46,10 +50,36 @@ void *reallocate(void *memory, size_t bytes)
     return more;
 }
 
+/* --- standard descriptors ---------------------------------------------------------- */
+
+static void open_descriptors(void)
+{
+    int file;
+
+    do file = open("/dev/null", O_RDWR);
+    while (file >= 0 && file <= STDERR_FILENO);
+    if (file >= 0) close(file);
+}
+
+/* A full disk behind standard output is seen no sooner than when all is written. */
+static void check_output(void)
+{
+    int was_wrong = ferror(stdout);
+
+    errno = 0;
+    if (fflush(stdout) == 0 && !was_wrong) return;
+    fprintf(stderr, "%s: standard output: %s\n", program,
+            errno != 0 ? strerror(errno) : "could not be written");
+    _exit(1);
+}
+
+/* --- parsing ----------------------------------------------------------------------- */
+
 static void help(const option *table, const char *usage)
 {
     printf("usage: %s %s\n\n", program, usage);
     for (; table->name != NULL; table++) printf("  %-16s %s\n", table->name, table->help);
+    printf("\n  --help, -h       this\n  --version        the library's version\n");
     exit(0);
 }
 
@@ -60,6 +90,12 @@ static void set_value(const option *o, const char *text)
 
     if (o->kind == OPTION_TEXT) {
         *(const char **)o->value = text;
+        return;
+    }
+    if (o->kind == OPTION_COLOUR) {
+        if (strlen(text) != 6 || text[strspn(text, "0123456789abcdefABCDEF")] != '\0')
+            usage_error("%s %s: must be six hexadecimal digits, RRGGBB", o->name, text);
+        *(uint32_t *)o->value = (uint32_t)strtoul(text, NULL, 16);
         return;
     }
     errno = 0;
@@ -76,24 +112,51 @@ static void set_value(const option *o, const char *text)
         *(double *)o->value = value;
 }
 
+/* The option that a word names, up to its end or to '='. */
+static option *find(option *table, const char *word)
+{
+    size_t length = strcspn(word, "=");
+
+    for (; table->name != NULL; table++)
+        if (strlen(table->name) == length && strncmp(table->name, word, length) == 0)
+            return table;
+    usage_error("%.*s: no such option", (int)length, word);
+}
+
 int options_parse(option *table, int argc, char **argv, const char *usage)
 {
-    int i, operands = 0;
+    int i, operands = 0, ended = 0;
 
+    open_descriptors();
+    atexit(check_output);
     program = strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
     for (i = 1; i < argc; i++) {
-        option *o = table;
+        const char *value;
+        option *o;
 
-        if (strcmp(argv[i], "--help") == 0) help(table, usage);
-        if (strncmp(argv[i], "--", 2) != 0) {
+        if (ended || argv[i][0] != '-' || argv[i][1] == '\0') {
             argv[++operands] = argv[i];
             continue;
         }
-        while (o->name != NULL && strcmp(o->name, argv[i]) != 0) o++;
-        if (o->name == NULL) usage_error("%s: no such option", argv[i]);
+        if (strcmp(argv[i], "--") == 0) {
+            ended = 1;
+            continue;
+        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            help(table, usage);
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("%s (libalexnet) %s\n", program, an_version_string());
+            exit(0);
+        }
+        o = find(table, argv[i]);
         o->given = 1;
+        value = strchr(argv[i], '=');
+        if (o->kind == OPTION_FLAG && value != NULL)
+            usage_error("%s: takes no value", o->name);
         if (o->kind == OPTION_FLAG)
             *(int *)o->value = 1;
+        else if (value != NULL)
+            set_value(o, value + 1);
         else if (++i == argc)
             usage_error("%s: wants a value", o->name);
         else
@@ -125,6 +188,7 @@ void option_print_given(const option *o)
     printf(" %s", o->name);
     if (o->kind == OPTION_NUMBER) printf(" %lu", *(const unsigned long *)o->value);
     if (o->kind == OPTION_REAL) printf(" %.9g", *(const double *)o->value);
+    if (o->kind == OPTION_COLOUR) printf(" %06x", (unsigned)*(const uint32_t *)o->value);
     if (o->kind != OPTION_TEXT) return;
     putchar(' ');
     option_print(*(const char *const *)o->value);

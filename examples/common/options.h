@@ -1,5 +1,6 @@
 /*
- * options.h - command lines: "--name value" options of a table, the rest are operands.
+ * options.h - command lines: "--name value" or "--name=value" options of a table, the
+ * rest, and all behind "--", are operands.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -10,6 +11,7 @@ typedef enum option_kind {
     OPTION_FLAG,   /* int *: set to 1; takes no value */
     OPTION_NUMBER, /* unsigned long *, of low to high */
     OPTION_REAL,   /* double *, of low to high */
+    OPTION_COLOUR, /* uint32_t *, of six hexadecimal digits, RRGGBB */
     OPTION_TEXT    /* const char ** */
 } option_kind;
 
@@ -31,6 +33,10 @@ typedef struct option {
     {                                                                                    \
         name, OPTION_TEXT, value, 0, 0, help, 0                                          \
     }
+#define COLOUR_OPTION(name, value, help)                                                 \
+    {                                                                                    \
+        name, OPTION_COLOUR, value, 0, 0, help, 0                                        \
+    }
 #define NUMBER_OPTION(name, value, low, high, help)                                      \
     {                                                                                    \
         name, OPTION_NUMBER, value, low, high, help, 0                                   \
@@ -45,8 +51,10 @@ typedef struct option {
     }
 
 /* Moves the operands to the front of argv, from argv[1], and returns how many there are.
- * --help prints `usage` and the table and exits with 0; anything wrong says so on stderr
- * and exits with 2. */
+ * --help and -h print `usage` and the table, --version the library's version, and exit
+ * with 0; anything wrong says so on stderr and exits with 2. A descriptor of the first
+ * three that was closed is /dev/null from then on, so that no file gets its number; and a
+ * standard output that could not be written ends the program with 1 at last. */
 int options_parse(option *table, int argc, char **argv, const char *usage);
 
 int option_given(const option *table, const char *name);

@@ -1,60 +1,201 @@
 /*
  * picture.c - image files in and out, through stb.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "picture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "formats.h"
 #include "options.h"
+#include "stb.h"
 
 #include <stb/stb_image.h>
 #include <stb/stb_image_write.h>
 
-/* stb fills the rest of a truncated JPEG with grey and reports success: a whole one ends
- * with the marker FF D9, perhaps followed by a little that some programs append. */
-static int truncated_jpeg(const unsigned char *data, long size)
-{
-    long i, least = size > 65536 ? size - 65536 : 0;
+picture_settings picture_reading = {.megapixels = 128, .background = 0xffffff};
 
-    if (size < 4 || data[0] != 0xff || data[1] != 0xd8) return 0;
-    for (i = size - 2; i >= least; i--)
-        if (data[i] == 0xff && data[i + 1] == 0xd9) return 0;
-    return 1;
+/* Why the last one was not read, by this thread. */
+static __thread char reason[160];
+
+/* --- pixels ------------------------------------------------------------------------- */
+
+/* Grey, perhaps transparent, and transparent colours, as RGB on the background. */
+static uint8_t *to_rgb(const uint8_t *from, size_t count, uint32_t channels)
+{
+    uint8_t *pixels = malloc(3 * count), *to = pixels;
+    const uint32_t colours = channels < 3 ? 1 : 3;
+    uint32_t ground[3], c;
+    size_t i;
+
+    for (c = 0; c < 3; c++) ground[c] = picture_reading.background >> (16 - 8 * c) & 255;
+    for (i = 0; i < count && pixels != NULL; i++, from += channels)
+        for (c = 0; c < 3; c++) {
+            uint32_t colour = from[colours == 1 ? 0 : c];
+            uint32_t alpha = channels == colours ? 255 : from[colours];
+
+            *to++ = (uint8_t)((colour * alpha + ground[c] * (255 - alpha) + 127) / 255);
+        }
+    return pixels;
 }
 
-static const char *decode(picture *out, const unsigned char *data, long size)
+/* Upright, by EXIF's orientation: 1 to 4 as wide as before, 5 to 8 as wide as high. */
+static int turn(picture *p, int orientation)
 {
-    int width, height, channels;
+    uint32_t wide = orientation < 5 ? p->width : p->height, x, y;
+    uint32_t high = orientation < 5 ? p->height : p->width;
+    uint8_t *pixels, *to;
 
-    if (truncated_jpeg(data, size)) return "truncated";
-    out->pixels = stbi_load_from_memory(data, (int)size, &width, &height, &channels, 3);
-    if (out->pixels == NULL) return stbi_failure_reason();
+    if (orientation == 1) return 0;
+    pixels = to = malloc((size_t)3 * wide * high);
+    if (pixels == NULL) return -1;
+    for (y = 0; y < high; y++)
+        for (x = 0; x < wide; x++) {
+            uint32_t column = orientation < 5 ? x : y, row = orientation < 5 ? y : x;
+            const uint8_t *from;
+
+            if (orientation == 2 || orientation == 3 || orientation >= 7)
+                column = p->width - 1 - column;
+            if (orientation == 3 || orientation == 4 || orientation == 6 ||
+                orientation == 7)
+                row = p->height - 1 - row;
+            from = p->pixels + 3 * ((size_t)row * p->width + column);
+            *to++ = from[0], *to++ = from[1], *to++ = from[2];
+        }
+    picture_free(p);
+    *p = (picture){pixels, wide, high};
+    return 0;
+}
+
+/* --- decoding ----------------------------------------------------------------------- */
+
+static const char no_memory[] = "there is no memory for it";
+
+static const char *stb_reason(void)
+{
+    const char *why = stbi_failure_reason();
+
+    if (why != NULL && strcmp(why, "outofmem") == 0) return no_memory;
+    snprintf(reason, sizeof reason, "damaged: %s",
+             why != NULL ? why : "cannot be decoded");
+    return reason;
+}
+
+static const char *decode_jpeg(picture *out, const uint8_t *data, size_t size)
+{
+    int width, height, is_short;
+
+    out->pixels = stb_read_jpeg(data, (int)size, &width, &height, &is_short);
+    if (out->pixels == NULL) return stb_reason();
+    if (is_short) {
+        picture_free(out);
+        return "truncated: a scan ends early";
+    }
     out->width = (uint32_t)width;
     out->height = (uint32_t)height;
     return NULL;
 }
 
+static const char *decode_other(picture *out, const uint8_t *data, size_t size)
+{
+    int width, height, channels;
+    uint8_t *read = stbi_load_from_memory(data, (int)size, &width, &height, &channels, 0);
+
+    if (read == NULL) return stb_reason();
+    *out = (picture){read, (uint32_t)width, (uint32_t)height};
+    if (channels == 3) return NULL;
+    out->pixels = to_rgb(read, (size_t)width * (size_t)height, (uint32_t)channels);
+    stbi_image_free(read);
+    return out->pixels != NULL ? NULL : no_memory;
+}
+
+/* As the file has them, not turned. */
+static const char *decode(picture *out, form *of, const uint8_t *data, size_t size)
+{
+    const char *error = form_of(of, data, size);
+    double megapixels = (double)of->width * of->height / 1e6;
+
+    if (error != NULL) return error;
+    if (megapixels > (double)picture_reading.megapixels) {
+        snprintf(reason, sizeof reason,
+                 "%u x %u: more than %lu megapixels (--max-megapixels)", of->width,
+                 of->height, picture_reading.megapixels);
+        return reason;
+    }
+    error = of->format == FORMAT_JPEG ? decode_jpeg(out, data, size)
+                                      : decode_other(out, data, size);
+    /* The decoder and the walk have read the same header. */
+    if (error == NULL && (out->width != of->width || out->height != of->height)) {
+        picture_free(out);
+        return "damaged: two sizes";
+    }
+    return error;
+}
+
+/* --- files -------------------------------------------------------------------------- */
+
+enum { MOST_BYTES = 1 << 28 };
+
+/* Opened without waiting, as a pipe would make it: null, with the descriptor of a file,
+ * or why not. */
+static const char *open_file(const char *path, int *file, size_t *size)
+{
+    const int how = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+    struct stat info;
+
+    *file = open(path, how | O_NONBLOCK);
+    /* A file server has it, and gives it back to who waits. */
+    if (*file < 0 && errno == EWOULDBLOCK && stat(path, &info) == 0 &&
+        S_ISREG(info.st_mode))
+        *file = open(path, how);
+    if (*file < 0) return strerror(errno);
+    if (fstat(*file, &info) != 0) return strerror(errno);
+    if (S_ISDIR(info.st_mode)) return "a folder, not a file";
+    if (!S_ISREG(info.st_mode)) return "a pipe, socket or device, not a file";
+    if (info.st_size > MOST_BYTES) return "a file of more than 256 MiB";
+    *size = (size_t)info.st_size;
+    return NULL;
+}
+
+static const char *read_file(int file, uint8_t *data, size_t size)
+{
+    size_t at = 0;
+
+    while (at < size) {
+        ssize_t got = read(file, data + at, size - at);
+
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return strerror(errno);
+        if (got == 0) return "a file that becomes shorter while it is read";
+        at += (size_t)got;
+    }
+    return NULL;
+}
+
 const char *picture_read(picture *out, const char *path)
 {
-    FILE *file = fopen(path, "rb");
-    const char *error = NULL;
-    unsigned char *data;
-    long size;
+    uint8_t *data = NULL;
+    size_t size = 0;
+    int file;
+    const char *error = open_file(path, &file, &size);
+    form of;
 
-    if (file == NULL) return strerror(errno);
-    if (fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0 || size > 1L << 28) {
-        fclose(file);
-        return "no file that can be read at once";
-    }
-    rewind(file);
-    data = allocate((size_t)size);
-    if (fread(data, 1, (size_t)size, file) != (size_t)size) error = "cannot be read";
-    fclose(file);
-    if (error == NULL) error = decode(out, data, size);
+    out->pixels = NULL;
+    if (error == NULL && (data = malloc(size + 1)) == NULL) error = no_memory;
+    if (error == NULL) error = read_file(file, data, size);
+    if (file >= 0) close(file);
+    if (error == NULL) error = decode(out, &of, data, size);
     free(data);
+    if (error == NULL && !picture_reading.as_stored && turn(out, of.orientation) != 0) {
+        picture_free(out);
+        error = no_memory;
+    }
     return error;
 }
 
@@ -113,10 +254,11 @@ int picture_decode(const uint8_t *data, size_t count, uint32_t side, uint8_t *pi
                    void *user)
 {
     picture p = {NULL, 0, 0};
+    form of;
     int fits;
 
     (void)user;
-    if (count > 1 << 28 || decode(&p, data, (long)count) != NULL) return -1;
+    if (count > MOST_BYTES || decode(&p, &of, data, count) != NULL) return -1;
     fits = p.width == side && p.height == side;
     if (fits) memcpy(pixels, p.pixels, (size_t)3 * side * side);
     stbi_image_free(p.pixels);

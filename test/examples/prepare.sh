@@ -9,7 +9,9 @@ class=$work/shapes/train/disc
 head -c 1500 "$class/00000.png" >"$class/truncated.png"
 echo "no picture" >"$class/text.jpg"
 : >"$class/empty.jpeg"
-$prepare "$work/shapes/train" "$work/damaged" >"$work/out" 2>"$work/err"
+code=0
+$prepare "$work/shapes/train" "$work/damaged" >"$work/out" 2>"$work/err" || code=$?
+test $code = 3 || die "pictures were skipped, but the exit status is $code"
 for name in truncated.png text.jpg empty.jpeg; do
     grep -q "$name: skipped" "$work/err" || die "$name was not named"
 done

@@ -28,6 +28,7 @@ int main(int argc, char **argv)
     srunner_add_suite(runner, pipeline_suite());
     srunner_add_suite(runner, listing_suite());
     srunner_add_suite(runner, pictures_suite());
+    srunner_add_suite(runner, formats_suite());
     srunner_add_suite(runner, prepare_suite());
     srunner_add_suite(runner, waits_suite());
     srunner_add_suite(runner, evaluate_suite());

@@ -85,5 +85,6 @@ Suite *evaluate_suite(void);
 Suite *waits_suite(void);
 Suite *prepare_suite(void);
 Suite *pictures_suite(void);
+Suite *formats_suite(void);
 
 #endif

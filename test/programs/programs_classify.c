@@ -12,6 +12,14 @@
 #include "expect.h"
 #include "fixtures.h"
 
+static void bytes_write(const char *name, const char *bytes, size_t count)
+{
+    FILE *file = fopen(inside(name), "wb");
+
+    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
+    fclose(file);
+}
+
 enum { CLASSES = 7, SIDE = TINY + 6, MOST = 8 };
 
 static const char *const class_names[CLASSES] = {"ant", "bee", "a cow, large", "dog",
@@ -242,12 +250,130 @@ START_TEST(pictures_that_cannot_be_read_are_named_and_the_rest_is_classified)
 }
 END_TEST
 
+/* --- for scripts ------------------------------------------------------------------- */
+
+static char *expected_csv(an_model *model, const char *const *files, uint32_t count,
+                          uint32_t top)
+{
+    char *text = malloc(65536), *at = text;
+    uint32_t i, k;
+
+    at += sprintf(at, "path,rank,index,class,probability\n");
+    for (i = 0; i < count; i++) {
+        answer a = answer_of(model, files[i], 1);
+
+        for (k = 0; k < top; k++)
+            at += sprintf(at, "\"%s\",%u,%u,\"%s\",%.9g\n", files[i], k + 1, a.order[k],
+                          class_names[a.order[k]], (double)a.share[a.order[k]]);
+    }
+    return text;
+}
+
+START_TEST(csv_has_a_row_for_each_class_of_each_picture)
+{
+    static const char *const files[] = {"in/0.png", "in/1.png"};
+    an_context *ctx = context_make();
+    an_model *model = make_scene(ctx, class_names, 2);
+    char *wanted = expected_csv(model, files, 2, 3), *out;
+
+    program_succeeds(&out, "classify --format csv --top 3 m in/0.png in/1.png");
+    expect_text(out, wanted, "the table");
+    free(out);
+    free(wanted);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+START_TEST(json_has_a_line_for_each_picture_and_for_what_is_none)
+{
+    an_context *ctx = context_make();
+    an_model *model = make_scene(ctx, class_names, 1);
+    answer a = answer_of(model, "in/0.png", 1);
+    said s;
+
+    text_write("in/a \"b\"\\\xff\n.png", "text");
+    s = run_program("classify --format json --top 1 m in/0.png in/*b*");
+    expect_count(s.code, 1, "the status");
+    expect_line(s.out,
+                "{\"path\": \"in/0.png\", \"width\": 30, \"height\": 40, \"classes\": "
+                "[{\"class\": \"%s\", \"index\": %u, \"probability\": %.9g}]}",
+                class_names[a.order[0]], a.order[0], (double)a.share[a.order[0]]);
+    expect_line(s.out, "%s",
+                "{\"path\": \"in/a \\\"b\\\"\\\\\\ufffd\\u000a.png\", \"error\": "
+                "\"no picture: neither JPEG, PNG, GIF nor BMP\"}");
+    expect_count(lines_of(s.out), 2, "lines");
+    said_free(&s);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* A folder, names from standard input on lines or between zeros: the same answers as of
+ * the files themselves. */
+START_TEST(pictures_may_be_a_folders_or_named_on_standard_input)
+{
+    static const char *const files[] = {"in/0.png", "in/1.png", "in/2.png"};
+    an_context *ctx = context_make();
+    an_model *model = make_scene(ctx, class_names, 3);
+    char *wanted = expected_csv(model, files, 3, 1);
+    said s;
+
+    text_write("in/notes.txt", "text");
+    s = run_program("classify --format csv --top 1 m in");
+    expect_count(s.code, 0, "a folder: the status");
+    expect_text(s.out, wanted, "a folder");
+    expect_line(s.err, "left out: files of other types (1): in/notes.txt");
+    said_free(&s);
+    text_write("lines", "in/0.png\n\nin/1.png\nin/2.png");
+    s = run_program("classify --format csv --top 1 m - <lines");
+    expect_text(s.out, wanted, "lines");
+    said_free(&s);
+    ck_assert_int_eq(rename(inside("in/0.png"), inside("in/0\n0.png")), 0);
+    bytes_write("zeros", "in/0\n0.png\0in/1.png\0in/2.png", 30);
+    s = run_program("classify --format json --top 1 -0 m - <zeros");
+    expect_count(s.code, 0, "zeros: the status, \"%s\"", s.err);
+    expect_count(lines_of(s.out), 3, "zeros");
+    said_free(&s);
+    s = run_program("classify m - </dev/null");
+    expect_count(s.code, 1, "no names at all");
+    said_free(&s);
+    free(wanted);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+/* One that the library refuses for its sides does not end the run. */
+START_TEST(an_odd_picture_does_not_end_the_run)
+{
+    enum { FAR = 33000 };
+    an_context *ctx = context_make();
+    an_model *model = make_scene(ctx, class_names, 2);
+    uint8_t *line = calloc(3, FAR);
+    said s;
+
+    png_write("in/far.png", line, FAR, 1, 3);
+    s = run_program("classify m in/0.png in/far.png in/1.png");
+    expect_count(s.code, 1, "the status");
+    ck_assert_ptr_nonnull(strstr(s.out, "in/0.png"));
+    ck_assert_ptr_nonnull(strstr(s.out, "in/1.png"));
+    ck_assert_ptr_nonnull(strstr(s.err, "in/far.png: skipped: "));
+    said_free(&s);
+    free(line);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
 START_TEST(classify_refuses_what_it_cannot_do)
 {
     an_context *ctx = context_make();
 
     an_model_destroy(make_scene(ctx, class_names, 1));
     program_fails(2, "a model and pictures are wanted", "classify m");
+    program_fails(2, "--format xml: must be text, csv or json",
+                  "classify --format xml m in/0.png");
     program_fails(2, "--views 2: must be 1 or 10", "classify --views 2 m in/0.png");
     program_fails(1, "none", "classify none in/0.png");
     program_fails(1, "m: ", "classify --device other m in/0.png");
@@ -336,6 +462,10 @@ Suite *classify_suite(void)
     tcase_add_test(tc, of_two_equal_shares_the_first_class_comes_first);
     tcase_add_test(tc, precision_and_path_reach_the_model);
     tcase_add_test(tc, pictures_that_cannot_be_read_are_named_and_the_rest_is_classified);
+    tcase_add_test(tc, csv_has_a_row_for_each_class_of_each_picture);
+    tcase_add_test(tc, json_has_a_line_for_each_picture_and_for_what_is_none);
+    tcase_add_test(tc, pictures_may_be_a_folders_or_named_on_standard_input);
+    tcase_add_test(tc, an_odd_picture_does_not_end_the_run);
     tcase_add_test(tc, classify_refuses_what_it_cannot_do);
     tcase_add_test(tc, the_sheet_has_each_picture_over_its_bars);
     suite_add_tcase(suite, tc);

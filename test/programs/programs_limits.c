@@ -12,7 +12,7 @@
 /* low, least: a step below it is refused; text and flags have neither. */
 typedef struct limit {
     const char *program, *option;
-    char kind; /* n a whole number, r a number, t a text, f a flag */
+    char kind; /* n a whole number, r a number, t a text, c a colour, f a flag */
     const char *low, *high, *below, *above, *range;
 } limit;
 
@@ -21,6 +21,12 @@ typedef struct limit {
         {program, "--precision", 't', 0, 0, 0, 0, 0},                                    \
     {                                                                                    \
         program, "--cpu-path", 't', 0, 0, 0, 0, 0                                        \
+    }
+#define PICTURES(program)                                                                \
+    {program, "--max-megapixels", 'n', "1", "4096", "0", "4097", "1 to 4096"},           \
+        {program, "--background", 'c', 0, 0, 0, 0, 0},                                   \
+    {                                                                                    \
+        program, "--as-stored", 'f', 0, 0, 0, 0, 0                                       \
     }
 #define THREADS(program)                                                                 \
     {                                                                                    \
@@ -36,6 +42,7 @@ static const limit limits[] = {
     {"prepare", "--per-class", 'n', "1", "1000000000", "0", "1000000001", "1 to 1e+09"},
     {"prepare", "--list", 't', 0, 0, 0, 0, 0},
     {"prepare", "--like", 't', 0, 0, 0, 0, 0},
+    PICTURES("prepare"),
     {"prepare", "--part-mb", 'n', "1", "500000", "0", "500001", "1 to 500000"},
     THREADS("prepare"),
     {"evaluate", "--views", 'n', "1", "10", "0", "11", "1 to 10"},
@@ -44,11 +51,15 @@ static const limit limits[] = {
     DEVICES("evaluate"),
     {"classify", "--top", 'n', "1", "20", "0", "21", "1 to 20"},
     {"classify", "--views", 'n', "1", "10", "0", "11", "1 to 10"},
+    {"classify", "--format", 't', 0, 0, 0, 0, 0},
+    {"classify", "-0", 'f', 0, 0, 0, 0, 0},
+    PICTURES("classify"),
     {"classify", "--sheet", 't', 0, 0, 0, 0, 0},
     THREADS("classify"),
     DEVICES("classify"),
     {"similar", "--layer", 't', 0, 0, 0, 0, 0},
     {"similar", "--nearest", 'n', "1", "50", "0", "51", "1 to 50"},
+    PICTURES("similar"),
     DEVICES("similar"),
     {"filters", "--scale", 'n', "1", "32", "0", "33", "1 to 32"},
     {"filters", "--columns", 'n', "1", "256", "0", "257", "1 to 256"},
@@ -116,6 +127,15 @@ START_TEST(options_take_their_limits_and_nothing_beyond)
             program_fails(2, TAKEN, "%s %s --no-such-option", l->program, l->option);
             continue;
         }
+        if (l->kind == 'c') {
+            program_fails(2, TAKEN, "%s %s 0fF930 --no-such-option", l->program,
+                          l->option);
+            program_fails(2, "must be six hexadecimal digits", "%s %s 12345g", l->program,
+                          l->option);
+            program_fails(2, "must be six hexadecimal digits", "%s %s 1234567",
+                          l->program, l->option);
+            continue;
+        }
         if (l->kind == 't') {
             program_fails(2, TAKEN, "%s %s --text --no-such-option", l->program,
                           l->option);
@@ -144,18 +164,19 @@ START_TEST(what_is_no_number_is_refused)
     program_fails(2, TAKEN, "prepare --side 9.0 --val-split 1e-1 --no-such-option");
     program_fails(2, "prepare: --side: wants a value", "prepare in --side");
     program_fails(2, "--list: wants a value", "prepare in out --list");
-    program_fails(2, "--: no such option", "prepare --");
-    program_fails(2, "--side=9: no such option", "prepare --side=9");
+    program_fails(2, "a folder of pictures and one for the pack", "prepare -- --side");
+    program_fails(2, TAKEN, "prepare --side=9 --no-such-option");
 }
 END_TEST
 
-/* A usage, an empty line, and a line for each option in the table's order. */
+/* A usage, an empty line, a line for each option in the table's order, and what all
+ * have. */
 START_TEST(help_lists_the_options)
 {
     static const char *const usages[][2] = {
         {"prepare", "[options] FOLDER OUT"},
         {"evaluate", "[options] PACK MODEL..."},
-        {"classify", "[options] MODEL PICTURE..."},
+        {"classify", "[options] MODEL PICTURE|FOLDER|-..."},
         {"similar", "[options] index MODEL PACK INDEX | query INDEX MODEL PACK OUT.png "
                     "PICTURE... | score INDEX PACK"},
         {"filters", "[options] MODEL OUT.png"},
@@ -183,7 +204,7 @@ START_TEST(help_lists_the_options)
                           usages[i][0], limits[k].option, out);
             count++;
         }
-        expect_count(lines_of(out), count + 2, "%s --help: lines", usages[i][0]);
+        expect_count(lines_of(out), count + 5, "%s --help: lines", usages[i][0]);
         free(out);
     }
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/listing.h"
 #include "fixtures.h"
@@ -79,9 +80,67 @@ START_TEST(a_folder_without_pictures_is_refused)
 {
     folder_make("empty/class");
     text_write("empty/class/notes.txt", "x");
-    expect_exit(1, "has neither folders of JPEG or PNG pictures nor data_batch_1.bin",
+    expect_exit(1, "has neither a folder of pictures for each class nor data_batch_1.bin",
                 read_folder, "empty");
     expect_exit(1, "nowhere: No such file or directory", read_folder, "nowhere");
+}
+END_TEST
+
+/* Folders within a class, packs, links, files of other types: what is not taken is
+ * counted, and the first are named. */
+START_TEST(what_a_folder_holds_is_taken_or_counted)
+{
+    static const char *const names[] = {"a", "b"};
+    char report[2048];
+    listing list;
+    FILE *to;
+
+    folder_make("in/a/deep/deeper");
+    folder_make("in/a/.thumbs");
+    folder_make("in/a/pack");
+    folder_make("in/b");
+    folder_make("in/begun/train");
+    folder_make("in/__MACOSX/a");
+    text_write("in/a/1.png", "x");
+    text_write("in/a/deep/2.JFIF", "x");
+    text_write("in/a/deep/deeper/3.webp", "x");
+    text_write("in/a/.thumbs/4.png", "x");
+    text_write("in/a/pack/index.safetensors", "x");
+    text_write("in/a/pack/5.png", "x");
+    text_write("in/a/Thumbs.db", "x");
+    text_write("in/b/6.gif", "x");
+    text_write("in/b/7.jpe", "x");
+    text_write("in/begun/train/unfinished.txt", "x");
+    text_write("in/beside.png", "x");
+    text_write("in/README", "x");
+    ck_assert_int_eq(symlink("..", inside("in/a/loop")), 0);
+    ck_assert_int_eq(symlink("/nowhere", inside("in/b/8.png")), 0);
+    ck_assert_int_eq(symlink("6.gif", inside("in/b/9.bmp")), 0);
+    listing_folder(&list, inside("in"));
+    expect_classes(&list, 2, names);
+    expect_count(list.count, 6, "pictures");
+    expect_item(&list, 0, "in/a/1.png", "a", 0);
+    expect_item(&list, 1, "in/a/deep/2.JFIF", "a", 1);
+    expect_item(&list, 2, "in/a/deep/deeper/3.webp", "a", 2);
+    expect_item(&list, 3, "in/b/6.gif", "b", 0);
+    expect_item(&list, 4, "in/b/7.jpe", "b", 1);
+    expect_item(&list, 5, "in/b/9.bmp", "b", 2);
+    expect_count(list.left[LEFT_OUT_OTHER].count, 2, "of other types");
+    expect_count(list.left[LEFT_OUT_BESIDE].count, 1, "beside the classes");
+    expect_count(list.left[LEFT_OUT_PACK].count, 2, "packs");
+    expect_count(list.left[LEFT_OUT_LINK].count, 1, "links");
+    expect_count(list.left[LEFT_OUT_BROKEN].count, 1, "links to nowhere");
+    to = fmemopen(report, sizeof report, "w");
+    listing_report(&list, to);
+    fclose(to);
+    expect_line(report, "left out: files of other types (2): %s, %s", inside("in/README"),
+                inside("in/a/Thumbs.db"));
+    expect_line(report, "left out: pictures beside the classes' folders (1): %s",
+                inside("in/beside.png"));
+    expect_line(report, "left out: packs (2): %s, %s", inside("in/a/pack"),
+                inside("in/begun"));
+    expect_line(report, "left out: links to folders (1): %s", inside("in/a/loop"));
+    listing_free(&list);
 }
 END_TEST
 
@@ -99,7 +158,7 @@ START_TEST(a_list_is_read_line_by_line)
                "# three.png oak\n"
                "/abs/four five.png elm\r\n" /* the last space, and a line's end of DOS */
                "sub/six.png oak\n"
-               "seven.png  elm\n" /* two spaces: the first belongs to the path */
+               "seven.png  elm \n" /* blanks around it */
                "\r\n"
                "eight.png\tash tree\n"
                "tab.png\tash tree\n"
@@ -112,11 +171,43 @@ START_TEST(a_list_is_read_line_by_line)
     expect_item(&list, 1, "in/two words.png", "ash tree", 0);
     expect_item(&list, 2, "/abs/four five.png", "elm", 0);
     expect_item(&list, 3, "in/sub/six.png", "oak", 1);
-    expect_item(&list, 4, "in/seven.png ", "elm", 1);
+    expect_item(&list, 4, "in/seven.png", "elm", 1);
     expect_item(&list, 5, "in/eight.png", "ash tree", 1);
     expect_item(&list, 6, "in/tab.png", "ash tree", 2);
     expect_item(&list, 7, "in/ten.png", "fir\tcone", 0);
     expect_item(&list, 8, "in/nine.png", "fir", 0);
+    listing_free(&list);
+}
+END_TEST
+
+/* As other programs write them: quotes, commas, a mark at the beginning, any length. */
+START_TEST(a_list_may_have_quotes_commas_and_a_mark)
+{
+    static const char *const names[] = {"a b", "c"};
+    char longest[6000];
+    listing list;
+
+    folder_make("in");
+    text_write("in/one, two.png", "x");
+    text_write("list", "\xef\xbb\xbf%s",
+               "one, two.png,a b\n"
+               "three four.png , c\n"
+               "\"five, six.png\",\"a b\"\n"
+               "\"se\"\"ven.png\"   c");
+    listing_file(&list, inside("list"), inside("in"));
+    expect_classes(&list, 2, names);
+    expect_count(list.count, 4, "pictures");
+    expect_item(&list, 0, "in/one, two.png", "a b", 0);
+    expect_item(&list, 1, "in/three four.png", "c", 0);
+    expect_item(&list, 2, "in/five, six.png", "a b", 1);
+    expect_item(&list, 3, "in/se\"ven.png", "c", 1);
+    listing_free(&list);
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    text_write("list", "1.png a\n%s.png b\n2.png c\n", longest);
+    listing_file(&list, inside("list"), inside("in"));
+    expect_count(list.count, 3, "pictures, one with a long name");
+    expect_item(&list, 2, "in/2.png", "c", 0);
     listing_free(&list);
 }
 END_TEST
@@ -382,7 +473,9 @@ Suite *listing_suite(void)
     tcase_add_checked_fixture(tc, programs_setup, programs_teardown);
     tcase_add_test(tc, a_folder_of_folders_is_read_in_the_order_of_the_names);
     tcase_add_test(tc, a_folder_without_pictures_is_refused);
+    tcase_add_test(tc, what_a_folder_holds_is_taken_or_counted);
     tcase_add_test(tc, a_list_is_read_line_by_line);
+    tcase_add_test(tc, a_list_may_have_quotes_commas_and_a_mark);
     tcase_add_test(tc, classes_of_a_list_that_are_numbers_are_their_labels);
     tcase_add_test(tc, lines_of_a_list_that_name_no_class_are_refused_by_number);
     tcase_add_test(tc, a_list_may_have_65536_classes_and_no_more);

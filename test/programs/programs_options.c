@@ -132,21 +132,88 @@ START_TEST(values_are_checked_and_refused_by_name)
     expect_parse("--real", NULL, 2, "program: --real: wants a value" LISTS);
     expect_parse("--text", NULL, 2, "program: --text: wants a value" LISTS);
     expect_parse("--rea", "1", 2, "program: --rea: no such option" LISTS);
-    expect_parse("--", NULL, 2, "program: --: no such option" LISTS);
+    expect_parse("-x", NULL, 2, "program: -x: no such option" LISTS);
+    expect_parse("--number=5", NULL, 0, "5 0\n");
+    expect_parse("--real=", NULL, 2, "program: --real " REAL);
+    expect_parse("--flag=1", NULL, 2, "program: --flag: takes no value" LISTS);
+    expect_parse("--numbe=5", NULL, 2, "program: --numbe: no such option" LISTS);
+    expect_parse("--", "--number", 0, "0 0\n");
 }
 END_TEST
 
+#define HELP                                                                             \
+    "usage: program [options] WORD\n\n"                                                  \
+    "  --flag           a flag\n"                                                        \
+    "  --other          another\n"                                                       \
+    "  --number         a number\n"                                                      \
+    "  --more           one more\n"                                                      \
+    "  --real           a real number\n"                                                 \
+    "  --text           a text\n"                                                        \
+    "  --free           a text that is not given\n\n"                                    \
+    "  --help, -h       this\n"                                                          \
+    "  --version        the library's version\n"
+
 START_TEST(help_prints_the_table)
 {
-    expect_parse("word", "--help", 0,
-                 "usage: program [options] WORD\n\n"
-                 "  --flag           a flag\n"
-                 "  --other          another\n"
-                 "  --number         a number\n"
-                 "  --more           one more\n"
-                 "  --real           a real number\n"
-                 "  --text           a text\n"
-                 "  --free           a text that is not given\n");
+    char version[64];
+
+    expect_parse("word", "--help", 0, HELP);
+    expect_parse("-h", NULL, 0, HELP);
+    snprintf(version, sizeof version, "program (libalexnet) %s\n", an_version_string());
+    expect_parse("--version", NULL, 0, version);
+}
+END_TEST
+
+/* --- standard descriptors ---------------------------------------------------------- */
+
+static void open_after_parsing(void *argument)
+{
+    char *argv[] = {"program", NULL};
+    const int *closed = argument;
+    int i;
+
+    for (i = 0; closed[i] >= 0; i++) close(closed[i]);
+    options_parse(table, 1, argv, "");
+    exit(open("/dev/null", O_RDONLY) > STDERR_FILENO ? 7 : 1);
+}
+
+/* So that nothing that is printed gets into a file. */
+START_TEST(no_file_gets_a_standard_descriptor)
+{
+    static const int closed[][4] = {{0, -1}, {1, -1}, {2, -1}, {0, 1, -1}, {0, 1, 2, -1}};
+    size_t i;
+
+    for (i = 0; i < sizeof closed / sizeof closed[0]; i++) {
+        int copy[4];
+        said s;
+
+        memcpy(copy, closed[i], sizeof copy);
+        s = in_child(open_after_parsing, copy);
+        expect_count(s.code, 7, "case %zu", i);
+        said_free(&s);
+    }
+}
+END_TEST
+
+static void print_to_a_full_disk(void *argument)
+{
+    char *argv[] = {"program", NULL};
+
+    (void)argument;
+    ck_assert_ptr_nonnull(freopen("/dev/full", "w", stdout));
+    options_parse(table, 1, argv, "");
+    puts("what nobody will read");
+    exit(0);
+}
+
+START_TEST(output_that_could_not_be_written_is_an_error)
+{
+    said s = in_child(print_to_a_full_disk, NULL);
+
+    expect_count(s.code, 1, "the status");
+    expect_text(s.err, "program: standard output: No space left on device\n",
+                "what is said");
+    said_free(&s);
 }
 END_TEST
 
@@ -510,6 +577,8 @@ Suite *options_suite(void)
     tcase_add_test(tc, options_and_operands_stand_in_any_order);
     tcase_add_test(tc, values_are_checked_and_refused_by_name);
     tcase_add_test(tc, help_prints_the_table);
+    tcase_add_test(tc, no_file_gets_a_standard_descriptor);
+    tcase_add_test(tc, output_that_could_not_be_written_is_an_error);
     tcase_add_test(tc, a_failure_of_the_library_is_told_in_its_words);
     tcase_add_test(tc, memory_that_is_not_there_ends_the_program);
     tcase_add_test(tc, words_are_quoted_as_a_shell_wants_it);

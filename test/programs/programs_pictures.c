@@ -3,6 +3,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 enum { WIDTH = 21, HEIGHT = 13, SIDE = 40 };
 
-/* What RGB is made of each kind of PNG: alpha is dropped, grey is grey. */
+/* What RGB is made of each kind of PNG: grey is grey, and what is transparent shows
+ * white. */
 START_TEST(pictures_of_every_kind_become_rgb)
 {
     uint8_t pixels[4 * WIDTH * HEIGHT], wanted[3 * WIDTH * HEIGHT];
@@ -27,8 +29,13 @@ START_TEST(pictures_of_every_kind_become_rgb)
         expect_count(p.width, WIDTH, "%u channels", channels);
         expect_count(p.height, HEIGHT, "%u channels", channels);
         for (i = 0; i < WIDTH * HEIGHT; i++)
-            for (c = 0; c < 3; c++)
-                wanted[3 * i + c] = pixels[channels * i + (channels < 3 ? 0 : c)];
+            for (c = 0; c < 3; c++) {
+                double colour = pixels[channels * i + (channels < 3 ? 0 : c)];
+                double alpha =
+                    channels % 2 == 0 ? pixels[channels * i + channels - 1] / 255.0 : 1;
+
+                wanted[3 * i + c] = (uint8_t)lround(colour * alpha + 255 * (1 - alpha));
+            }
         expect_bytes(p.pixels, wanted, sizeof wanted, "%u channels", channels);
         picture_free(&p);
         ck_assert_ptr_null(p.pixels);
@@ -56,7 +63,7 @@ START_TEST(what_is_no_picture_is_told)
     expect_unreadable("text.png", "");
     expect_unreadable("empty.png", "");
     expect_unreadable("short.jpg", "");
-    expect_unreadable("folder.png", "no file that can be read at once");
+    expect_unreadable("folder.png", "a folder, not a file");
 }
 END_TEST
 
@@ -70,7 +77,7 @@ static void bytes_write(const char *name, const uint8_t *bytes, size_t count,
     fclose(file);
 }
 
-/* A JPEG file must have its end, behind which a little may stand. */
+/* A JPEG file must have its end, behind which anything may stand. */
 START_TEST(truncated_jpegs_are_told_from_whole_ones)
 {
     uint8_t pixels[3 * SIDE * SIDE], *bytes, out[3 * SIDE * SIDE];
@@ -85,14 +92,12 @@ START_TEST(truncated_jpegs_are_told_from_whole_ones)
         expect_count(picture_decode(bytes, count - cut, SIDE, out, NULL), (uint64_t)-1,
                      "%zu bytes too few", cut);
     }
-    for (cut = 0; cut <= 65534; cut += 65534) { /* the marker itself is two of 65536 */
+    for (cut = 0; cut <= 200000; cut += 50000) {
         bytes_write("whole.jpg", bytes, count, cut);
         p = picture_of("whole.jpg");
         expect_count(p.width, SIDE, "%zu bytes behind", cut);
         picture_free(&p);
     }
-    bytes_write("cut.jpg", bytes, count, 65535);
-    expect_unreadable("cut.jpg", "truncated");
     free(bytes);
 }
 END_TEST

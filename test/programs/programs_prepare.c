@@ -495,10 +495,14 @@ START_TEST(the_report_has_each_packs_numbers)
 {
     an_context *ctx = context_make();
     char *out;
+    said s;
 
     make_folder();
     text_write("in/bee/07.png", "no picture");
-    program_succeeds(&out, "prepare --side 24 --val-split 0.25 in out");
+    s = run_program("prepare --side 24 --val-split 0.25 in out");
+    expect_count(s.code, 3, "the exit status");
+    expect_line(s.err, "1 picture was skipped");
+    out = s.out;
     /* Of bee's eight files, places 3 and 7 are held out: the text is at 7. */
     expect_line(out, "out/train: 23 pictures of 3 classes, 24 x 24, %.1f MB in 1 file",
                 23 * 3 * 24 * 24 / 1e6);
@@ -508,7 +512,7 @@ START_TEST(the_report_has_each_packs_numbers)
     expect_count(lines_of(out), 4, "lines: %s", out);
     expect_report(ctx, out, "out/train");
     expect_report(ctx, out, "out/val");
-    free(out);
+    said_free(&s);
     an_context_destroy(ctx);
 }
 END_TEST
@@ -522,7 +526,7 @@ START_TEST(a_picture_that_cannot_be_read_is_named_and_counted)
     remove(inside("in/cow/04.png"));
     text_write("list", "ant/001.png a\nant/00.png a\ncow/04.png b\ncow/05.png b\n");
     s = run_program("prepare --side 24 --list list in out");
-    expect_count(s.code, 0, "the exit status");
+    expect_count(s.code, 3, "the exit status");
     ck_assert_ptr_nonnull(strstr(s.err, "in/ant/001.png: skipped: "));
     expect_line(s.err, "in/cow/04.png: skipped: No such file or directory");
     expect_line(s.err, "2 pictures were skipped");
@@ -550,7 +554,7 @@ START_TEST(prepare_refuses_what_it_cannot_do)
     program_fails(1,
                   "out/val: class 0 (ant) has no picture", /* the fourth is not wanted */
                   "prepare --val-split 0.25 --per-class 3 in out");
-    program_fails(1, "has neither folders", "prepare in/ant out");
+    program_fails(1, "has neither a folder of pictures", "prepare in/ant out");
     ck_assert_ptr_null(fopen(inside("out"), "r"));
 }
 END_TEST

@@ -196,7 +196,8 @@ START_TEST(help_lists_every_option)
                  decided[i]);
         expect_count(times_in(out, line), 1, "lines of %s", decided[i]);
     }
-    expect_count(times_in(out, "\n  --"), COUNT(texts) + COUNT(decided), "options");
+    expect_count(times_in(out, "\n  --"), COUNT(texts) + COUNT(decided) + 2,
+                 "options, --help and --version");
     free(out);
 }
 END_TEST

@@ -1,0 +1,24 @@
+/*
+ * formats.h - what a picture's file is, and whether all of it is there, by walking the
+ * segments, chunks or blocks that it consists of. No pixel is decoded here.
+ */
+#ifndef FORMATS_H
+#define FORMATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum format { FORMAT_JPEG, FORMAT_PNG, FORMAT_GIF, FORMAT_BMP } format;
+
+typedef struct form {
+    format format;
+    uint32_t width, height; /* as the pixels lie */
+    int orientation;        /* EXIF's, 1 to 8; 1, as it lies, if the file says nothing */
+} form;
+
+/* Null if the file is a picture that is whole; what stands behind its end, as the video
+ * of a phone's picture, does not matter. Else why not, in words for people: cut short,
+ * without pixels, of a kind that is not decoded, no picture. */
+const char *form_of(form *out, const uint8_t *data, size_t size);
+
+#endif
