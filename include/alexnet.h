@@ -184,7 +184,9 @@ typedef struct an_context_config {
     void *alloc_user;
     an_log_fn log; /* null: silence */
     void *log_user;
-    uint32_t threads; /* 0: the processors that the process may run on; else 1 to 256 */
+    /* 1 to 256; 0: the processors that the process may run on, or as many as a control
+     * group's quota (a container's --cpus) is worth. */
+    uint32_t threads;
     an_cpu_path cpu_path;
     /* Absolute path of a backend's plugin, as alexnet-cuda.so, which is opened with the
      * context; null: see an_device_count(). */

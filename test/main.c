@@ -47,6 +47,7 @@ static const struct {
               {"states", states_suite},
               {"scarcity", scarcity_suite},
               {"contexts", contexts_suite},
+              {"processors", processors_suite},
               {"precision", precision_suite},
               {"feeds", feeds_suite},
               {"trainer_config", trainer_config_suite},

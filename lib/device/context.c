@@ -3,7 +3,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -68,16 +67,6 @@ static void host_parallel(uint32_t count, an_body_fn body, void *arg, void *user
 
 /* --- life -------------------------------------------------------------------------- */
 
-static uint32_t processors(void)
-{
-    cpu_set_t set;
-    int count;
-
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1; /* more than CPU_SETSIZE */
-    count = CPU_COUNT(&set);
-    return count < 1 ? 1 : count > 256 ? 256 : (uint32_t)count;
-}
-
 an_status an_context_create(an_context **out, const an_context_config *given)
 {
     an_context_config config;
@@ -116,7 +105,7 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->pid = getpid();
     ctx->backends[0] = an__cpu_path(config.cpu_path);
     ctx->backend_count = 1;
-    ctx->threads = config.threads > 0 ? config.threads : processors();
+    ctx->threads = config.threads > 0 ? config.threads : an__processors();
     ctx->refs = 1;
     ctx->host.user = ctx;
     ctx->host.alloc = host_alloc;

@@ -44,6 +44,14 @@ an_status an__context_check(const an_context *ctx); /* null, fork */
 void an__context_retain(an_context *ctx);
 void an__context_release(an_context *ctx);
 
+/* --- processors (processors.c) ----------------------------------------------------- */
+
+/* What a context with threads = 0 computes with: 1 to 256. */
+uint32_t an__processors(void);
+/* How many processors' time the process's control groups give it, 1e9 if that is not
+ * limited. `root`: what stands before /proc and all mounts, "" but in tests. */
+double an__processor_quota(const char *root);
+
 /* --- devices (devices.c, plugin.c) ------------------------------------------------- */
 
 /* Reads "cpu" or "cpu,cpu" and opens what it names, once per context: one backend, and a

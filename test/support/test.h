@@ -12,6 +12,7 @@ Suite *batches_suite(void);
 Suite *checkpoint_suite(void);
 Suite *config_suite(void);
 Suite *contexts_suite(void);
+Suite *processors_suite(void);
 Suite *cuda_suite(void);
 Suite *damage_suite(void);
 Suite *data_limits_suite(void);
