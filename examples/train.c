@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/canvas.h"
 #include "common/options.h"
@@ -56,11 +57,42 @@ static void say_flat(const an_step_stats *stats)
             (unsigned long long)stats->iteration, stats->loss);
 }
 
-static void check_step(an_status status)
+/* Says what of the run is left. */
+static const char *what_stands(const run *r)
 {
-    if (status == AN_ERROR_DIVERGED)
-        fail("training diverged (a lower --lr may help; the last checkpoint stands)");
+    static char text[512];
+
+    if (access(r->setup.out, F_OK) != 0) return "nothing was saved";
+    snprintf(text, sizeof text, "%.400s stands as it was saved last", r->setup.out);
+    return text;
+}
+
+static void check_step(const run *r, an_status status)
+{
+    char text[640];
+
+    snprintf(text, sizeof text, "training diverged (a lower --lr may help; %s)",
+             what_stands(r));
+    if (status == AN_ERROR_DIVERGED) fail(text);
     if (status != AN_OK) fail("training");
+}
+
+enum { BLOWN_UP = 10 };
+
+/* A loss may blow up and stay finite: many times what guessing costs, and what the best
+ * epoch before cost. Saved, it would take the place of what was learnt until then. */
+static void check_loss(const run *r, double loss)
+{
+    double guessing = log((double)r->info.classes), best = INFINITY;
+    size_t i;
+
+    for (i = 0; i < r->past.count; i++) best = fmin(best, r->past.rows[i].train_loss);
+    if (loss <= BLOWN_UP * guessing || !(loss > BLOWN_UP * best)) return;
+    fprintf(stderr,
+            "\ntraining diverged: epoch %u's loss is %.3g, where guessing costs %.3g and "
+            "an epoch before %.3g (a lower --lr may help; %s)\n",
+            r->epoch + 1, loss, guessing, best, what_stands(r));
+    exit(1);
 }
 
 static uint64_t seen(const run *r)
@@ -80,7 +112,7 @@ static void begin_step(run *r)
     if (an_loader_next(r->loader, &batch) != AN_OK) fail(r->folder);
     r->at.waited += (float)(seconds_now() - started);
     r->ahead = batch.images == NULL && r->setup.micro_batch == 0 ? 2 : 1;
-    check_step(an_train_step_begin(r->trainer, &batch));
+    check_step(r, an_train_step_begin(r->trainer, &batch));
     r->begun++;
 }
 
@@ -90,7 +122,7 @@ static void end_step(run *r)
     an_step_stats stats;
 
     an_step_stats_init(&stats, sizeof stats);
-    check_step(an_train_step_end(r->trainer, &stats));
+    check_step(r, an_train_step_end(r->trainer, &stats));
     r->step++;
     r->at.loss += stats.loss * (double)(seen(r) - before);
     r->at.top1 += stats.top1;
@@ -134,6 +166,7 @@ static void train_epoch(run *r)
         show_progress(r);
         if (interrupted || seconds_now() - r->saved > (double)r->setup.save_every) {
             end_all(r);
+            check_loss(r, r->at.loss / (double)seen(r));
             if (interrupted) stop_here(r);
             run_save(r);
         }
@@ -214,6 +247,7 @@ static void end_epoch(run *r)
     row.train_top1 = r->at.top1 / count;
     row.seconds = (double)r->at.seconds;
     row.waited = (double)r->at.waited;
+    check_loss(r, row.train_loss);
     end_trainers_epoch(r, evaluate(r, &row), &info);
     row.epoch = r->epoch = info.epoch;
     r->step = r->begun = 0;

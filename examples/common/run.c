@@ -4,9 +4,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "options.h"
@@ -156,6 +158,27 @@ void run_save(run *r)
     r->saved = seconds_now();
 }
 
+/* What cannot be saved is better said before the first step than after an epoch. */
+static void check_out(const char *out)
+{
+    const char *slash = strrchr(out, '/');
+    size_t length = slash == NULL ? 1 : slash == out ? 1 : (size_t)(slash - out);
+    char *folder = allocate(length + 1);
+    struct stat info;
+
+    memcpy(folder, slash == NULL ? "." : out, length);
+    folder[length] = '\0';
+    if (stat(out, &info) == 0 && S_ISDIR(info.st_mode))
+        usage_error("--out %s: is a folder: name a file in it", out);
+    if (stat(out, &info) == 0 && !S_ISREG(info.st_mode))
+        usage_error("--out %s: is a pipe, socket or device, not a file", out);
+    if (stat(folder, &info) != 0 || access(folder, W_OK | X_OK) != 0) {
+        fprintf(stderr, "--out %s: the folder %s: %s\n", out, folder, strerror(errno));
+        exit(1);
+    }
+    free(folder);
+}
+
 void run_open(run *r, int argc, char **argv)
 {
     an_context_config context;
@@ -166,6 +189,7 @@ void run_open(run *r, int argc, char **argv)
     r->loading.keep_uint8 = 1;
     r->setup = setup_parse(argc, argv, &r->folder);
     r->program = argv[0];
+    check_out(r->setup.out);
     an_context_config_init(&context, sizeof context);
     context.threads = (uint32_t)r->setup.threads;
     device_context_config(&r->setup.device, &context);

@@ -370,31 +370,70 @@ END_TEST
 
 /* --- refused ----------------------------------------------------------------------- */
 
-/* The run diverges at once: the checkpoint that is there stays as it is. */
-START_TEST(the_last_checkpoint_stands_where_a_run_diverges)
+/* The checkpoint `run` as it would be with a parameter of such numbers; `copy` is the
+ * same. */
+static void spoil(const char *parameter, float by)
 {
     an_parameter_info info;
     uint32_t index;
     float *huge;
-    opened o;
+    opened o = checkpoint_open("run");
     size_t i;
 
     an_parameter_info_init(&info, sizeof info);
-    program_succeeds(NULL, "train " TINY " --steps 1 --out run data");
-    o = checkpoint_open("run");
-    expect_ok(an_parameter_find(o.model, "conv2.weight", &index));
+    expect_ok(an_parameter_find(o.model, parameter, &index));
     expect_ok(an_parameter_describe(o.model, index, &info));
     huge = malloc(info.count * sizeof *huge);
-    for (i = 0; i < info.count; i++) huge[i] = i % 2 ? 3e38f : -3e38f;
+    for (i = 0; i < info.count; i++) huge[i] = (uint32_t)i * 2654435761u >> 31 ? by : -by;
     expect_ok(an_parameter_set(o.model, index, huge, info.count));
     free(huge);
     expect_ok(an_trainer_save(o.trainer, tiny_path("run")));
     expect_ok(an_trainer_save(o.trainer, tiny_path("copy")));
     checkpoint_close(&o);
-    program_fails(
-        1, "training diverged (a lower --lr may help; the last checkpoint stands): ",
-        "train --resume run --out run data");
+}
+
+/* The run diverges at once: the checkpoint that is there stays as it is. */
+START_TEST(the_last_checkpoint_stands_where_a_run_diverges)
+{
+    program_succeeds(NULL, "train " TINY " --steps 1 --out run data");
+    spoil("conv2.weight", 3e38f);
+    program_fails(1,
+                  "training diverged (a lower --lr may help; run stands as it was saved "
+                  "last): ",
+                  "train --resume run --out run data");
+    program_fails(1, "training diverged (a lower --lr may help; nothing was saved): ",
+                  "train --resume run --out other data");
     expect_same_files("run", "copy", "after divergence");
+}
+END_TEST
+
+/* Its loss is finite, but thousands of times what it was: what was learnt until then
+ * stays. */
+START_TEST(the_last_checkpoint_stands_where_a_run_blows_up)
+{
+    program_succeeds(NULL,
+                     "train " TINY " --lr 1e-20 --batch 8 --steps 6 --out run data");
+    spoil("fc4.weight", 1e4f);
+    program_fails(1, "training diverged: epoch 2's loss is ",
+                  "train --resume run --out run data");
+    program_fails(1, "run stands as it was saved last)",
+                  "train --resume run --out run data");
+    expect_same_files("run", "copy", "after it blew up");
+}
+END_TEST
+
+START_TEST(where_nothing_can_be_saved_is_said_before_the_first_step)
+{
+    char *out;
+
+    program_fails(1, "--out none/run: the folder none: No such file or directory",
+                  "train " TINY " --out none/run data");
+    program_succeeds(&out, "train " TINY " --steps 1 --out ./run data");
+    program_fails(2, "--out /dev/null: is a pipe, socket or device, not a file",
+                  "train --resume run --out /dev/null data");
+    program_fails(2, "--out data: is a folder: name a file in it",
+                  "train --resume run --out data data");
+    free(out);
 }
 END_TEST
 
@@ -451,6 +490,8 @@ Suite *resume_suite(void)
     tcase_add_test(tc, a_checkpoint_is_saved_every_so_many_seconds);
     tc = tiny_case(suite, "refused");
     tcase_add_test(tc, the_last_checkpoint_stands_where_a_run_diverges);
+    tcase_add_test(tc, the_last_checkpoint_stands_where_a_run_blows_up);
+    tcase_add_test(tc, where_nothing_can_be_saved_is_said_before_the_first_step);
     tcase_add_test(tc, another_pack_is_not_gone_on_with);
     return suite;
 }

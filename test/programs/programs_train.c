@@ -421,7 +421,7 @@ END_TEST
 
 START_TEST(a_run_that_diverges_says_so)
 {
-    program_fails(1, "training diverged (a lower --lr may help",
+    program_fails(1, "training diverged (a lower --lr may help; nothing was saved)",
                   "train " TINY " --lr 1000 --batch 1 --decay 1 --out run data");
     ck_assert(!tiny_exists("run"));
 }
