@@ -201,11 +201,17 @@ $(BUILD)/examples/%: $(BUILD)/examples/%.o $(EXARCHIVE) $(BUILD)/$(SO)
 	$(Q)$(CC) $(LINKC) $< $(EXARCHIVE) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) \
 	    -Wl,-rpath,'$$ORIGIN/..' -o $@
 
-# For installing: the same without the path to the build folder.
-$(BUILD)/bin/alexnet-%: $(BUILD)/examples/%.o $(EXARCHIVE) $(BUILD)/$(SO)
+# For installing: the same with the way from BINDIR to LIBDIR, so that they run from any prefix. A
+# packager, whose LIBDIR the loader knows, sets RPATH to nothing.
+RPATH ?= $$ORIGIN/$(shell realpath -m --relative-to='$(BINDIR)' '$(LIBDIR)')
+$(BUILD)/bin/rpath: FORCE
 	@mkdir -p $(@D)
+	@echo '$(RPATH)' | cmp -s - $@ || echo '$(RPATH)' > $@
+
+$(BUILD)/bin/alexnet-%: $(BUILD)/examples/%.o $(EXARCHIVE) $(BUILD)/$(SO) $(BUILD)/bin/rpath
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LINKC) $< $(EXARCHIVE) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) -o $@
+	$(Q)$(CC) $(LINKC) $< $(EXARCHIVE) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) \
+	    $(if $(RPATH),-Wl$(comma)-rpath$(comma)'$(RPATH)') -o $@
 
 .SECONDARY:
 
@@ -227,6 +233,7 @@ install: all $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(BUILD)/alexnet-config.cmake \
 	$(Q)$(INSTALL) -m 755 $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(DESTDIR)$(BINDIR)/
 	$(if $(PLUGIN),$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/alexnet && \
 	    $(INSTALL) -m 755 $(PLUGIN) $(DESTDIR)$(LIBDIR)/alexnet/)
+	$(Q)if test -z "$(DESTDIR)" && test "$$(id -u)" = 0; then ldconfig 2>/dev/null || :; fi
 	@echo "installed $(VERSION) to $(DESTDIR)$(PREFIX)"
 
 uninstall:

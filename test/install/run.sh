@@ -13,7 +13,6 @@ say() { echo "  check-install: $*"; }
 $MAKE -s install DESTDIR="$work/stage" PREFIX=/opt/alexnet
 root=$work/stage/opt/alexnet
 export PKG_CONFIG_PATH="$root/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/stage"
-export LD_LIBRARY_PATH="$root/lib"
 flags=$(pkg-config --cflags alexnet)
 
 # shellcheck disable=SC2086
@@ -32,11 +31,31 @@ if test -n "$PLUGIN"; then
     say "the plugin is installed where it is looked for"
 fi
 for program in user_c user_cpp user_static; do
-    "$work/$program" "$work/model"
+    LD_LIBRARY_PATH="$root/lib" "$work/$program" "$work/model"
     say "$program, by pkg-config: runs"
 done
-for program in "$root"/bin/alexnet-*; do "$program" --help >"$work/help" && test -s "$work/help"; done
-say "installed programs run"
+
+# As a user runs them, whose loader knows nothing of the library: from a prefix of their own, from
+# the default one, and from one whose folders are called otherwise.
+unset LD_LIBRARY_PATH
+programs_run() { # BINDIR
+    for program in "$1"/alexnet-*; do
+        "$program" --help >"$work/help" && test -s "$work/help"
+        "$program" --version | grep -q "^${program##*/} (libalexnet) [0-9]" ||
+            { say "$program: --version"; exit 1; }
+    done
+    "$1/alexnet-info" --arch cifar10 >"$work/info" && test -s "$work/info"
+}
+programs_run "$root/bin"
+$MAKE -s install DESTDIR="$work/default"
+programs_run "$work/default/usr/local/bin"
+$MAKE -s install DESTDIR="$work/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/tools
+programs_run "$work/other/opt/tools"
+$MAKE -s install DESTDIR="$work/packaged" RPATH=
+! readelf -d "$work/packaged/usr/local/bin/alexnet-info" | grep -q 'RPATH\|RUNPATH' ||
+    { say "RPATH= left a path in the programs"; exit 1; }
+$MAKE -s install DESTDIR="$work/stage" PREFIX=/opt/alexnet
+say "installed programs run from three prefixes, without a path of the loader's"
 
 if command -v cmake >/dev/null; then
     cmake -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$root" -DCMAKE_C_COMPILER="$CC" \
