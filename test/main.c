@@ -59,6 +59,7 @@ static const struct {
               {"transfer", transfer_suite},
               {"recipe_rows", recipe_rows_suite},
               {"resume", resume_suite},
+              {"other_files", other_files_suite},
               {"metadata", metadata_suite},
               {"tensors", tensors_suite},
               {"saving", saving_suite},

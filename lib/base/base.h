@@ -194,6 +194,9 @@ typedef struct an_header {
     uint64_t bytes; /* of all tensors */
 } an_header;
 
+/* FORMAT, for a file that begins with what can be no header's length: where these are the
+ * first bytes of another kind of file, the message says of which. */
+an_status an__header_refuse(const unsigned char head[8]);
 /* `text` is `bytes` long, and everything in it is checked. */
 an_status an__header_parse(an_header *out, const an_allocator *memory, const char *text,
                            size_t bytes);

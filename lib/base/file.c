@@ -20,9 +20,23 @@ static an_status io_error(const char *what, const char *path)
     return an__fail(AN_ERROR_IO, "%s %.160s: %s", what, path, strerror(error));
 }
 
+/* Without waiting for the other end of a pipe; but for a file that a server of files
+ * holds, until it gives it back. */
+static int open_to_read(const char *path)
+{
+    const int how = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+    int file = open(path, how | O_NONBLOCK);
+    struct stat info;
+
+    if (file < 0 && errno == EWOULDBLOCK && stat(path, &info) == 0 &&
+        S_ISREG(info.st_mode))
+        file = open(path, how);
+    return file;
+}
+
 an_status an__file_map(an_mapping *out, const char *path, int writable)
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open_to_read(path);
     an_status status = AN_OK;
     struct stat info;
     void *base;
@@ -30,8 +44,11 @@ an_status an__file_map(an_mapping *out, const char *path, int writable)
     if (file < 0) return io_error("cannot open", path);
     if (fstat(file, &info) != 0)
         status = io_error("cannot read", path);
+    else if (S_ISDIR(info.st_mode))
+        status = an__fail(AN_ERROR_IO, "%.160s is a folder, not a file", path);
     else if (!S_ISREG(info.st_mode))
-        status = an__fail(AN_ERROR_IO, "%.160s is no regular file", path);
+        status =
+            an__fail(AN_ERROR_IO, "%.160s is a pipe, socket or device, not a file", path);
     else if (info.st_size < 8)
         status = an__fail(AN_ERROR_FORMAT,
                           "%.160s is too short: it has fewer than 8 bytes", path);

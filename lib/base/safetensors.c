@@ -273,3 +273,36 @@ an_status an__header_write(json_t *json, an_write_fn write, void *user)
     free(text);
     return status;
 }
+
+an_status an__header_refuse(const unsigned char head[8])
+{
+    static const struct {
+        const char *begins, *what;
+    } kinds[] = {{"PK\3\4", "a zip archive, as PyTorch's .pth is: save its state_dict() "
+                            "as safetensors"},
+                 {"\x80\2",
+                  "a pickle, as PyTorch's old .pth is: save its state_dict() as "
+                  "safetensors"},
+                 {"\x89PNG", "a PNG picture"},
+                 {"\xff\xd8\xff", "a JPEG picture"},
+                 {"GIF8", "a GIF picture"},
+                 {"\x89HDF", "an HDF5 file"},
+                 {"<!", "a web page, or XML"},
+                 {"<html", "a web page"},
+                 {"version ", "a pointer of Git LFS, in place of the file itself"},
+                 {"\x1f\x8b", "compressed by gzip"}};
+    uint64_t length = 0;
+    size_t i, printable = 0;
+
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (memcmp(head, kinds[i].begins, strlen(kinds[i].begins)) == 0)
+            return an__fail(AN_ERROR_FORMAT, "no safetensors file, but %s",
+                            kinds[i].what);
+    while (printable < 8 && ((head[printable] >= 32 && head[printable] < 127) ||
+                             (head[printable] >= 9 && head[printable] <= 13)))
+        printable++;
+    if (printable == 8) return an__fail(AN_ERROR_FORMAT, "no safetensors file, but text");
+    for (i = 0; i < 8; i++) length |= (uint64_t)head[i] << 8 * i;
+    return an__fail(AN_ERROR_FORMAT, "the header has %llu bytes: must be at most %zu",
+                    (unsigned long long)length, AN_HEADER_LIMIT);
+}

@@ -64,9 +64,7 @@ static an_status read_header(an_header *out, an_context *ctx, an_reading *source
 
     AN_TRY(an__read_all(source->read, source->user, head, sizeof head));
     for (i = 0; i < 8; i++) length |= (uint64_t)head[i] << 8 * i;
-    if (length > AN_HEADER_LIMIT)
-        return an__fail(AN_ERROR_FORMAT, "the header has %llu bytes: must be at most %zu",
-                        (unsigned long long)length, AN_HEADER_LIMIT);
+    if (length > AN_HEADER_LIMIT) return an__header_refuse(head);
     text = an__alloc(&ctx->memory, (size_t)length);
     if (text == NULL) return AN_ERROR_MEMORY;
     status = an__read_all(source->read, source->user, text, (size_t)length);
@@ -349,6 +347,10 @@ static an_status plan_model(an_plan *plan, const an_header *header,
 {
     an_model_config config;
 
+    if (an__header_find(header, "place") != NULL &&
+        an__header_find(header, "sum") != NULL)
+        return an__fail(AN_ERROR_FORMAT,
+                        "the file is the index of a pack, not a checkpoint");
     if (metadata != NULL)
         AN_TRY(an__metadata_config(metadata, &config));
     else

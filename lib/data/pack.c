@@ -52,17 +52,32 @@ static an_status open_part(an_pack *pack, const char *folder, uint32_t part)
     return AN_OK;
 }
 
-static an_status unfinished(an_context *ctx, const char *folder)
+static int is_there(an_context *ctx, const char *folder, const char *name)
 {
-    char *path = an__path_join(ctx, folder, AN_PACK_JOURNAL);
+    char *path = an__path_join(ctx, folder, name);
     int there = path != NULL && an__file_exists(path);
 
     an__free(&ctx->memory, path);
-    if (there)
+    return there;
+}
+
+/* Of a folder without an index. */
+static an_status no_pack(an_context *ctx, const char *folder)
+{
+    if (is_there(ctx, folder, AN_PACK_JOURNAL))
         return an__fail(AN_ERROR_STATE,
                         "%.160s: preparing this pack was not finished: go on with it",
                         folder);
-    return AN_OK;
+    if (is_there(ctx, folder, "train/" AN_PACK_INDEX))
+        return an__fail(AN_ERROR_IO,
+                        "%.160s is no pack, but has some in it: train, for instance",
+                        folder);
+    if (!an__file_exists(folder))
+        return an__fail(AN_ERROR_IO, "%.160s: there is no such folder", folder);
+    return an__fail(AN_ERROR_IO,
+                    "%.160s is no pack: it has no " AN_PACK_INDEX
+                    ", which preparing pictures makes",
+                    folder);
 }
 
 static an_status open_all(an_pack *pack, const char *folder)
@@ -73,7 +88,7 @@ static an_status open_all(an_pack *pack, const char *folder)
     uint32_t i;
 
     if (path != NULL) {
-        status = an__file_exists(path) ? AN_OK : unfinished(ctx, folder);
+        status = an__file_exists(path) ? AN_OK : no_pack(ctx, folder);
         if (status == AN_OK) status = an__index_read(&pack->index, ctx, path);
     }
     an__free(&ctx->memory, path);

@@ -354,7 +354,7 @@ START_TEST(a_trainer_that_cannot_be_saved_leaves_nothing)
     expect_refused(an_trainer_load(&(an_trainer *){NULL}, b.model, below), AN_ERROR_IO,
                    "cannot open");
     expect_refused(an_trainer_load(&(an_trainer *){NULL}, b.model, missing), AN_ERROR_IO,
-                   "no regular file");
+                   "is a folder, not a file");
 }
 END_TEST
 

@@ -50,6 +50,7 @@ Suite *recipe_rows_suite(void);
 Suite *recipes_suite(void);
 Suite *repeat_suite(void);
 Suite *resume_suite(void);
+Suite *other_files_suite(void);
 Suite *rows_suite(void);
 Suite *saving_suite(void);
 Suite *scarcity_suite(void);
