@@ -134,12 +134,12 @@ int main(int argc, char **argv)
     s.user = &w;
     if (score_pack(&s, pack) != AN_OK) fail(argv[1]);
     progress_clear(&w.progress);
-    printf("%llu pictures, %lu view%s, %u model%s: top-1 %.2f %%, top-5 %.2f %%, loss "
-           "%.4f\n",
+    printf("%llu pictures, %lu view%s, %u model%s: top-1 %.2f %%",
            (unsigned long long)s.total.count, views, views == 1 ? "" : "s", s.model_count,
-           s.model_count == 1 ? "" : "s", 100 * s.total.top1 / (double)s.total.count,
-           100 * s.total.top5 / (double)s.total.count,
-           s.total.loss / (double)s.total.count);
+           s.model_count == 1 ? "" : "s", 100 * s.total.top1 / (double)s.total.count);
+    if (model.classes > 5) /* of five, every one is among the first five */
+        printf(", top-5 %.2f %%", 100 * s.total.top5 / (double)s.total.count);
+    printf(", loss %.4f\n", s.total.loss / (double)s.total.count);
     if (confusion_path != NULL) write_confusion(&s, pack, model.classes, info.classes);
     for (i = 0; i < s.model_count; i++) an_model_destroy(s.models[i]);
     an_pack_destroy(pack);

@@ -76,7 +76,8 @@ static int is_wanted(const item *from)
     return per_class == 0 || from->place < per_class;
 }
 
-/* A class without a picture makes no pack: better said now than after hours. */
+/* A class without a picture makes no pack, but one that is numbered like another: better
+ * said now than after hours. */
 static void check_counts(const run *r)
 {
     uint64_t *seen = allocate((size_t)SETS * r->list.classes * sizeof *seen);
@@ -88,7 +89,7 @@ static void check_counts(const run *r)
             seen[set_of(&r->list.items[i]) * r->list.classes + r->list.items[i].label]++;
     for (s = 0; s < r->sets; s++)
         for (i = 0; i < r->list.classes; i++)
-            if (seen[s * r->list.classes + i] == 0) {
+            if (seen[s * r->list.classes + i] == 0 && like == NULL) {
                 listing_report(&r->list, stderr);
                 fprintf(stderr, "%s: class %u (%s) has no picture\n", r->folder[s], i,
                         r->list.class_names[i]);
@@ -153,6 +154,7 @@ static an_pack_writer *open_set(const run *r, const char *folder)
     c.kind = strcmp(kind, "jpeg") == 0 ? AN_PACK_JPEG : AN_PACK_RAW;
     c.classes = r->list.classes;
     c.resume = 1;
+    c.empty_classes = like != NULL;
     c.fit = warp ? AN_FIT_WARP : AN_FIT_CROP;
     c.part_bytes = (uint64_t)part_mb << 20;
     status = an_pack_writer_create(&packing, r->ctx, folder, &c);
@@ -219,6 +221,35 @@ static void make_folders(const char *path)
     free(copy);
 }
 
+/* One pack within another would be taken for it, or not be seen. */
+static void check_out(const run *r, const char *const *names, size_t count,
+                      const char *why)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        char *path = allocate(strlen(r->out) + strlen(names[i]) + 2);
+        struct stat info;
+
+        sprintf(path, "%s/%s", r->out, names[i]);
+        if (stat(path, &info) == 0)
+            usage_error("%s: %s: name another folder, or remove it", r->out, why);
+        free(path);
+    }
+}
+
+static void check_outs(const run *r)
+{
+    static const char *const one[] = {"index.safetensors", LISTING_ORDER};
+    static const char *const two[] = {"train/index.safetensors", "train/" LISTING_ORDER,
+                                      "val/index.safetensors", "val/" LISTING_ORDER};
+
+    if (r->sets == 1)
+        check_out(r, two, 4, "has packs in it, from an earlier --val-split");
+    else
+        check_out(r, one, 2, "is a pack itself, without --val-split");
+}
+
 static void open_sets(run *r)
 {
     uint32_t s;
@@ -226,6 +257,7 @@ static void open_sets(run *r)
     r->sets = val_split > 0 ? 2 : 1;
     r->folder[0] = r->sets == 1 ? r->out : path_of(r, "train");
     r->folder[1] = r->sets == 1 ? NULL : path_of(r, "val");
+    check_outs(r);
     check_counts(r);
     make_folders(r->out);
     for (s = 0; s < r->sets; s++) {

@@ -190,13 +190,15 @@ static double evaluate(run *r, epoch_row *row)
     return 1 - row->held_out_top1;
 }
 
-static void show_row(const epoch_row *row, double count)
+static void show_row(const epoch_row *row, double count, uint32_t classes)
 {
     printf("epoch %.0f: loss %.4f, top-1 %.1f %%", row->epoch, row->train_loss,
            100 * row->train_top1);
     if (!isnan(row->held_out_loss))
-        printf("; held out: loss %.4f, top-1 %.1f %%, top-5 %.1f %%", row->held_out_loss,
-               100 * row->held_out_top1, 100 * row->held_out_top5);
+        printf("; held out: loss %.4f, top-1 %.1f %%", row->held_out_loss,
+               100 * row->held_out_top1);
+    if (!isnan(row->held_out_loss) && classes > 5)
+        printf(", top-5 %.1f %%", 100 * row->held_out_top5);
     printf("; rate %g, %.1f images/s, waited %.1f %%\n", row->rate, count / row->seconds,
            100 * row->waited / row->seconds);
     fflush(stdout);
@@ -254,7 +256,7 @@ static void end_epoch(run *r)
     r->at.loss = r->at.top1 = 0;
     r->at.seconds = r->at.waited = 0;
     history_add(&r->past, &row);
-    show_row(&row, count);
+    show_row(&row, count, r->info.classes);
     if (info.dropped) printf("no better for some epochs: rate %g\n", (double)info.rate);
     r->done |= (int)info.finished || 1 - row.train_top1 <= r->setup.until_error;
     /* The table before the checkpoint: a run that goes on drops rows that are ahead of
@@ -273,14 +275,21 @@ static void end_epoch(run *r)
 static void project(run *r)
 {
     double images = (double)seen(r), rate = images / (double)r->at.seconds;
+    double whole = r->at.epochs * (double)r->info.count / rate;
+    char took[64];
 
     progress_clear(&r->progress);
     run_save(r);
+    if (whole >= 86400)
+        snprintf(took, sizeof took, "%.1f days", whole / 86400);
+    else
+        snprintf(took, sizeof took, "%d:%02d:%02d hours", (int)whole / 3600,
+                 (int)whole / 60 % 60, (int)whole % 60);
     printf("after %llu steps: loss of this epoch %.4f, %.1f images/s, waited %.2f %% of "
-           "the time; %u epochs would take %.1f days\nsaved %s\n",
+           "the time; %u epochs would take %s\nsaved %s\n",
            (unsigned long long)an_trainer_iteration(r->trainer), r->at.loss / images,
-           rate, 100 * (double)(r->at.waited / r->at.seconds), r->at.epochs,
-           r->at.epochs * (double)r->info.count / rate / 86400, r->setup.out);
+           rate, 100 * (double)(r->at.waited / r->at.seconds), r->at.epochs, took,
+           r->setup.out);
 }
 
 int main(int argc, char **argv)

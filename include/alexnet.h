@@ -1033,7 +1033,9 @@ typedef struct an_pack_writer_config {
     /* How the host fits the pictures; a model that learns from the pack will fit others
      * in the same way. */
     an_fit fit;
-    uint32_t reserved;
+    /* 1: classes may be without a picture, as those of a test set that is numbered like
+     * another pack; 0: an_pack_writer_finish() refuses them. */
+    uint32_t empty_classes;
 } an_pack_writer_config;
 
 AN_API void an_pack_writer_config_init(an_pack_writer_config *config, size_t size);
@@ -1066,8 +1068,8 @@ AN_API uint64_t an_pack_writer_position(const an_pack_writer *writer);
 AN_API an_status an_pack_writer_sync(an_pack_writer *writer);
 
 /* Writes the index, from when on the folder is a pack. The object stays to be destroyed.
- * Statuses: IO, STATE (no picture at all, or a class without one: the message names
- * it). */
+ * Statuses: IO, STATE (no picture at all, or, without empty_classes, a class without one:
+ * the message names it). */
 AN_API an_status an_pack_writer_finish(an_pack_writer *writer);
 AN_API void an_pack_writer_destroy(an_pack_writer *writer); /* null allowed */
 

@@ -33,7 +33,7 @@ struct an_pack_writer {
     an_index index;
     uint64_t room; /* for records */
     int file;      /* the last part; -1: none is open */
-    int finished;
+    int finished, empty_classes;
     int unsafe; /* a sync failed: nobody knows what of the parts is on the disk */
 };
 
@@ -171,7 +171,8 @@ static an_status config_read(an_pack_writer_config *c, const an_pack_writer_conf
              "config.classes is %u: must be 2 to 65536", c->classes);
     AN_CHECK(c->resume <= 1, "config.resume is %u: must be 0 or 1", c->resume);
     AN_CHECK(c->fit <= AN_FIT_WARP, "config.fit is %u: not one of an_fit", c->fit);
-    AN_CHECK(c->reserved == 0, "config.reserved is %u: must be 0", c->reserved);
+    AN_CHECK(c->empty_classes <= 1, "config.empty_classes is %u: must be 0 or 1",
+             c->empty_classes);
     AN_CHECK(c->part_bytes >= 1 && c->part_bytes <= AN_PLACE_MASK / 2,
              "config.part_bytes is %llu: must be 1 to 2^39 - 1",
              (unsigned long long)c->part_bytes);
@@ -283,6 +284,7 @@ an_status an_pack_writer_create(an_pack_writer **out, an_context *ctx, const cha
     p->ctx = ctx;
     p->file = -1;
     p->part_limit = config.part_bytes;
+    p->empty_classes = (int)config.empty_classes;
     p->folder = an__alloc(&ctx->memory, strlen(folder) + 1);
     if (p->folder != NULL) {
         strcpy(p->folder, folder);
@@ -447,13 +449,16 @@ an_status an_pack_writer_sync(an_pack_writer *p)
     return write_index(p, AN_PACK_JOURNAL);
 }
 
-/* Every class has a picture. */
+/* Every class has a picture, or there is one at least. */
 static an_status classes_check(an_pack_writer *p)
 {
-    unsigned char *seen = an__alloc_zero(&p->ctx->memory, p->index.classes);
+    unsigned char *seen;
     uint32_t empty = p->index.classes, c;
     uint64_t i;
 
+    if (p->empty_classes && p->index.count > 0) return AN_OK;
+    if (p->empty_classes) return an__fail(AN_ERROR_STATE, "the pack has no picture");
+    seen = an__alloc_zero(&p->ctx->memory, p->index.classes);
     if (seen == NULL) return AN_ERROR_MEMORY;
     for (i = 0; i < p->index.count; i++) seen[p->index.records[i].label] = 1;
     for (c = p->index.classes; c-- > 0;)

@@ -203,7 +203,8 @@ START_TEST(packing_configs_have_limits)
     GOOD(part_bytes, 1);
     GOOD(part_bytes, ((uint64_t)1 << 39) - 1);
     BAD(part_bytes, (uint64_t)1 << 39, "config.part_bytes is 549755813888");
-    BAD(reserved, 1, "config.reserved is 1: must be 0");
+    GOOD(empty_classes, 1);
+    BAD(empty_classes, 2, "config.empty_classes is 2: must be 0 or 1");
 }
 END_TEST
 #undef GOOD

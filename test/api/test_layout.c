@@ -268,7 +268,7 @@ FROZEN(an_pack_writer_config, classes, 16);
 FROZEN(an_pack_writer_config, resume, 20);
 FROZEN(an_pack_writer_config, part_bytes, 24);
 FROZEN(an_pack_writer_config, fit, 32);
-FROZEN(an_pack_writer_config, reserved, 36);
+FROZEN(an_pack_writer_config, empty_classes, 36);
 LEAST(an_pack_writer_config, 40);
 
 FROZEN(an_pack_info, size, 0);

@@ -293,7 +293,7 @@ START_TEST(files_that_are_no_checkpoints_are_refused)
 
     REFUSED(an_model_load(&out.model, w.at.ctx, nowhere, NULL), AN_ERROR_IO, nowhere);
     REFUSED(an_model_load(&out.model, w.at.ctx, w.at.folder, NULL), AN_ERROR_IO,
-            "no regular");
+            "is a folder, not a file");
     REFUSED(an_trainer_load(&out.trainer, w.free_model, nowhere), AN_ERROR_IO, nowhere);
     REFUSED(an_model_save(w.model, nowhere), AN_ERROR_IO, nowhere);
     REFUSED(an_trainer_save(w.trainer, nowhere), AN_ERROR_IO, nowhere);
@@ -301,8 +301,9 @@ START_TEST(files_that_are_no_checkpoints_are_refused)
     REFUSED(an_model_load(&out.model, w.at.ctx, text, NULL), AN_ERROR_FORMAT,
             "fewer than 8");
     put_text(text, "this is a text and no checkpoint");
-    REFUSED(an_model_load(&out.model, w.at.ctx, text, NULL), AN_ERROR_FORMAT, "header");
-    REFUSED(an_trainer_load(&out.trainer, w.free_model, text), AN_ERROR_FORMAT, "header");
+    REFUSED(an_model_load(&out.model, w.at.ctx, text, NULL), AN_ERROR_FORMAT, "but text");
+    REFUSED(an_trainer_load(&out.trainer, w.free_model, text), AN_ERROR_FORMAT,
+            "but text");
     REFUSED(an_model_read(&out.model, w.at.ctx, read_nothing, &fails, NULL), AN_ERROR_IO,
             "reader failed");
     REFUSED(an_trainer_read(&out.trainer, w.free_model, read_nothing, &fails),

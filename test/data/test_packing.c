@@ -349,7 +349,7 @@ typedef struct limit {
 static const limit limits[] = {
     FIELD(side, 1, 2048, 0, 2049),      FIELD(kind, 1, 2, 0, 3),
     FIELD(classes, 2, 65536, 1, 65537), FIELD(resume, 0, 1, 2, UINT32_MAX),
-    FIELD(fit, 0, 1, 2, UINT32_MAX),    FIELD(reserved, 0, 0, 1, UINT32_MAX)};
+    FIELD(fit, 0, 1, 2, UINT32_MAX),    FIELD(empty_classes, 0, 1, 2, UINT32_MAX)};
 
 START_TEST(every_setting_of_a_packing_has_its_limits)
 {
@@ -388,7 +388,39 @@ START_TEST(settings_of_a_packing_have_their_defaults)
     expect_count(c.resume, 0, "resume");
     expect_count(c.part_bytes, UINT64_C(4) << 30, "part_bytes");
     expect_count(c.fit, AN_FIT_CROP, "fit");
-    expect_count(c.reserved, 0, "reserved");
+    expect_count(c.empty_classes, 0, "empty_classes");
+}
+END_TEST
+
+/* A test set may lack classes of the set that it is numbered like, but not pictures. */
+START_TEST(a_pack_may_have_empty_classes_on_request)
+{
+    uint8_t pixels[3 * 4 * 4] = {0};
+    place p = place_open();
+    an_pack_writer_config c;
+    an_pack_writer *packing;
+    an_pack_info info;
+    an_pack *pack;
+    int32_t label;
+
+    an_pack_writer_config_init(&c, sizeof c);
+    c.side = 4;
+    c.classes = 3;
+    c.empty_classes = 1;
+    expect_ok(an_pack_writer_create(&packing, p.ctx, inside(&p, "pack"), &c));
+    expect_refused(an_pack_writer_finish(packing), AN_ERROR_STATE, "has no picture");
+    expect_ok(an_pack_writer_add(packing, pixels, NULL, 0, 1));
+    expect_ok(an_pack_writer_finish(packing));
+    an_pack_writer_destroy(packing);
+    expect_ok(an_pack_open(&pack, p.ctx, inside(&p, "pack"), NULL, NULL));
+    an_pack_info_init(&info, sizeof info);
+    expect_ok(an_pack_describe(pack, &info));
+    expect_count(info.classes, 3, "classes");
+    expect_count(info.count, 1, "pictures");
+    expect_ok(an_pack_read(pack, 0, pixels, sizeof pixels, &label));
+    expect_count(label, 1, "its label");
+    an_pack_destroy(pack);
+    place_close(&p);
 }
 END_TEST
 
@@ -563,6 +595,7 @@ Suite *packing_suite(void)
     tcase_add_test(tc, what_is_left_of_other_runs_goes);
     tcase_add_test(tc, every_setting_of_a_packing_has_its_limits);
     tcase_add_test(tc, settings_of_a_packing_have_their_defaults);
+    tcase_add_test(tc, a_pack_may_have_empty_classes_on_request);
     tcase_add_test(tc, what_is_refused_leaves_nothing);
     tcase_add_test(tc, a_finished_pack_is_finished);
     tcase_add_test(tc, a_class_without_pictures_is_told);

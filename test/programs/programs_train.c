@@ -313,6 +313,11 @@ START_TEST(what_a_whole_run_would_take_follows_from_the_steps_done)
                     "saved run\n") != NULL,
         "not what was wanted: %s", out);
     free(out);
+    set_note("run", 12, 6, 2, 0.5f, 1000); /* 3083 seconds */
+    program_succeeds(&out, "train --resume run --steps 3 --out run data");
+    ck_assert_msg(strstr(out, "; 1000 epochs would take 0:51:23 hours\n") != NULL,
+                  "not what was wanted: %s", out);
+    free(out);
 }
 END_TEST
 
