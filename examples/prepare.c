@@ -241,8 +241,8 @@ static void check_out(const run *r, const char *const *names, size_t count,
 static void check_outs(const run *r)
 {
     static const char *const one[] = {"index.safetensors", LISTING_ORDER};
-    static const char *const two[] = {"train/index.safetensors", "train/" LISTING_ORDER,
-                                      "val/index.safetensors", "val/" LISTING_ORDER};
+    static const char *const two[] = {"train/index.safetensors", ("train/" LISTING_ORDER),
+                                      "val/index.safetensors", ("val/" LISTING_ORDER)};
 
     if (r->sets == 1)
         check_out(r, two, 4, "has packs in it, from an earlier --val-split");

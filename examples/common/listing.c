@@ -130,7 +130,7 @@ static int is_pack(const char *folder)
 {
     static const char *const files[] = {"index.safetensors", LISTING_ORDER,
                                         "train/index.safetensors",
-                                        "train/" LISTING_ORDER};
+                                        ("train/" LISTING_ORDER)};
     size_t i;
 
     for (i = 0; i < sizeof files / sizeof files[0]; i++)

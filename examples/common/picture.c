@@ -58,15 +58,14 @@ static int turn(picture *p, int orientation)
     for (y = 0; y < high; y++)
         for (x = 0; x < wide; x++) {
             uint32_t column = orientation < 5 ? x : y, row = orientation < 5 ? y : x;
-            const uint8_t *from;
 
             if (orientation == 2 || orientation == 3 || orientation >= 7)
                 column = p->width - 1 - column;
             if (orientation == 3 || orientation == 4 || orientation == 6 ||
                 orientation == 7)
                 row = p->height - 1 - row;
-            from = p->pixels + 3 * ((size_t)row * p->width + column);
-            *to++ = from[0], *to++ = from[1], *to++ = from[2];
+            memcpy(to, p->pixels + 3 * ((size_t)row * p->width + column), 3);
+            to += 3;
         }
     picture_free(p);
     *p = (picture){pixels, wide, high};
