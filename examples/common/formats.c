@@ -298,9 +298,25 @@ static const char *walk_gif(form *out, const uint8_t *data, size_t size)
     return truncated;
 }
 
+/* Whether each pixel's colour is in the palette, as far as stb takes that to go: for one
+ * that is not it shows what memory holds. */
+static int has_colours(const form *out, const uint8_t *pixels, uint64_t row,
+                       uint32_t depth, uint32_t colours)
+{
+    uint32_t x, y;
+
+    for (y = 0; y < out->height; y++, pixels += row)
+        for (x = 0; x < out->width; x++) {
+            uint32_t bit = x * depth, shift = 8 - depth - bit % 8;
+
+            if ((pixels[bit / 8] >> shift & ((1u << depth) - 1)) >= colours) return 0;
+        }
+    return 1;
+}
+
 static const char *walk_bmp(form *out, const uint8_t *data, size_t size)
 {
-    uint32_t header, high, depth, packing = 0;
+    uint32_t header, high, depth, offset, packing = 0;
     uint64_t row;
 
     if (size < 30) return truncated;
@@ -320,7 +336,16 @@ static const char *walk_bmp(form *out, const uint8_t *data, size_t size)
     if (out->width == 0 || out->height == 0 || out->width >> 31) return "a damaged BMP";
     if (packing == 1 || packing == 2) return "a BMP in run lengths, which is not decoded";
     row = ((uint64_t)out->width * depth + 31) / 32 * 4;
-    return little32(data + 10) + row * out->height <= size ? NULL : truncated;
+    offset = little32(data + 10);
+    if (offset + row * out->height > size) return truncated;
+    if (depth == 0 || depth > 8) return NULL;
+    if ((depth & (depth - 1)) != 0 || offset < 14 + header) return "a damaged BMP";
+    return has_colours(out, data + offset, row, depth,
+                       header != 12   ? (offset - 14 - header) / 4
+                       : offset >= 38 ? (offset - 38) / 3
+                                      : 0)
+               ? NULL
+               : "a BMP whose palette lacks colours";
 }
 
 /* --- all --------------------------------------------------------------------------- */

@@ -82,7 +82,7 @@ static const char *stb_reason(void)
 
     if (why != NULL && strcmp(why, "outofmem") == 0) return no_memory;
     snprintf(reason, sizeof reason, "damaged: %s",
-             why != NULL ? why : "cannot be decoded");
+             why != NULL && *why != '\0' ? why : "the decoder gives up");
     return reason;
 }
 
@@ -104,7 +104,7 @@ static const char *decode_jpeg(picture *out, const uint8_t *data, size_t size)
 static const char *decode_other(picture *out, const uint8_t *data, size_t size)
 {
     int width, height, channels;
-    uint8_t *read = stbi_load_from_memory(data, (int)size, &width, &height, &channels, 0);
+    uint8_t *read = stb_read_other(data, (int)size, &width, &height, &channels);
 
     if (read == NULL) return stb_reason();
     *out = (picture){read, (uint32_t)width, (uint32_t)height};

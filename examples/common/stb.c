@@ -61,6 +61,13 @@ static void watch_idct(stbi_uc *out, int stride, short data[64])
     watch.idct(out, stride, data);
 }
 
+uint8_t *stb_read_other(const uint8_t *data, int size, int *width, int *height,
+                        int *channels)
+{
+    stbi__g_failure_reason = NULL;
+    return stbi_load_from_memory(data, size, width, height, channels, 0);
+}
+
 uint8_t *stb_read_jpeg(const uint8_t *data, int size, int *width, int *height,
                        int *is_short)
 {
@@ -69,6 +76,7 @@ uint8_t *stb_read_jpeg(const uint8_t *data, int size, int *width, int *height,
     stbi__context s;
     int channels;
 
+    stbi__g_failure_reason = NULL;
     if (j == NULL) {
         stbi__err("outofmem", "Out of memory");
         return NULL;

@@ -256,6 +256,21 @@ START_TEST(a_png_with_a_wrong_bit_is_refused)
 }
 END_TEST
 
+/* Whatever memory holds: a pixel whose colour the palette lacks would show it. */
+START_TEST(a_bmp_whose_palette_lacks_colours_is_refused)
+{
+    size_t size;
+    uint8_t *file = golden("palette.bmp", &size);
+
+    file[size - 7] = 64; /* colours 0 to 63 are there */
+    expect_why(file, size, "a BMP whose palette lacks colours", "a colour too many");
+    file[size - 7] = 63;
+    bytes_write("it", file, size);
+    picture_free(&(picture){picture_of("it").pixels, 0, 0});
+    free(file);
+}
+END_TEST
+
 /* --- others ------------------------------------------------------------------------ */
 
 START_TEST(formats_that_are_not_decoded_are_named)
@@ -336,6 +351,7 @@ Suite *formats_suite(void)
     tcase_add_test(tc, a_progressive_jpeg_without_its_first_scan_is_refused);
     tcase_add_loop_test(tc, a_scan_that_ends_early_is_refused, 0, 4);
     tcase_add_test(tc, a_png_with_a_wrong_bit_is_refused);
+    tcase_add_test(tc, a_bmp_whose_palette_lacks_colours_is_refused);
     tcase_add_test(tc, formats_that_are_not_decoded_are_named);
     tcase_add_test(tc, a_picture_of_too_many_pixels_is_refused_by_the_limit);
     tcase_add_test(tc, what_is_no_file_is_refused_at_once);
