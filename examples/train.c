@@ -231,6 +231,23 @@ static void end_trainers_epoch(run *r, double error, an_epoch_info *info)
             fail("epoch");
 }
 
+/* Whether the last epoch is better than all before it on what is held out; of two that
+ * are alike the first is kept. */
+static int is_best(const history *past)
+{
+    const double last = past->rows[past->count - 1].held_out_top1;
+    size_t i;
+
+    for (i = 0; i + 1 < past->count; i++)
+        if (past->rows[i].held_out_top1 >= last) return 0;
+    return !isnan(last);
+}
+
+static void export_model(const run *r, const char *path)
+{
+    if (path != NULL && an_model_save(r->model, path) != AN_OK) fail(path);
+}
+
 static void end_epoch(run *r)
 {
     double count = (double)r->info.count;
@@ -263,6 +280,7 @@ static void end_epoch(run *r)
      * it, and could not make up for one that is missing. */
     if (history_write_csv(&r->past, run_path(r, r->setup.csv, ".csv")) != 0)
         perror("csv");
+    if (is_best(&r->past)) export_model(r, r->setup.best);
     run_save(r);
     snprintf(title, sizeof title, "%u classes, %.0f training pictures", r->info.classes,
              count);
@@ -316,6 +334,7 @@ int main(int argc, char **argv)
         project(&r);
     else
         printf("saved %s\n", r.setup.out);
+    export_model(&r, r.setup.export_to);
     run_close(&r);
     return 0;
 }

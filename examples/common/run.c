@@ -159,7 +159,7 @@ void run_save(run *r)
 }
 
 /* What cannot be saved is better said before the first step than after an epoch. */
-static void check_out(const char *out)
+static void check_out(const char *name, const char *out)
 {
     const char *slash = strrchr(out, '/');
     size_t length = slash == NULL ? 1 : slash == out ? 1 : (size_t)(slash - out);
@@ -169,11 +169,11 @@ static void check_out(const char *out)
     memcpy(folder, slash == NULL ? "." : out, length);
     folder[length] = '\0';
     if (stat(out, &info) == 0 && S_ISDIR(info.st_mode))
-        usage_error("--out %s: is a folder: name a file in it", out);
+        usage_error("%s %s: is a folder: name a file in it", name, out);
     if (stat(out, &info) == 0 && !S_ISREG(info.st_mode))
-        usage_error("--out %s: is a pipe, socket or device, not a file", out);
+        usage_error("%s %s: is a pipe, socket or device, not a file", name, out);
     if (stat(folder, &info) != 0 || access(folder, W_OK | X_OK) != 0) {
-        fprintf(stderr, "--out %s: the folder %s: %s\n", out, folder, strerror(errno));
+        fprintf(stderr, "%s %s: the folder %s: %s\n", name, out, folder, strerror(errno));
         exit(1);
     }
     free(folder);
@@ -189,7 +189,9 @@ void run_open(run *r, int argc, char **argv)
     r->loading.keep_uint8 = 1;
     r->setup = setup_parse(argc, argv, &r->folder);
     r->program = argv[0];
-    check_out(r->setup.out);
+    check_out("--out", r->setup.out);
+    if (r->setup.best != NULL) check_out("--keep-best", r->setup.best);
+    if (r->setup.export_to != NULL) check_out("--export", r->setup.export_to);
     an_context_config_init(&context, sizeof context);
     context.threads = (uint32_t)r->setup.threads;
     device_context_config(&r->setup.device, &context);

@@ -12,7 +12,7 @@
 typedef struct setup {
     const char *recipe, *arch, *init, *activation, *pooling, *input_scale, *colour_rule;
     const char *drop_at, *freeze, *from;
-    const char *out, *csv, *curves, *val, *resume;
+    const char *out, *csv, *curves, *val, *resume, *best, *export_to;
     unsigned long epochs, steps, save_every, batch, micro_batch, crop_group, seed;
     device_choice device;
     unsigned long threads, workers, towers, classes, remove_conv, plateau, image_size,

@@ -179,9 +179,10 @@ END_TEST
 START_TEST(help_lists_every_option)
 {
     static const char *const texts[] = {
-        "--steps",  "--until-error", "--val",      "--no-evaluation", "--towers",
-        "--device", "--precision",   "--cpu-path", "--threads",       "--workers",
-        "--out",    "--save-every",  "--csv",      "--curves",        "--resume"};
+        "--steps",     "--until-error", "--val",      "--no-evaluation", "--towers",
+        "--device",    "--precision",   "--cpu-path", "--threads",       "--workers",
+        "--out",       "--save-every",  "--csv",      "--curves",        "--resume",
+        "--keep-best", "--export"};
     char *out, line[64];
     size_t i;
 

@@ -424,6 +424,46 @@ START_TEST(a_start_that_stays_flat_is_told_once)
 }
 END_TEST
 
+/* The bytes of a file. */
+static size_t size_of(const char *name)
+{
+    size_t size;
+
+    free(file_read(name, &size));
+    return size;
+}
+
+/* The best epoch's model is what the run had then: a run that ends there exports the
+ * same. Both are without velocities. */
+START_TEST(the_best_model_is_kept_and_the_last_exported)
+{
+    uint32_t best = 0, epoch;
+    double most = -1;
+    csv table;
+
+    program_succeeds(NULL,
+                     "train " TINY " --lr 0.05 --epochs 4 --keep-best best --export "
+                     "last --out run data");
+    table = csv_read("run.csv");
+    for (epoch = 1; epoch <= 4; epoch++) {
+        double top1 = csv_cell(&table, epoch - 1, "held_out_top1");
+
+        if (top1 <= most) continue;
+        best = epoch;
+        most = top1;
+    }
+    csv_free(&table);
+    program_succeeds(NULL,
+                     "train " TINY " --lr 0.05 --epochs 4 --steps %u --export then "
+                     "--out again data",
+                     best * 5);
+    expect_same_files("best", "then", "the model of the best epoch");
+    ck_assert_uint_lt(size_of("last"), size_of("run") * 6 / 10);
+    program_fails(1, "--keep-best none/b: the folder none: No such file or directory",
+                  "train " TINY " --keep-best none/b --out other data");
+}
+END_TEST
+
 START_TEST(a_run_that_diverges_says_so)
 {
     program_fails(1, "training diverged (a lower --lr may help; nothing was saved)",
@@ -450,6 +490,7 @@ Suite *train_suite(void)
     tcase_add_test(tc, a_table_that_cannot_be_written_is_named);
     tcase_add_test(tc, a_start_that_stays_flat_is_told_once);
     tcase_add_test(tc, a_run_that_diverges_says_so);
+    tcase_add_test(tc, the_best_model_is_kept_and_the_last_exported);
     tc = tiny_case(suite, "times");
     tcase_add_test(tc, times_are_plausible_and_agree);
     tcase_add_test(tc, what_a_whole_run_would_take_follows_from_the_steps_done);
