@@ -3,7 +3,7 @@
 #   make deps demo     installs what is missing, builds, runs the main job on made-up data
 #   make deps check    the same with all tests
 #   make [all]         libalexnet.so, libalexnet.a, alexnet.pc, the example programs
-#   make install       to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR;  make uninstall
+#   make install       to DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, BINDIR, MANDIR;  make uninstall
 #   make bench         forward, backward, update: images a second
 #   make bench-peers   the same beside PyTorch, ONNX Runtime and OpenVINO, as far as PYTHON has them
 #   make check-lint    clang, cppcheck and, with LONG=1, clang-tidy; with WERROR=1 a warning is an error,
@@ -30,6 +30,7 @@ PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
 DESTDIR    ?=
 PKG_CONFIG ?= pkg-config
 INSTALL    ?= install
@@ -213,16 +214,21 @@ $(BUILD)/bin/alexnet-%: $(BUILD)/examples/%.o $(EXARCHIVE) $(BUILD)/$(SO) $(BUIL
 	$(Q)$(CC) $(LINKC) $< $(EXARCHIVE) $(LDFLAGS) -L$(BUILD) -lalexnet $(EXLIBS) \
 	    $(if $(RPATH),-Wl$(comma)-rpath$(comma)'$(RPATH)') -o $@
 
+# Their manual pages, of what --help says.
+$(BUILD)/man/alexnet-%.1: examples/man.sh $(BUILD)/examples/%
+	@mkdir -p $(@D)
+	$(Q)sh examples/man.sh $(BUILD)/examples/$* examples/$*.c $(VERSION) > $@
+
 .SECONDARY:
 
 # --- install -----------------------------------------------------------------------------
 
 CMAKEDIR = $(LIBDIR)/cmake/alexnet
 
-install: all $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(BUILD)/alexnet-config.cmake \
-         $(BUILD)/alexnet-config-version.cmake
+install: all $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(EXNAMES:%=$(BUILD)/man/alexnet-%.1) \
+         $(BUILD)/alexnet-config.cmake $(BUILD)/alexnet-config-version.cmake
 	$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR) \
-	    $(DESTDIR)$(BINDIR) $(DESTDIR)$(CMAKEDIR)
+	    $(DESTDIR)$(BINDIR) $(DESTDIR)$(CMAKEDIR) $(DESTDIR)$(MANDIR)/man1
 	$(Q)$(INSTALL) -m 644 include/alexnet.h $(DESTDIR)$(INCLUDEDIR)/
 	$(Q)$(INSTALL) -m 644 $(BUILD)/libalexnet.a $(BUILD)/$(SO) $(DESTDIR)$(LIBDIR)/
 	$(Q)ln -sf $(SO) $(DESTDIR)$(LIBDIR)/libalexnet.so.$(SOMAJOR)
@@ -231,6 +237,7 @@ install: all $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(BUILD)/alexnet-config.cmake \
 	$(Q)$(INSTALL) -m 644 $(BUILD)/alexnet-config.cmake \
 	    $(BUILD)/alexnet-config-version.cmake $(DESTDIR)$(CMAKEDIR)/
 	$(Q)$(INSTALL) -m 755 $(EXNAMES:%=$(BUILD)/bin/alexnet-%) $(DESTDIR)$(BINDIR)/
+	$(Q)$(INSTALL) -m 644 $(EXNAMES:%=$(BUILD)/man/alexnet-%.1) $(DESTDIR)$(MANDIR)/man1/
 	$(if $(PLUGIN),$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/alexnet && \
 	    $(INSTALL) -m 755 $(PLUGIN) $(DESTDIR)$(LIBDIR)/alexnet/)
 	$(Q)if test -z "$(DESTDIR)" && test "$$(id -u)" = 0; then ldconfig 2>/dev/null || :; fi
@@ -242,7 +249,7 @@ uninstall:
 	    $(DESTDIR)$(LIBDIR)/libalexnet.so $(DESTDIR)$(LIBDIR)/pkgconfig/alexnet.pc \
 	    $(DESTDIR)$(CMAKEDIR)/alexnet-config.cmake \
 	    $(DESTDIR)$(CMAKEDIR)/alexnet-config-version.cmake \
-	    $(EXNAMES:%=$(DESTDIR)$(BINDIR)/alexnet-%) \
+	    $(EXNAMES:%=$(DESTDIR)$(BINDIR)/alexnet-%) $(EXNAMES:%=$(DESTDIR)$(MANDIR)/man1/alexnet-%.1) \
 	    $(DESTDIR)$(LIBDIR)/alexnet/alexnet-cuda.so
 	$(Q)rmdir $(DESTDIR)$(CMAKEDIR) $(DESTDIR)$(LIBDIR)/alexnet 2>/dev/null || true
 

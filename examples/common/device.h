@@ -14,9 +14,10 @@ typedef struct device_choice {
 
 /* Rows of a program's table of options. */
 #define DEVICE_OPTIONS(choice)                                                           \
-    TEXT_OPTION("--device", &(choice).devices,                                           \
-                "cpu, cuda:0, or cuda:0,cuda:1 for two towers: info --devices lists "    \
-                "them (cpu)"),                                                           \
+    TEXT_OPTION(                                                                         \
+        "--device", &(choice).devices,                                                   \
+        "cpu, cuda:0, or cuda:0,cuda:1 for two towers: alexnet-info --devices lists "    \
+        "them (cpu)"),                                                                   \
         TEXT_OPTION(                                                                     \
             "--precision", &(choice).precision,                                          \
             "fp32, tf32, bf16 or tf32x3: what its products may round to (fp32)"),        \

@@ -17,7 +17,7 @@ static option table[] = {
     TEXT_OPTION("--recipe", &chosen.recipe,
                 "krizhevsky2012, paper, fine-tune or small-data (small-data); what "
                 "follows differs"),
-    TEXT_OPTION("--arch", &chosen.arch, "preset: info --archs lists them"),
+    TEXT_OPTION("--arch", &chosen.arch, "preset: alexnet-info --archs lists them"),
     REAL_OPTION("--width", &chosen.width, 0.02, 4, "factor on every layer's maps"),
     NUMBER_OPTION("--image-size", &chosen.image_size, 8, 1024, "side of the crops"),
     TEXT_OPTION("--init", &chosen.init, "gaussian, fan-in or he"),

@@ -47,6 +47,16 @@ programs_run() { # BINDIR
     "$1/alexnet-info" --arch cifar10 >"$work/info" && test -s "$work/info"
 }
 programs_run "$root/bin"
+for page in "$root"/share/man/man1/alexnet-*.1; do # each option that --help has
+    program=$root/bin/$(basename "$page" .1)
+    "$program" --help | sed -n 's/^  \(-[^ ,]*\).*/\1/p' | while read -r option; do
+        grep -q "^\.B $(echo "$option" | sed 's/-/\\\\-/g')" "$page" || { echo "$page lacks $option"; exit 1; }
+    done
+    if command -v groff >/dev/null; then
+        test -z "$(groff -man -Tascii -ww -z "$page" 2>&1)" || { say "$page: $(groff -man -ww -z "$page" 2>&1)"; exit 1; }
+    fi
+done
+test "$(ls "$root"/bin/alexnet-* | wc -l)" = "$(ls "$root"/share/man/man1 | wc -l)"
 $MAKE -s install DESTDIR="$work/default"
 programs_run "$work/default/usr/local/bin"
 $MAKE -s install DESTDIR="$work/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/tools
