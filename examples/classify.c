@@ -1,8 +1,8 @@
 /*
  * classify.c - the classes that a model sees in pictures; on request as a sheet with
  * their probabilities as bars, as in the paper's figure 4. Pictures are read one at a
- * time, so that memory does not grow with their number. Ends with 1 if some could not be
- * read.
+ * time: but for their names, memory does not grow with their number. Ends with 1 if some
+ * could not be read.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <alexnet.h>

@@ -8,7 +8,8 @@ name=alexnet-$(basename "$source" .c)
 about=$(sed -n '2,/\*\//{s/^ \* *//;/^\/$/d;p;}' "$source" | tr '\n' ' ' |
     sed 's/^[a-z_]*\.c - //; s/\([^:.;]*[^:.; ]\)[:.;].*/\1/')
 
-"$program" --help | awk -v name="$name" -v about="$about" -v version="$version" '
+help=$("$program" --help)
+printf '%s\n' "$help" | awk -v name="$name" -v about="$about" -v version="$version" '
 function plain(text) { gsub(/\\/, "\\e", text); gsub(/-/, "\\-", text); sub(/^[.\047]/, "\\\\\\&&", text); return text }
 NR == 1 {
     sub(/^usage: [^ ]* */, "")

@@ -87,6 +87,11 @@ static void check_counts(const run *r)
     for (i = 0; i < r->list.count; i++)
         if (is_wanted(&r->list.items[i]))
             seen[set_of(&r->list.items[i]) * r->list.classes + r->list.items[i].label]++;
+    for (s = 0; s < r->sets && like != NULL; s++) {
+        for (i = 0; i < r->list.classes && seen[s * r->list.classes + i] == 0;) i++;
+        if (i == r->list.classes)
+            usage_error("%s: there is no picture for it", r->folder[s]);
+    }
     for (s = 0; s < r->sets; s++)
         for (i = 0; i < r->list.classes; i++)
             if (seen[s * r->list.classes + i] == 0 && like == NULL) {

@@ -36,7 +36,7 @@ static void stop_here(run *r)
     printf(" --out ");
     option_print(r->setup.out);
     setup_print_free();
-    putchar(' ');
+    fputs(r->folder[0] == '-' ? " -- " : " ", stdout);
     option_print(r->folder);
     putchar('\n');
     exit(130);
@@ -71,10 +71,10 @@ static void check_step(const run *r, an_status status)
 {
     char text[640];
 
+    if (status == AN_OK) return;
     snprintf(text, sizeof text, "training diverged (a lower --lr may help; %s)",
              what_stands(r));
-    if (status == AN_ERROR_DIVERGED) fail(text);
-    if (status != AN_OK) fail("training");
+    fail(status == AN_ERROR_DIVERGED ? text : "training");
 }
 
 enum { BLOWN_UP = 10 };
@@ -231,18 +231,6 @@ static void end_trainers_epoch(run *r, double error, an_epoch_info *info)
             fail("epoch");
 }
 
-/* Whether the last epoch is better than all before it on what is held out; of two that
- * are alike the first is kept. */
-static int is_best(const history *past)
-{
-    const double last = past->rows[past->count - 1].held_out_top1;
-    size_t i;
-
-    for (i = 0; i + 1 < past->count; i++)
-        if (past->rows[i].held_out_top1 >= last) return 0;
-    return !isnan(last);
-}
-
 static void export_model(const run *r, const char *path)
 {
     if (path != NULL && an_model_save(r->model, path) != AN_OK) fail(path);
@@ -280,7 +268,10 @@ static void end_epoch(run *r)
      * it, and could not make up for one that is missing. */
     if (history_write_csv(&r->past, run_path(r, r->setup.csv, ".csv")) != 0)
         perror("csv");
-    if (is_best(&r->past)) export_model(r, r->setup.best);
+    if (row.held_out_top1 > r->at.best) { /* of two that are alike the first is kept */
+        r->at.best = row.held_out_top1;
+        export_model(r, r->setup.best);
+    }
     run_save(r);
     snprintf(title, sizeof title, "%u classes, %.0f training pictures", r->info.classes,
              count);

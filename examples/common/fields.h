@@ -1,19 +1,19 @@
 /*
- * fields.h - a line's path and class, as people and other programs write them. All of
- * these change the text that they are given, and return places in it.
+ * fields.h - a line's path and class, as people and other programs write them.
  */
 #ifndef FIELDS_H
 #define FIELDS_H
 
-/* What stands between a line's path and its class. */
-typedef enum separator { BLANKS, TAB, COMMA } separator;
+/* What stands between a line's path and its class, where neither quotes nor a tab say
+ * it. */
+typedef enum separator { BLANKS, COMMA } separator;
 
-/* The text without blanks, or a line's end, around it. */
+/* The text without blanks, or a line's end, around it; changes it. */
 char *trimmed(char *text);
-/* A text in quotes, in which two of them stand for one, becomes what is between them; the
- * result is what stands behind it. Null: it does not end. */
-char *unquote(char *text);
-/* Where the class begins; `line` ends where its path does. Null: there is none. */
-char *split(char *line, separator between);
+/* Whether it depends on the separator how a trimmed line is understood. */
+int fields_decide(const char *line);
+/* Finds both in a trimmed line, which it changes. Either may stand in double quotes, in
+ * which two of them stand for one. Returns 0, or -1 if one of them is missing. */
+int fields_split(char *line, separator between, char **path, char **class_name);
 
 #endif

@@ -212,6 +212,7 @@ void listing_pictures(const char *folder, void (*visit)(void *user, const char *
 /* The folder's entry `name`: a class, or none. */
 static void add_entry(listing *list, const char *path, const char *name, entry_kind kind)
 {
+    const uint64_t packs = list->left[LEFT_OUT_PACK].count;
     uint32_t place = 0;
 
     if (kind == ENTRY_BROKEN)
@@ -222,6 +223,10 @@ static void add_entry(listing *list, const char *path, const char *name, entry_k
         leave_out(list, LEFT_OUT_PACK, path);
     else
         add_folder(list, path, add_class(list, name), &place);
+    /* A folder of packs is no class either. */
+    if (kind != ENTRY_FILE && kind != ENTRY_BROKEN && place == 0 &&
+        list->left[LEFT_OUT_PACK].count > packs && !is_pack(path))
+        free(list->class_names[--list->classes]);
 }
 
 /* --- CIFAR-10's binary batches: a byte of label, then 32 x 32 red, green, blue ----- */
@@ -355,22 +360,22 @@ static char *path_of(const char *line, const char *folder)
     return *line == '/' ? copy_of(line) : join(folder, line);
 }
 
-/* Of lines without a tab: blanks or commas, whichever the first line's file is there
- * with. */
+/* Blanks or commas, whichever the line's file is there with. */
 static separator separator_of(const char *line, const char *folder)
 {
     static const separator tried[] = {BLANKS, COMMA};
     size_t i;
 
     for (i = 0; i < 2; i++) {
-        char *copy = copy_of(line), *path;
+        char *copy = copy_of(line), *name, *class_name, *path;
         struct stat info;
-        int found;
+        int found = 0;
 
-        found = split(copy, tried[i]) != NULL;
-        path = path_of(trimmed(copy), folder);
-        found = found && stat(path, &info) == 0;
-        free(path);
+        if (fields_split(copy, tried[i], &name, &class_name) == 0) {
+            path = path_of(name, folder);
+            found = stat(path, &info) == 0;
+            free(path);
+        }
         free(copy);
         if (found) return tried[i];
     }
@@ -381,17 +386,10 @@ static separator separator_of(const char *line, const char *folder)
 static int add_line(listing *list, uint32_t *table, char *line, separator between,
                     const char *folder)
 {
-    char *class_name =
-        split(line, *line != '"' && strchr(line, '\t') != NULL ? TAB : between);
+    char *path, *class_name;
 
-    if (class_name != NULL && *class_name == '"') {
-        char *behind = unquote(class_name);
-
-        if (behind == NULL || *behind != '\0') class_name = NULL;
-    }
-    line = trimmed(line);
-    if (class_name == NULL || *class_name == '\0' || *line == '\0') return -1;
-    add_item(list, path_of(line, folder), NULL, class_of(list, table, class_name), 0);
+    if (fields_split(line, between, &path, &class_name) != 0) return -1;
+    add_item(list, path_of(path, folder), NULL, class_of(list, table, class_name), 0);
     return 0;
 }
 
@@ -400,6 +398,7 @@ void listing_file(listing *list, const char *path, const char *folder)
     FILE *file = fopen(path, "r");
     uint32_t *table = allocate(BUCKETS * sizeof *table), *seen, number = 0;
     separator between = BLANKS;
+    int is_decided = 0;
     char *line = NULL;
     size_t room_of_line = 0;
 
@@ -411,7 +410,10 @@ void listing_file(listing *list, const char *path, const char *folder)
         char *text = trimmed(line + (has_mark ? 3 : 0));
 
         if (*text == '\0' || *text == '#') continue;
-        if (list->count == 0) between = separator_of(text, folder);
+        if (!is_decided && fields_decide(text)) {
+            between = separator_of(text, folder);
+            is_decided = 1;
+        }
         if (add_line(list, table, text, between, folder) != 0) {
             fprintf(stderr, "%s:%u: not a path, a space and a class\n", path, number);
             exit(1);

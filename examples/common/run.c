@@ -57,9 +57,12 @@ static void check_val(const run *r)
     check_pack(r->val, r->model, "the held-out pack");
 }
 
-static void check_plateau(const run *r)
+static void check_held_out(const run *r)
 {
     an_trainer_config c;
+
+    if (r->setup.best != NULL && (r->val == NULL || r->setup.no_evaluation))
+        usage_error("--keep-best: a held-out pack and its evaluation are wanted");
 
     an_trainer_config_init(&c, sizeof c);
     if (an_trainer_get_config(r->trainer, &c) != AN_OK) fail("trainer");
@@ -179,6 +182,16 @@ static void check_out(const char *name, const char *out)
     free(folder);
 }
 
+static int is_same(const char *a, const char *b)
+{
+    struct stat one, other;
+
+    if (a == NULL || b == NULL) return 0;
+    return strcmp(a, b) == 0 ||
+           (stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+            one.st_ino == other.st_ino);
+}
+
 void run_open(run *r, int argc, char **argv)
 {
     an_context_config context;
@@ -192,6 +205,10 @@ void run_open(run *r, int argc, char **argv)
     check_out("--out", r->setup.out);
     if (r->setup.best != NULL) check_out("--keep-best", r->setup.best);
     if (r->setup.export_to != NULL) check_out("--export", r->setup.export_to);
+    if (is_same(r->setup.out, r->setup.best) ||
+        is_same(r->setup.out, r->setup.export_to) ||
+        is_same(r->setup.best, r->setup.export_to))
+        usage_error("--out, --keep-best and --export: must be different files");
     an_context_config_init(&context, sizeof context);
     context.threads = (uint32_t)r->setup.threads;
     device_context_config(&r->setup.device, &context);
@@ -202,7 +219,7 @@ void run_open(run *r, int argc, char **argv)
     else
         begin(r);
     check_val(r);
-    check_plateau(r);
+    check_held_out(r);
     open_loader(r);
 }
 

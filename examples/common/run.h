@@ -21,6 +21,7 @@ typedef struct note {
     float colour_sigma, colour_divisor;
     uint16_t crop_group;
     uint8_t augment, colour_rule;
+    double best; /* top-1 of what is held out, of the best epoch so far; 0: none yet */
 } note;
 
 typedef struct run {

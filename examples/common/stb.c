@@ -28,15 +28,17 @@
 
 #include "stb.h"
 
-/* When it meets the end of a scan's data, stb goes on with zeros. It has read 32 bits
- * ahead by then at most, and a block takes two codes at least: behind more blocks than
- * fit into that, the data was not whole. */
-enum { AHEAD = 32 };
+/* When it meets the end of a scan's data, or of what lies between two restarts, stb goes
+ * on with zeros. It has 24 bits left by then at most, of which the block that it is at
+ * wants some, and another block takes two codes at least: behind more blocks than fit
+ * into that, the data was not whole. */
+enum { LEFT = 24 };
 
 static __thread struct {
     stbi__jpeg *j;
     void (*idct)(stbi_uc *, int, short[64]);
-    unsigned behind; /* blocks since the end of data */
+    const stbi_uc *read; /* how far the data was read before the last block's end */
+    unsigned behind; /* blocks since the end of data, the one that met it among them */
     int is_short;
 } watch;
 
@@ -54,9 +56,11 @@ static void watch_idct(stbi_uc *out, int stride, short data[64])
 {
     const stbi__jpeg *j = watch.j;
 
+    if (j->s->img_buffer != watch.read) watch.behind = 0; /* this block has read some */
+    watch.read = j->s->img_buffer;
     watch.behind = j->nomore && !j->progressive ? watch.behind + 1 : 0;
-    if (watch.behind > 0 &&
-        watch.behind * (shortest(j->huff_dc) + shortest(j->huff_ac)) > AHEAD)
+    if (watch.behind > 1 &&
+        (watch.behind - 1) * (shortest(j->huff_dc) + shortest(j->huff_ac)) >= LEFT)
         watch.is_short = 1;
     watch.idct(out, stride, data);
 }
@@ -86,6 +90,7 @@ uint8_t *stb_read_jpeg(const uint8_t *data, int size, int *width, int *height,
     stbi__setup_jpeg(j);
     watch.j = j;
     watch.idct = j->idct_block_kernel;
+    watch.read = NULL;
     watch.behind = 0;
     watch.is_short = 0;
     j->idct_block_kernel = watch_idct;

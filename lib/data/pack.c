@@ -1,6 +1,7 @@
 /*
  * pack.c - reading a pack: pictures of the mapped parts, by number, for any thread.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,23 +53,29 @@ static an_status open_part(an_pack *pack, const char *folder, uint32_t part)
     return AN_OK;
 }
 
-static int is_there(an_context *ctx, const char *folder, const char *name)
+static an_status is_there(an_context *ctx, const char *folder, const char *name,
+                          int *there)
 {
     char *path = an__path_join(ctx, folder, name);
-    int there = path != NULL && an__file_exists(path);
 
+    if (path == NULL) return AN_ERROR_MEMORY;
+    *there = an__file_exists(path);
     an__free(&ctx->memory, path);
-    return there;
+    return AN_OK;
 }
 
 /* Of a folder without an index. */
 static an_status no_pack(an_context *ctx, const char *folder)
 {
-    if (is_there(ctx, folder, AN_PACK_JOURNAL))
+    int is_begun, has_packs;
+
+    AN_TRY(is_there(ctx, folder, AN_PACK_JOURNAL, &is_begun));
+    AN_TRY(is_there(ctx, folder, "train/" AN_PACK_INDEX, &has_packs));
+    if (is_begun)
         return an__fail(AN_ERROR_STATE,
                         "%.160s: preparing this pack was not finished: go on with it",
                         folder);
-    if (is_there(ctx, folder, "train/" AN_PACK_INDEX))
+    if (has_packs)
         return an__fail(AN_ERROR_IO,
                         "%.160s is no pack, but has some in it: train, for instance",
                         folder);
@@ -88,8 +95,11 @@ static an_status open_all(an_pack *pack, const char *folder)
     uint32_t i;
 
     if (path != NULL) {
-        status = an__file_exists(path) ? AN_OK : no_pack(ctx, folder);
-        if (status == AN_OK) status = an__index_read(&pack->index, ctx, path);
+        /* What cannot be looked at is said by who tries to read it. */
+        int is_missing = !an__file_exists(path) && (errno == ENOENT || errno == ENOTDIR);
+
+        status =
+            is_missing ? no_pack(ctx, folder) : an__index_read(&pack->index, ctx, path);
     }
     an__free(&ctx->memory, path);
     if (status != AN_OK) return status;

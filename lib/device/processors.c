@@ -162,17 +162,19 @@ static double least_quota(const char *root, const group *g)
     double least = NO_LIMIT;
 
     /* Seen from a container, the path may be that of the host. */
-    if (length > 1 && strncmp(within, g->root, length) == 0)
+    if (length > 1 && strncmp(within, g->root, length) == 0 &&
+        (within[length] == '/' || within[length] == '\0'))
         within += length;
     else if (length > 1)
         within = "";
     snprintf(folder, sizeof folder, "%s%s", g->mount, strcmp(within, "/") ? within : "");
     for (;;) {
         double quota = quota_of(root, folder, g->is_v2);
+        char *slash = strrchr(folder, '/');
 
         if (quota < least) least = quota;
-        if (strlen(folder) <= mount) return least;
-        *strrchr(folder, '/') = '\0';
+        if (slash == NULL || strlen(folder) <= mount) return least;
+        *slash = '\0';
     }
 }
 

@@ -41,6 +41,7 @@ write("baseline.jpg", rgb, quality=95)
 write("progressive.jpg", rgb, quality=95, progressive=True)
 write("restarts.jpg", rgb, quality=95, restart_marker_blocks=2)
 write("progressive-restarts.jpg", rgb, quality=95, progressive=True, restart_marker_blocks=2)
+write("flat.jpg", Image.new("L", (WIDE, HIGH), 90), quality=95, restart_marker_blocks=1)  # a byte or two between restarts
 write("grey.jpg", rgb.convert("L"), quality=95)
 write("cmyk.jpg", rgb.convert("CMYK"), quality=95)
 for orientation, turn in BACK.items():

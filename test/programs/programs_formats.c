@@ -58,13 +58,28 @@ static void expect_why(const uint8_t *data, size_t size, const char *why,
 static const struct {
     const char *name;
     double apart;
-} whole[] = {{"baseline.jpg", 2}, {"progressive.jpg", 2}, {"restarts.jpg", 2},
-             {"grey.jpg", 1},     {"cmyk.jpg", 3},        {"progressive-restarts.jpg", 2},
-             {"turned-2.jpg", 2}, {"turned-3.jpg", 2},    {"turned-4.jpg", 2},
-             {"turned-5.jpg", 2}, {"turned-6.jpg", 2},    {"turned-7.jpg", 2},
-             {"turned-8.jpg", 2}, {"turned.png", 0},      {"sixteen.png", 0},
-             {"palette.png", 0},  {"clear.png", 1},       {"picture.gif", 0},
-             {"hole.gif", 0},     {"picture.bmp", 0},     {"palette.bmp", 0}};
+} whole[] = {{"baseline.jpg", 2},
+             {"progressive.jpg", 2},
+             {"restarts.jpg", 2},
+             {"grey.jpg", 1},
+             {"flat.jpg", 1},
+             {"cmyk.jpg", 3},
+             {"progressive-restarts.jpg", 2},
+             {"turned-2.jpg", 2},
+             {"turned-3.jpg", 2},
+             {"turned-4.jpg", 2},
+             {"turned-5.jpg", 2},
+             {"turned-6.jpg", 2},
+             {"turned-7.jpg", 2},
+             {"turned-8.jpg", 2},
+             {"turned.png", 0},
+             {"sixteen.png", 0},
+             {"palette.png", 0},
+             {"clear.png", 1},
+             {"picture.gif", 0},
+             {"hole.gif", 0},
+             {"picture.bmp", 0},
+             {"palette.bmp", 0}};
 
 START_TEST(pictures_are_read_as_another_decoder_reads_them)
 {

@@ -202,6 +202,20 @@ START_TEST(a_list_may_have_quotes_commas_and_a_mark)
     expect_item(&list, 2, "in/five, six.png", "a b", 1);
     expect_item(&list, 3, "in/se\"ven.png", "c", 1);
     listing_free(&list);
+    text_write("list", "%s",
+               "\"five, six.png\",c\n" /* quotes say it here, */
+               "one, two.png,a b\n"    /* and a comma here, since the file is there */
+               "x.png,\"Lab, yellow\"\n"
+               "y.png \"sea lion\"\n"
+               "\" z.png\"\tc\n");
+    listing_file(&list, inside("list"), inside("in"));
+    expect_count(list.count, 5, "pictures");
+    expect_item(&list, 0, "in/five, six.png", "c", 0);
+    expect_item(&list, 1, "in/one, two.png", "a b", 0);
+    expect_item(&list, 2, "in/x.png", "Lab, yellow", 0);
+    expect_item(&list, 3, "in/y.png", "sea lion", 0);
+    expect_item(&list, 4, "in/ z.png", "c", 1);
+    listing_free(&list);
     memset(longest, 'x', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     text_write("list", "1.png a\n%s.png b\n2.png c\n", longest);

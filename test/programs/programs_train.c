@@ -459,6 +459,10 @@ START_TEST(the_best_model_is_kept_and_the_last_exported)
                      best * 5);
     expect_same_files("best", "then", "the model of the best epoch");
     ck_assert_uint_lt(size_of("last"), size_of("run") * 6 / 10);
+    program_fails(2, "--out, --keep-best and --export: must be different files",
+                  "train " TINY " --export other --out other data");
+    program_fails(2, "--keep-best: a held-out pack and its evaluation are wanted",
+                  "train " TINY " --no-evaluation --keep-best b --out other data");
     program_fails(1, "--keep-best none/b: the folder none: No such file or directory",
                   "train " TINY " --keep-best none/b --out other data");
 }
