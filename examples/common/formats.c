@@ -10,6 +10,7 @@
  */
 #include "formats.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char truncated[] = "truncated";
@@ -164,12 +165,33 @@ static const char *read_scan(jpeg *j, const uint8_t *s, uint32_t length)
     return NULL;
 }
 
+/* Tables of codes: some versions of stb write beyond theirs where there are more than 256
+ * of them, or more than their lengths have room for. */
+static const char *read_codes(const uint8_t *s, uint32_t length)
+{
+    while (length > 0) {
+        uint32_t codes = 0, room = 1, i;
+
+        if (length < 17) return "a damaged JPEG";
+        for (i = 1; i <= 16; i++) {
+            if (2 * room < s[i]) return "a damaged JPEG";
+            room = 2 * room - s[i];
+            codes += s[i];
+        }
+        if (s[0] >> 4 > 1 || (s[0] & 15) > 3 || codes > 256 || length < 17 + codes)
+            return "a damaged JPEG";
+        s += 17 + codes;
+        length -= 17 + codes;
+    }
+    return NULL;
+}
+
 static const char *read_segment(jpeg *j, int marker, const uint8_t *s, uint32_t length)
 {
     switch (marker) {
-    case 0xc4:
+    case 0xc4: return read_codes(s, length);
     case 0xc8:
-    case 0xcc: /* tables and what is reserved, no frames */ return NULL;
+    case 0xcc: /* what is reserved, or of arithmetic coding: no frames */ return NULL;
     case 0xdd:
         if (length >= 2) j->restart = big16(s);
         return NULL;
@@ -232,6 +254,22 @@ static uint32_t crc_of(const uint8_t *data, size_t size)
     return ~crc;
 }
 
+enum { PALETTE = 3 * 256 };
+
+uint8_t *form_whole_palette(const form *of, const uint8_t *data, size_t *size)
+{
+    size_t length = big32(data + of->palette), end = of->palette + 8 + length;
+    uint8_t *whole = calloc(1, *size + PALETTE - length);
+
+    if (whole == NULL) return NULL;
+    memcpy(whole, data, end);
+    memcpy(whole + end + PALETTE - length, data + end, *size - end);
+    whole[of->palette + 2] = PALETTE >> 8;
+    whole[of->palette + 3] = PALETTE & 255;
+    *size += PALETTE - length;
+    return whole;
+}
+
 static const char *walk_png(form *out, const uint8_t *data, size_t size)
 {
     int has_pixels = 0, is_first = 1;
@@ -256,6 +294,7 @@ static const char *walk_png(form *out, const uint8_t *data, size_t size)
         } else if (is_first && memcmp(chunk + 4, "CgBI", 4) != 0) {
             return "a damaged PNG";
         }
+        if (memcmp(chunk + 4, "PLTE", 4) == 0 && length <= PALETTE) out->palette = at;
         if (memcmp(chunk + 4, "IDAT", 4) == 0) has_pixels = 1;
         if (memcmp(chunk + 4, "eXIf", 4) == 0)
             out->orientation = orientation_of(chunk + 8, length);

@@ -101,11 +101,18 @@ static const char *decode_jpeg(picture *out, const uint8_t *data, size_t size)
     return NULL;
 }
 
-static const char *decode_other(picture *out, const uint8_t *data, size_t size)
+static const char *decode_other(picture *out, const form *of, const uint8_t *data,
+                                size_t size)
 {
     int width, height, channels;
-    uint8_t *read = stb_read_other(data, (int)size, &width, &height, &channels);
+    uint8_t *whole = NULL, *read;
 
+    if (of->palette != 0) {
+        data = whole = form_whole_palette(of, data, &size);
+        if (whole == NULL) return no_memory;
+    }
+    read = stb_read_other(data, (int)size, &width, &height, &channels);
+    free(whole);
     if (read == NULL) return stb_reason();
     *out = (picture){read, (uint32_t)width, (uint32_t)height};
     if (channels == 3) return NULL;
@@ -128,7 +135,7 @@ static const char *decode(picture *out, form *of, const uint8_t *data, size_t si
         return reason;
     }
     error = of->format == FORMAT_JPEG ? decode_jpeg(out, data, size)
-                                      : decode_other(out, data, size);
+                                      : decode_other(out, of, data, size);
     /* The decoder and the walk have read the same header. */
     if (error == NULL && (out->width != of->width || out->height != of->height)) {
         picture_free(out);

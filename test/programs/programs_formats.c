@@ -200,6 +200,23 @@ static size_t segment(const uint8_t *data, size_t size, uint8_t marker)
     return at;
 }
 
+/* More codes than 256, or than their lengths have room for. */
+START_TEST(tables_of_too_many_codes_are_refused)
+{
+    size_t size, table;
+    uint8_t *file = golden("baseline.jpg", &size);
+
+    table = segment(file, size, 0xc4);
+    file[table + 5] = 3; /* of one bit */
+    expect_why(file, size, "a damaged JPEG", "three codes of one bit");
+    file[table + 5] = 0;
+    file[table + 5 + 15] = 255;
+    file[table + 5 + 14] = 255;
+    expect_why(file, size, "a damaged JPEG", "more than 256 codes");
+    free(file);
+}
+END_TEST
+
 START_TEST(a_jpeg_without_scans_is_refused)
 {
     size_t size, scan;
@@ -286,6 +303,38 @@ START_TEST(a_bmp_whose_palette_lacks_colours_is_refused)
 }
 END_TEST
 
+/* A colour that the palette of a PNG lacks is black. */
+START_TEST(a_png_whose_palette_lacks_colours_shows_black)
+{
+    size_t size, at = 8, length;
+    uint8_t *file = golden("palette.png", &size);
+    uint32_t crc = 0xffffffff;
+    picture p;
+    size_t i;
+    int bit;
+
+    while (memcmp(file + at + 4, "PLTE", 4) != 0)
+        at += 12 + ((size_t)file[at + 2] << 8 | file[at + 3]);
+    length = (size_t)file[at + 2] << 8 | file[at + 3];
+    memmove(file + at + 8 + 3, file + at + 8 + length, size - at - 8 - length);
+    size -= length - 3; /* the first colour alone */
+    file[at + 2] = 0;
+    file[at + 3] = 3;
+    for (i = at + 4; i < at + 11; i++)
+        for (crc ^= file[i], bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    for (i = 0; i < 4; i++) file[at + 11 + i] = (uint8_t)(~crc >> (24 - 8 * i));
+    bytes_write("it", file, size);
+    p = picture_of("it");
+    for (i = 0; i < PIXELS; i++)
+        ck_assert_msg(memcmp(p.pixels + 3 * i, file + at + 8, 3) == 0 ||
+                          memcmp(p.pixels + 3 * i, "\0\0", 3) == 0,
+                      "pixel %zu", i);
+    picture_free(&p);
+    free(file);
+}
+END_TEST
+
 /* --- others ------------------------------------------------------------------------ */
 
 START_TEST(formats_that_are_not_decoded_are_named)
@@ -363,10 +412,12 @@ Suite *formats_suite(void)
     tcase_add_loop_test(tc, files_that_are_cut_are_refused, 0,
                         sizeof cut / sizeof cut[0]);
     tcase_add_test(tc, a_jpeg_without_scans_is_refused);
+    tcase_add_test(tc, tables_of_too_many_codes_are_refused);
     tcase_add_test(tc, a_progressive_jpeg_without_its_first_scan_is_refused);
     tcase_add_loop_test(tc, a_scan_that_ends_early_is_refused, 0, 4);
     tcase_add_test(tc, a_png_with_a_wrong_bit_is_refused);
     tcase_add_test(tc, a_bmp_whose_palette_lacks_colours_is_refused);
+    tcase_add_test(tc, a_png_whose_palette_lacks_colours_shows_black);
     tcase_add_test(tc, formats_that_are_not_decoded_are_named);
     tcase_add_test(tc, a_picture_of_too_many_pixels_is_refused_by_the_limit);
     tcase_add_test(tc, what_is_no_file_is_refused_at_once);
