@@ -105,11 +105,9 @@ static void check_counts(const run *r)
 
 /* --- going on only with what was begun --------------------------------------------- */
 
-#define ORDER LISTING_ORDER /* beside the library's journal: the pictures' order */
-
 static void order_path(char *path, const char *folder)
 {
-    sprintf(path, "%s/%s", folder, ORDER);
+    sprintf(path, "%s/%s", folder, LISTING_ORDER);
 }
 
 static void order_text(const run *r, char text[160])
@@ -126,7 +124,8 @@ static void order_text(const run *r, char text[160])
 /* The pack writer knows how many pictures are done; this file, which they were. */
 static void check_order(const run *r, const char *folder, int fresh)
 {
-    char *path = allocate(strlen(folder) + sizeof ORDER + 1), now[160], then[160] = "";
+    char *path = allocate(strlen(folder) + sizeof LISTING_ORDER + 1), now[160],
+         then[160] = "";
     FILE *file;
 
     order_path(path, folder);
@@ -227,32 +226,17 @@ static void make_folders(const char *path)
 }
 
 /* One pack within another would be taken for it, or not be seen. */
-static void check_out(const run *r, const char *const *names, size_t count,
-                      const char *why)
+static void check_out(const run *r)
 {
-    size_t i;
+    const char *why = NULL;
 
-    for (i = 0; i < count; i++) {
-        char *path = allocate(strlen(r->out) + strlen(names[i]) + 2);
-        struct stat info;
-
-        sprintf(path, "%s/%s", r->out, names[i]);
-        if (stat(path, &info) == 0)
-            usage_error("%s: %s: name another folder, or remove it", r->out, why);
-        free(path);
-    }
-}
-
-static void check_outs(const run *r)
-{
-    static const char *const one[] = {"index.safetensors", LISTING_ORDER};
-    static const char *const two[] = {"train/index.safetensors", ("train/" LISTING_ORDER),
-                                      "val/index.safetensors", ("val/" LISTING_ORDER)};
-
-    if (r->sets == 1)
-        check_out(r, two, 4, "has packs in it, from an earlier --val-split");
-    else
-        check_out(r, one, 2, "is a pack itself, without --val-split");
+    if (r->sets == 2 && listing_is_pack(r->out))
+        why = "is a pack itself, without --val-split";
+    if (r->sets == 1 &&
+        (listing_is_pack(path_of(r, "train")) || listing_is_pack(path_of(r, "val"))))
+        why = "has packs in it, from an earlier --val-split";
+    if (why != NULL)
+        usage_error("%s: %s: name another folder, or remove it", r->out, why);
 }
 
 static void open_sets(run *r)
@@ -262,7 +246,7 @@ static void open_sets(run *r)
     r->sets = val_split > 0 ? 2 : 1;
     r->folder[0] = r->sets == 1 ? r->out : path_of(r, "train");
     r->folder[1] = r->sets == 1 ? NULL : path_of(r, "val");
-    check_outs(r);
+    check_out(r);
     check_counts(r);
     make_folders(r->out);
     for (s = 0; s < r->sets; s++) {
@@ -403,7 +387,7 @@ static uint64_t finish(run *r)
     if (sync_sets(r) != 0)
         give_up(r); /* should a class be empty, what is there is kept */
     for (s = 0; s < r->sets; s++) {
-        char *path = allocate(strlen(r->folder[s]) + sizeof ORDER + 1);
+        char *path = allocate(strlen(r->folder[s]) + sizeof LISTING_ORDER + 1);
 
         if (r->set[s] != NULL && an_pack_writer_finish(r->set[s]) != AN_OK)
             fail(r->folder[s]);

@@ -971,8 +971,8 @@ typedef int (*an_decode_fn)(const uint8_t *bytes, size_t count, uint32_t side,
  * packs of JPEG need `decode`. The index is checked as a whole, the files by their sizes;
  * each picture's checksum when it is read. The files must not be changed while the pack
  * is open. Any number of threads may read a pack.
- * Statuses: IO, FORMAT (cut short, damaged), STATE (preparing it was not finished),
- * VERSION. */
+ * Statuses: IO (also what is no pack: the message says what it is), FORMAT (cut short,
+ * damaged), STATE (preparing it was not finished), VERSION. */
 AN_API an_status an_pack_open(an_pack **out, an_context *ctx, const char *folder,
                               an_decode_fn decode, void *user);
 AN_API void an_pack_destroy(an_pack *pack); /* null allowed */

@@ -125,17 +125,19 @@ static int is_there(const char *folder, const char *name)
     return there;
 }
 
-/* What prepare makes, whole or begun, which may lie where its pictures do. */
-static int is_pack(const char *folder)
+int listing_is_pack(const char *folder)
 {
-    static const char *const files[] = {"index.safetensors", LISTING_ORDER,
-                                        "train/index.safetensors",
-                                        ("train/" LISTING_ORDER)};
-    size_t i;
+    return is_there(folder, "index.safetensors") || is_there(folder, LISTING_ORDER);
+}
 
-    for (i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (is_there(folder, files[i])) return 1;
-    return 0;
+/* What prepare makes, which may lie where its pictures do: a pack, or two in a folder. */
+static int is_output(const char *folder)
+{
+    char *train = join(folder, "train");
+    int is = listing_is_pack(folder) || listing_is_pack(train);
+
+    free(train);
+    return is;
 }
 
 typedef enum entry_kind {
@@ -178,7 +180,7 @@ static void add_folder(listing *list, const char *folder, uint32_t label, uint32
         char *path = join(folder, names[i]->d_name);
         entry_kind kind = kind_of(names[i], path);
 
-        if (kind == ENTRY_FOLDER && is_pack(path))
+        if (kind == ENTRY_FOLDER && is_output(path))
             leave_out(list, LEFT_OUT_PACK, path);
         else if (kind == ENTRY_FOLDER)
             add_folder(list, path, label, place);
@@ -209,24 +211,28 @@ void listing_pictures(const char *folder, void (*visit)(void *user, const char *
     listing_free(&all);
 }
 
-/* The folder's entry `name`: a class, or none. */
-static void add_entry(listing *list, const char *path, const char *name, entry_kind kind)
+/* A class; or none, if it has packs and no picture. */
+static void add_class_folder(listing *list, const char *path, const char *name)
 {
     const uint64_t packs = list->left[LEFT_OUT_PACK].count;
     uint32_t place = 0;
 
+    add_folder(list, path, add_class(list, name), &place);
+    if (place == 0 && list->left[LEFT_OUT_PACK].count > packs)
+        free(list->class_names[--list->classes]);
+}
+
+/* The folder's entry `name`: a class, or none. */
+static void add_entry(listing *list, const char *path, const char *name, entry_kind kind)
+{
     if (kind == ENTRY_BROKEN)
         leave_out(list, LEFT_OUT_BROKEN, path);
     else if (kind == ENTRY_FILE)
         leave_out(list, is_picture(name) ? LEFT_OUT_BESIDE : LEFT_OUT_OTHER, path);
-    else if (is_pack(path))
+    else if (is_output(path))
         leave_out(list, LEFT_OUT_PACK, path);
     else
-        add_folder(list, path, add_class(list, name), &place);
-    /* A folder of packs is no class either. */
-    if (kind != ENTRY_FILE && kind != ENTRY_BROKEN && place == 0 &&
-        list->left[LEFT_OUT_PACK].count > packs && !is_pack(path))
-        free(list->class_names[--list->classes]);
+        add_class_folder(list, path, name);
 }
 
 /* --- CIFAR-10's binary batches: a byte of label, then 32 x 32 red, green, blue ----- */
@@ -305,7 +311,7 @@ void listing_folder(listing *list, const char *folder)
     free(names);
     if (list->count > 0) return;
     listing_report(list, stderr);
-    give_up(is_pack(folder)
+    give_up(is_output(folder)
                 ? "is a pack already, no folder of pictures"
                 : "has neither a folder of pictures for each class nor data_batch_1.bin",
             folder);

@@ -10,7 +10,8 @@
 
 #include "picture.h"
 
-#define LISTING_ORDER "unfinished.txt" /* in a pack that is being made */
+/* In a pack that is being made, beside the library's journal: the pictures' order. */
+#define LISTING_ORDER "unfinished.txt"
 
 typedef struct item {
     char *path;            /* of a file; else for people */
@@ -58,6 +59,8 @@ void listing_file(listing *list, const char *path, const char *folder);
  * their names, and says on stderr what is left out. */
 void listing_pictures(const char *folder, void (*visit)(void *user, const char *path),
                       void *user);
+/* Whether prepare has made a pack in the folder, or begun to. */
+int listing_is_pack(const char *folder);
 /* What was left out: a line for each kind, with the first names. */
 void listing_report(const listing *list, FILE *to);
 /* Numbers the classes as `names` are, of which there are `count`; exits with 1 if one of

@@ -31,7 +31,7 @@ static void end(void)
 
 static const char *inside(const char *name)
 {
-    static char path[2 * SCRATCH];
+    static char path[512];
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
@@ -123,9 +123,14 @@ static void pack_make(const char *name)
 
 START_TEST(what_is_no_pack_is_told)
 {
+    char longest[400];
+
     ck_assert_int_eq(mkdir(inside("both"), 0777), 0);
     pack_make("both/train");
     put("file", "anything", 8);
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    expect_no_pack(longest, AN_ERROR_IO, "File name too long");
     expect_no_pack("none", AN_ERROR_IO, "there is no such folder");
     expect_no_pack("both", AN_ERROR_IO, "is no pack, but has some in it: train");
     expect_no_pack("file", AN_ERROR_IO, "is no pack: it has no index.safetensors");

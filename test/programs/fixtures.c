@@ -41,6 +41,15 @@ void folder_make(const char *name)
         }
 }
 
+void bytes_write(const char *name, const void *bytes, size_t count)
+{
+    FILE *file = fopen(inside(name), "wb");
+
+    ck_assert_msg(file != NULL, "%s cannot be written", name);
+    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
 void text_write(const char *name, const char *format, ...)
 {
     FILE *file = fopen(inside(name), "w");

@@ -18,6 +18,8 @@ void folder_make(const char *name);
 void text_write(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+void bytes_write(const char *name, const void *bytes, size_t count);
+
 /* --- pictures ---------------------------------------------------------------------- */
 
 /* [height][width][3]: waves of colour and noise, others for each seed. */

@@ -12,14 +12,6 @@
 #include "expect.h"
 #include "fixtures.h"
 
-static void bytes_write(const char *name, const char *bytes, size_t count)
-{
-    FILE *file = fopen(inside(name), "wb");
-
-    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
-    fclose(file);
-}
-
 enum { CLASSES = 7, SIDE = TINY + 6, MOST = 8 };
 
 static const char *const class_names[CLASSES] = {"ant", "bee", "a cow, large", "dog",

@@ -29,15 +29,6 @@ static uint8_t *golden(const char *name, size_t *size)
     return data;
 }
 
-static void bytes_write(const char *name, const uint8_t *data, size_t size)
-{
-    FILE *file = fopen(inside(name), "wb");
-
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(data, 1, size, file), size);
-    ck_assert_int_eq(fclose(file), 0);
-}
-
 static void expect_why(const uint8_t *data, size_t size, const char *why,
                        const char *what)
 {

@@ -112,6 +112,8 @@ START_TEST(what_a_folder_holds_is_taken_or_counted)
     text_write("in/b/7.jpe", "x");
     text_write("in/begun/train/unfinished.txt", "x");
     text_write("in/beside.png", "x");
+    folder_make("in/packs/one"); /* a folder of packs is no class */
+    text_write("in/packs/one/index.safetensors", "x");
     text_write("in/README", "x");
     ck_assert_int_eq(symlink("..", inside("in/a/loop")), 0);
     ck_assert_int_eq(symlink("/nowhere", inside("in/b/8.png")), 0);
@@ -127,7 +129,7 @@ START_TEST(what_a_folder_holds_is_taken_or_counted)
     expect_item(&list, 5, "in/b/9.bmp", "b", 2);
     expect_count(list.left[LEFT_OUT_OTHER].count, 2, "of other types");
     expect_count(list.left[LEFT_OUT_BESIDE].count, 1, "beside the classes");
-    expect_count(list.left[LEFT_OUT_PACK].count, 2, "packs");
+    expect_count(list.left[LEFT_OUT_PACK].count, 3, "packs");
     expect_count(list.left[LEFT_OUT_LINK].count, 1, "links");
     expect_count(list.left[LEFT_OUT_BROKEN].count, 1, "links to nowhere");
     to = fmemopen(report, sizeof report, "w");
@@ -137,8 +139,8 @@ START_TEST(what_a_folder_holds_is_taken_or_counted)
                 inside("in/a/Thumbs.db"));
     expect_line(report, "left out: pictures beside the classes' folders (1): %s",
                 inside("in/beside.png"));
-    expect_line(report, "left out: packs (2): %s, %s", inside("in/a/pack"),
-                inside("in/begun"));
+    expect_line(report, "left out: packs (3): %s, %s, %s", inside("in/a/pack"),
+                inside("in/begun"), inside("in/packs/one"));
     expect_line(report, "left out: links to folders (1): %s", inside("in/a/loop"));
     listing_free(&list);
 }
@@ -284,6 +286,9 @@ START_TEST(lines_of_a_list_that_name_no_class_are_refused_by_number)
     expect_exit(1, "list:1: not a path", read_lines, "a.png \n");
     expect_exit(1, "list:2: not a path", read_lines, "a.png x\n class\n");
     expect_exit(1, "list:2: not a path", read_lines, "\nb.png\t\r\n");
+    expect_exit(1, "list:1: not a path", read_lines, "\"a.png\"class\n");
+    expect_exit(1, "list:1: not a path", read_lines, "\"a.png class\n");
+    expect_exit(1, "list:1: not a path", read_lines, "\"a.png\" \"class\n");
     expect_exit(1, "names no picture", read_lines, "# nothing\n\n");
     expect_exit(1, "none: No such file", read_list, "none");
 }

@@ -67,16 +67,6 @@ START_TEST(what_is_no_picture_is_told)
 }
 END_TEST
 
-static void bytes_write(const char *name, const uint8_t *bytes, size_t count,
-                        size_t extra)
-{
-    FILE *file = fopen(inside(name), "wb");
-
-    fwrite(bytes, 1, count, file);
-    while (extra-- > 0) putc('x', file);
-    fclose(file);
-}
-
 /* A JPEG file must have its end, behind which anything may stand. */
 START_TEST(truncated_jpegs_are_told_from_whole_ones)
 {
@@ -87,13 +77,18 @@ START_TEST(truncated_jpegs_are_told_from_whole_ones)
     waves(pixels, SIDE, SIDE, 3);
     bytes = picture_encode(pixels, SIDE, 90, &count);
     for (cut = 1; cut < count - 4; cut += cut < 8 ? 1 : count / 9) {
-        bytes_write("cut.jpg", bytes, count - cut, 0);
+        bytes_write("cut.jpg", bytes, count - cut);
         expect_unreadable("cut.jpg", "truncated");
         expect_count(picture_decode(bytes, count - cut, SIDE, out, NULL), (uint64_t)-1,
                      "%zu bytes too few", cut);
     }
     for (cut = 0; cut <= 200000; cut += 50000) {
-        bytes_write("whole.jpg", bytes, count, cut);
+        uint8_t *longer = malloc(count + cut);
+
+        memset(longer, 'x', count + cut);
+        memcpy(longer, bytes, count);
+        bytes_write("whole.jpg", longer, count + cut);
+        free(longer);
         p = picture_of("whole.jpg");
         expect_count(p.width, SIDE, "%zu bytes behind", cut);
         picture_free(&p);

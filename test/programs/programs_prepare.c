@@ -561,6 +561,9 @@ START_TEST(a_test_set_may_lack_classes_of_the_pack_that_it_is_like)
     }
     an_pack_destroy(pack);
     an_context_destroy(ctx);
+    program_fails(2, "held/val: there is no picture for it",
+                  "prepare --side 24 --like out --val-split 0.1 more held");
+    ck_assert_ptr_null(fopen(inside("held"), "r"));
 }
 END_TEST
 
@@ -578,6 +581,8 @@ START_TEST(packs_do_not_get_into_each_other)
     program_succeeds(NULL, "prepare --side 24 in in/pack");
     program_succeeds(NULL, "prepare --side 24 in in/pack");
     program_succeeds(NULL, "prepare --side 24 in again");
+    program_succeeds(NULL, "prepare --side 24 in in/packs/one");
+    program_succeeds(NULL, "prepare --side 24 in in/packs/one");
 }
 END_TEST
 

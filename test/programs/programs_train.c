@@ -459,6 +459,15 @@ START_TEST(the_best_model_is_kept_and_the_last_exported)
                      best * 5);
     expect_same_files("best", "then", "the model of the best epoch");
     ck_assert_uint_lt(size_of("last"), size_of("run") * 6 / 10);
+    /* A run that was cut knows what was best before, without its table. */
+    program_succeeds(NULL,
+                     "train " TINY " --lr 0.05 --epochs 4 --steps %u --keep-best "
+                     "half --out cut data",
+                     best * 5 + 1);
+    remove(tiny_path("cut.csv"));
+    program_succeeds(NULL,
+                     "train --resume cut --threads 1 --keep-best half --out cut data");
+    expect_same_files("half", "best", "the best model of a run that was cut");
     program_fails(2, "--out, --keep-best and --export: must be different files",
                   "train " TINY " --export other --out other data");
     program_fails(2, "--keep-best: a held-out pack and its evaluation are wanted",
