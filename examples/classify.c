@@ -19,6 +19,7 @@
 #include "common/picture.h"
 #include "common/progress.h"
 #include "common/quote.h"
+#include "common/rows.h"
 
 static unsigned long top = 5, views = 1, threads;
 static const char *sheet, *format_name = "text";
@@ -40,7 +41,7 @@ static option table[] = {
 
 enum { COLUMNS = 4, SIDE = 192, GAP = 14, LINE = 20, MOST = 20, SHEET = 400 };
 
-static enum format { TEXT, CSV, JSON } form;
+static format form;
 
 /* A picture's best classes, best first. */
 typedef struct result {
@@ -139,7 +140,7 @@ static void print_json(const run *r, const char *path, const picture *file,
 static void skip(run *r, const char *path, const char *why)
 {
     fprintf(stderr, "%s: skipped: %s\n", path, why);
-    if (form == JSON) {
+    if (form == FORMAT_JSON) {
         printf("{\"path\": ");
         quote_json(stdout, path);
         printf(", \"error\": ");
@@ -197,9 +198,9 @@ static void draw_one(canvas *page, const an_model *model, const drawn *d, double
 static void draw_sheet(const run *r)
 {
     uint32_t columns = r->drawn_count < COLUMNS ? r->drawn_count : COLUMNS;
-    uint32_t rows = (r->drawn_count + COLUMNS - 1) / COLUMNS, i;
+    uint32_t lines = (r->drawn_count + COLUMNS - 1) / COLUMNS, i;
     double high = SIDE + 24 + (double)top * LINE + GAP;
-    canvas *page = canvas_make(GAP + columns * (SIDE + GAP), GAP + rows * high);
+    canvas *page = canvas_make(GAP + columns * (SIDE + GAP), GAP + lines * high);
 
     for (i = 0; i < r->drawn_count; i++)
         draw_one(page, r->model, &r->drawn[i], GAP + i % COLUMNS * (SIDE + GAP),
@@ -209,7 +210,7 @@ static void draw_sheet(const run *r)
         exit(1);
     }
     canvas_free(page);
-    fprintf(form == TEXT ? stdout : stderr, "%s\n", sheet);
+    fprintf(form == FORMAT_TEXT ? stdout : stderr, "%s\n", sheet);
 }
 
 /* --- pictures ---------------------------------------------------------------------- */
@@ -238,9 +239,9 @@ static void classify(void *user, const char *path)
     if (status != AN_OK) fail(path);
     started = seconds_now() - started;
     find_best(&found, r->p, r->classes);
-    if (form == TEXT) print_text(r, path, &file, &found, started);
-    if (form == CSV) print_csv(r, path, &found);
-    if (form == JSON) print_json(r, path, &file, &found);
+    if (form == FORMAT_TEXT) print_text(r, path, &file, &found, started);
+    if (form == FORMAT_CSV) print_csv(r, path, &found);
+    if (form == FORMAT_JSON) print_json(r, path, &file, &found);
     if (r->drawn != NULL && r->drawn_count < SHEET) keep(r, path, &file, &found);
     r->classified++;
     r->seconds += started;
@@ -273,20 +274,11 @@ static void classify_operand(run *r, const char *operand)
     free(name);
 }
 
-static void read_format(void)
-{
-    static const char *const names[] = {"text", "csv", "json"};
-
-    for (form = TEXT; form <= JSON; form++)
-        if (strcmp(format_name, names[form]) == 0) return;
-    usage_error("--format %s: must be text, csv or json", format_name);
-}
-
 static void finish(run *r)
 {
     uint32_t i;
 
-    if (form == TEXT && r->classified > 1)
+    if (form == FORMAT_TEXT && r->classified > 1)
         printf("%d pictures, %.1f ms each\n", r->classified,
                1e3 * r->seconds / r->classified);
     if (r->drawn_count > 0) draw_sheet(r);
@@ -314,7 +306,7 @@ int main(int argc, char **argv)
         usage_error("a model and pictures are wanted: files, folders, or - for names "
                     "from standard input");
     if (views != 1 && views != 10) usage_error("--views %lu: must be 1 or 10", views);
-    read_format();
+    form = format_find(format_name);
     an_context_config_init(&context, sizeof context);
     device_context_config(&place, &context);
     context.threads = (uint32_t)threads;
@@ -326,7 +318,7 @@ int main(int argc, char **argv)
     r.classes = info.classes;
     r.p = allocate(info.classes * sizeof *r.p);
     if (sheet != NULL) r.drawn = allocate(SHEET * sizeof *r.drawn);
-    if (form == CSV) printf("path,rank,index,class,probability\n");
+    if (form == FORMAT_CSV) printf("path,rank,index,class,probability\n");
     for (i = 2; i <= operands; i++) classify_operand(&r, argv[i]);
     finish(&r);
     an_context_destroy(ctx);

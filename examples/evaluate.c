@@ -12,10 +12,11 @@
 #include "common/picture.h"
 #include "common/progress.h"
 #include "common/quote.h"
+#include "common/rows.h"
 #include "common/scoring.h"
 
 static unsigned long views = 1, threads;
-static const char *confusion_path;
+static const char *confusion_path, *format_name = "text";
 
 static device_choice place;
 
@@ -23,8 +24,12 @@ static option table[] = {
     NUMBER_OPTION("--views", &views, 1, 10, "1: the centre; 10: the paper's (1)"),
     TEXT_OPTION("--confusion", &confusion_path,
                 "CSV file: a row for each label, a column for each answer"),
+    TEXT_OPTION("--format", &format_name,
+                "text, csv or json, whose shares are of 1 (text)"),
     NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
-    DEVICE_OPTIONS(place), OPTIONS_END};
+    DEVICE_OPTIONS(place),
+    PROGRESS_OPTION,
+    OPTIONS_END};
 
 typedef struct watch {
     progress progress;
@@ -94,6 +99,33 @@ static void load_models(scoring *s, an_context *ctx, char **paths, an_model_info
     }
 }
 
+static void print_scores(const scoring *s, format form, uint32_t classes)
+{
+    static const char *const names[] = {"pictures", "views", "models", "classes",
+                                        "top1",     "top5",  "loss"};
+    double count = (double)s->total.count;
+    rows row;
+
+    if (form == FORMAT_TEXT) {
+        printf("%llu pictures, %lu view%s, %u model%s: top-1 %.2f %%",
+               (unsigned long long)s->total.count, views, views == 1 ? "" : "s",
+               s->model_count, s->model_count == 1 ? "" : "s",
+               100 * s->total.top1 / count);
+        if (classes > 5) /* of five, every one is among the first five */
+            printf(", top-5 %.2f %%", 100 * s->total.top5 / count);
+        printf(", loss %.4f\n", s->total.loss / count);
+        return;
+    }
+    rows_begin(&row, form, names, sizeof names / sizeof names[0]);
+    rows_count(&row, s->total.count);
+    rows_count(&row, views);
+    rows_count(&row, s->model_count);
+    rows_count(&row, classes);
+    rows_real(&row, s->total.top1 / count);
+    rows_real(&row, s->total.top5 / count);
+    rows_real(&row, s->total.loss / count);
+}
+
 int main(int argc, char **argv)
 {
     int operands = options_parse(table, argc, argv, "[options] PACK MODEL...");
@@ -104,8 +136,10 @@ int main(int argc, char **argv)
     an_pack *pack;
     scoring s;
     watch w;
+    format form;
     uint32_t i;
 
+    form = format_find(format_name);
     if (operands < 2) usage_error("a pack and a model are wanted");
     if (views != 1 && views != 10) usage_error("--views %lu: must be 1 or 10", views);
     memset(&s, 0, sizeof s);
@@ -134,12 +168,7 @@ int main(int argc, char **argv)
     s.user = &w;
     if (score_pack(&s, pack) != AN_OK) fail(argv[1]);
     progress_clear(&w.progress);
-    printf("%llu pictures, %lu view%s, %u model%s: top-1 %.2f %%",
-           (unsigned long long)s.total.count, views, views == 1 ? "" : "s", s.model_count,
-           s.model_count == 1 ? "" : "s", 100 * s.total.top1 / (double)s.total.count);
-    if (model.classes > 5) /* of five, every one is among the first five */
-        printf(", top-5 %.2f %%", 100 * s.total.top5 / (double)s.total.count);
-    printf(", loss %.4f\n", s.total.loss / (double)s.total.count);
+    print_scores(&s, form, model.classes);
     if (confusion_path != NULL) write_confusion(&s, pack, model.classes, info.classes);
     for (i = 0; i < s.model_count; i++) an_model_destroy(s.models[i]);
     an_pack_destroy(pack);

@@ -36,6 +36,7 @@ static option table[] = {
     PICTURE_OPTIONS,
     NUMBER_OPTION("--part-mb", &part_mb, 1, 500000, "size of a file (4096)"),
     NUMBER_OPTION("--threads", &threads, 0, 256, "0: all processors (0)"),
+    PROGRESS_OPTION,
     OPTIONS_END};
 
 enum { SYNC_EVERY = 2048, SETS = 2 }; /* SETS: train, or all; val */

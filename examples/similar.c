@@ -27,7 +27,10 @@ static device_choice place;
 static option table[] = {
     TEXT_OPTION("--layer", &layer, "after its non-linearity (fc7)"),
     NUMBER_OPTION("--nearest", &nearest, 1, 50, "pictures for each query (6)"),
-    PICTURE_OPTIONS, DEVICE_OPTIONS(place), OPTIONS_END};
+    PICTURE_OPTIONS,
+    DEVICE_OPTIONS(place),
+    PROGRESS_OPTION,
+    OPTIONS_END};
 
 enum { AT_ONCE = 64 };
 

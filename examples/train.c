@@ -301,11 +301,31 @@ static void project(run *r)
            r->setup.out);
 }
 
+/* A run was resumed that has done what it was to do. */
+static void say_done(run *r)
+{
+    const char *from = r->setup.resume, *out = r->setup.out;
+
+    if (r->epoch < r->at.epochs)
+        printf("nothing is left to do: %llu steps are done\n",
+               (unsigned long long)an_trainer_iteration(r->trainer));
+    else
+        printf("nothing is left to do: all %u epochs are done; --epochs with more of "
+               "them goes on,\n--from %s instead of --resume begins anew with its "
+               "parameters\n",
+               r->at.epochs, from);
+    if (strcmp(from, out) == 0) return;
+    run_save(r);
+    printf("saved %s\n", out);
+}
+
 int main(int argc, char **argv)
 {
+    uint32_t before;
     run r;
 
     run_open(&r, argc, argv);
+    before = r.epoch;
     printf("%u classes, %llu training pictures, %u steps of %u an epoch, %u threads\n",
            r.info.classes, (unsigned long long)r.info.count, r.steps, r.at.batch,
            an_context_threads(r.ctx));
@@ -323,6 +343,8 @@ int main(int argc, char **argv)
     }
     if (r.step > 0)
         project(&r);
+    else if (r.epoch == before)
+        say_done(&r);
     else
         printf("saved %s\n", r.setup.out);
     export_model(&r, r.setup.export_to);

@@ -4,6 +4,14 @@
 #ifndef PROGRESS_H
 #define PROGRESS_H
 
+#include "options.h"
+
+/* In an option's table: lines where there is no terminal, too. */
+extern int progress_lines;
+#define PROGRESS_OPTION                                                                  \
+    FLAG_OPTION("--progress", &progress_lines,                                           \
+                "a line every ten seconds, where standard error is no terminal")
+
 typedef struct progress {
     double started, shown; /* seconds */
     double done;           /* units of work since `started` */
@@ -13,8 +21,8 @@ typedef struct progress {
 double seconds_now(void);
 progress progress_start(void);
 
-/* Shows `text`, the rate and the time left for `left` more units: over the last line on a
- * terminal, as a new line every ten seconds elsewhere. */
+/* Shows `text`, the rate and the time left for `left` more units, on standard error: on a
+ * terminal over the last line, elsewhere as --progress says, or not at all. */
 void progress_show(progress *p, const char *text, double left);
 void progress_clear(const progress *p);
 

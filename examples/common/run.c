@@ -112,6 +112,9 @@ static void resume(run *r)
         usage_error("%s has %llu pictures, the run that is to go on had %llu", r->folder,
                     (unsigned long long)r->info.count,
                     (unsigned long long)r->at.pictures);
+    if (r->setup.epochs > 0 && r->setup.epochs <= r->epoch)
+        usage_error("--epochs %lu: %s has %u behind it", r->setup.epochs, path, r->epoch);
+    if (r->setup.epochs > 0) r->at.epochs = (uint32_t)r->setup.epochs;
     r->loading.batch = r->at.batch;
     r->loading.augment = r->at.augment;
     r->loading.crop_group = r->at.crop_group;

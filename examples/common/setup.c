@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "options.h"
+#include "progress.h"
 
 static setup chosen;
 
@@ -65,7 +66,8 @@ static option table[] = {
     NUMBER_OPTION("--seed", &chosen.seed, 0, 1e15,
                   "of initialisation, order, dropout, crops, colours (1)"),
     NUMBER_OPTION("--epochs", &chosen.epochs, 1, 1e6,
-                  "passes over the pictures; the recipe's schedule is fitted to them"),
+                  "passes over the pictures, to which the recipe's schedule is fitted; "
+                  "with --resume another number of them, at the rates that stand"),
     NUMBER_OPTION("--steps", &chosen.steps, 1, 1e9, "stop after so many in all"),
     REAL_OPTION("--until-error", &chosen.until_error, 0, 1,
                 "stop after the epoch whose training error is at most this"),
@@ -86,6 +88,7 @@ static option table[] = {
     TEXT_OPTION("--csv", &chosen.csv, "a row for each epoch (OUT.csv)"),
     TEXT_OPTION("--curves", &chosen.curves, "picture of the curves (OUT.png)"),
     TEXT_OPTION("--resume", &chosen.resume, "go on from this checkpoint"),
+    PROGRESS_OPTION,
     OPTIONS_END};
 
 /* The first of the table that does not belong to the checkpoint. */
@@ -122,7 +125,8 @@ setup setup_parse(int argc, char **argv, const char **folder)
                              "[options] FOLDER   (a pack, or one with train and val)");
     if (operands != 1) usage_error("one folder is wanted");
     for (i = 0; chosen.resume != NULL && strcmp(table[i].name, FIRST_FREE) != 0; i++)
-        if (table[i].given) usage_error("%s: the checkpoint has its own", table[i].name);
+        if (table[i].given && strcmp(table[i].name, "--epochs") != 0)
+            usage_error("%s: the checkpoint has its own", table[i].name);
     if (chosen.resume == NULL && access(chosen.out, F_OK) == 0)
         usage_error("--out %s: is there already: go on with --resume, or remove it",
                     chosen.out);

@@ -338,6 +338,49 @@ START_TEST(a_pack_of_another_kind_than_the_model_is_refused)
 }
 END_TEST
 
+/* "70,1,2,7,TOP1,TOP5,LOSS", whatever stands between them. */
+static void expect_numbers(const char *out, const char *form, const result *wanted)
+{
+    unsigned pictures, views, models, classes;
+    double top1, top5, loss;
+    int end = 0;
+
+    ck_assert_msg(sscanf(out, form, &pictures, &views, &models, &classes, &top1, &top5,
+                         &loss, &end) == 7 &&
+                      end > 0 && out[end] == '\0',
+                  "got \"%s\"", out);
+    ck_assert_msg(pictures == COUNT && views == 1 && models == 2 && classes == CLASSES,
+                  "got \"%s\"", out);
+    expect_number(top1, wanted->top1, 1e-7, "top-1");
+    expect_number(top5, wanted->top5, 1e-7, "top-5");
+    expect_number(loss, wanted->loss, 1e-5, "loss");
+}
+
+START_TEST(scores_are_for_scripts_too)
+{
+    scene s = open_scene(class_names);
+    double *rows = mean_rows(s.ctx, "pack", s.models, 2, 1);
+    result wanted = result_of(rows, COUNT, CLASSES);
+    char *out;
+
+    program_succeeds(&out, "evaluate --format csv pack m0 m1");
+    expect_numbers(
+        out, "pictures,views,models,classes,top1,top5,loss\n%u,%u,%u,%u,%lf,%lf,%lf\n%n",
+        &wanted);
+    free(out);
+    program_succeeds(&out, "evaluate --format json pack m0 m1");
+    expect_numbers(out,
+                   "{\"pictures\": %u, \"views\": %u, \"models\": %u, \"classes\": %u, "
+                   "\"top1\": %lf, \"top5\": %lf, \"loss\": %lf}\n%n",
+                   &wanted);
+    free(out);
+    program_fails(2, "--format tsv: must be text, csv or json",
+                  "evaluate --format tsv pack m0");
+    free(rows);
+    close_scene(&s);
+}
+END_TEST
+
 START_TEST(evaluate_refuses_what_it_cannot_do)
 {
     scene s = open_scene(class_names);
@@ -480,6 +523,7 @@ Suite *evaluate_suite(void)
     tcase_add_test(tc, classes_without_names_are_numbers_in_the_table);
     tcase_add_test(tc, a_model_may_have_more_classes_than_the_pack);
     tcase_add_test(tc, a_pack_of_another_kind_than_the_model_is_refused);
+    tcase_add_test(tc, scores_are_for_scripts_too);
     tcase_add_test(tc, evaluate_refuses_what_it_cannot_do);
     tcase_add_loop_test(tc, a_damaged_picture_ends_the_evaluation, 0, 2);
     tcase_add_test(tc, precision_and_path_reach_the_models);

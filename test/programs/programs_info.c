@@ -328,6 +328,106 @@ START_TEST(the_devices_are_listed_with_their_path)
 }
 END_TEST
 
+/* --- for scripts ------------------------------------------------------------------- */
+
+/* The same network as a table and as an object, of which each field's place counts. */
+static const char cifar10_csv[] =
+    "layer,kernel,stride,pad_before,pad_after,groups,in_maps,in_height,in_width,maps,"
+    "height,width,out_maps,out_height,out_width,stages,parameters,multiply_adds\n"
+    "\"conv1\",5,1,2,2,1,3,32,32,32,32,32,32,16,16,\"activation, pool, LRN\",2432,"
+    "2457600\n"
+    "\"conv2\",5,1,2,2,1,32,16,16,32,16,16,32,8,8,\"activation, pool, LRN\",25632,"
+    "6553600\n"
+    "\"conv3\",5,1,2,2,1,32,8,8,64,8,8,64,4,4,\"activation, pool\",51264,3276800\n"
+    "\"fc4\",0,1,0,0,1,64,4,4,3,1,1,3,1,1,\"\",3075,3072\n";
+
+/* Behind the buffers' sizes, which another path may have otherwise. */
+static const char cifar10_json[] =
+    "\"preprocessing\": {\"fit\": \"crop\", \"side\": 32, \"order\": \"RGB\", "
+    "\"mean_image\": false, \"mean\": [125.300003, 123, 113.900002], \"scale\": "
+    "[0.0158730168, 0.0161030591, 0.0149925044], \"colour_deviation\": [121.780098, "
+    "37.0938988, 19.7208004]}, \"layers\": [{\"layer\": \"conv1\", \"kernel\": 5, "
+    "\"stride\": 1, \"pad_before\": 2, \"pad_after\": 2, \"groups\": 1, \"in_maps\": 3, "
+    "\"in_height\": 32, \"in_width\": 32, \"maps\": 32, \"height\": 32, \"width\": 32, "
+    "\"out_maps\": 32, \"out_height\": 16, \"out_width\": 16, \"stages\": \"activation, "
+    "pool, LRN\", \"parameters\": 2432, \"multiply_adds\": 2457600}, {\"layer\": "
+    "\"conv2\", ";
+
+START_TEST(a_network_is_described_for_scripts)
+{
+    an_context *ctx = context_make();
+    static const char *const names[3] = {"ant", "the \"cow\"", NULL};
+    an_model_config config;
+    an_model *model;
+    char *out;
+    const char *at;
+
+    program_succeeds(&out, "info --arch cifar10 --classes 3 --format csv");
+    expect_text(out, cifar10_csv, "as CSV");
+    free(out);
+    an_model_config_init(&config, sizeof config);
+    config.arch = AN_ARCH_CIFAR10;
+    config.classes = 3;
+    expect_ok(an_model_create(&model, ctx, &config));
+    expect_ok(an_model_set_class_name(model, 0, names[0]));
+    expect_ok(an_model_set_class_name(model, 1, names[1]));
+    expect_ok(an_model_save(model, inside("m")));
+    program_succeeds(&out, "info m --format=json");
+    expect_begin(
+        out,
+        "{\"model\": {\"source\": \"m\", \"preset\": \"cifar10\", \"image_size\": "
+        "32, \"classes\": 3, \"towers\": 1, \"parameters\": 82403, "
+        "\"multiply_adds\": 12291072, \"units\": 45059, \"exchange_floats\": 0, "
+        "\"infer_bytes\": ",
+        "as JSON");
+    at = strstr(out, "\"preprocessing\"");
+    ck_assert_ptr_nonnull(at);
+    expect_begin(at, cifar10_json, "as JSON");
+    at = strstr(out, "}], \"class_names\"");
+    expect_text(at, "}], \"class_names\": [\"ant\", \"the \\\"cow\\\"\", null]}\n",
+                "its end");
+    expect_count(lines_of(out), 1, "lines");
+    free(out);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+}
+END_TEST
+
+START_TEST(lists_are_for_scripts_too)
+{
+    an_recipe_info r;
+    char *out;
+
+    an_recipe_info_init(&r, sizeof r);
+    expect_ok(an_recipe_describe(1, &r));
+    program_succeeds(&out, "info --archs --format csv");
+    expect_begin(out,
+                 "preset,input,classes,parameters,multiply_adds\n"
+                 "\"paper\",224,1000,60965224,724406816\n",
+                 "presets as CSV");
+    expect_count(lines_of(out), AN_ARCH_LAST + 1, "a header and presets");
+    free(out);
+    program_succeeds(&out, "info --recipes --format json");
+    expect_line(out, "{\"recipe\": \"%s\", \"summary\": \"%s\", \"epochs\": %u}", r.name,
+                r.summary, r.epochs);
+    free(out);
+    program_succeeds(&out, "info --devices --cpu-path reference --format csv");
+    expect_begin(out, "device,backend,name,units,memory,cpu_path\n\"cpu\",\"cpu\",\"",
+                 "devices as CSV");
+    ck_assert_ptr_nonnull(strstr(out, ",\"reference\"\n"));
+    free(out);
+    program_succeeds(&out, "info --devices --recipes --format json");
+    expect_begin(out, "{\"device\": \"cpu\", \"backend\": \"cpu\", \"name\": ",
+                 "two lists as JSON");
+    ck_assert_ptr_nonnull(strstr(out, "\n{\"recipe\": "));
+    free(out);
+    program_fails(2, "--format csv: one list at a time",
+                  "info --devices --recipes --format csv");
+    program_fails(2, "--format yaml: must be text, csv or json",
+                  "info --arch cifar10 --format yaml");
+}
+END_TEST
+
 START_TEST(info_refuses_what_it_cannot_describe)
 {
     program_fails(2, "one model at a time", "info a b");
@@ -350,12 +450,14 @@ Suite *info_suite(void)
     tcase_add_test(tc, a_preset_is_described_layer_by_layer);
     tcase_add_test(tc, options_are_fields_of_the_config);
     tcase_add_test(tc, a_file_is_described_with_its_preprocessing_and_names);
+    tcase_add_test(tc, a_network_is_described_for_scripts);
     tcase_add_test(tc, a_trainers_checkpoint_is_described_like_its_model);
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(lists, programs_setup, programs_teardown);
     tcase_add_test(lists, the_presets_are_listed_with_their_sizes);
     tcase_add_test(lists, the_recipes_are_listed_with_their_epochs);
     tcase_add_test(lists, the_devices_are_listed_with_their_path);
+    tcase_add_test(lists, lists_are_for_scripts_too);
     tcase_add_test(lists, info_refuses_what_it_cannot_describe);
     suite_add_tcase(suite, lists);
     return suite;

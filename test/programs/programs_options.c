@@ -352,22 +352,26 @@ static said shown(int tty, double last)
     return in_child(show, &p);
 }
 
-START_TEST(progress_is_a_line_on_a_terminal_and_seldom_one_elsewhere)
+static void expect_shown(int tty, int lines, double last, const char *words)
 {
-    said s = shown(0, 10.5);
+    said s;
 
-    expect_text(s.out, "step 3  2.0 images/s  1:01:40 left\n", "after 10.5 seconds");
+    progress_lines = lines;
+    s = shown(tty, last);
+    progress_lines = 0;
+    ck_assert_msg(strcmp(s.err, words) == 0, "%d %d %g: got \"%s\"", tty, lines, last,
+                  s.err);
+    expect_text(s.out, "", "standard output is for what was asked");
     said_free(&s);
-    s = shown(0, 9);
-    expect_text(s.out, "", "after 9 seconds");
-    said_free(&s);
-    s = shown(1, 0.3);
-    expect_text(s.out, "\rstep 3  2.0 images/s  1:01:40 left\033[K\r\033[K",
-                "on a terminal, after 0.3 seconds");
-    said_free(&s);
-    s = shown(1, 0.1);
-    expect_text(s.out, "\r\033[K", "on a terminal, after 0.1 seconds");
-    said_free(&s);
+}
+
+START_TEST(progress_is_a_line_on_a_terminal_and_elsewhere_if_it_is_wanted)
+{
+    expect_shown(0, 0, 10.5, "");
+    expect_shown(0, 1, 10.5, "step 3  2.0 images/s  1:01:40 left\n");
+    expect_shown(0, 1, 9, "");
+    expect_shown(1, 0, 0.3, "\rstep 3  2.0 images/s  1:01:40 left\033[K\r\033[K");
+    expect_shown(1, 0, 0.1, "\r\033[K");
 }
 END_TEST
 
@@ -381,6 +385,7 @@ static void start_progress(void *argument)
            p.shown == p.started, p.done);
     p.shown -= 10.5; /* nothing is done yet: no rate, and no guess */
     p.done = 0;
+    progress_lines = 1;
     progress_show(&p, "begun", 1000);
 }
 
@@ -389,7 +394,8 @@ START_TEST(progress_begins_now)
 {
     said s = in_child(start_progress, NULL);
 
-    expect_text(s.out, "0 1 1 0\nbegun  0.0 images/s  0:00:00 left\n", "no terminal");
+    expect_text(s.out, "0 1 1 0\n", "no terminal");
+    expect_text(s.err, "begun  0.0 images/s  0:00:00 left\n", "no terminal");
     said_free(&s);
 }
 END_TEST
@@ -397,7 +403,7 @@ END_TEST
 /* --- train on a terminal ----------------------------------------------------------- */
 
 /* Runs train with its words going to a terminal; they are the caller's to free. */
-static char *on_terminal(const char *arguments)
+static char *on_terminal(const char *kind, const char *arguments)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
     char *text = malloc(65536), command[1024];
@@ -409,8 +415,8 @@ static char *on_terminal(const char *arguments)
     ck_assert_int_eq(unlockpt(master), 0);
     slave = open(ptsname(master), O_RDWR | O_NOCTTY);
     ck_assert(slave >= 0);
-    snprintf(command, sizeof command, "cd %s && %s/train %s >%s 2>.err",
-             programs_folder(), getenv("AN_PROGRAMS"), arguments, ptsname(master));
+    snprintf(command, sizeof command, "cd %s && TERM=%s %s/train %s >%s 2>&1",
+             programs_folder(), kind, getenv("AN_PROGRAMS"), arguments, ptsname(master));
     ck_assert_int_eq(system(command), 0);
     ck_assert(fcntl(master, F_SETFL, O_NONBLOCK) == 0);
     while ((got = read(master, text + count, 65535 - count)) > 0) count += (size_t)got;
@@ -463,7 +469,7 @@ static size_t show_some(const char *format, unsigned most, const char *end,
 
         snprintf(arguments, sizeof arguments, format, most);
         remove(tiny_path("run"));
-        text = on_terminal(arguments);
+        text = on_terminal("xterm", arguments);
         *wall = seconds_now() - before;
         lines = read_last(text, line);
         snprintf(words, sizeof words, end, most);
@@ -522,6 +528,24 @@ START_TEST(a_run_on_a_terminal_says_how_far_it_is)
         expect_number(line.loss, t.loss / of_epoch, 5.1e-5, "mean loss of %u steps",
                       line.step);
     twin_free(&t);
+}
+END_TEST
+
+/* One that knows no escapes, and none at all. */
+START_TEST(a_dumb_terminal_gets_no_escapes)
+{
+    static const char *const kinds[] = {"dumb", "xterm"};
+    size_t i;
+
+    tiny_packs_make();
+    for (i = 0; i < 2; i++) {
+        char *text = on_terminal(kinds[i], TINY " --epochs 1 --out run data");
+
+        expect_count(strchr(text, '\033') != NULL, i, "%s: %s", kinds[i], text);
+        expect_count(strstr(text, "saved run") != NULL, 1, "%s: %s", kinds[i], text);
+        free(text);
+        remove(tiny_path("run"));
+    }
 }
 END_TEST
 
@@ -587,9 +611,10 @@ Suite *options_suite(void)
     tc = tcase_create("progress");
     tcase_add_checked_fixture(tc, programs_setup, programs_teardown);
     tcase_set_timeout(tc, TINY_SECONDS);
-    tcase_add_test(tc, progress_is_a_line_on_a_terminal_and_seldom_one_elsewhere);
+    tcase_add_test(tc, progress_is_a_line_on_a_terminal_and_elsewhere_if_it_is_wanted);
     tcase_add_test(tc, progress_begins_now);
     tcase_add_test(tc, a_run_on_a_terminal_says_how_far_it_is);
+    tcase_add_test(tc, a_dumb_terminal_gets_no_escapes);
     tcase_add_test(tc, progress_counts_pictures_not_room_for_them);
     tcase_add_test(tc, an_interrupt_is_caught_once);
     suite_add_tcase(suite, tc);

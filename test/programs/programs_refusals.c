@@ -119,7 +119,6 @@ static const char *const decided[] = {
     "--colour-rule deviation",
     "--colour-divisor 1",
     "--seed 1",
-    "--epochs 60",
 };
 
 START_TEST(what_a_checkpoint_decides_is_refused_beside_resume)
@@ -182,7 +181,7 @@ START_TEST(help_lists_every_option)
         "--steps",     "--until-error", "--val",      "--no-evaluation", "--towers",
         "--device",    "--precision",   "--cpu-path", "--threads",       "--workers",
         "--out",       "--save-every",  "--csv",      "--curves",        "--resume",
-        "--keep-best", "--export"};
+        "--keep-best", "--export",      "--epochs",   "--progress"};
     char *out, line[64];
     size_t i;
 

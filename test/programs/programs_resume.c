@@ -73,6 +73,45 @@ START_TEST(cut_again_and_again_it_loses_no_row)
 }
 END_TEST
 
+/* That nothing is left to do is said, and nothing is called saved that is not. */
+START_TEST(a_run_that_is_done_says_how_it_goes_on)
+{
+    char *out;
+
+    program_succeeds(NULL, "train " TINY " --epochs 2 --out whole data");
+    program_succeeds(&out, "train --resume whole --out whole data");
+    expect_count(times_in(out, "nothing is left to do: all 2 epochs are done"), 1, "%s",
+                 out);
+    expect_count(times_in(out, "saved"), 0, "in: %s", out);
+    free(out);
+    program_succeeds(&out, "train --resume whole --out other data");
+    expect_count(times_in(out, "saved other\n"), 1, "in: %s", out);
+    expect_same_files("other", "whole", "nothing was left to do");
+    free(out);
+    program_succeeds(NULL, "train " TINY " --epochs 2 --steps 5 --out part data");
+    program_succeeds(&out, "train --resume part --steps 5 --out third data");
+    expect_count(times_in(out, "nothing is left to do: 5 steps are done\nsaved third\n"),
+                 1, "in: %s", out);
+    expect_same_files("third", "part", "no step was left");
+    free(out);
+}
+END_TEST
+
+/* With as many epochs from the beginning, and rates that never change, it is the same. */
+START_TEST(a_run_that_is_done_can_be_extended)
+{
+    program_succeeds(NULL, "train " TINY " --drop-at none --epochs 2 --out part data");
+    program_succeeds(NULL, "train " TINY " --drop-at none --epochs 4 --out whole data");
+    program_fails(2, "--epochs 2: part has 2 behind it",
+                  "train --resume part --epochs 2 --out part data");
+    program_succeeds(NULL, "train --resume part --epochs 3 --threads 1 --steps 12 "
+                           "--out part data");
+    program_succeeds(NULL, "train --resume part --epochs 4 --threads 1 --out part data");
+    expect_same_files("part", "whole", "two epochs, then two more");
+    expect_same_tables("part.csv", "whole.csv", "two epochs, then two more");
+}
+END_TEST
+
 /* A save that stands between an epoch's last step, of five pictures, and its end. */
 static void save_between(twin *t, const char *name)
 {
@@ -480,6 +519,8 @@ Suite *resume_suite(void)
 
     tcase_add_test(tc, cut_after_any_step_it_goes_on_to_the_same_bits);
     tcase_add_test(tc, cut_again_and_again_it_loses_no_row);
+    tcase_add_test(tc, a_run_that_is_done_says_how_it_goes_on);
+    tcase_add_test(tc, a_run_that_is_done_can_be_extended);
     tcase_add_test(tc, cut_between_an_epochs_last_step_and_its_end_it_ends_it);
     tcase_add_test(tc, rows_ahead_of_the_checkpoint_are_made_again);
     tcase_add_test(tc, a_run_may_go_on_under_another_name);
