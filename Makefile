@@ -533,14 +533,30 @@ check-faults: $(BUILD)/test/check
 # Tests fork with threads running, and the children start threads of their own.
 SANENV = $(if $(filter thread,$(SAN)),TSAN_OPTIONS=die_after_fork=0)
 
-GATES = check-format check-headers check-layers check-symbols check-host check-abi check-install check-plugin \
-        check-examples check-cuda-examples check-probes
-# The operations, which take as long as all else, beside that.
-check: $(if $(SAN),,$(GATES)) $(BUILD)/test/check $(BUILD)/test/fuzz_checkpoint check-faults
-	$(Q)$(BUILD)/test/fuzz_checkpoint 20000
-	$(Q)$(SANENV) CK_RUN_SUITE=ops $(BUILD)/test/check >$(BUILD)/test/ops.out 2>&1 & ops=$$!; \
-	$(SANENV) $(BUILD)/test/check --without ops; others=$$?; \
-	wait $$ops; ops=$$?; cat $(BUILD)/test/ops.out; test $$others = 0 && test $$ops = 0
+# Two at a time, or as many as JOBS says, each printed when it is done; those that take long first.
+# check-install makes the library anew for other prefixes, which nobody else may use meanwhile.
+JOBS  ?= 2
+GATES  = check-examples check-cuda-examples check-probes check-format check-layers check-plugin \
+         check-abi check-host check-symbols check-headers
+LANES := cuda ops steps plugin
+CHECKS = $(LANES:%=check-suite-%) check-faults check-suites $(if $(SAN),,$(GATES)) check-damage
+RUN    = +$(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+check:
+	$(RUN) $(if $(SAN),,all $(BUILD)/test/programs/check $(BUILD)/test/probes-host) $(BUILD)/test/check \
+	    $(BUILD)/test/fuzz_checkpoint
+	$(if $(SAN),,+$(Q)$(MAKE) --no-print-directory check-install)
+	$(RUN) --output-sync $(CHECKS)
+
+# A suite by itself, and all that have no lane of their own.
+check-suite-%: $(BUILD)/test/check
+	$(Q)$(SANENV) CK_RUN_SUITE=$* $<
+
+check-suites: $(BUILD)/test/check
+	$(Q)$(SANENV) $< --without $(LANES)
+
+check-damage: $(BUILD)/test/fuzz_checkpoint
+	$(Q)$< 20000
 
 check-long: check check-reproducible $(if $(NVCC),$(BUILD)/test/probes)
 	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000
@@ -585,4 +601,4 @@ clean:
 FORCE:
 .PHONY: FORCE all check-format check-lint deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
-        check-cuda-examples check-faults check-layers check-probes store-abi card-bundle card-report store-card-report mutate coverage
+        check-cuda-examples check-faults check-layers check-probes check-suites check-damage store-abi card-bundle card-report store-card-report mutate coverage

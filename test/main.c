@@ -1,6 +1,6 @@
 /*
- * main.c - runs all suites, or all but one: check --without SUITE, so that make can run
- * that one beside them. CK_RUN_SUITE, CK_RUN_CASE and the rest of Check's environment
+ * main.c - runs all suites, or all but some: check --without SUITE..., so that make can
+ * run those beside them. CK_RUN_SUITE, CK_RUN_CASE and the rest of Check's environment
  * choose, too, and AN_TEST a test by its name; check --list prints the names.
  */
 #include <stdio.h>
@@ -76,23 +76,30 @@ static const struct {
               {"pool", pool_suite},
               {"disk", disk_suite}};
 
+static int is_among(const char *name, char **names, int count)
+{
+    while (count-- > 0)
+        if (strcmp(name, names[count]) == 0) return 1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    const char *without = argc == 3 && strcmp(argv[1], "--without") == 0 ? argv[2] : "";
+    int list = argc == 2 && strcmp(argv[1], "--list") == 0, failed, left_out = 0;
+    int without = argc > 2 && strcmp(argv[1], "--without") == 0 ? argc - 2 : 0;
     SRunner *runner = srunner_create(NULL);
-    size_t i, left_out = 0;
-    int failed, list = argc == 2 && strcmp(argv[1], "--list") == 0;
+    size_t i;
 
     if (list) test_list();
     for (i = 0; i < sizeof suites / sizeof suites[0]; i++) {
-        if (strcmp(suites[i].name, without) == 0)
+        if (is_among(suites[i].name, argv + 2, without))
             left_out++;
         else
             srunner_add_suite(runner, suites[i].make());
     }
     if (list) return EXIT_SUCCESS;
-    if (argc > 1 && left_out != 1) {
-        fprintf(stderr, "usage: check [--list | --without SUITE]\n");
+    if (left_out != without || (argc > 1 && without == 0)) {
+        fprintf(stderr, "usage: check [--list | --without SUITE...]\n");
         return EXIT_FAILURE;
     }
     rig_report();
