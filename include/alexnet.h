@@ -1040,9 +1040,11 @@ typedef struct an_pack_writer_config {
 
 AN_API void an_pack_writer_config_init(an_pack_writer_config *config, size_t size);
 
-/* The folder is made if it is not there.
- * Statuses: IO, STATE (it holds a finished pack), FORMAT, VERSION (what is there to
- * resume is damaged, or made with another config). */
+/* The folder is made if it is not there, and is this writer's alone until it finishes or
+ * is destroyed, or the process ends: a file named lock says whose.
+ * Statuses: IO, STATE (it holds a finished pack, or another writer is at work there: the
+ * message says which process on which host), FORMAT, VERSION (what is there to resume is
+ * damaged, no part of a pack, or made with another config). */
 AN_API an_status an_pack_writer_create(an_pack_writer **out, an_context *ctx,
                                        const char *folder,
                                        const an_pack_writer_config *config);

@@ -74,7 +74,8 @@ static const struct {
               {"index", index_suite},
               {"packing", packing_suite},
               {"pool", pool_suite},
-              {"disk", disk_suite}};
+              {"disk", disk_suite},
+              {"writers", writers_suite}};
 
 static int is_among(const char *name, char **names, int count)
 {

@@ -150,14 +150,34 @@ typedef struct an_mapping {
 /* Maps a file for reading. writable: its pages may be written, and are then this
  * process's own. */
 an_status an__file_map(an_mapping *out, const char *path, int writable);
-int an__file_exists(const char *path);
 void an__file_unmap(an_mapping *mapping);
 
+/* *there: whether the path names anything. IO: nobody can tell. */
+an_status an__file_find(const char *path, int *there);
+
 /* Calls body with a writer and replaces `path` by what it wrote, in one moment: at any
- * time the path names the old file or the new one, whole. */
+ * time the path names the old file or the new one, whole. The new one has the old one's
+ * mode. IO: what is there is no file, but a folder, pipe, socket or device. */
 typedef an_status (*an_body_writer)(an_write_fn write, void *user, const void *arg);
 an_status an__file_replace(const an_allocator *memory, const char *path,
                            an_body_writer body, const void *arg);
+
+/* --- locks (lock.c) ---------------------------------------------------------------- */
+
+/* A writer's right to be the only one. All zero: not held. */
+typedef struct an_lock {
+    char *path;
+    int file, held;
+    long pid; /* of the process that took it */
+} an_lock;
+
+/* Makes and locks the file at `path`, through no symbolic link; a file system without
+ * locks is said in the log. STATE: another has it, in this process or in another one; the
+ * message says who, and that it writes `what`. */
+an_status an__lock_take(an_lock *lock, const an_allocator *memory, const char *path,
+                        const char *what);
+/* Removes the file, unless this is a forked child. A lock that is not held is allowed. */
+void an__lock_release(an_lock *lock, const an_allocator *memory);
 
 /* --- safetensors (safetensors.c) --------------------------------------------------- */
 

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -67,11 +66,13 @@ an_status an__file_map(an_mapping *out, const char *path, int writable)
     return status;
 }
 
-int an__file_exists(const char *path)
+an_status an__file_find(const char *path, int *there)
 {
     struct stat info;
 
-    return stat(path, &info) == 0;
+    *there = stat(path, &info) == 0;
+    if (*there || errno == ENOENT || errno == ENOTDIR) return AN_OK;
+    return io_error("cannot look at", path);
 }
 
 void an__file_unmap(an_mapping *mapping)
@@ -79,6 +80,10 @@ void an__file_unmap(an_mapping *mapping)
     if (mapping->base != NULL) munmap(mapping->base, mapping->bytes);
     mapping->base = NULL;
 }
+
+/* A file that a replacement is written to begins its name so: hidden, and known as left
+ * over where a process was killed. */
+#define AN_BESIDE ".alexnet-"
 
 /* --- replacing --------------------------------------------------------------------- */
 
@@ -106,17 +111,34 @@ static int write_all(const void *data, size_t bytes, void *user)
     return 0;
 }
 
-/* A new file beside the target, so that a rename can put it in its place. Its name is
- * kept from others' by O_EXCL; the clock only makes the first guess a good one. */
-static an_status open_beside(an_output *out, char *name, size_t size)
+/* The mode that the new file gets: the old one's, or -1 if there is none. */
+static an_status target_mode(const char *path, int *mode)
 {
-    struct timespec now;
+    struct stat info;
+
+    *mode = -1;
+    if (stat(path, &info) != 0) return AN_OK; /* what is wrong is said by who writes */
+    *mode = (int)(info.st_mode & 0777);
+    if (S_ISREG(info.st_mode)) return AN_OK;
+    return an__fail(AN_ERROR_IO, "%.160s is a %s, not a file", path,
+                    S_ISDIR(info.st_mode) ? "folder" : "pipe, socket or device");
+}
+
+/* A new file beside the target, so that a rename can put it in its place. Its name has
+ * nothing of the target's, which may be as long as names can be, and nobody can guess it:
+ * O_EXCL keeps it from what others have made. */
+static an_status open_beside(an_output *out, char *name, size_t folder)
+{
     int attempt;
 
-    clock_gettime(CLOCK_REALTIME, &now);
     for (attempt = 0; attempt < 100; attempt++) {
-        snprintf(name, size, "%s.tmp-%lx-%lx", out->path, (long)getpid(),
-                 (now.tv_nsec + attempt) & 0xffffffL);
+        unsigned char random[8];
+        int i;
+
+        if (getentropy(random, sizeof random) != 0) break;
+        memcpy(name + folder, AN_BESIDE, sizeof AN_BESIDE);
+        for (i = 0; i < 8; i++)
+            sprintf(name + folder + sizeof AN_BESIDE - 1 + 2 * i, "%02x", random[i]);
         out->file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (out->file >= 0) return AN_OK;
         if (errno != EEXIST) break;
@@ -138,10 +160,13 @@ static void sync_folder(char *name)
     close(folder);
 }
 
-static an_status replace(an_output *out, char *name, an_body_writer body, const void *arg)
+static an_status replace(an_output *out, char *name, int mode, an_body_writer body,
+                         const void *arg)
 {
     an_status status = body(write_all, out, arg);
 
+    if (status == AN_OK && mode >= 0 && fchmod(out->file, (mode_t)mode) != 0)
+        status = io_error("cannot give its mode to a file beside", out->path);
     if (status == AN_OK && fsync(out->file) != 0)
         status = io_error("cannot sync a file beside", out->path);
     if (close(out->file) != 0 && status == AN_OK)
@@ -158,14 +183,19 @@ static an_status replace(an_output *out, char *name, an_body_writer body, const 
 an_status an__file_replace(const an_allocator *memory, const char *path,
                            an_body_writer body, const void *arg)
 {
-    size_t size = strlen(path) + 48;
-    char *name = an__alloc(memory, size);
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash == NULL ? 0 : (size_t)(slash - path) + 1;
     an_output out = {-1, path};
     an_status status;
+    char *name;
+    int mode;
 
+    AN_TRY(target_mode(path, &mode));
+    name = an__alloc(memory, folder + sizeof AN_BESIDE + 16);
     if (name == NULL) return AN_ERROR_MEMORY;
-    status = open_beside(&out, name, size);
-    if (status == AN_OK) status = replace(&out, name, body, arg);
+    memcpy(name, path, folder);
+    status = open_beside(&out, name, folder);
+    if (status == AN_OK) status = replace(&out, name, mode, body, arg);
     an__free(memory, name);
     return status;
 }

@@ -13,6 +13,7 @@
 #define AN_PACK_INDEX "index.safetensors"
 #define AN_PACK_JOURNAL                                                                  \
     "unfinished.safetensors" /* an index too, of what is safe so far */
+#define AN_PACK_LOCK "lock"  /* who writes it: there as long as somebody does */
 
 /* A part begins with these bytes; then picture after picture. */
 #define AN_PART_HEAD 16u

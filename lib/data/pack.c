@@ -1,7 +1,6 @@
 /*
  * pack.c - reading a pack: pictures of the mapped parts, by number, for any thread.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,17 +56,18 @@ static an_status is_there(an_context *ctx, const char *folder, const char *name,
                           int *there)
 {
     char *path = an__path_join(ctx, folder, name);
+    an_status status;
 
     if (path == NULL) return AN_ERROR_MEMORY;
-    *there = an__file_exists(path);
+    status = an__file_find(path, there);
     an__free(&ctx->memory, path);
-    return AN_OK;
+    return status;
 }
 
 /* Of a folder without an index. */
 static an_status no_pack(an_context *ctx, const char *folder)
 {
-    int is_begun, has_packs;
+    int is_begun, has_packs, is_folder;
 
     AN_TRY(is_there(ctx, folder, AN_PACK_JOURNAL, &is_begun));
     AN_TRY(is_there(ctx, folder, "train/" AN_PACK_INDEX, &has_packs));
@@ -79,7 +79,8 @@ static an_status no_pack(an_context *ctx, const char *folder)
         return an__fail(AN_ERROR_IO,
                         "%.160s is no pack, but has some in it: train, for instance",
                         folder);
-    if (!an__file_exists(folder))
+    AN_TRY(an__file_find(folder, &is_folder));
+    if (!is_folder)
         return an__fail(AN_ERROR_IO, "%.160s: there is no such folder", folder);
     return an__fail(AN_ERROR_IO,
                     "%.160s is no pack: it has no " AN_PACK_INDEX
@@ -93,13 +94,13 @@ static an_status open_all(an_pack *pack, const char *folder)
     char *path = an__path_join(ctx, folder, AN_PACK_INDEX);
     an_status status = AN_ERROR_MEMORY;
     uint32_t i;
+    int there;
 
     if (path != NULL) {
-        /* What cannot be looked at is said by who tries to read it. */
-        int is_missing = !an__file_exists(path) && (errno == ENOENT || errno == ENOTDIR);
-
-        status =
-            is_missing ? no_pack(ctx, folder) : an__index_read(&pack->index, ctx, path);
+        status = an__file_find(path, &there);
+        if (status == AN_OK)
+            status =
+                there ? an__index_read(&pack->index, ctx, path) : no_pack(ctx, folder);
     }
     an__free(&ctx->memory, path);
     if (status != AN_OK) return status;

@@ -3,9 +3,11 @@
  * there.
  *
  * Until then an index under another name, the journal, says how much is safe: what was
- * written after it is cut off when the work is taken up again.
+ * written after it is cut off when the work is taken up again. A lock in the folder keeps
+ * other writers out from the beginning until the end. Parts are followed through no
+ * symbolic link, and nothing is built on what does not begin as a part does.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@ void an_pack_writer_config_init(an_pack_writer_config *config, size_t size)
 struct an_pack_writer {
     an_context *ctx;
     char *folder;
+    an_lock lock;
     uint64_t part_limit;
     an_index index;
     uint64_t room; /* for records */
@@ -99,7 +102,8 @@ static an_status open_part(an_pack_writer *p, uint32_t part, int flags)
     an_status status = AN_OK;
 
     if (path == NULL) return AN_ERROR_MEMORY;
-    p->file = open(path, O_RDWR | O_CLOEXEC | flags, 0666);
+    if (flags & O_EXCL) (void)unlink(path); /* what another run has left */
+    p->file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0666);
     if (p->file < 0) status = io_error("open", path);
     an__free(&p->ctx->memory, path);
     return status;
@@ -128,7 +132,7 @@ static an_status begin_part(an_pack_writer *p)
     bytes[parts] = AN_PART_HEAD;
     an__free(&p->ctx->memory, p->index.part_bytes);
     p->index.part_bytes = bytes;
-    AN_TRY(open_part(p, parts, O_CREAT | O_TRUNC));
+    AN_TRY(open_part(p, parts, O_CREAT | O_EXCL));
     status = write_all(p, AN_PART_MAGIC, AN_PART_HEAD);
     if (status == AN_OK) {
         p->index.parts++;
@@ -194,31 +198,35 @@ static an_status begin_new(an_pack_writer *p, const an_pack_writer_config *c)
     return AN_OK;
 }
 
-/* The journal's parts are there, as long as it says or longer. */
-static an_status parts_check(const an_pack_writer *p)
+/* A part of the journal is a file, not a link to one, begins as a part does, and is as
+ * long as the journal says, or longer. */
+static an_status part_check(an_pack_writer *p, uint32_t part)
 {
-    uint32_t part;
+    char head[AN_PART_HEAD] = {0};
+    an_status status = open_part(p, part, 0);
+    struct stat info;
 
-    for (part = 0; part < p->index.parts; part++) {
-        char *path = part_path(p, part);
-        struct stat info;
-        int there;
-
-        if (path == NULL) return AN_ERROR_MEMORY;
-        there = stat(path, &info) == 0;
-        an__free(&p->ctx->memory, path);
-        if (!there || (uint64_t)info.st_size < p->index.part_bytes[part])
-            return an__fail(AN_ERROR_FORMAT,
-                            "%.160s: part %u is missing, or shorter than the "
-                            "journal says",
-                            p->folder, part);
-    }
-    return AN_OK;
+    if (status != AN_OK) return status;
+    if (fstat(p->file, &info) != 0 ||
+        (S_ISREG(info.st_mode) && pread(p->file, head, sizeof head, 0) < 0))
+        status = io_error("read a part in", p->folder);
+    else if (!S_ISREG(info.st_mode) || memcmp(head, AN_PART_MAGIC, AN_PART_HEAD) != 0)
+        status = an__fail(AN_ERROR_FORMAT, "%.160s: part %u is no part of a pack",
+                          p->folder, part);
+    else if ((uint64_t)info.st_size < p->index.part_bytes[part])
+        status =
+            an__fail(AN_ERROR_FORMAT, "%.160s: part %u is shorter than the journal says",
+                     p->folder, part);
+    close(p->file);
+    p->file = -1;
+    return status;
 }
 
 static an_status go_on(an_pack_writer *p, const an_pack_writer_config *c,
                        const char *journal)
 {
+    uint32_t part;
+
     AN_TRY(an__index_read(&p->index, p->ctx, journal));
     if (p->index.side != c->side || p->index.kind != c->kind || p->index.fit != c->fit ||
         p->index.classes != c->classes)
@@ -229,7 +237,7 @@ static an_status go_on(an_pack_writer *p, const an_pack_writer_config *c,
             p->folder);
     p->room = p->index.count;
     if (p->index.parts == 0) return AN_OK;
-    AN_TRY(parts_check(p));
+    for (part = 0; part < p->index.parts; part++) AN_TRY(part_check(p, part));
     AN_TRY(open_part(p, p->index.parts - 1, 0));
     AN_TRY(cut_back(p));
     remove_rest(p, p->index.parts, 0);
@@ -246,24 +254,49 @@ static int is_folder(const char *path)
     return yes;
 }
 
+typedef struct an_paths {
+    char *index, *journal, *lock;
+} an_paths;
+
+static an_status not_finished(const an_pack_writer *p, const an_paths *paths)
+{
+    int there;
+
+    AN_TRY(an__file_find(paths->index, &there));
+    if (!there) return AN_OK;
+    return an__fail(AN_ERROR_STATE, "%.160s holds a finished pack", p->folder);
+}
+
+/* Finished packs are known before anything is written, as their folders may be read-only,
+ * and once more behind the lock, whose last holder may have finished one. */
+static an_status begin_in(an_pack_writer *p, const an_pack_writer_config *c,
+                          const an_paths *paths)
+{
+    int begun;
+
+    if (paths->index == NULL || paths->journal == NULL || paths->lock == NULL)
+        return AN_ERROR_MEMORY;
+    if (mkdir(p->folder, 0777) != 0 && !is_folder(p->folder))
+        return io_error("make", p->folder);
+    AN_TRY(not_finished(p, paths));
+    AN_TRY(an__lock_take(&p->lock, &p->ctx->memory, paths->lock, p->folder));
+    AN_TRY(not_finished(p, paths));
+    AN_TRY(an__file_find(paths->journal, &begun));
+    return begun && c->resume ? go_on(p, c, paths->journal) : begin_new(p, c);
+}
+
 static an_status begin(an_pack_writer *p, const an_pack_writer_config *c)
 {
-    char *index = an__path_join(p->ctx, p->folder, AN_PACK_INDEX);
-    char *journal = an__path_join(p->ctx, p->folder, AN_PACK_JOURNAL);
-    an_status status = AN_ERROR_MEMORY;
+    an_paths paths;
+    an_status status;
 
-    if (index != NULL && journal != NULL) {
-        if (mkdir(p->folder, 0777) != 0 && !is_folder(p->folder))
-            status = io_error("make", p->folder);
-        else if (an__file_exists(index))
-            status = an__fail(AN_ERROR_STATE, "%.160s holds a finished pack", p->folder);
-        else if (c->resume && an__file_exists(journal))
-            status = go_on(p, c, journal);
-        else
-            status = begin_new(p, c);
-    }
-    an__free(&p->ctx->memory, index);
-    an__free(&p->ctx->memory, journal);
+    paths.index = an__path_join(p->ctx, p->folder, AN_PACK_INDEX);
+    paths.journal = an__path_join(p->ctx, p->folder, AN_PACK_JOURNAL);
+    paths.lock = an__path_join(p->ctx, p->folder, AN_PACK_LOCK);
+    status = begin_in(p, c, &paths);
+    an__free(&p->ctx->memory, paths.index);
+    an__free(&p->ctx->memory, paths.journal);
+    an__free(&p->ctx->memory, paths.lock);
     return status;
 }
 
@@ -305,6 +338,7 @@ void an_pack_writer_destroy(an_pack_writer *p)
     if (p == NULL) return;
     ctx = p->ctx;
     if (p->file >= 0) close(p->file);
+    an__lock_release(&p->lock, &ctx->memory);
     an__index_free(&p->index, ctx);
     an__free(&ctx->memory, p->folder);
     an__free(&ctx->memory, p);
@@ -478,5 +512,6 @@ an_status an_pack_writer_finish(an_pack_writer *p)
     AN_TRY(write_index(p, AN_PACK_INDEX));
     p->finished = 1;
     remove_rest(p, p->index.parts, 1);
+    an__lock_release(&p->lock, &p->ctx->memory);
     return AN_OK;
 }

@@ -127,7 +127,7 @@ static an_status packing_new(void)
     return an_pack_writer_create(&out.packing, w.at.ctx, inside(&w.at, "new"), &config);
 }
 
-/* What `packing` has begun. */
+/* What `packing` has begun, and left. */
 static an_status packing_resume(void)
 {
     const an_pack_writer_config config = packing_config(1, 1);
@@ -142,6 +142,13 @@ static void begin_packing(void)
     for (i = 0; i < 2; i++) expect_ok(an_pack_writer_add(packing, picture, NULL, 0, i));
     expect_ok(an_pack_writer_set_class_name(packing, 1, "one"));
     expect_ok(an_pack_writer_sync(packing));
+}
+
+static void leave_packing(void)
+{
+    begin_packing();
+    an_pack_writer_destroy(packing);
+    packing = NULL;
 }
 
 static void all_classes(void)
@@ -267,7 +274,7 @@ static const struct {
     {"an_loader_create", 10, 0, 0, fresh_model, loader_create, loader_and_fresh},
     {"an_pack_open", 5, 0, 0, nothing, pack_open, pack_undo},
     {"an_pack_writer_create", 5, 0, 2, nothing, packing_new, packing_undo},
-    {"an_pack_writer_create to go on", 8, 0, 1, begin_packing, packing_resume,
+    {"an_pack_writer_create to go on", 8, 0, 1, leave_packing, packing_resume,
      packing_undo},
     {"an_model_load, mapped", 5, 0, 0, nothing, load_mapped, model_undo},
     {"an_model_load, copied", 10, 0, 0, nothing, load_copied, model_undo},

@@ -46,7 +46,7 @@ static void teardown(void)
 
 static const char *inside(const char *name)
 {
-    static char path[2][128];
+    static char path[2][384];
     static int turn;
 
     turn = 1 - turn;
@@ -61,7 +61,8 @@ static int files_there(void)
     int count = 0;
 
     ck_assert_ptr_nonnull(d);
-    while ((entry = readdir(d)) != NULL) count += entry->d_name[0] != '.';
+    while ((entry = readdir(d)) != NULL)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(d);
     return count;
 }
@@ -309,6 +310,66 @@ START_TEST(a_link_is_replaced)
 }
 END_TEST
 
+/* Whoever may read or write the file may still do so when it has been replaced. */
+START_TEST(a_files_mode_stays)
+{
+    static const mode_t modes[] = {0600, 0640, 0664, 0444};
+    char name[128];
+    struct stat info;
+    size_t i;
+
+    snprintf(name, sizeof name, "%s", inside("moded"));
+    expect_ok(an_trainer_save(b.trainer, name));
+    for (i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        ck_assert_int_eq(chmod(name, modes[i]), 0);
+        expect_ok(an_trainer_save(b.trainer, name));
+        ck_assert_int_eq(stat(name, &info), 0);
+        expect_count(info.st_mode & 07777, modes[i], "mode");
+    }
+    expect_loads(name, "replaced again and again");
+}
+END_TEST
+
+/* Names as long as they can be, beside which there is no room for a longer one. */
+START_TEST(a_name_may_be_as_long_as_names_can_be)
+{
+    char name[256], path[512];
+
+    memset(name, 'n', 255);
+    name[255] = '\0';
+    snprintf(path, sizeof path, "%s", inside(name));
+    expect_ok(an_trainer_save(b.trainer, path));
+    expect_loads(path, "a name of 255 bytes");
+    expect_count(files_there(), 1, "the file alone");
+}
+END_TEST
+
+/* What is no file is not replaced by one: /dev/null would be gone for all. */
+START_TEST(what_is_no_file_is_not_replaced)
+{
+    char pipe_name[128], link_name[128];
+    struct stat info;
+
+    snprintf(pipe_name, sizeof pipe_name, "%s", inside("pipe"));
+    snprintf(link_name, sizeof link_name, "%s", inside("link"));
+    ck_assert_int_eq(mkfifo(pipe_name, 0666), 0);
+    ck_assert_int_eq(symlink(pipe_name, link_name), 0);
+    expect_refused(an_trainer_save(b.trainer, pipe_name), AN_ERROR_IO,
+                   "is a pipe, socket or device, not a file");
+    expect_refused(an_trainer_save(b.trainer, link_name), AN_ERROR_IO,
+                   "is a pipe, socket or device, not a file");
+    expect_refused(an_model_save(b.model, "/dev/null"), AN_ERROR_IO,
+                   "/dev/null is a pipe, socket or device, not a file");
+    ck_assert_int_eq(lstat(pipe_name, &info), 0);
+    ck_assert_msg(S_ISFIFO(info.st_mode), "the pipe is gone");
+    ck_assert_int_eq(lstat(link_name, &info), 0);
+    ck_assert_msg(S_ISLNK(info.st_mode), "the link is gone");
+    ck_assert_int_eq(lstat("/dev/null", &info), 0);
+    ck_assert_msg(S_ISCHR(info.st_mode), "/dev/null is gone");
+    expect_count(files_there(), 2, "a pipe and a link");
+}
+END_TEST
+
 /* A model whose weights are a file's pages is saved over that file; it, and one that maps
  * the older one, go on. */
 START_TEST(a_mapped_model_may_replace_its_file)
@@ -349,7 +410,8 @@ START_TEST(a_trainer_that_cannot_be_saved_leaves_nothing)
     expect_refused(an_trainer_save(b.trainer, below), AN_ERROR_IO, "cannot create");
     expect_refused(an_trainer_save(b.trainer, below), AN_ERROR_IO, below);
     ck_assert_int_eq(mkdir(missing, 0777), 0);
-    expect_refused(an_trainer_save(b.trainer, missing), AN_ERROR_IO, "cannot replace");
+    expect_refused(an_trainer_save(b.trainer, missing), AN_ERROR_IO,
+                   "is a folder, not a file");
     expect_count(files_there(), 1, "the folder alone");
     expect_refused(an_trainer_load(&(an_trainer *){NULL}, b.model, below), AN_ERROR_IO,
                    "cannot open");
@@ -403,7 +465,8 @@ START_TEST(nothing_stays_open)
     copy.copy = 1;
     expect_ok(an_trainer_save(b.trainer, good));
     expect_left(before, 0, "saved");
-    expect_refused(an_trainer_save(b.trainer, folder), AN_ERROR_IO, "cannot replace");
+    expect_refused(an_trainer_save(b.trainer, folder), AN_ERROR_IO,
+                   "is a folder, not a file");
     expect_left(before, 0, "not saved");
     m = memfile_of_trainer(b.trainer);
     m.bytes--;
@@ -515,6 +578,9 @@ Suite *saving_suite(void)
     tcase_add_test(tc, names_that_fit_no_header_are_refused);
     tcase_add_test(tc, a_file_is_put_where_it_is_asked_for);
     tcase_add_test(tc, a_link_is_replaced);
+    tcase_add_test(tc, a_files_mode_stays);
+    tcase_add_test(tc, a_name_may_be_as_long_as_names_can_be);
+    tcase_add_test(tc, what_is_no_file_is_not_replaced);
     tcase_add_test(tc, a_mapped_model_may_replace_its_file);
     tcase_add_test(tc, a_trainer_that_cannot_be_saved_leaves_nothing);
     tcase_add_test(tc, nothing_stays_open);
