@@ -16,6 +16,7 @@
 #include "common/device.h"
 #include "common/listing.h"
 #include "common/options.h"
+#include "common/output.h"
 #include "common/picture.h"
 #include "common/progress.h"
 #include "common/quote.h"
@@ -206,7 +207,7 @@ static void draw_sheet(const run *r)
         draw_one(page, r->model, &r->drawn[i], GAP + i % COLUMNS * (SIDE + GAP),
                  GAP + i / COLUMNS * high);
     if (canvas_write_png(page, sheet) != 0) {
-        fprintf(stderr, "%s: cannot be written\n", sheet);
+        perror(sheet);
         exit(1);
     }
     canvas_free(page);
@@ -319,6 +320,8 @@ int main(int argc, char **argv)
     r.p = allocate(info.classes * sizeof *r.p);
     if (sheet != NULL) r.drawn = allocate(SHEET * sizeof *r.drawn);
     if (form == FORMAT_CSV) printf("path,rank,index,class,probability\n");
+    if (sheet != NULL) output_check("--sheet", sheet);
+    for (i = 1; sheet != NULL && i <= operands; i++) output_apart(sheet, argv[i]);
     for (i = 2; i <= operands; i++) classify_operand(&r, argv[i]);
     finish(&r);
     an_context_destroy(ctx);

@@ -9,6 +9,7 @@
 
 #include "common/device.h"
 #include "common/options.h"
+#include "common/output.h"
 #include "common/picture.h"
 #include "common/progress.h"
 #include "common/quote.h"
@@ -57,13 +58,15 @@ static void write_name(FILE *file, const an_pack *pack, uint32_t index)
 static void write_confusion(const scoring *s, const an_pack *pack, uint32_t classes,
                             uint32_t labels)
 {
-    FILE *file = fopen(confusion_path, "w");
     uint32_t i, j;
+    output o;
+    FILE *file;
 
-    if (file == NULL) {
+    if (output_begin(&o, confusion_path) != 0) {
         perror(confusion_path);
         exit(1);
     }
+    file = o.file;
     fprintf(file, "label");
     for (j = 0; j < classes; j++) {
         putc(',', file);
@@ -77,7 +80,7 @@ static void write_confusion(const scoring *s, const an_pack *pack, uint32_t clas
                     (unsigned long long)s->confusion[(size_t)i * classes + j]);
     }
     putc('\n', file);
-    if (fclose(file) != 0) {
+    if (output_end(&o) != 0) {
         perror(confusion_path);
         exit(1);
     }
@@ -142,6 +145,9 @@ int main(int argc, char **argv)
     form = format_find(format_name);
     if (operands < 2) usage_error("a pack and a model are wanted");
     if (views != 1 && views != 10) usage_error("--views %lu: must be 1 or 10", views);
+    if (confusion_path != NULL) output_check("--confusion", confusion_path);
+    for (i = 1; confusion_path != NULL && i <= (uint32_t)operands; i++)
+        output_apart(confusion_path, argv[i]);
     memset(&s, 0, sizeof s);
     an_context_config_init(&context, sizeof context);
     device_context_config(&place, &context);

@@ -9,6 +9,7 @@
 
 #include "common/canvas.h"
 #include "common/options.h"
+#include "common/output.h"
 
 static unsigned long scale = 4, columns = 16;
 
@@ -85,6 +86,7 @@ int main(int argc, char **argv)
     an_parameter_info_init(&info, sizeof info);
     an_preprocessing_init(&pre, sizeof pre);
     an_layer_info_init(&second, sizeof second);
+    output_apart(argv[2], argv[1]);
     if (an_context_create(&ctx, NULL) != AN_OK) fail("context");
     if (an_model_load(&model, ctx, argv[1], NULL) != AN_OK ||
         an_parameter_describe(model, 0, &info) != AN_OK ||
@@ -107,7 +109,7 @@ int main(int argc, char **argv)
                     w + (size_t)i * 3 * (size_t)(kernel * kernel), kernel, (int)pre.bgr);
     }
     if (canvas_write_png(page, argv[2]) != 0) {
-        fprintf(stderr, "%s: cannot be written\n", argv[2]);
+        perror(argv[2]);
         return 1;
     }
     printf("%u kernels of %d x %d: %s\n", info.shape[0], kernel, kernel, argv[2]);

@@ -13,6 +13,7 @@
 #include "common/chart.h"
 #include "common/history.h"
 #include "common/options.h"
+#include "common/output.h"
 
 static const char *title = "", *columns = "loss,top1", *mark;
 static int errors, each;
@@ -166,7 +167,10 @@ int main(int argc, char **argv)
     int i;
 
     if (operands < 2) usage_error("a picture's name and a file are wanted");
-    for (i = 2; i <= operands; i++) add_line(argv[i]);
+    for (i = 2; i <= operands; i++) {
+        add_line(argv[i]);
+        output_apart(argv[1], strchr(argv[i], '=') + 1);
+    }
     memset(panels, 0, sizeof panels);
     strcpy(names, columns);
     for (name = strtok(names, ","); name != NULL; name = strtok(NULL, ",")) {
@@ -175,7 +179,7 @@ int main(int argc, char **argv)
         count++;
     }
     if (chart_draw(argv[1], title, panels, count) != 0) {
-        fprintf(stderr, "%s: cannot be written\n", argv[1]);
+        perror(argv[1]);
         return 1;
     }
     return 0; /* the process ends: its columns go with it */

@@ -15,6 +15,7 @@
 #include "common/jobs.h"
 #include "common/listing.h"
 #include "common/options.h"
+#include "common/output.h"
 #include "common/progress.h"
 
 static unsigned long side = 256, quality = 95, part_mb = 4096, threads, per_class;
@@ -122,24 +123,39 @@ static void order_text(const run *r, char text[160])
              picture_reading.as_stored ? " --as-stored" : "");
 }
 
+static void write_order(const char *path, const char *text)
+{
+    output o;
+
+    if (output_begin(&o, path) == 0) {
+        fputs(text, o.file);
+        if (output_end(&o) == 0) return;
+    }
+    perror(path);
+    exit(1);
+}
+
+static int same_order(const char *path, const char *text)
+{
+    char then[160] = "";
+    FILE *file = fopen(path, "r");
+
+    if (file == NULL) return 0;
+    if (fgets(then, sizeof then, file) == NULL) then[0] = '\0';
+    fclose(file);
+    return strcmp(text, then) == 0;
+}
+
 /* The pack writer knows how many pictures are done; this file, which they were. */
 static void check_order(const run *r, const char *folder, int fresh)
 {
-    char *path = allocate(strlen(folder) + sizeof LISTING_ORDER + 1), now[160],
-         then[160] = "";
-    FILE *file;
+    char *path = allocate(strlen(folder) + sizeof LISTING_ORDER + 1), text[160];
 
     order_path(path, folder);
-    order_text(r, now);
-    file = fopen(path, fresh ? "w" : "r");
-    if (file != NULL && fresh) fputs(now, file);
-    if (file != NULL && !fresh && fgets(then, sizeof then, file) == NULL) then[0] = '\0';
-    if (fresh && (file == NULL || fclose(file) != 0)) {
-        perror(path);
-        exit(1);
-    }
-    if (!fresh && file != NULL) fclose(file);
-    if (!fresh && strcmp(now, then) != 0)
+    order_text(r, text);
+    if (fresh)
+        write_order(path, text);
+    else if (!same_order(path, text))
         usage_error("%s was begun with other pictures, another order or other options: "
                     "remove it to begin anew",
                     folder);
@@ -163,7 +179,7 @@ static an_pack_writer *open_set(const run *r, const char *folder)
     c.fit = warp ? AN_FIT_WARP : AN_FIT_CROP;
     c.part_bytes = (uint64_t)part_mb << 20;
     status = an_pack_writer_create(&packing, r->ctx, folder, &c);
-    if (status == AN_ERROR_STATE) {
+    if (status == AN_ERROR_STATE && listing_is_pack(folder)) {
         printf("%s is finished already\n", folder);
         return NULL;
     }

@@ -14,6 +14,7 @@
 #include "common/canvas.h"
 #include "common/device.h"
 #include "common/options.h"
+#include "common/output.h"
 #include "common/picture.h"
 #include "common/progress.h"
 #include "common/scoring.h"
@@ -91,6 +92,9 @@ static void make_index(an_context *ctx, char **names)
     uint64_t first;
     uint32_t count, i;
 
+    output_check("", names[2]);
+    output_apart(names[2], names[0]);
+    output_lock(names[2]);
     if (device_load(&place, &model, ctx, names[0]) != AN_OK ||
         an_activation_count(model, layer, AN_POINT_ACTIVATION, &v.size, NULL) != AN_OK)
         fail(names[0]);
@@ -192,6 +196,8 @@ static void query(an_context *ctx, char **names, int count)
     an_model *model;
     int q;
 
+    for (q = 0; q < count + 4; q++)
+        if (q != 3) output_apart(names[3], names[q]);
     if (device_load(&place, &model, ctx, names[1]) != AN_OK ||
         an_activation_count(model, layer, AN_POINT_ACTIVATION, &size, NULL) != AN_OK)
         fail(names[1]);
@@ -216,8 +222,10 @@ static void query(an_context *ctx, char **names, int count)
                      3 * GAP + (double)(i + 1) * (CELL + GAP), y);
         picture_free(&p);
     }
-    if (canvas_write_png(page, names[3]) != 0)
-        usage_error("%s: cannot be written", names[3]);
+    if (canvas_write_png(page, names[3]) != 0) {
+        perror(names[3]);
+        exit(1);
+    }
     printf("%d pictures, the %lu nearest of each: %s\n", count, nearest, names[3]);
     canvas_free(page);
     free(order);

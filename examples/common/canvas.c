@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "output.h"
 
 struct canvas {
     cairo_surface_t *surface;
@@ -156,7 +157,18 @@ void canvas_picture(canvas *c, double x, double y, double width, double height,
     cairo_surface_destroy(picture);
 }
 
+static cairo_status_t write_bytes(void *file, const unsigned char *bytes, unsigned count)
+{
+    return fwrite(bytes, 1, count, file) == count ? CAIRO_STATUS_SUCCESS
+                                                  : CAIRO_STATUS_WRITE_ERROR;
+}
+
 int canvas_write_png(canvas *c, const char *path)
 {
-    return cairo_surface_write_to_png(c->surface, path) != CAIRO_STATUS_SUCCESS;
+    output o;
+
+    if (output_begin(&o, path) != 0) return -1;
+    /* What could not be written, output_end() knows. */
+    (void)cairo_surface_write_to_png_stream(c->surface, write_bytes, o.file);
+    return output_end(&o);
 }

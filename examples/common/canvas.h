@@ -31,7 +31,7 @@ double canvas_text_width(canvas *c, double size, const char *text);
 /* RGB pixels, scaled to fill the place. */
 void canvas_picture(canvas *c, double x, double y, double width, double height,
                     const uint8_t *pixels, uint32_t pixels_wide, uint32_t pixels_high);
-/* 0 on success. */
+/* 0, or -1 and errno. */
 int canvas_write_png(canvas *c, const char *path);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "chart.h"
 #include "options.h"
+#include "output.h"
 
 static const struct {
     const char *name, *format;
@@ -77,19 +78,11 @@ static void write_rows(const history *h, FILE *file)
 
 int history_write_csv(const history *h, const char *path)
 {
-    char *beside = allocate(strlen(path) + 5);
-    FILE *file;
-    int status = -1;
+    output o;
 
-    sprintf(beside, "%s.new", path);
-    file = fopen(beside, "w");
-    if (file != NULL) {
-        write_rows(h, file);
-        status = fclose(file);
-    }
-    if (status == 0) status = rename(beside, path);
-    free(beside);
-    return status;
+    if (output_begin(&o, path) != 0) return -1;
+    write_rows(h, o.file);
+    return output_end(&o);
 }
 
 double *history_column(const history *h, const char *name)

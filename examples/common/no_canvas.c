@@ -66,5 +66,5 @@ void canvas_picture(canvas *c, double x, double y, double width, double height,
 int canvas_write_png(canvas *c, const char *path)
 {
     (void)c, (void)path;
-    return 1;
+    return -1;
 }

@@ -14,6 +14,7 @@
 
 #include "formats.h"
 #include "options.h"
+#include "output.h"
 #include "stb.h"
 
 #include <stb/stb_image.h>
@@ -213,10 +214,23 @@ picture picture_make(uint32_t width, uint32_t height, uint8_t grey)
     return p;
 }
 
+static void write_bytes(void *file, void *data, int count)
+{
+    fwrite(data, 1, (size_t)count, file); /* output_end() knows if it could not */
+}
+
 int picture_write_png(const picture *p, const char *path)
 {
-    errno = 0;
-    return stbi_write_png(path, (int)p->width, (int)p->height, 3, p->pixels, 0) ? 0 : -1;
+    output o;
+    int made;
+
+    if (output_begin(&o, path) != 0) return -1;
+    made = stbi_write_png_to_func(write_bytes, o.file, (int)p->width, (int)p->height, 3,
+                                  p->pixels, 0);
+    if (output_end(&o) != 0) return -1;
+    if (made) return 0;
+    errno = ENOMEM;
+    return -1;
 }
 
 void picture_free(picture *p)

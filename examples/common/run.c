@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "options.h"
+#include "output.h"
 #include "picture.h"
 #include "scoring.h"
 
@@ -165,34 +166,13 @@ void run_save(run *r)
 }
 
 /* What cannot be saved is better said before the first step than after an epoch. */
-static void check_out(const char *name, const char *out)
+static void check_out(const char *what, const char *path)
 {
-    const char *slash = strrchr(out, '/');
-    size_t length = slash == NULL ? 1 : slash == out ? 1 : (size_t)(slash - out);
-    char *folder = allocate(length + 1);
     struct stat info;
 
-    memcpy(folder, slash == NULL ? "." : out, length);
-    folder[length] = '\0';
-    if (stat(out, &info) == 0 && S_ISDIR(info.st_mode))
-        usage_error("%s %s: is a folder: name a file in it", name, out);
-    if (stat(out, &info) == 0 && !S_ISREG(info.st_mode))
-        usage_error("%s %s: is a pipe, socket or device, not a file", name, out);
-    if (stat(folder, &info) != 0 || access(folder, W_OK | X_OK) != 0) {
-        fprintf(stderr, "%s %s: the folder %s: %s\n", name, out, folder, strerror(errno));
-        exit(1);
-    }
-    free(folder);
-}
-
-static int is_same(const char *a, const char *b)
-{
-    struct stat one, other;
-
-    if (a == NULL || b == NULL) return 0;
-    return strcmp(a, b) == 0 ||
-           (stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-            one.st_ino == other.st_ino);
+    output_check(what, path);
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        usage_error("%s %s: is a pipe, socket or device, not a file", what, path);
 }
 
 void run_open(run *r, int argc, char **argv)
@@ -208,10 +188,15 @@ void run_open(run *r, int argc, char **argv)
     check_out("--out", r->setup.out);
     if (r->setup.best != NULL) check_out("--keep-best", r->setup.best);
     if (r->setup.export_to != NULL) check_out("--export", r->setup.export_to);
-    if (is_same(r->setup.out, r->setup.best) ||
-        is_same(r->setup.out, r->setup.export_to) ||
-        is_same(r->setup.best, r->setup.export_to))
+    if (same_file(r->setup.out, r->setup.best) ||
+        same_file(r->setup.out, r->setup.export_to) ||
+        same_file(r->setup.best, r->setup.export_to))
         usage_error("--out, --keep-best and --export: must be different files");
+    output_apart(r->setup.best, r->setup.from);
+    output_apart(r->setup.best, r->setup.resume);
+    output_apart(r->setup.export_to, r->setup.from);
+    output_apart(r->setup.export_to, r->setup.resume);
+    output_lock(r->setup.out);
     an_context_config_init(&context, sizeof context);
     context.threads = (uint32_t)r->setup.threads;
     device_context_config(&r->setup.device, &context);

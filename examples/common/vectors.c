@@ -9,24 +9,24 @@
 #include <string.h>
 
 #include "options.h"
+#include "output.h"
 
 #define HEAD_BYTES 64
 
 void vectors_write(const vectors *v, const char *path)
 {
-    FILE *file = fopen(path, "wb");
     char head[HEAD_BYTES] = {0};
+    output o;
 
     snprintf(head, sizeof head, "alexnet-similar 2 %zu %zu\n", v->count, v->size);
-    if (file == NULL || fwrite(head, sizeof head, 1, file) != 1 ||
-        fwrite(v->probe, sizeof *v->probe, v->size, file) != v->size ||
-        fwrite(v->values, sizeof *v->values, v->count * v->size, file) !=
-            v->count * v->size ||
-        fclose(file) != 0) {
-        fprintf(stderr, "%s: %s\n", path, strerror(errno));
-        remove(path);
-        exit(1);
+    if (output_begin(&o, path) == 0) {
+        fwrite(head, sizeof head, 1, o.file);
+        fwrite(v->probe, sizeof *v->probe, v->size, o.file);
+        fwrite(v->values, sizeof *v->values, v->count * v->size, o.file);
+        if (output_end(&o) == 0) return;
     }
+    fprintf(stderr, "%s: %s\n", path, strerror(errno));
+    exit(1);
 }
 
 vectors vectors_read(const char *path, uint64_t count)

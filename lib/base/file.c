@@ -111,12 +111,22 @@ static int write_all(const void *data, size_t bytes, void *user)
     return 0;
 }
 
+/* /dev/stdout and its like: a rename would put a file in place of the link, for all. */
+static int leads_to_proc(const char *path)
+{
+    char target[8];
+
+    return readlink(path, target, sizeof target) >= 6 && memcmp(target, "/proc/", 6) == 0;
+}
+
 /* The mode that the new file gets: the old one's, or -1 if there is none. */
 static an_status target_mode(const char *path, int *mode)
 {
     struct stat info;
 
     *mode = -1;
+    if (leads_to_proc(path))
+        return an__fail(AN_ERROR_IO, "%.160s leads to what is open, not to a file", path);
     if (stat(path, &info) != 0) return AN_OK; /* what is wrong is said by who writes */
     *mode = (int)(info.st_mode & 0777);
     if (S_ISREG(info.st_mode)) return AN_OK;

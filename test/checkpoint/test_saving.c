@@ -360,6 +360,12 @@ START_TEST(what_is_no_file_is_not_replaced)
                    "is a pipe, socket or device, not a file");
     expect_refused(an_model_save(b.model, "/dev/null"), AN_ERROR_IO,
                    "/dev/null is a pipe, socket or device, not a file");
+    snprintf(link_name, sizeof link_name, "%s", inside("stdout"));
+    ck_assert_int_eq(symlink("/proc/self/fd/1", link_name), 0);
+    expect_refused(an_model_save(b.model, link_name), AN_ERROR_IO,
+                   "leads to what is open, not to a file");
+    ck_assert_int_eq(unlink(link_name), 0);
+    snprintf(link_name, sizeof link_name, "%s", inside("link"));
     ck_assert_int_eq(lstat(pipe_name, &info), 0);
     ck_assert_msg(S_ISFIFO(info.st_mode), "the pipe is gone");
     ck_assert_int_eq(lstat(link_name, &info), 0);

@@ -1,6 +1,6 @@
 /*
- * test_writers.c - a folder has one writer: of this process, of others, of those that were
- * killed or forked; and what lies there is not built on, or written through, unseen.
+ * test_writers.c - a folder has one writer: of this process, of others, of those that
+ * were killed or forked; and what lies there is not built on, or written through, unseen.
  */
 #define _XOPEN_SOURCE 700
 #include <check.h>
@@ -320,7 +320,8 @@ START_TEST(what_is_no_part_is_not_built_on)
 }
 END_TEST
 
-/* A lock that leads elsewhere is not made there; one that is no file is not waited for. */
+/* A lock that leads elsewhere is not made there; one that is no file is not waited
+ * for. */
 START_TEST(a_lock_is_a_file_of_the_folder)
 {
     an_pack_writer *writer;

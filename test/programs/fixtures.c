@@ -17,17 +17,17 @@
 
 const char *inside(const char *name)
 {
-    static char paths[8][256];
+    static char paths[8][512];
     static unsigned next;
     char *path = paths[next++ % 8];
 
-    ck_assert_int_lt(snprintf(path, 256, "%s/%s", programs_folder(), name), 256);
+    ck_assert_int_lt(snprintf(path, 512, "%s/%s", programs_folder(), name), 512);
     return path;
 }
 
 void folder_make(const char *name)
 {
-    char path[256];
+    char path[512];
     size_t i, length = strlen(programs_folder());
 
     strcpy(path, inside(name));

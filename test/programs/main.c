@@ -41,6 +41,7 @@ int main(int argc, char **argv)
     srunner_add_suite(runner, limits_suite());
     srunner_add_suite(runner, bench_suite());
     srunner_add_suite(runner, feeds_suite());
+    srunner_add_suite(runner, outputs_suite());
     if (list) return EXIT_SUCCESS;
     scratch_begin();
     srunner_run_all(runner, CK_ENV);

@@ -86,5 +86,6 @@ Suite *waits_suite(void);
 Suite *prepare_suite(void);
 Suite *pictures_suite(void);
 Suite *formats_suite(void);
+Suite *outputs_suite(void);
 
 #endif

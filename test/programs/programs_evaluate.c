@@ -264,7 +264,7 @@ START_TEST(the_table_has_a_row_for_each_label_and_a_column_for_each_answer)
     program_succeeds(NULL, "evaluate --confusion three.csv --views 10 pack m0 m1 m2");
     expect_table("three.csv", rows, COUNT, CLASSES, CLASSES, quoted);
     free(rows);
-    program_fails(1, "none/t.csv: No such file",
+    program_fails(1, "--confusion none/t.csv: the folder none: No such file",
                   "evaluate --confusion none/t.csv pack m0");
     close_scene(&s);
 }

@@ -185,7 +185,8 @@ START_TEST(plot_refuses_what_it_cannot_draw)
                   "plot --columns lost out.png x=b.csv");
     program_fails(2, "--columns: more than 4",
                   "plot --columns loss,top1,rate,seconds,waited out.png x=b.csv");
-    program_fails(1, "none/out.png: cannot be written", "plot none/out.png x=b.csv");
+    program_fails(1, "none/out.png: No such file or directory",
+                  "plot none/out.png x=b.csv");
     rename(inside("b.csv"), inside("b=.csv")); /* the first = ends the label */
     program_succeeds(NULL, "plot --columns loss out.png x=b=.csv");
 }
@@ -383,7 +384,7 @@ START_TEST(filters_refuses_what_it_cannot_do)
     program_fails(2, "a model and a picture's name are wanted", "filters m");
     program_fails(2, "a model and a picture's name are wanted", "filters m a.png b");
     program_fails(1, "none: ", "filters none out.png");
-    program_fails(1, "none/out.png: cannot be written", "filters m none/out.png");
+    program_fails(1, "none/out.png: No such file or directory", "filters m none/out.png");
     an_context_destroy(ctx);
 }
 END_TEST
