@@ -100,12 +100,13 @@ static void print_text(const run *r, const char *path, const picture *file,
     uint32_t i;
     int bar;
 
-    printf("%s  (%u x %u, %.1f ms)\n", path, file->width, file->height, 1e3 * seconds);
+    printf("%s  (%u x %u, %.1f ms)\n", shown(path), file->width, file->height,
+           1e3 * seconds);
     for (i = 0; i < found->count; i++) {
         printf("  %5.1f %%  ", 100 * (double)found->share[i]);
         for (bar = 0; bar < 30; bar++)
             putchar((double)found->share[i] * 30 > bar + 0.5 ? '#' : '.');
-        printf("  %s\n", name_of(r->model, found->best[i]));
+        printf("  %s\n", shown(name_of(r->model, found->best[i])));
     }
 }
 
@@ -140,7 +141,7 @@ static void print_json(const run *r, const char *path, const picture *file,
 
 static void skip(run *r, const char *path, const char *why)
 {
-    fprintf(stderr, "%s: skipped: %s\n", path, why);
+    fprintf(stderr, "%s: skipped: %s\n", shown(path), why);
     if (form == FORMAT_JSON) {
         printf("{\"path\": ");
         quote_json(stdout, path);

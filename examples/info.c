@@ -310,7 +310,7 @@ static void print_text(const an_model *model, const an_model_info *info,
     uint32_t i, named = 0;
 
     printf("%s\n", an_build_info());
-    printf("%s: %s, %u x %u pixels, %u classes, %u tower%s\n\n", source,
+    printf("%s: %s, %u x %u pixels, %u classes, %u tower%s\n\n", shown(source),
            an_arch_name(info->arch), info->image_size, info->image_size, info->classes,
            info->towers, info->towers == 1 ? "" : "s");
     print_layers(model, info);
@@ -329,7 +329,7 @@ static void print_text(const an_model *model, const an_model_info *info,
     for (i = 0; i < info->classes; i++)
         if (an_model_class_name(model, i) != NULL)
             printf("%s%s", named++ == 0 ? "class names     " : ", ",
-                   an_model_class_name(model, i));
+                   shown(an_model_class_name(model, i)));
     if (named > 0) printf("\n");
 }
 

@@ -17,6 +17,7 @@
 #include "common/options.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/quote.h"
 
 static unsigned long side = 256, quality = 95, part_mb = 4096, threads, per_class;
 static double val_split;
@@ -99,7 +100,7 @@ static void check_counts(const run *r)
             if (seen[s * r->list.classes + i] == 0 && like == NULL) {
                 listing_report(&r->list, stderr);
                 fprintf(stderr, "%s: class %u (%s) has no picture\n", r->folder[s], i,
-                        r->list.class_names[i]);
+                        shown(r->list.class_names[i]));
                 exit(1);
             }
     free(seen);
@@ -305,7 +306,7 @@ static void store(run *r, job *j)
     an_status status;
 
     if (j->error[0] != '\0') {
-        fprintf(stderr, "%s: skipped: %s\n", j->from->path, j->error);
+        fprintf(stderr, "%s: skipped: %s\n", shown(j->from->path), j->error);
         r->skipped++;
         status = an_pack_writer_skip(to);
     } else {

@@ -137,7 +137,8 @@ AN_API const char *an_status_string(an_status status);
 
 /* an_error_message() is the sentence of the last failure in the calling thread, "" if
  * there was none. It belongs to the library, and stays valid until this thread's next
- * failing call or its end. */
+ * failing call or its end. It is UTF-8, whatever names and paths in it are: bytes that
+ * are none, controls, escapes and marks of direction are shown as \xff, \x1b, \u202e. */
 AN_API const char *an_error_message(void);
 
 /* ------------------------------------------------------------------------------------

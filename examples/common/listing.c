@@ -14,11 +14,12 @@
 
 #include "fields.h"
 #include "options.h"
+#include "quote.h"
 
 static void give_up(const char *what, const char *name) __attribute__((noreturn));
 static void give_up(const char *what, const char *name)
 {
-    fprintf(stderr, "%s: %s\n", name, what);
+    fprintf(stderr, "%s: %s\n", shown(name), what);
     exit(1);
 }
 
@@ -67,7 +68,7 @@ static void leave_out(listing *list, left_out why, const char *path)
     uint64_t n = list->left[why].count++;
 
     if (why == LEFT_OUT_BROKEN)
-        fprintf(stderr, "%s: skipped: %s\n", path, strerror(ENOENT));
+        fprintf(stderr, "%s: skipped: %s\n", shown(path), strerror(ENOENT));
     if (n < LISTING_NAMED) list->left[why].named[n] = copy_of(path);
 }
 
@@ -84,7 +85,7 @@ void listing_report(const listing *list, FILE *to)
         if (count == 0) continue;
         fprintf(to, "left out: %s (%llu):", words[why], (unsigned long long)count);
         for (i = 0; i < LISTING_NAMED && i < count; i++)
-            fprintf(to, "%s %s", i > 0 ? "," : "", list->left[why].named[i]);
+            fprintf(to, "%s %s", i > 0 ? "," : "", shown(list->left[why].named[i]));
         fprintf(to, "%s\n", count > LISTING_NAMED ? ", ..." : "");
     }
 }
@@ -421,7 +422,8 @@ void listing_file(listing *list, const char *path, const char *folder)
             is_decided = 1;
         }
         if (add_line(list, table, text, between, folder) != 0) {
-            fprintf(stderr, "%s:%u: not a path, a space and a class\n", path, number);
+            fprintf(stderr, "%s:%u: not a path, a space and a class\n", shown(path),
+                    number);
             exit(1);
         }
     }

@@ -14,23 +14,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "quote.h"
+
 static const char *program = "";
 
 void usage_error(const char *format, ...)
 {
+    char text[2048];
     va_list args;
 
-    fprintf(stderr, "%s: ", program);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "; %s --help lists the options\n", program);
+    fprintf(stderr, "%s: %s; %s --help lists the options\n", program, shown(text),
+            program);
     exit(2);
 }
 
 void fail(const char *what)
 {
-    fprintf(stderr, "%s: %s: %s\n", program, what, an_error_message());
+    fprintf(stderr, "%s: %s: %s\n", program, shown(what), an_error_message());
     exit(1);
 }
 

@@ -10,7 +10,7 @@
 typedef struct output {
     FILE *file;
     const char *path; /* the caller's */
-    char *beside; /* null: what is there is a link or a device, and is written to */
+    char *beside;     /* null: what is there is a link or a device, and is written to */
 } output;
 
 /* 0, or -1 and errno. */

@@ -1,10 +1,14 @@
 /*
- * quote.h - texts as CSV and JSON want them.
+ * quote.h - texts that nobody vouches for: for terminals, as CSV and as JSON.
  */
 #ifndef QUOTE_H
 #define QUOTE_H
 
 #include <stdio.h>
+
+/* As a terminal may have it: controls, escapes, marks of direction, what has no width and
+ * what is no UTF-8 as \x1b or \u202e. The text is valid until the eighth next call. */
+const char *shown(const char *text);
 
 /* In quotes; those within it doubled. (RFC 4180) */
 void quote_csv(FILE *to, const char *text);

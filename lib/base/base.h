@@ -127,6 +127,9 @@ double an__seconds(void); /* a clock that never goes back */
 
 /* A name of up to 255 bytes of UTF-8 in place of what *to has. */
 an_status an__name_copy(const an_allocator *memory, char **to, const char *name);
+/* Copies text whose bytes nobody vouches for: what a terminal would obey, hide or put in
+ * another place, and what is no UTF-8, as \x1b or \u202e. Cut at `size`. */
+void an__text_show(char *out, size_t size, const char *text);
 void an__names_free(const an_allocator *memory, char **names,
                     uint32_t count); /* names: null allowed */
 

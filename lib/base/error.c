@@ -13,11 +13,13 @@ static __thread char message[320];
 
 an_status an__fail(an_status status, const char *format, ...)
 {
+    char text[sizeof message];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    an__text_show(message, sizeof message, text); /* names and paths are anybody's */
     return status;
 }
 

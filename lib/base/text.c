@@ -1,36 +1,87 @@
 /*
- * text.c - names that a host gives, and lists of names for messages.
+ * text.c - names that a host gives, texts as people may see them, and lists of names for
+ * messages.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
 
-/* Well-formed UTF-8, as RFC 3629 has it: no overlong forms, no surrogates. */
+/* The character at *s, which moves behind it; -1 for a byte that begins none, and *s
+ * moves by one. Well-formed UTF-8, as RFC 3629 has it: no overlong forms, no
+ * surrogates. */
+static long utf8_next(const unsigned char **s)
+{
+    const unsigned char *at = *s;
+    uint32_t code = *at++, least;
+    int more;
+
+    ++*s;
+    if (code < 0x80) return (long)code;
+    if (code >= 0xc2 && code < 0xe0)
+        more = 1, code &= 0x1f;
+    else if (code >= 0xe0 && code < 0xf0)
+        more = 2, code &= 0x0f;
+    else if (code >= 0xf0 && code < 0xf5)
+        more = 3, code &= 0x07;
+    else
+        return -1;
+    least = more == 1 ? 0x80 : more == 2 ? 0x800 : 0x10000;
+    for (; more > 0; more--, at++) {
+        if ((*at & 0xc0) != 0x80) return -1;
+        code = code << 6 | (*at & 0x3f);
+    }
+    if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return -1;
+    *s = at;
+    return (long)code;
+}
+
 static int utf8_valid(const unsigned char *s)
 {
-    while (*s != '\0') {
-        uint32_t code = *s, more = 0, least;
-
-        s++;
-        if (code < 0x80) continue;
-        if (code >= 0xc2 && code < 0xe0)
-            more = 1, code &= 0x1f;
-        else if (code >= 0xe0 && code < 0xf0)
-            more = 2, code &= 0x0f;
-        else if (code >= 0xf0 && code < 0xf5)
-            more = 3, code &= 0x07;
-        else
-            return 0;
-        least = more == 1 ? 0x80 : more == 2 ? 0x800 : 0x10000;
-        for (; more > 0; more--, s++) {
-            if ((*s & 0xc0) != 0x80) return 0;
-            code = code << 6 | (*s & 0x3f);
-        }
-        if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-            return 0;
-    }
+    while (*s != '\0')
+        if (utf8_next(&s) < 0) return 0;
     return 1;
+}
+
+/* What a terminal would obey, or show as nothing, or in another place: controls, marks of
+ * direction, characters without width, tags. (Unicode 15, categories Cc and Cf) */
+static int is_unseen(long code)
+{
+    static const struct {
+        long first, last;
+    } unseen[] = {{0, 0x1f},        {0x7f, 0x9f},      {0xad, 0xad},     {0x61c, 0x61c},
+                  {0x200b, 0x200f}, {0x2028, 0x202e},  {0x2060, 0x206f}, {0xfeff, 0xfeff},
+                  {0xfff9, 0xfffb}, {0xe0000, 0xe0fff}};
+    size_t i;
+
+    for (i = 0; i < sizeof unseen / sizeof unseen[0]; i++)
+        if (code >= unseen[i].first && code <= unseen[i].last) return 1;
+    return 0;
+}
+
+void an__text_show(char *out, size_t size, const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t used = 0;
+
+    while (*s != '\0') {
+        const unsigned char *begin = s;
+        long code = utf8_next(&s);
+        char shown[12];
+        size_t length = (size_t)(s - begin);
+
+        if (code < 0)
+            length = (size_t)snprintf(shown, sizeof shown, "\\x%02x", *begin);
+        else if (is_unseen(code))
+            length = (size_t)snprintf(shown, sizeof shown,
+                                      code < 0x80 ? "\\x%02lx" : "\\u%04lx", code);
+        else
+            memcpy(shown, begin, length);
+        if (used + length >= size) break;
+        memcpy(out + used, shown, length);
+        used += length;
+    }
+    out[used] = '\0';
 }
 
 an_status an__name_copy(const an_allocator *memory, char **to, const char *name)

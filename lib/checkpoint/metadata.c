@@ -360,10 +360,16 @@ an_status an__metadata_parse(json_t **out, const char *text)
 an_status an__metadata_config(const json_t *metadata, an_model_config *config)
 {
     const char *arch = json_string_value(json_object_get(metadata, "arch"));
+    const char *writer = json_string_value(json_object_get(metadata, "writer"));
 
     an_model_config_init(config, sizeof *config);
-    if (arch == NULL || an_arch_find(arch, &config->arch) != AN_OK)
-        return bad("root", "arch");
+    if (arch == NULL) return bad("root", "arch");
+    if (an_arch_find(arch, &config->arch) != AN_OK)
+        return an__fail(
+            AN_ERROR_VERSION,
+            "the file's preset is \"%.40s\", which this library (%s) does not "
+            "know; libalexnet %.20s wrote it",
+            arch, an_version_string(), writer != NULL ? writer : "of old");
     return fields_read(json_object_get(metadata, "config"), config, config_fields,
                        "config");
 }

@@ -282,6 +282,59 @@ START_TEST(of_two_trainings_the_second_is_refused)
 }
 END_TEST
 
+/* --- on a terminal ----------------------------------------------------------------- */
+
+#define EVIL "\033[31m\xe2\x80\xae\a"
+
+static void expect_seen(const char *command, int code)
+{
+    said s = run_program("%s", command);
+    const char *texts[2], *at;
+    int i, escapes = 0;
+
+    texts[0] = s.out;
+    texts[1] = s.err;
+    expect_count(s.code, code, "%s: %s", command, s.err);
+    for (i = 0; i < 2; i++)
+        for (at = texts[i]; *at != '\0'; at++) {
+            ck_assert_msg(((unsigned char)*at >= ' ' || *at == '\n') && *at != 0x7f,
+                          "%s prints byte %02x: %s", command, (unsigned char)*at,
+                          texts[i]);
+            escapes += strncmp(at, "\\x1b[31m\\u202e\\x07", 17) == 0;
+        }
+    ck_assert_msg(escapes > 0, "%s says nothing of it: %s%s", command, s.out, s.err);
+    said_free(&s);
+}
+
+/* Names of files, folders and classes that a terminal would obey. */
+START_TEST(names_do_nothing_to_a_terminal)
+{
+    static const char *const names[7] = {"a" EVIL, "b", "c", "d", "e", "f", "g"};
+    an_context *ctx = context_make();
+    an_model_config config = tiny_config(7, 1);
+
+    an_model_destroy(model_make(ctx, "m", &config, TINY + 4, names));
+    an_model_destroy(model_make(ctx, "m" EVIL, &config, TINY + 4, NULL));
+    an_context_destroy(ctx);
+    folder_make("in/x" EVIL);
+    folder_make("in/y");
+    png_waves("in/x" EVIL "/p" EVIL ".png", 8, 8, 1);
+    png_waves("in/y/1.png", 8, 8, 2);
+    text_write("in/x" EVIL "/broken" EVIL ".jpg", "\xff\xd8 and no more");
+    text_write("in/x" EVIL "/words" EVIL ".txt", "left out");
+    text_write("list" EVIL, "one\n");
+    expect_seen("info m", 0);
+    expect_seen("info m?*", 0);
+    expect_seen("classify m in/x*", 1);
+    expect_seen("classify --top 7 m in/y", 0);
+    expect_seen("prepare --side 8 in out", 3);
+    expect_seen("prepare --side 8 in/x* other", 1);
+    expect_seen("prepare --side 8 --list list* in other", 1);
+    expect_seen("evaluate in/x* m", 1);
+    expect_seen("train --out new in/x*", 1);
+}
+END_TEST
+
 Suite *outputs_suite(void)
 {
     Suite *suite = suite_create("outputs");
@@ -293,6 +346,7 @@ Suite *outputs_suite(void)
     tcase_add_test(tc, what_is_no_file_is_written_to_itself);
     tcase_add_test(tc, an_output_is_no_input);
     tcase_add_test(tc, a_program_waits_for_nobody_who_writes_there);
+    tcase_add_test(tc, names_do_nothing_to_a_terminal);
     tcase_add_test(tc, of_two_trainings_the_second_is_refused);
     suite_add_tcase(suite, tc);
     return suite;

@@ -10,6 +10,7 @@
 
 #include "common/history.h"
 #include "common/progress.h"
+#include "common/quote.h"
 #include "programs.h"
 
 /* A run that goes on keeps the rows up to its epoch, and with them every number. */
@@ -97,6 +98,32 @@ START_TEST(the_time_left_is_in_hours_minutes_and_seconds)
 }
 END_TEST
 
+START_TEST(what_a_terminal_obeys_is_shown)
+{
+    static const struct {
+        const char *text, *wanted;
+    } cases[] = {
+        {"", ""},
+        {"a \xc3\xa9 \xe2\x82\xac \xf0\x9f\x8c\xb7 \xc2\xa0~",
+         "a \xc3\xa9 \xe2\x82\xac \xf0\x9f\x8c\xb7 \xc2\xa0~"},
+        {"\033[2J\n\t\x7f", "\\x1b[2J\\x0a\\x09\\x7f"},
+        {"\xc2\x9b"
+         "0m \xc2\xad",
+         "\\u009b0m \\u00ad"},
+        {"a\xe2\x80\xae"
+         "b\xe2\x81\xa6\xd8\x9c",
+         "a\\u202eb\\u2066\\u061c"},
+        {"\xe2\x80\x8b\xef\xbb\xbf\xe2\x80\xaf", "\\u200b\\ufeff\xe2\x80\xaf"},
+        {"\xf3\xa0\x81\x81!", "\\ue0041!"},
+        {"\xff\xc3(\xe2\x82 \xed\xa0\x80", "\\xff\\xc3(\\xe2\\x82 \\xed\\xa0\\x80"},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_text(shown(cases[i].text), cases[i].wanted, "case %zu", i);
+}
+END_TEST
+
 Suite *parts_suite(void)
 {
     Suite *suite = suite_create("parts");
@@ -104,6 +131,7 @@ Suite *parts_suite(void)
 
     tcase_add_checked_fixture(tc, programs_setup, programs_teardown);
     tcase_add_test(tc, a_table_of_epochs_is_read_up_to_where_a_run_goes_on);
+    tcase_add_test(tc, what_a_terminal_obeys_is_shown);
     tcase_add_test(tc, the_time_left_is_in_hours_minutes_and_seconds);
     suite_add_tcase(suite, tc);
     return suite;
