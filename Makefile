@@ -82,7 +82,7 @@ PRIVATE  = $(if $(filter shared,$(OPENBLAS)),,$(BUILD)/cpu/private_blas.o)
 EXNAMES := $(patsubst examples/%.c,%,$(sort $(wildcard examples/*.c)))
 EXCOMMON:= $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard examples/common/*.c)))
 EXARCHIVE = $(BUILD)/examples/common.a
-TESTROOMS := support operations network engine model data train checkpoint cuda api
+TESTROOMS := support base operations network engine model data train checkpoint cuda api
 TESTS   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $(TESTROOMS:%=test/%/*.c))) test/main.c)
 
 # What `make deps` wants on Debian. Everything waits for it where both are asked for.

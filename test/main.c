@@ -75,7 +75,8 @@ static const struct {
               {"packing", packing_suite},
               {"pool", pool_suite},
               {"disk", disk_suite},
-              {"writers", writers_suite}};
+              {"writers", writers_suite},
+              {"json", json_suite}};
 
 static int is_among(const char *name, char **names, int count)
 {

@@ -125,6 +125,10 @@ double an__seconds(void); /* a clock that never goes back */
 
 /* --- text (text.c) ----------------------------------------------------------------- */
 
+/* The character at *s, which is before `end`, and *s moves behind it; -1 for a byte that
+ * begins none, and *s moves by one. Well-formed UTF-8, as RFC 3629 has it: no overlong
+ * forms, no surrogates. */
+long an__utf8_next(const char **s, const char *end);
 /* A name of up to 255 bytes of UTF-8 in place of what *to has. */
 an_status an__name_copy(const an_allocator *memory, char **to, const char *name);
 /* Copies text whose bytes nobody vouches for: what a terminal would obey, hide or put in
@@ -141,6 +145,66 @@ typedef struct an_list {
 void an__list_begin(an_list *list);
 void an__list_add(an_list *list,
                   const char *name); /* "..." where there is no more room */
+
+/* --- JSON (json.c) ----------------------------------------------------------------- */
+
+enum {
+    AN_JSON_DEPTH = 64,  /* lists and objects within each other */
+    AN_JSON_DIGITS = 128 /* of a number, with its sign, point and exponent */
+};
+
+/* A value's place in a text that has been checked; at null: there is none. */
+typedef struct an_json {
+    const char *at, *end;
+} an_json;
+
+/* *out is the text's value. FORMAT, with the place and the reason, for what RFC 8259 does
+ * not allow, and for the limits above; `what` names the text. The text needs no 0 behind
+ * it. */
+an_status an__json_check(an_json *out, const char *text, size_t bytes, const char *what);
+
+/* kind: its first character, '{', '[' or '"'. A value that is not there is of no kind. */
+int an__json_is_kind(an_json value, char kind);
+int an__json_is_null(an_json value);
+/* The members of an object, the elements of a list; of anything else there are none. */
+typedef struct an_json_walk {
+    const char *at, *end;
+    int has_keys;
+} an_json_walk;
+
+an_json_walk an__json_walk(an_json list);
+/* The next one, and 1, or 0. key: of an object's member; null allowed. */
+int an__json_next(an_json_walk *walk, an_json *key, an_json *value);
+size_t an__json_count(an_json list);
+/* An object's member; none if it is missing, or there twice. */
+an_json an__json_get(an_json object, const char *name);
+
+/* Each returns 0 where the value is of another kind, or does not fit. A text gets a 0 behind it; out null: its length alone. */
+int an__json_text(an_json value, char *out, size_t size, size_t *length);
+int an__json_whole(an_json value, uint64_t *out);
+int an__json_real(an_json value, double *out);
+int an__json_equals(an_json value, const char *text); /* whether it is this text */
+
+/* Where it is written to. Commas come by themselves. */
+typedef struct an_json_out {
+    char *text; /* null: the length is counted, and nothing is written */
+    size_t used;
+    int more; /* something stands before, in the same list */
+} an_json_out;
+
+void an__json_open(an_json_out *out, char kind); /* '{' or '[' */
+void an__json_close(an_json_out *out, char kind);
+void an__json_key(an_json_out *out, const char *name);
+void an__json_put_text(an_json_out *out, const char *text); /* null: null */
+void an__json_put_bytes(an_json_out *out, const char *text, size_t length);
+void an__json_put_whole(an_json_out *out, uint64_t number);
+void an__json_put_real(an_json_out *out, double number); /* finite */
+
+/* What `make` writes, with a 0 behind it, in *text, which is the caller's to free. It is
+ * called twice, and must write the same. */
+typedef void (*an_json_fn)(an_json_out *out, const void *arg);
+an_status an__json_make(char **text, size_t *length, const an_allocator *memory,
+                        an_json_fn make, const void *arg);
 
 /* --- files (file.c) ---------------------------------------------------------------- */
 

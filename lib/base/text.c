@@ -7,12 +7,9 @@
 
 #include "base/base.h"
 
-/* The character at *s, which moves behind it; -1 for a byte that begins none, and *s
- * moves by one. Well-formed UTF-8, as RFC 3629 has it: no overlong forms, no
- * surrogates. */
-static long utf8_next(const unsigned char **s)
+long an__utf8_next(const char **s, const char *end)
 {
-    const unsigned char *at = *s;
+    const unsigned char *at = (const unsigned char *)*s;
     uint32_t code = *at++, least;
     int more;
 
@@ -27,19 +24,22 @@ static long utf8_next(const unsigned char **s)
     else
         return -1;
     least = more == 1 ? 0x80 : more == 2 ? 0x800 : 0x10000;
+    if (end - *s < more) return -1;
     for (; more > 0; more--, at++) {
         if ((*at & 0xc0) != 0x80) return -1;
         code = code << 6 | (*at & 0x3f);
     }
     if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return -1;
-    *s = at;
+    *s = (const char *)at;
     return (long)code;
 }
 
-static int utf8_valid(const unsigned char *s)
+static int utf8_valid(const char *s)
 {
-    while (*s != '\0')
-        if (utf8_next(&s) < 0) return 0;
+    const char *end = s + strlen(s);
+
+    while (s < end)
+        if (an__utf8_next(&s, end) < 0) return 0;
     return 1;
 }
 
@@ -61,17 +61,18 @@ static int is_unseen(long code)
 
 void an__text_show(char *out, size_t size, const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
+    const char *s = text, *end = s + strlen(s);
     size_t used = 0;
 
-    while (*s != '\0') {
-        const unsigned char *begin = s;
-        long code = utf8_next(&s);
+    while (s < end) {
+        const char *begin = s;
+        long code = an__utf8_next(&s, end);
         char shown[12];
         size_t length = (size_t)(s - begin);
 
         if (code < 0)
-            length = (size_t)snprintf(shown, sizeof shown, "\\x%02x", *begin);
+            length =
+                (size_t)snprintf(shown, sizeof shown, "\\x%02x", (unsigned char)*begin);
         else if (is_unseen(code))
             length = (size_t)snprintf(shown, sizeof shown,
                                       code < 0x80 ? "\\x%02lx" : "\\u%04lx", code);
@@ -92,7 +93,7 @@ an_status an__name_copy(const an_allocator *memory, char **to, const char *name)
     AN_CHECK(name != NULL, "name is null");
     length = strlen(name);
     AN_CHECK(length <= 255, "name is %zu bytes long: must be at most 255", length);
-    AN_CHECK(utf8_valid((const unsigned char *)name), "name is not UTF-8");
+    AN_CHECK(utf8_valid(name), "name is not UTF-8");
     copy = an__alloc(memory, length + 1);
     if (copy == NULL) return AN_ERROR_MEMORY;
     memcpy(copy, name, length + 1);

@@ -18,6 +18,7 @@ Suite *damage_suite(void);
 Suite *data_limits_suite(void);
 Suite *disk_suite(void);
 Suite *writers_suite(void);
+Suite *json_suite(void);
 Suite *edges_suite(void);
 Suite *epochs_suite(void);
 Suite *execution_suite(void);
