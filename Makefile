@@ -63,10 +63,9 @@ SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 BASE     = -std=c99 $(WARN) $(if $(WERROR),-Werror) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 PLUGINS  = -DAN_PLUGIN_DIR='"$(LIBDIR)/alexnet"'
 LIBC     = $(BASE) -Iinclude -Ilib -fPIC -fvisibility=hidden -fno-math-errno \
-           $(BLAS_CFLAGS) $(shell $(PKG_CONFIG) --cflags jansson) $(CPPFLAGS) $(CFLAGS) \
-           $(SANFLAGS)
+           $(BLAS_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SANFLAGS)
 LINKC    = $(filter-out -Ofast -ffast-math -funsafe-math-optimizations,$(CFLAGS)) $(SANFLAGS)
-LIBS     = $(BLAS_LIBS) $(shell $(PKG_CONFIG) --libs jansson) -lm -ldl -pthread
+LIBS     = $(BLAS_LIBS) -lm -ldl -pthread
 
 # cpu/vector, once for each set of instructions that an x86-64 may have.
 ISAS         := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),avx2 avx512)
@@ -287,12 +286,11 @@ $(BUILD)/test/alexnet-minimal.so: test/backend-minimal/minimal.c | $(AFTER)
 # --- what a machine with a card is given (docs/CUDA.md) -----------------------------------
 
 # Programs that need nothing but the C library and C++'s there, stripped, and no cairo: one
-# archive, in which test/gpu.sh is the one call. What the tests need beside is linked statically;
-# jansson, whose archive fits no shared object, lies beside libalexnet.so, which looks there. The
-# plugin and the probes are compiled here, so that no time is spent on it there.
+# archive, in which test/gpu.sh is the one call. What the tests need beside is linked statically.
+# The plugin and the probes are compiled here, so that no time is spent on it there.
 CARD      = $(BUILD)/card/alexnet-card
 CARDEX   := bench train prepare evaluate classify info shapes
-CARDFILES = $(CARD)/libalexnet.so.$(SOMAJOR) $(CARD)/libjansson.so.4 $(CARD)/alexnet-cuda.so \
+CARDFILES = $(CARD)/libalexnet.so.$(SOMAJOR) $(CARD)/alexnet-cuda.so \
             $(CARD)/test/check $(CARD)/test/probes $(CARD)/test/probes-host \
             $(CARD)/test/alexnet-cuda-host.so $(CARD)/test/alexnet-minimal.so \
             $(CARDEX:%=$(CARD)/examples/%)
@@ -303,18 +301,13 @@ $(CARD)/libalexnet.so.$(SOMAJOR): $(OBJ) $(BUILD)/cpu/private_blas.o lib/alexnet
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) -s -shared -Wl,-soname,libalexnet.so.$(SOMAJOR) \
 	    -Wl,--version-script=lib/alexnet.map -Wl,-z,defs -Wl,-z,now -Wl,--exclude-libs,ALL \
-	    -Wl,-rpath,'$$ORIGIN' $(OBJ) $(PRIVATE) $(LIBS) -o $@
-
-$(CARD)/libjansson.so.4:
-	@mkdir -p $(@D)
-	$(Q)cp "$$($(CC) -print-file-name=libjansson.so.4)" $@
+	    $(OBJ) $(PRIVATE) $(LIBS) -o $@
 
 $(BUILD)/card/common.a: $(filter-out %/canvas.o,$(EXCOMMON)) $(BUILD)/examples/common/no_canvas.o
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 
-$(CARD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/card/common.a $(CARD)/libalexnet.so.$(SOMAJOR) \
-                    $(CARD)/libjansson.so.4
+$(CARD)/examples/%: $(BUILD)/examples/%.o $(BUILD)/card/common.a $(CARD)/libalexnet.so.$(SOMAJOR)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LINKC) -s $^ $(LDFLAGS) -lm -pthread -Wl,-rpath,'$$ORIGIN/..' -o $@
@@ -579,7 +572,7 @@ coverage:
 $(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz/fuzz_checkpoint.o $(BUILD)/test/fuzz/fuzz_main.o \
                                $(OBJ) $(BUILD)/cpu/private_blas.o
 	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(filter %.o,$(filter-out %private_blas.o,$^)) $(PRIVATE) \
-	    $(TESTBLAS) $(shell $(PKG_CONFIG) --libs jansson) -lm -pthread -o $@
+	    $(TESTBLAS) -lm -pthread -o $@
 
 demo: all
 	$(Q)sh examples/demo.sh $(BUILD)

@@ -18,7 +18,7 @@ trap 'rm -f "$said"' EXIT
 std="-std=c99 $WARN -fsyntax-only -Iinclude"
 # shellcheck disable=SC2046,SC2086
 {
-    clang $std -Ilib $(pkg-config --cflags openblas jansson) lib/*/*.c cpu/*.c
+    clang $std -Ilib $(pkg-config --cflags openblas) lib/*/*.c cpu/*.c
     case $(uname -m) in
     x86_64)
         clang $std -Ilib -mavx2 -mfma -DAN_ISA=avx2 cpu/vector/*.c
@@ -36,7 +36,7 @@ std="-std=c99 $WARN -fsyntax-only -Iinclude"
         need clang-tidy
         for file in lib/*/*.c cpu/*.c examples/*.c examples/common/*.c; do
             clang-tidy --quiet "$file" -- -std=c99 -Iinclude -Ilib -Iexamples \
-                $(pkg-config --cflags cairo jansson openblas) 2>/dev/null
+                $(pkg-config --cflags cairo openblas) 2>/dev/null
         done
     fi
 } >"$said" 2>&1

@@ -7,7 +7,6 @@
 #ifndef AN_BASE_H
 #define AN_BASE_H
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -176,10 +175,14 @@ an_json_walk an__json_walk(an_json list);
 /* The next one, and 1, or 0. key: of an object's member; null allowed. */
 int an__json_next(an_json_walk *walk, an_json *key, an_json *value);
 size_t an__json_count(an_json list);
-/* An object's member; none if it is missing, or there twice. */
+/* An object's member; none if it is missing, or there twice: then it has an end. And
+ * several of them in one walk: values[count]. */
 an_json an__json_get(an_json object, const char *name);
+void an__json_members(an_json object, const char *const *names, an_json *values,
+                      size_t count);
 
-/* Each returns 0 where the value is of another kind, or does not fit. A text gets a 0 behind it; out null: its length alone. */
+/* Each returns 0 where the value is of another kind, or does not fit. A text gets a 0
+ * behind it; out null: its length alone. */
 int an__json_text(an_json value, char *out, size_t size, size_t *length);
 int an__json_whole(an_json value, uint64_t *out);
 int an__json_real(an_json value, double *out);
@@ -264,7 +267,7 @@ typedef enum an_file_type {
 } an_file_type;
 
 typedef struct an_entry {
-    const char *name; /* in the header's JSON */
+    const char *name; /* the header's */
     an_file_type dtype;
     uint32_t dims;
     uint64_t shape[4];   /* only if dims <= 4 */
@@ -273,9 +276,12 @@ typedef struct an_entry {
 } an_entry;
 
 typedef struct an_header {
-    json_t *json;
-    const char *metadata; /* the "alexnet" string, null if there is none */
-    an_entry *entries;    /* by place in the file */
+    char *metadata; /* the "alexnet" string, null if there is none */
+    size_t metadata_bytes;
+    char check[20]; /* "alexnet_check", its checksum; "" where that is no short text */
+    int has_check, has_metadata;
+    an_entry *entries; /* by place in the file */
+    char *names;       /* of all of them */
     size_t count;
     size_t start;   /* of the tensors' bytes in the file */
     uint64_t bytes; /* of all tensors */
@@ -295,14 +301,13 @@ size_t an__file_type_bytes(an_file_type dtype);
 /* `count` numbers of a file, of one of the first three kinds, to float32. */
 void an__dtype_convert(an_file_type dtype, const void *from, size_t count, float *to);
 
-/* Adds a tensor of up to four dimensions at byte *at, and moves *at behind it; nonzero:
- * no memory. */
-int an__header_add(json_t *json, const char *name, an_file_type dtype,
-                   const uint64_t *shape, uint32_t dims, uint64_t *at);
-/* Writes length and header: padded with spaces, so that the tensors begin at a multiple
- * of
- * 64 bytes. */
-an_status an__header_write(json_t *json, an_write_fn write, void *user);
+/* A tensor of up to four dimensions at byte *at, which moves behind it. */
+void an__header_put(an_json_out *out, const char *name, an_file_type dtype,
+                    const uint64_t *shape, uint32_t dims, uint64_t *at);
+/* Writes length and header, which `make` writes: padded with spaces, so that the tensors
+ * begin at a multiple of 64 bytes. */
+an_status an__header_write(const an_allocator *memory, an_json_fn make, const void *arg,
+                           an_write_fn write, void *user);
 
 /* `bytes` of a reader, all of them. FORMAT: it ends before. */
 an_status an__read_all(an_read_fn read, void *user, void *data, size_t bytes);

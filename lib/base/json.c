@@ -84,6 +84,10 @@ static int check_string(an_checking *c)
         const char *begin = c->at;
         size_t bytes = 2;
 
+        if (*begin >= ' ' && *begin <= '~' && *begin != '\\') {
+            c->at++; /* most of them */
+            continue;
+        }
         if ((unsigned char)*begin < ' ')
             return refuse(c, "a control character in a text");
         if (*begin == '\\') {
@@ -299,18 +303,29 @@ size_t an__json_count(an_json list)
     return count;
 }
 
-an_json an__json_get(an_json object, const char *name)
+void an__json_members(an_json object, const char *const *names, an_json *values,
+                      size_t count)
 {
     an_json_walk walk = an__json_walk(object);
-    an_json key, value, found = nothing;
-    int times = 0;
+    an_json key, value;
+    size_t i;
 
+    for (i = 0; i < count; i++) values[i] = nothing;
     while (walk.has_keys && an__json_next(&walk, &key, &value))
-        if (an__json_equals(key, name)) {
-            found = value;
-            times++;
+        for (i = 0; i < count; i++) {
+            if (!an__json_equals(key, names[i])) continue;
+            /* One that is there twice has an end, but no place. */
+            values[i].at = values[i].end == NULL ? value.at : NULL;
+            values[i].end = value.end;
         }
-    return times == 1 ? found : nothing;
+}
+
+an_json an__json_get(an_json object, const char *name)
+{
+    an_json value;
+
+    an__json_members(object, &name, &value, 1);
+    return value;
 }
 
 /* The next character of a text, as bytes, or one of its bytes: *at moves behind it. */

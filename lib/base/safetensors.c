@@ -1,7 +1,7 @@
 /*
  * safetensors.c - reading a header that anybody may have written, writing one of our own.
  */
-#include <stdlib.h> /* free(): of what jansson allocated; qsort() */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -58,62 +58,93 @@ static an_status bad(const char *name, const char *what)
     return an__fail(AN_ERROR_FORMAT, "the header's \"%.60s\" %s", name, what);
 }
 
-static an_file_type dtype_of(const char *text)
+static an_file_type dtype_of(an_json text)
 {
     uint32_t i;
 
     for (i = 0; i < AN_OTHER; i++)
-        if (strcmp(text, dtype_names[i]) == 0) break;
+        if (an__json_equals(text, dtype_names[i])) break;
     return (an_file_type)i;
 }
 
-static int natural(const json_t *json, uint64_t *out)
+static an_status parse_shape(an_json shape, an_entry *entry)
 {
-    if (!json_is_integer(json) || json_integer_value(json) < 0) return 0;
-    *out = (uint64_t)json_integer_value(json);
-    return 1;
-}
+    an_json_walk walk = an__json_walk(shape);
+    an_json value;
+    size_t product;
+    uint32_t i;
 
-static an_status parse_shape(const json_t *shape, an_entry *entry)
-{
-    size_t dims = json_array_size(shape), i, product;
-
-    if (!json_is_array(shape)) return bad(entry->name, "has no shape");
-    entry->dims = dims <= 4 ? (uint32_t)dims : 5;
+    if (!an__json_is_kind(shape, '[')) return bad(entry->name, "has no shape");
     entry->count = 1;
-    for (i = 0; i < dims; i++) {
+    for (i = 0; an__json_next(&walk, NULL, &value); i++) {
         uint64_t size;
 
-        if (!natural(json_array_get(shape, i), &size) ||
+        if (!an__json_whole(value, &size) || size > INT64_MAX ||
             !an__multiply((size_t)entry->count, (size_t)size, &product))
             return bad(entry->name, "has a shape that cannot be");
         entry->count = product;
         if (i < 4) entry->shape[i] = size;
     }
+    entry->dims = i <= 4 ? i : 5;
     return AN_OK;
 }
 
-static an_status parse_entry(const char *name, const json_t *json, an_entry *entry)
+static int parse_offsets(an_json offsets, an_entry *entry)
 {
-    const json_t *offsets = json_object_get(json, "data_offsets");
-    const char *dtype = json_string_value(json_object_get(json, "dtype"));
+    an_json_walk walk = an__json_walk(offsets);
+    an_json value;
+
+    return an__json_is_kind(offsets, '[') && an__json_next(&walk, NULL, &value) &&
+           an__json_whole(value, &entry->begin) && an__json_next(&walk, NULL, &value) &&
+           an__json_whole(value, &entry->end) && !an__json_next(&walk, NULL, &value) &&
+           entry->begin <= entry->end && entry->end <= INT64_MAX;
+}
+
+/* entry->name is there already. */
+static an_status parse_entry(an_json json, an_entry *entry)
+{
+    const char *name = entry->name;
     size_t bytes;
 
-    memset(entry, 0, sizeof *entry);
-    entry->name = name;
-    if (!json_is_object(json)) return bad(name, "is no object");
-    if (dtype == NULL) return bad(name, "has no dtype");
-    entry->dtype = dtype_of(dtype);
-    AN_TRY(parse_shape(json_object_get(json, "shape"), entry));
-    if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
-        !natural(json_array_get(offsets, 0), &entry->begin) ||
-        !natural(json_array_get(offsets, 1), &entry->end) || entry->begin > entry->end)
+    if (!an__json_is_kind(json, '{')) return bad(name, "is no object");
+    if (!an__json_is_kind(an__json_get(json, "dtype"), '"'))
+        return bad(name, "has no dtype");
+    entry->dtype = dtype_of(an__json_get(json, "dtype"));
+    AN_TRY(parse_shape(an__json_get(json, "shape"), entry));
+    if (!parse_offsets(an__json_get(json, "data_offsets"), entry))
         return bad(name, "has offsets that cannot be");
     if (entry->dtype != AN_OTHER &&
         (!an__multiply((size_t)entry->count, an__file_type_bytes(entry->dtype), &bytes) ||
          bytes != entry->end - entry->begin))
         return bad(name, "has offsets that do not fit its shape");
     return AN_OK;
+}
+
+static an_status parse_metadata(an_header *header, const an_allocator *memory,
+                                an_json object)
+{
+    static const char *const names[] = {"alexnet", "alexnet_check"};
+    an_json values[2];
+
+    if (header->has_metadata++) return bad("__metadata__", "is there twice");
+    if (!an__json_is_kind(object, '{'))
+        return bad("__metadata__", "is no object of strings");
+    an__json_members(object, names, values, 2);
+    header->has_check = values[1].end != NULL;
+    if (!an__json_text(values[1], header->check, sizeof header->check, NULL))
+        header->check[0] = '\0';
+    if (values[0].end == NULL) return AN_OK;
+    if (!an__json_text(values[0], NULL, 0, &header->metadata_bytes))
+        return bad("__metadata__", "has no text, or two, for \"alexnet\"");
+    header->metadata = an__alloc(memory, header->metadata_bytes + 1);
+    if (header->metadata == NULL) return AN_ERROR_MEMORY;
+    an__json_text(values[0], header->metadata, header->metadata_bytes + 1, NULL);
+    return AN_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const an_entry *)a)->name, ((const an_entry *)b)->name);
 }
 
 static int by_place(const void *a, const void *b)
@@ -124,27 +155,16 @@ static int by_place(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-static an_status parse_entries(an_header *header, const an_allocator *memory)
+/* No name is there twice, and the tensors fill the file, one after another: no hole, no
+ * overlap. */
+static an_status check_entries(an_header *header)
 {
-    size_t members = json_object_size(header->json), i;
-    const char *name;
-    json_t *value;
+    size_t i;
 
-    header->entries = an__alloc(memory, members * sizeof *header->entries);
-    if (header->entries == NULL) return AN_ERROR_MEMORY;
-    json_object_foreach (header->json, name, value) {
-        if (strcmp(name, "__metadata__") == 0) {
-            json_t *ours = json_object_get(value, "alexnet");
-
-            if (!json_is_object(value) || (ours != NULL && !json_is_string(ours)))
-                return bad(name, "is no object of strings");
-            header->metadata = json_string_value(ours);
-            continue;
-        }
-        AN_TRY(parse_entry(name, value, &header->entries[header->count]));
-        header->count++;
-    }
-    /* The tensors fill the file, one after another: no hole, no overlap. */
+    qsort(header->entries, header->count, sizeof *header->entries, by_name);
+    for (i = 1; i < header->count; i++)
+        if (by_name(&header->entries[i - 1], &header->entries[i]) == 0)
+            return bad(header->entries[i].name, "is there twice");
     qsort(header->entries, header->count, sizeof *header->entries, by_place);
     for (i = 0; i < header->count; i++) {
         if (header->entries[i].begin != header->bytes)
@@ -155,24 +175,73 @@ static an_status parse_entries(an_header *header, const an_allocator *memory)
     return AN_OK;
 }
 
+/* How many tensors there are, and how many bytes their names take: of what is none
+ * nothing is kept, so that memory follows what is there. */
+static an_status count_entries(an_json json, size_t *count, size_t *name_bytes)
+{
+    an_json_walk walk = an__json_walk(json);
+    an_json key, value;
+
+    *count = *name_bytes = 0;
+    while (an__json_next(&walk, &key, &value)) {
+        an_entry entry;
+        char name[64];
+        size_t length;
+
+        if (an__json_equals(key, "__metadata__")) continue;
+        memset(&entry, 0, sizeof entry);
+        an__json_text(key, NULL, 0, &length);
+        entry.name = an__json_text(key, name, sizeof name, NULL) ? name : "a long name";
+        AN_TRY(parse_entry(value, &entry));
+        *name_bytes += length + 1;
+        ++*count;
+    }
+    return AN_OK;
+}
+
+static an_status parse_entries(an_header *header, const an_allocator *memory,
+                               an_json json)
+{
+    an_json_walk walk = an__json_walk(json);
+    an_json key, value;
+    size_t count, name_bytes;
+    char *name;
+
+    AN_TRY(count_entries(json, &count, &name_bytes));
+    header->entries = an__alloc_zero(memory, count * sizeof *header->entries);
+    header->names = an__alloc(memory, name_bytes);
+    if (header->entries == NULL || header->names == NULL) return AN_ERROR_MEMORY;
+    name = header->names;
+    while (an__json_next(&walk, &key, &value)) {
+        an_entry *entry = &header->entries[header->count];
+        size_t length;
+
+        if (an__json_equals(key, "__metadata__")) {
+            AN_TRY(parse_metadata(header, memory, value));
+            continue;
+        }
+        an__json_text(key, NULL, 0, &length);
+        an__json_text(key, name, length + 1, NULL);
+        entry->name = name;
+        name += length + 1;
+        AN_TRY(parse_entry(value, entry));
+        header->count++;
+    }
+    return check_entries(header);
+}
+
 an_status an__header_parse(an_header *out, const an_allocator *memory, const char *text,
                            size_t bytes)
 {
     an_header header;
-    json_error_t error;
+    an_json json;
     an_status status;
 
     memset(&header, 0, sizeof header);
-    header.json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (header.json == NULL && json_error_code(&error) == json_error_out_of_memory)
-        return an__fail(AN_ERROR_MEMORY, "no memory for a header of %zu bytes", bytes);
-    if (header.json == NULL)
-        return an__fail(AN_ERROR_FORMAT, "the header is no JSON: byte %d: %.100s",
-                        error.position, error.text);
-    if (!json_is_object(header.json))
-        status = an__fail(AN_ERROR_FORMAT, "the header is no JSON object");
-    else
-        status = parse_entries(&header, memory);
+    AN_TRY(an__json_check(&json, text, bytes, "the header"));
+    if (!an__json_is_kind(json, '{'))
+        return an__fail(AN_ERROR_FORMAT, "the header is no JSON object");
+    status = parse_entries(&header, memory, json);
     if (status != AN_OK) {
         an__header_free(&header, memory);
         return status;
@@ -184,7 +253,8 @@ an_status an__header_parse(an_header *out, const an_allocator *memory, const cha
 
 void an__header_free(an_header *header, const an_allocator *memory)
 {
-    json_decref(header->json);
+    an__free(memory, header->metadata);
+    an__free(memory, header->names);
     an__free(memory, header->entries);
     memset(header, 0, sizeof *header);
 }
@@ -236,41 +306,48 @@ static an_status write_text(const char *text, size_t length, an_write_fn write,
     return AN_OK;
 }
 
-int an__header_add(json_t *json, const char *name, an_file_type dtype,
-                   const uint64_t *shape, uint32_t dims, uint64_t *at)
+void an__header_put(an_json_out *out, const char *name, an_file_type dtype,
+                    const uint64_t *shape, uint32_t dims, uint64_t *at)
 {
-    json_t *entry = json_object(), *sizes = json_array(), *offsets = json_array();
     uint64_t bytes = an__file_type_bytes(dtype);
     uint32_t i;
-    int failed = 0;
 
+    an__json_key(out, name);
+    an__json_open(out, '{');
+    an__json_key(out, "dtype");
+    an__json_put_text(out, dtype_names[dtype]);
+    an__json_key(out, "shape");
+    an__json_open(out, '[');
     for (i = 0; i < dims; i++) {
-        failed |= json_array_append_new(sizes, json_integer((json_int_t)shape[i]));
+        an__json_put_whole(out, shape[i]);
         bytes *= shape[i];
     }
-    failed |= json_array_append_new(offsets, json_integer((json_int_t)*at));
-    failed |= json_array_append_new(offsets, json_integer((json_int_t)(*at + bytes)));
-    failed |= json_object_set_new(entry, "dtype", json_string(dtype_names[dtype]));
-    failed |= json_object_set_new(entry, "shape", sizes);
-    failed |= json_object_set_new(entry, "data_offsets", offsets);
+    an__json_close(out, ']');
+    an__json_key(out, "data_offsets");
+    an__json_open(out, '[');
+    an__json_put_whole(out, *at);
+    an__json_put_whole(out, *at + bytes);
+    an__json_close(out, ']');
+    an__json_close(out, '}');
     *at += bytes;
-    return failed | json_object_set_new(json, name, entry);
 }
 
-an_status an__header_write(json_t *json, an_write_fn write, void *user)
+an_status an__header_write(const an_allocator *memory, an_json_fn make, const void *arg,
+                           an_write_fn write, void *user)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
     an_status status;
+    size_t length;
+    char *text;
 
-    if (text == NULL) return an__fail(AN_ERROR_MEMORY, "no memory for the header");
-    if (strlen(text) > AN_HEADER_LIMIT - 64)
+    AN_TRY(an__json_make(&text, &length, memory, make, arg));
+    if (length > AN_HEADER_LIMIT - 64)
         status = an__fail(AN_ERROR_ARGUMENT,
                           "the header would have %zu bytes: class names "
                           "must leave it below %zu",
-                          strlen(text), AN_HEADER_LIMIT);
+                          length, AN_HEADER_LIMIT);
     else
-        status = write_text(text, strlen(text), write, user);
-    free(text);
+        status = write_text(text, length, write, user);
+    an__free(memory, text);
     return status;
 }
 

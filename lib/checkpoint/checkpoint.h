@@ -11,21 +11,28 @@
 #define AN_VELOCITY "velocity." /* before a parameter's name */
 #define AN_MEAN_IMAGE "preprocessing.mean_image"
 
-/* The text for the metadata's "alexnet" key; trainer may be null. A new reference, null
- * if there is no memory. */
-json_t *an__metadata_make(const an_model *model, const an_trainer *trainer);
+/* The text for the metadata's "alexnet" key, the caller's to free; trainer may be
+ * null. */
+an_status an__metadata_make(char **text, size_t *length, const an_allocator *memory,
+                            const an_model *model, const an_trainer *trainer);
 
-/* The parsed text; its version is checked. A new reference. */
-an_status an__metadata_parse(json_t **out, const char *text);
+/* The members of a header's text, as long as that is; absent ones are of no kind. */
+typedef struct an_metadata {
+    an_json writer, arch, config, preprocessing, class_names, trainer;
+} an_metadata;
+
+/* The version is checked. */
+an_status an__metadata_parse(an_metadata *out, const an_header *header);
 /* Config with towers 0, devices null. */
-an_status an__metadata_config(const json_t *metadata, an_model_config *config);
+an_status an__metadata_config(const an_metadata *metadata, an_model_config *config);
 /* Preprocessing and class names, onto a model. */
-an_status an__metadata_apply(const json_t *metadata, an_model *model);
+an_status an__metadata_apply(const an_metadata *metadata, an_model *model);
 
-an_status an__metadata_trainer_config(const json_t *metadata, an_trainer_config *config);
+an_status an__metadata_trainer_config(const an_metadata *metadata,
+                                      an_trainer_config *config);
 /* Onto a trainer made with that config. */
-an_status an__metadata_trainer(const json_t *metadata, an_trainer *trainer);
+an_status an__metadata_trainer(const an_metadata *metadata, an_trainer *trainer);
 /* STATE if the network that the file was written for is not the model's. */
-an_status an__metadata_same(const json_t *metadata, const an_model *model);
+an_status an__metadata_same(const an_metadata *metadata, const an_model *model);
 
 #endif

@@ -7,7 +7,6 @@
  */
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h> /* free(): of what jansson allocated */
 #include <string.h>
 
 #include "checkpoint/checkpoint.h"
@@ -119,7 +118,7 @@ static const an_field change_fields[] = {
 
 /* --- writing ----------------------------------------------------------------------- */
 
-static json_t *hex_text(const uint8_t *bytes, size_t count)
+static void put_hex(an_json_out *out, const uint8_t *bytes, size_t count)
 {
     static const char digit[] = "0123456789abcdef";
     char text[2 * AN_TRAINER_NOTE_BYTES + 1];
@@ -129,11 +128,10 @@ static json_t *hex_text(const uint8_t *bytes, size_t count)
         text[2 * i] = digit[bytes[i] >> 4];
         text[2 * i + 1] = digit[bytes[i] & 15];
     }
-    text[2 * count] = '\0';
-    return json_string(text);
+    an__json_put_bytes(out, text, 2 * count);
 }
 
-static json_t *value_make(const char *at, an_field_kind kind, size_t count)
+static void put_value(an_json_out *out, const char *at, an_field_kind kind, size_t count)
 {
     uint8_t bytes[8];
     uint32_t u32;
@@ -143,110 +141,118 @@ static json_t *value_make(const char *at, an_field_kind kind, size_t count)
     int i;
 
     switch (kind) {
-    case KIND_U32: memcpy(&u32, at, sizeof u32); return json_integer(u32);
+    case KIND_U32:
+        memcpy(&u32, at, sizeof u32);
+        an__json_put_whole(out, u32);
+        break;
     case KIND_U64:
         memcpy(&u64, at, sizeof u64);
         for (i = 0; i < 8; i++) bytes[i] = (uint8_t)(u64 >> (56 - 8 * i));
-        return hex_text(bytes, sizeof bytes);
-    case KIND_FLOAT: memcpy(&single, at, sizeof single); return json_real((double)single);
-    case KIND_DOUBLE: memcpy(&real, at, sizeof real); return json_real(real);
-    case KIND_BYTES: return hex_text((const uint8_t *)at, count);
-    case KIND_TEXT: return json_string(at);
+        put_hex(out, bytes, sizeof bytes);
+        break;
+    case KIND_FLOAT:
+        memcpy(&single, at, sizeof single);
+        an__json_put_real(out, (double)single);
+        break;
+    case KIND_DOUBLE:
+        memcpy(&real, at, sizeof real);
+        an__json_put_real(out, real);
+        break;
+    case KIND_BYTES: put_hex(out, (const uint8_t *)at, count); break;
+    case KIND_TEXT: an__json_put_text(out, at); break;
     }
-    return NULL;
 }
 
-static json_t *fields_make(const void *object, const an_field *field)
+/* The members of an object that is open. */
+static void put_members(an_json_out *out, const void *object, const an_field *field)
 {
-    json_t *json = json_object();
-    int failed = 0;
-
     for (; field->name != NULL; field++) {
         const char *at = (const char *)object + field->offset;
-        json_t *value;
+        size_t i;
 
-        if (field->kind == KIND_FLOAT && field->count > 1) {
-            size_t i;
-
-            value = json_array();
-            for (i = 0; i < field->count; i++)
-                failed |= json_array_append_new(
-                    value, value_make(at + i * sizeof(float), KIND_FLOAT, 1));
-        } else {
-            value = value_make(at, field->kind, field->count);
+        an__json_key(out, field->name);
+        if (field->kind != KIND_FLOAT || field->count == 1) {
+            put_value(out, at, field->kind, field->count);
+            continue;
         }
-        failed |= json_object_set_new(json, field->name, value);
+        an__json_open(out, '[');
+        for (i = 0; i < field->count; i++)
+            put_value(out, at + i * sizeof(float), KIND_FLOAT, 1);
+        an__json_close(out, ']');
     }
-    if (!failed) return json;
-    json_decref(json);
-    return NULL;
+}
+
+static void put_fields(an_json_out *out, const void *object, const an_field *fields)
+{
+    an__json_open(out, '{');
+    put_members(out, object, fields);
+    an__json_close(out, '}');
 }
 
 /* Names of all classes, null for one without; an empty list if none has one. */
-static json_t *class_names_make(const an_model *model)
+static void put_class_names(an_json_out *out, const an_model *model)
 {
-    json_t *names = json_array();
     uint32_t classes = model->net.plan->config.classes, i;
-    int failed = 0, any = 0;
+    int any = 0;
 
     for (i = 0; i < classes; i++) any |= model->class_names[i] != NULL;
-    for (i = 0; any && i < classes; i++)
-        failed |= json_array_append_new(names, model->class_names[i] != NULL
-                                                   ? json_string(model->class_names[i])
-                                                   : json_null());
-    if (!failed) return names;
-    json_decref(names);
-    return NULL;
+    an__json_open(out, '[');
+    for (i = 0; any && i < classes; i++) an__json_put_text(out, model->class_names[i]);
+    an__json_close(out, ']');
 }
 
-static json_t *changes_make(const an_progress *at)
+static void put_trainer(an_json_out *out, const an_trainer *trainer)
 {
-    json_t *list = json_array();
-    int failed = 0;
     uint32_t i;
 
-    for (i = 0; i < at->change_count; i++)
-        failed |=
-            json_array_append_new(list, fields_make(&at->changes[i], change_fields));
-    if (!failed) return list;
-    json_decref(list);
-    return NULL;
+    an__json_open(out, '{');
+    put_members(out, &trainer->at, progress_fields);
+    an__json_key(out, "schedule");
+    an__json_open(out, '[');
+    for (i = 0; i < trainer->at.change_count; i++)
+        put_fields(out, &trainer->at.changes[i], change_fields);
+    an__json_close(out, ']');
+    an__json_key(out, "config");
+    put_fields(out, &trainer->config, trainer_config_fields);
+    an__json_close(out, '}');
 }
 
-static json_t *trainer_make(const an_trainer *trainer)
-{
-    json_t *json = fields_make(&trainer->at, progress_fields);
-    int failed = 0;
+typedef struct an_about {
+    const an_model *model;
+    const an_trainer *trainer;
+} an_about;
 
-    failed |= json_object_set_new(json, "schedule", changes_make(&trainer->at));
-    failed |= json_object_set_new(json, "config",
-                                  fields_make(&trainer->config, trainer_config_fields));
-    if (!failed) return json;
-    json_decref(json);
-    return NULL;
+static void put_metadata(an_json_out *out, const void *arg)
+{
+    const an_about *about = arg;
+    const an_model *model = about->model;
+
+    an__json_open(out, '{');
+    an__json_key(out, "version");
+    an__json_put_whole(out, FORMAT_VERSION);
+    an__json_key(out, "writer");
+    an__json_put_text(out, an_version_string());
+    an__json_key(out, "arch");
+    an__json_put_text(out, model->net.plan->row.name);
+    an__json_key(out, "config");
+    put_fields(out, &model->net.plan->config, config_fields);
+    an__json_key(out, "preprocessing");
+    put_fields(out, &model->input.p, preprocessing_fields);
+    an__json_key(out, "class_names");
+    put_class_names(out, model);
+    if (about->trainer != NULL) {
+        an__json_key(out, "trainer");
+        put_trainer(out, about->trainer);
+    }
+    an__json_close(out, '}');
 }
 
-json_t *an__metadata_make(const an_model *model, const an_trainer *trainer)
+an_status an__metadata_make(char **text, size_t *length, const an_allocator *memory,
+                            const an_model *model, const an_trainer *trainer)
 {
-    json_t *json = json_object(), *out = NULL;
-    char *text = NULL;
-    int failed = 0;
+    const an_about about = {model, trainer};
 
-    failed |= json_object_set_new(json, "version", json_integer(FORMAT_VERSION));
-    failed |= json_object_set_new(json, "writer", json_string(an_version_string()));
-    failed |= json_object_set_new(json, "arch", json_string(model->net.plan->row.name));
-    failed |= json_object_set_new(json, "config",
-                                  fields_make(&model->net.plan->config, config_fields));
-    failed |= json_object_set_new(json, "preprocessing",
-                                  fields_make(&model->input.p, preprocessing_fields));
-    failed |= json_object_set_new(json, "class_names", class_names_make(model));
-    if (trainer != NULL)
-        failed |= json_object_set_new(json, "trainer", trainer_make(trainer));
-    if (!failed) text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    if (text != NULL) out = json_string(text);
-    free(text);
-    json_decref(json);
-    return out;
+    return an__json_make(text, length, memory, put_metadata, &about);
 }
 
 /* --- reading ----------------------------------------------------------------------- */
@@ -256,12 +262,12 @@ static int hex_digit(int c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static int hex_read(const json_t *json, uint8_t *bytes, size_t count)
+static int hex_read(an_json json, uint8_t *bytes, size_t count)
 {
-    const char *text = json_string_value(json);
-    size_t i;
+    char text[2 * AN_TRAINER_NOTE_BYTES + 1];
+    size_t length, i;
 
-    if (text == NULL || strlen(text) != 2 * count) return 0;
+    if (!an__json_text(json, text, sizeof text, &length) || length != 2 * count) return 0;
     for (i = 0; i < count; i++) {
         int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
 
@@ -271,21 +277,20 @@ static int hex_read(const json_t *json, uint8_t *bytes, size_t count)
     return 1;
 }
 
-static int value_read(const json_t *json, char *at, an_field_kind kind, size_t count)
+static int value_read(an_json json, char *at, an_field_kind kind, size_t count)
 {
+    char text[32] = {0}; /* of KIND_TEXT */
     uint8_t bytes[8];
+    uint64_t whole, u64 = 0;
     uint32_t u32;
-    uint64_t u64 = 0;
-    double real = json_number_value(json);
-    float single = (float)real;
+    double real;
+    float single;
     int i;
 
     switch (kind) {
     case KIND_U32:
-        if (!json_is_integer(json) || json_integer_value(json) < 0 ||
-            json_integer_value(json) > UINT32_MAX)
-            return 0;
-        u32 = (uint32_t)json_integer_value(json);
+        if (!an__json_whole(json, &whole) || whole > UINT32_MAX) return 0;
+        u32 = (uint32_t)whole;
         memcpy(at, &u32, sizeof u32);
         return 1;
     case KIND_U64:
@@ -293,13 +298,19 @@ static int value_read(const json_t *json, char *at, an_field_kind kind, size_t c
         for (i = 0; i < 8; i++) u64 = u64 << 8 | bytes[i];
         memcpy(at, &u64, sizeof u64);
         return 1;
-    case KIND_FLOAT: memcpy(at, &single, sizeof single); return json_is_number(json);
-    case KIND_DOUBLE: memcpy(at, &real, sizeof real); return json_is_number(json);
+    case KIND_FLOAT:
+        if (!an__json_real(json, &real)) return 0;
+        single = (float)real;
+        memcpy(at, &single, sizeof single);
+        return 1;
+    case KIND_DOUBLE:
+        if (!an__json_real(json, &real)) return 0;
+        memcpy(at, &real, sizeof real);
+        return 1;
     case KIND_BYTES: return hex_read(json, (uint8_t *)at, count);
     case KIND_TEXT:
-        if (!json_is_string(json) || json_string_length(json) >= count) return 0;
-        memset(at, 0, count);
-        memcpy(at, json_string_value(json), json_string_length(json));
+        if (!an__json_text(json, text, count, NULL)) return 0;
+        memcpy(at, text, count);
         return 1;
     }
     return 0;
@@ -311,133 +322,156 @@ static an_status bad(const char *section, const char *name)
                     name);
 }
 
-static an_status fields_read(const json_t *json, void *object, const an_field *field,
+static int list_read(an_json list, char *at, size_t count)
+{
+    an_json_walk walk = an__json_walk(list);
+    an_json value;
+    size_t i;
+
+    if (!an__json_is_kind(list, '[') || an__json_count(list) != count) return 0;
+    for (i = 0; an__json_next(&walk, NULL, &value); i++)
+        if (!value_read(value, at + i * sizeof(float), KIND_FLOAT, 1)) return 0;
+    return 1;
+}
+
+static an_status fields_read(an_json json, void *object, const an_field *field,
                              const char *section)
 {
     for (; field->name != NULL; field++) {
-        const json_t *value = json_object_get(json, field->name);
+        an_json value = an__json_get(json, field->name);
         char *at = (char *)object + field->offset;
-        size_t i;
 
-        if (value == NULL && field->optional) continue;
-        if (field->kind == KIND_FLOAT && field->count > 1) {
-            if (json_array_size(value) != field->count) return bad(section, field->name);
-            for (i = 0; i < field->count; i++)
-                if (!value_read(json_array_get(value, i), at + i * sizeof(float),
-                                KIND_FLOAT, 1))
-                    return bad(section, field->name);
-        } else if (!value_read(value, at, field->kind, field->count)) {
+        if (value.at == NULL && field->optional) continue;
+        if (!(field->kind == KIND_FLOAT && field->count > 1
+                  ? list_read(value, at, field->count)
+                  : value_read(value, at, field->kind, field->count)))
             return bad(section, field->name);
-        }
     }
     return AN_OK;
 }
 
-an_status an__metadata_parse(json_t **out, const char *text)
+an_status an__metadata_parse(an_metadata *out, const an_header *header)
 {
-    json_error_t error;
-    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    const json_t *version = json_object_get(json, "version");
-    an_status status = AN_OK;
+    static const char *const names[] = {
+        "version", "writer", "arch", "config", "preprocessing", "class_names", "trainer"};
+    enum { MEMBERS = sizeof names / sizeof names[0] };
+    an_json json, values[MEMBERS];
+    an_metadata found;
+    uint64_t version;
 
-    if (json == NULL && json_error_code(&error) == json_error_out_of_memory)
-        return an__fail(AN_ERROR_MEMORY, "no memory for the metadata");
-    if (!json_is_integer(version) || json_integer_value(version) < 1)
-        status = bad("root", "version");
-    else if (json_integer_value(version) > FORMAT_VERSION)
-        status = an__fail(AN_ERROR_VERSION,
-                          "the file's format is %lld, this library (%s) knows 1 to %d",
-                          (long long)json_integer_value(version), an_version_string(),
-                          FORMAT_VERSION);
-    if (status != AN_OK) {
-        json_decref(json);
-        return status;
-    }
-    *out = json;
+    AN_TRY(
+        an__json_check(&json, header->metadata, header->metadata_bytes, "the metadata"));
+    an__json_members(json, names, values, MEMBERS);
+    if (!an__json_whole(values[0], &version) || version < 1)
+        return bad("root", "version");
+    if (version > FORMAT_VERSION)
+        return an__fail(AN_ERROR_VERSION,
+                        "the file's format is %llu, this library (%s) knows 1 to %d",
+                        (unsigned long long)version, an_version_string(), FORMAT_VERSION);
+    found.writer = values[1];
+    found.arch = values[2];
+    found.config = values[3];
+    found.preprocessing = values[4];
+    found.class_names = values[5];
+    found.trainer = values[6];
+    *out = found;
     return AN_OK;
 }
 
-an_status an__metadata_config(const json_t *metadata, an_model_config *config)
+an_status an__metadata_config(const an_metadata *metadata, an_model_config *config)
 {
-    const char *arch = json_string_value(json_object_get(metadata, "arch"));
-    const char *writer = json_string_value(json_object_get(metadata, "writer"));
+    char arch[64], writer[32] = "of old";
 
     an_model_config_init(config, sizeof *config);
-    if (arch == NULL) return bad("root", "arch");
-    if (an_arch_find(arch, &config->arch) != AN_OK)
+    if (!an__json_text(metadata->arch, arch, sizeof arch, NULL))
+        return bad("root", "arch");
+    if (an_arch_find(arch, &config->arch) != AN_OK) {
+        an__json_text(metadata->writer, writer, sizeof writer, NULL);
         return an__fail(
             AN_ERROR_VERSION,
             "the file's preset is \"%.40s\", which this library (%s) does not "
-            "know; libalexnet %.20s wrote it",
-            arch, an_version_string(), writer != NULL ? writer : "of old");
-    return fields_read(json_object_get(metadata, "config"), config, config_fields,
-                       "config");
+            "know; libalexnet %s wrote it",
+            arch, an_version_string(), writer);
+    }
+    return fields_read(metadata->config, config, config_fields, "config");
 }
 
-an_status an__metadata_apply(const json_t *metadata, an_model *model)
+static an_status class_names_read(an_json names, an_model *model)
 {
-    const json_t *names = json_object_get(metadata, "class_names");
-    an_preprocessing p;
-    size_t i;
+    an_json_walk walk = an__json_walk(names);
+    size_t count = an__json_count(names);
+    an_json value;
+    uint32_t i;
 
-    p = model->input.p;
-    p.fit = AN_FIT_CROP; /* where the file does not say */
-    p.mean_moves = 0;
-    AN_TRY(fields_read(json_object_get(metadata, "preprocessing"), &p,
-                       preprocessing_fields, "preprocessing"));
-    AN_TRY(an_model_set_preprocessing(model, &p));
-    if (!json_is_array(names) ||
-        (json_array_size(names) != 0 &&
-         json_array_size(names) != model->net.plan->config.classes))
+    if (!an__json_is_kind(names, '[') ||
+        (count != 0 && count != model->net.plan->config.classes))
         return bad("root", "class_names");
-    for (i = 0; i < json_array_size(names); i++) {
-        const json_t *name = json_array_get(names, i);
+    for (i = 0; an__json_next(&walk, NULL, &value); i++) {
+        char name[512];
+        size_t length;
 
-        if (json_is_null(name)) continue;
-        if (!json_is_string(name)) return bad("root", "class_names");
-        AN_TRY(an_model_set_class_name(model, (uint32_t)i, json_string_value(name)));
+        if (an__json_is_null(value)) continue;
+        if (!an__json_text(value, NULL, 0, &length)) return bad("root", "class_names");
+        if (!an__json_text(value, name, sizeof name, NULL))
+            return an__fail(AN_ERROR_FORMAT, "the name of class %u is %zu bytes long", i,
+                            length);
+        AN_TRY(an_model_set_class_name(model, i, name));
     }
     return AN_OK;
 }
 
-static an_status trainer_section(const json_t *metadata, const json_t **out)
+an_status an__metadata_apply(const an_metadata *metadata, an_model *model)
 {
-    *out = json_object_get(metadata, "trainer");
-    if (!json_is_object(*out))
+    an_preprocessing p = model->input.p;
+
+    p.fit = AN_FIT_CROP; /* where the file does not say */
+    p.mean_moves = 0;
+    AN_TRY(
+        fields_read(metadata->preprocessing, &p, preprocessing_fields, "preprocessing"));
+    AN_TRY(an_model_set_preprocessing(model, &p));
+    return class_names_read(metadata->class_names, model);
+}
+
+static an_status trainer_section(const an_metadata *metadata, an_json *out)
+{
+    *out = metadata->trainer;
+    if (!an__json_is_kind(*out, '{'))
         return an__fail(AN_ERROR_FORMAT, "the file is a model's, without a trainer");
     return AN_OK;
 }
 
-an_status an__metadata_trainer_config(const json_t *metadata, an_trainer_config *config)
+an_status an__metadata_trainer_config(const an_metadata *metadata,
+                                      an_trainer_config *config)
 {
-    const json_t *trainer;
+    an_json trainer;
 
     AN_TRY(trainer_section(metadata, &trainer));
     an_trainer_config_init(config, sizeof *config);
-    return fields_read(json_object_get(trainer, "config"), config, trainer_config_fields,
+    return fields_read(an__json_get(trainer, "config"), config, trainer_config_fields,
                        "trainer's config");
 }
 
-static an_status changes_read(const json_t *list, an_trainer *trainer)
+static an_status changes_read(an_json list, an_trainer *trainer)
 {
+    an_json_walk walk = an__json_walk(list);
     an_progress *at = &trainer->at;
-    uint32_t i;
+    an_json value;
 
-    if (list == NULL) return AN_OK; /* none */
-    if (!json_is_array(list) || json_array_size(list) > AN_MAX_CHANGES)
+    if (list.at == NULL) return AN_OK; /* none */
+    if (!an__json_is_kind(list, '[') || an__json_count(list) > AN_MAX_CHANGES)
         return bad("trainer", "schedule");
-    at->change_count = (uint32_t)json_array_size(list);
-    for (i = 0; i < at->change_count; i++) {
-        an_rate_change_init(&at->changes[i], sizeof at->changes[i]);
-        AN_TRY(fields_read(json_array_get(list, i), &at->changes[i], change_fields,
-                           "schedule"));
+    for (; an__json_next(&walk, NULL, &value); at->change_count++) {
+        an_rate_change *change = &at->changes[at->change_count];
+
+        an_rate_change_init(change, sizeof *change);
+        AN_TRY(fields_read(value, change, change_fields, "schedule"));
     }
     return an__changes_check(trainer, at->changes, at->change_count);
 }
 
-an_status an__metadata_trainer(const json_t *metadata, an_trainer *trainer)
+an_status an__metadata_trainer(const an_metadata *metadata, an_trainer *trainer)
 {
-    const json_t *section;
+    an_json section;
     uint32_t i;
 
     AN_TRY(trainer_section(metadata, &section));
@@ -446,22 +480,29 @@ an_status an__metadata_trainer(const json_t *metadata, an_trainer *trainer)
     for (i = 0; i < 2 * AN_MAX_LAYERS; i++)
         if (!(trainer->at.layer_rate[i / 2][i % 2] <= 1000))
             return bad("trainer", "layer_rate");
-    return changes_read(json_object_get(section, "schedule"), trainer);
+    return changes_read(an__json_get(section, "schedule"), trainer);
 }
 
-an_status an__metadata_same(const json_t *metadata, const an_model *model)
+static int same_config(const an_model_config *a, const an_model_config *b)
+{
+    const an_field *field;
+    size_t bytes;
+
+    for (field = config_fields; field->name != NULL; field++) {
+        bytes = field->kind == KIND_U64 ? sizeof(uint64_t) : sizeof(uint32_t);
+        if (memcmp((const char *)a + field->offset, (const char *)b + field->offset,
+                   bytes) != 0)
+            return 0;
+    }
+    return a->arch == b->arch;
+}
+
+an_status an__metadata_same(const an_metadata *metadata, const an_model *model)
 {
     an_model_config config;
-    json_t *theirs, *ours;
-    int same;
 
     AN_TRY(an__metadata_config(metadata, &config));
-    theirs = fields_make(&config, config_fields);
-    ours = fields_make(&model->net.plan->config, config_fields);
-    same = config.arch == model->net.plan->config.arch && json_equal(theirs, ours);
-    json_decref(theirs);
-    json_decref(ours);
-    if (!same)
+    if (!same_config(&config, &model->net.plan->config))
         return an__fail(AN_ERROR_STATE,
                         "the file's trainer is of another network: load the "
                         "model from the same file first");

@@ -275,7 +275,7 @@ static an_status find_mean(const an_header *header, an_wanted *wanted)
 }
 
 /* What the file says beside the parameters. The mean of a map is still to be taken. */
-static an_status apply_metadata(an_model *model, const json_t *metadata,
+static an_status apply_metadata(an_model *model, const an_metadata *metadata,
                                 const an_reading *source, const an_header *header,
                                 const an_wanted *wanted, int in_place)
 {
@@ -293,7 +293,7 @@ static an_status apply_metadata(an_model *model, const json_t *metadata,
 /* copy 0: the source's map, where there is one, becomes the model's if that can be. */
 static an_status build_model(an_model **out, an_context *ctx, an_reading *source,
                              const an_header *header, const an_plan *plan,
-                             const an_load_config *load, const json_t *metadata)
+                             const an_load_config *load, const an_metadata *metadata)
 {
     float *places[AN_MAX_PARAMS];
     const an_backend *backend;
@@ -343,7 +343,7 @@ static an_status build_model(an_model **out, an_context *ctx, an_reading *source
 }
 
 static an_status plan_model(an_plan *plan, const an_header *header,
-                            const json_t *metadata, const an_load_config *load)
+                            const an_metadata *metadata, const an_load_config *load)
 {
     an_model_config config;
 
@@ -369,18 +369,18 @@ static an_status load_model(an_model **out, an_context *ctx, an_reading *source,
 {
     an_header header;
     an_plan *plan;
-    json_t *metadata = NULL;
+    an_metadata metadata;
+    const an_metadata *about = NULL;
     an_status status;
 
     AN_TRY(read_header(&header, ctx, source));
+    if (header.metadata != NULL) about = &metadata;
     plan = an__alloc(&ctx->memory, sizeof *plan);
     status = plan != NULL ? AN_OK : AN_ERROR_MEMORY;
-    if (status == AN_OK && header.metadata != NULL)
-        status = an__metadata_parse(&metadata, header.metadata);
-    if (status == AN_OK) status = plan_model(plan, &header, metadata, load);
+    if (status == AN_OK && about != NULL) status = an__metadata_parse(&metadata, &header);
+    if (status == AN_OK) status = plan_model(plan, &header, about, load);
     if (status == AN_OK)
-        status = build_model(out, ctx, source, &header, plan, load, metadata);
-    json_decref(metadata);
+        status = build_model(out, ctx, source, &header, plan, load, about);
     an__free(&ctx->memory, plan);
     an__header_free(&header, &ctx->memory);
     return status;
@@ -432,7 +432,7 @@ an_status an_model_read(an_model **out, an_context *ctx, an_read_fn read, void *
 /* --- trainers ---------------------------------------------------------------------- */
 
 static an_status build_trainer(an_trainer **out, an_model *model, an_reading *source,
-                               const an_header *header, const json_t *metadata)
+                               const an_header *header, const an_metadata *metadata)
 {
     an_trainer_config config;
     an_wanted wanted;
@@ -458,7 +458,7 @@ static an_status build_trainer(an_trainer **out, an_model *model, an_reading *so
 static an_status load_trainer(an_trainer **out, an_model *model, an_reading *source)
 {
     an_header header;
-    json_t *metadata = NULL;
+    an_metadata metadata;
     an_status status;
 
     AN_TRY(read_header(&header, model->net.ctx, source));
@@ -466,9 +466,8 @@ static an_status load_trainer(an_trainer **out, an_model *model, an_reading *sou
         status =
             an__fail(AN_ERROR_FORMAT, "the file has none of this library's metadata");
     else
-        status = an__metadata_parse(&metadata, header.metadata);
-    if (status == AN_OK) status = build_trainer(out, model, source, &header, metadata);
-    json_decref(metadata);
+        status = an__metadata_parse(&metadata, &header);
+    if (status == AN_OK) status = build_trainer(out, model, source, &header, &metadata);
     an__header_free(&header, &model->net.ctx->memory);
     return status;
 }

@@ -6,39 +6,63 @@
 
 #include "checkpoint/checkpoint.h"
 
-static int set_param(json_t *json, const char *prefix, const an_param *param,
-                     uint64_t *at)
-{
-    uint64_t shape[4];
-    char name[64];
-    uint32_t i;
+typedef struct an_saving {
+    const an_model *model;
+    const an_trainer *trainer; /* null: the model alone */
+    const char *about;         /* the metadata */
+    size_t about_bytes;
+} an_saving;
 
-    for (i = 0; i < param->dims; i++) shape[i] = param->shape[i];
-    snprintf(name, sizeof name, "%s%s", prefix, param->name);
-    return an__header_add(json, name, AN_F32, shape, param->dims, at);
+static void put_params(an_json_out *out, const an_plan *plan, const char *prefix,
+                       uint64_t *at)
+{
+    uint32_t p, i;
+
+    for (p = 0; p < plan->param_count; p++) {
+        const an_param *param = &plan->params[p];
+        uint64_t shape[4];
+        char name[64];
+
+        for (i = 0; i < param->dims; i++) shape[i] = param->shape[i];
+        snprintf(name, sizeof name, "%s%s", prefix, param->name);
+        an__header_put(out, name, AN_F32, shape, param->dims, at);
+    }
 }
 
-static json_t *header_make(const an_model *model, const an_trainer *trainer)
+static void put_header(an_json_out *out, const void *arg)
 {
-    json_t *json = json_object(), *metadata = json_object();
+    const an_saving *s = arg;
+    const an_plan *plan = s->model->net.plan;
     uint64_t at = 0;
-    int failed = 0;
-    uint32_t i;
 
-    failed |= json_object_set_new(metadata, "alexnet", an__metadata_make(model, trainer));
-    failed |= json_object_set_new(json, "__metadata__", metadata);
-    for (i = 0; i < model->net.plan->param_count; i++)
-        failed |= set_param(json, "", &model->net.plan->params[i], &at);
-    for (i = 0; trainer != NULL && i < model->net.plan->param_count; i++)
-        failed |= set_param(json, AN_VELOCITY, &model->net.plan->params[i], &at);
-    if (model->input.mean_image != NULL) {
-        const uint64_t side = model->input.p.side, shape[3] = {3, side, side};
+    an__json_open(out, '{');
+    an__json_key(out, "__metadata__");
+    an__json_open(out, '{');
+    an__json_key(out, "alexnet");
+    an__json_put_bytes(out, s->about, s->about_bytes);
+    an__json_close(out, '}');
+    put_params(out, plan, "", &at);
+    if (s->trainer != NULL) put_params(out, plan, AN_VELOCITY, &at);
+    if (s->model->input.mean_image != NULL) {
+        const uint64_t side = s->model->input.p.side, shape[3] = {3, side, side};
 
-        failed |= an__header_add(json, AN_MEAN_IMAGE, AN_F32, shape, 3, &at);
+        an__header_put(out, AN_MEAN_IMAGE, AN_F32, shape, 3, &at);
     }
-    if (!failed) return json;
-    json_decref(json);
-    return NULL;
+    an__json_close(out, '}');
+}
+
+static an_status write_header(const an_saving *given, an_write_fn write, void *user)
+{
+    const an_allocator *memory = &given->model->net.ctx->memory;
+    an_saving s = *given;
+    an_status status;
+    char *about;
+
+    AN_TRY(an__metadata_make(&about, &s.about_bytes, memory, s.model, s.trainer));
+    s.about = about;
+    status = an__header_write(memory, put_header, &s, write, user);
+    an__free(memory, about);
+    return status;
 }
 
 static an_status write_mean(const an_input *input, an_write_fn write, void *user)
@@ -74,24 +98,14 @@ static an_status write_weights(const an_weights *w, const an_model *model,
     return AN_OK;
 }
 
-typedef struct an_saving {
-    const an_model *model;
-    const an_trainer *trainer; /* null: the model alone */
-} an_saving;
-
 /* A writer that fails without a message of its own leaves IO without one. */
 static an_status write_checkpoint(an_write_fn write, void *user, const void *arg)
 {
     const an_saving *s = arg;
     an_context *ctx = s->model->net.ctx;
-    json_t *header = header_make(s->model, s->trainer);
-    float *piece;
-    an_status status;
+    float *piece = an__alloc(&ctx->memory, AN_PIECE);
+    an_status status = piece != NULL ? write_header(s, write, user) : AN_ERROR_MEMORY;
 
-    if (header == NULL) return an__fail(AN_ERROR_MEMORY, "no memory for the header");
-    piece = an__alloc(&ctx->memory, AN_PIECE);
-    status = piece != NULL ? an__header_write(header, write, user) : AN_ERROR_MEMORY;
-    json_decref(header);
     if (status == AN_OK)
         status = write_weights(&s->model->net.weights, s->model, write, user, piece);
     if (status == AN_OK && s->trainer != NULL)
@@ -104,7 +118,7 @@ static an_status write_checkpoint(an_write_fn write, void *user, const void *arg
 
 static an_status save(const an_model *model, const an_trainer *trainer, const char *path)
 {
-    an_saving saving = {model, trainer};
+    const an_saving saving = {model, trainer, NULL, 0};
 
     AN_TRY(an__model_check(model));
     AN_CHECK(path != NULL, "path is null");
@@ -114,7 +128,7 @@ static an_status save(const an_model *model, const an_trainer *trainer, const ch
 static an_status write_out(const an_model *model, const an_trainer *trainer,
                            an_write_fn write, void *user)
 {
-    an_saving saving = {model, trainer};
+    const an_saving saving = {model, trainer, NULL, 0};
     an_status status;
 
     AN_TRY(an__model_check(model));

@@ -4,7 +4,6 @@
  */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h> /* free(): of what jansson allocated */
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -107,120 +106,114 @@ static int hash_bytes(const void *data, size_t bytes, void *user)
 }
 
 /* 64-bit numbers are hexadecimal text: JSON readers may round what is above 2^53. */
-static json_t *number_text(uint64_t number)
+static void put_number(an_json_out *out, uint64_t number)
 {
     char text[20];
 
     snprintf(text, sizeof text, "%016llx", (unsigned long long)number);
-    return json_string(text);
+    an__json_put_text(out, text);
 }
 
-static json_t *numbers_text(const uint64_t *numbers, size_t count)
+static void put_numbers(an_json_out *out, const char *key, const uint64_t *numbers,
+                        size_t count)
 {
-    json_t *list = json_array();
-    int failed = 0;
     size_t i;
 
-    for (i = 0; i < count; i++)
-        failed |= json_array_append_new(list, number_text(numbers[i]));
-    if (!failed) return list;
-    json_decref(list);
-    return NULL;
+    an__json_key(out, key);
+    an__json_open(out, '[');
+    for (i = 0; i < count; i++) put_number(out, numbers[i]);
+    an__json_close(out, ']');
 }
 
-static json_t *names_make(const an_index *index)
+typedef struct an_written {
+    const an_index *index;
+    uint64_t check;    /* of the tensors' bytes */
+    const char *about; /* the metadata */
+    size_t about_bytes;
+} an_written;
+
+static void put_metadata(an_json_out *out, const void *arg)
 {
-    json_t *list = json_array();
-    int failed = 0;
+    const an_written *w = arg;
+    const an_index *index = w->index;
     uint32_t i;
 
-    for (i = 0; i < index->classes; i++)
-        failed |= json_array_append_new(list, index->class_names[i] != NULL
-                                                  ? json_string(index->class_names[i])
-                                                  : json_null());
-    if (!failed) return list;
-    json_decref(list);
-    return NULL;
+    an__json_open(out, '{');
+    an__json_key(out, "version");
+    an__json_put_whole(out, AN_PACK_VERSION);
+    an__json_key(out, "writer");
+    an__json_put_text(out, an_version_string());
+    an__json_key(out, "side");
+    an__json_put_whole(out, index->side);
+    an__json_key(out, "kind");
+    an__json_put_text(out, index->kind == AN_PACK_RAW ? "raw" : "jpeg");
+    an__json_key(out, "fit");
+    an__json_put_text(out, index->fit == AN_FIT_CROP ? "crop" : "warp");
+    an__json_key(out, "skipped");
+    put_number(out, index->skipped);
+    put_numbers(out, "parts", index->part_bytes, index->parts);
+    put_numbers(out, "colour_sums", index->sums.colour, 3);
+    put_numbers(out, "colour_products", index->sums.product, 6);
+    an__json_key(out, "class_names");
+    an__json_open(out, '[');
+    for (i = 0; i < index->classes; i++) an__json_put_text(out, index->class_names[i]);
+    an__json_close(out, ']');
+    an__json_key(out, "check");
+    put_number(out, w->check);
+    an__json_close(out, '}');
 }
 
-static json_t *metadata_make(const an_index *index, uint64_t check)
+static void put_header(an_json_out *out, const void *arg)
 {
-    json_t *json = json_object(), *out = NULL;
-    char *text = NULL;
-    int failed = 0;
-
-    failed |= json_object_set_new(json, "version", json_integer(AN_PACK_VERSION));
-    failed |= json_object_set_new(json, "writer", json_string(an_version_string()));
-    failed |= json_object_set_new(json, "side", json_integer(index->side));
-    failed |= json_object_set_new(
-        json, "kind", json_string(index->kind == AN_PACK_RAW ? "raw" : "jpeg"));
-    failed |= json_object_set_new(
-        json, "fit", json_string(index->fit == AN_FIT_CROP ? "crop" : "warp"));
-    failed |= json_object_set_new(json, "skipped", number_text(index->skipped));
-    failed |=
-        json_object_set_new(json, "parts", numbers_text(index->part_bytes, index->parts));
-    failed |=
-        json_object_set_new(json, "colour_sums", numbers_text(index->sums.colour, 3));
-    failed |= json_object_set_new(json, "colour_products",
-                                  numbers_text(index->sums.product, 6));
-    failed |= json_object_set_new(json, "class_names", names_make(index));
-    failed |= json_object_set_new(json, "check", number_text(check));
-    if (!failed) text = json_dumps(json, JSON_COMPACT);
-    if (text != NULL) out = json_string(text);
-    free(text);
-    json_decref(json);
-    return out;
-}
-
-/* about: null where there was no memory for it. */
-static json_t *text_check(const json_t *about)
-{
-    if (about == NULL) return NULL;
-    return number_text(
-        an__check_bytes(json_string_value(about), json_string_length(about)));
-}
-
-static json_t *header_make(const an_index *index, uint64_t check)
-{
+    const an_written *w = arg;
+    const an_index *index = w->index;
     const uint64_t shape[3] = {3, index->side, index->side};
-    json_t *json = json_object(), *metadata = json_object();
-    json_t *about = metadata_make(index, check);
     uint64_t at = 0;
-    int failed = 0;
     uint32_t c;
 
-    failed |= json_object_set_new(metadata, ABOUT_CHECK, text_check(about));
-    failed |= json_object_set_new(metadata, ABOUT, about);
-    failed |= json_object_set_new(json, "__metadata__", metadata);
+    an__json_open(out, '{');
+    an__json_key(out, "__metadata__");
+    an__json_open(out, '{');
+    an__json_key(out, ABOUT_CHECK);
+    put_number(out, an__check_bytes(w->about, w->about_bytes));
+    an__json_key(out, ABOUT);
+    an__json_put_bytes(out, w->about, w->about_bytes);
+    an__json_close(out, '}');
     for (c = 0; c < AN_COLUMNS; c++)
-        failed |=
-            an__header_add(json, columns[c], column_types[c], &index->count, 1, &at);
-    failed |= an__header_add(json, PIXELS, AN_U64, shape, 3, &at);
-    if (!failed) return json;
-    json_decref(json);
-    return NULL;
+        an__header_put(out, columns[c], column_types[c], &index->count, 1, &at);
+    an__header_put(out, PIXELS, AN_U64, shape, 3, &at);
+    an__json_close(out, '}');
 }
+
+typedef struct an_index_writing {
+    const an_index *index;
+    const an_allocator *memory;
+} an_index_writing;
 
 static an_status write_index(an_write_fn write, void *user, const void *arg)
 {
-    const an_index *index = arg;
+    const an_index_writing *writing = arg;
+    an_written w = {writing->index, 0, NULL, 0};
     XXH3_state_t state;
-    json_t *header;
     an_status status;
+    char *about;
 
     XXH3_64bits_reset(&state);
-    each_byte(index, hash_bytes, &state);
-    header = header_make(index, XXH3_64bits_digest(&state));
-    if (header == NULL) return an__fail(AN_ERROR_MEMORY, "no memory for the index");
-    status = an__header_write(header, write, user);
-    json_decref(header);
-    if (status == AN_OK && each_byte(index, write, user) != 0) status = AN_ERROR_IO;
+    each_byte(w.index, hash_bytes, &state);
+    w.check = XXH3_64bits_digest(&state);
+    AN_TRY(an__json_make(&about, &w.about_bytes, writing->memory, put_metadata, &w));
+    w.about = about;
+    status = an__header_write(writing->memory, put_header, &w, write, user);
+    an__free(writing->memory, about);
+    if (status == AN_OK && each_byte(w.index, write, user) != 0) status = AN_ERROR_IO;
     return status;
 }
 
 an_status an__index_write(const an_index *index, an_context *ctx, const char *path)
 {
-    return an__file_replace(&ctx->memory, path, write_index, index);
+    const an_index_writing writing = {index, &ctx->memory};
+
+    return an__file_replace(&ctx->memory, path, write_index, &writing);
 }
 
 /* --- reading ----------------------------------------------------------------------- */
@@ -230,12 +223,11 @@ static an_status bad(const char *what)
     return an__fail(AN_ERROR_FORMAT, "the pack's index has no valid \"%s\"", what);
 }
 
-static int number_read(const json_t *json, uint64_t *out)
+static int digits_read(const char *text, uint64_t *out)
 {
-    const char *text = json_string_value(json);
     size_t i;
 
-    if (text == NULL || strlen(text) != 16) return 0;
+    if (strlen(text) != 16) return 0;
     for (*out = 0, i = 0; i < 16; i++) {
         static const char digits[] = "0123456789abcdef";
         const char *digit = strchr(digits, text[i]);
@@ -246,73 +238,98 @@ static int number_read(const json_t *json, uint64_t *out)
     return 1;
 }
 
-static int numbers_read(const json_t *list, uint64_t *out, size_t count)
+static int number_read(an_json json, uint64_t *out)
 {
-    size_t i;
+    char text[17];
 
-    if (json_array_size(list) != count) return 0;
-    for (i = 0; i < count; i++)
-        if (!number_read(json_array_get(list, i), &out[i])) return 0;
+    return an__json_text(json, text, sizeof text, NULL) && digits_read(text, out);
+}
+
+static int numbers_read(an_json list, uint64_t *out, size_t count)
+{
+    an_json_walk walk = an__json_walk(list);
+    an_json value;
+
+    if (!an__json_is_kind(list, '[') || an__json_count(list) != count) return 0;
+    for (; an__json_next(&walk, NULL, &value); out++)
+        if (!number_read(value, out)) return 0;
     return 1;
 }
 
-static an_status read_lists(an_index *index, an_context *ctx, const json_t *json)
+static an_status read_names(an_index *index, an_context *ctx, an_json names)
 {
-    const json_t *names = json_object_get(json, "class_names");
-    const json_t *parts = json_object_get(json, "parts");
+    an_json_walk walk = an__json_walk(names);
+    an_json value;
     uint32_t i;
 
-    if (json_array_size(names) < 2 || json_array_size(names) > 65536)
-        return bad("class_names");
-    if (json_array_size(parts) > 65536) return bad("parts");
-    index->classes = (uint32_t)json_array_size(names);
-    index->parts = (uint32_t)json_array_size(parts);
-    index->class_names = an__alloc_zero(&ctx->memory, index->classes * sizeof(char *));
-    index->part_bytes = an__alloc(&ctx->memory, index->parts * sizeof *index->part_bytes);
-    if (index->class_names == NULL || index->part_bytes == NULL) return AN_ERROR_MEMORY;
-    if (!numbers_read(parts, index->part_bytes, index->parts)) return bad("parts");
-    for (i = 0; i < index->classes; i++) {
-        const json_t *name = json_array_get(names, i);
-        size_t length = json_string_length(name);
+    for (i = 0; an__json_next(&walk, NULL, &value); i++) {
+        size_t length;
 
-        if (json_is_null(name)) continue;
-        if (!json_is_string(name) || length > 255) return bad("class_names");
+        if (an__json_is_null(value)) continue;
+        if (!an__json_text(value, NULL, 0, &length) || length > 255)
+            return bad("class_names");
         index->class_names[i] = an__alloc(&ctx->memory, length + 1);
         if (index->class_names[i] == NULL) return AN_ERROR_MEMORY;
-        memcpy(index->class_names[i], json_string_value(name), length + 1);
+        an__json_text(value, index->class_names[i], length + 1, NULL);
     }
     return AN_OK;
 }
 
-static an_status read_metadata(an_index *index, an_context *ctx, const json_t *json,
+static an_status read_lists(an_index *index, an_context *ctx, an_json names,
+                            an_json parts)
+{
+    size_t classes = an__json_count(names), count = an__json_count(parts);
+
+    if (!an__json_is_kind(names, '[') || classes < 2 || classes > 65536)
+        return bad("class_names");
+    if (!an__json_is_kind(parts, '[') || count > 65536) return bad("parts");
+    index->classes = (uint32_t)classes;
+    index->parts = (uint32_t)count;
+    index->class_names = an__alloc_zero(&ctx->memory, classes * sizeof(char *));
+    index->part_bytes = an__alloc(&ctx->memory, count * sizeof *index->part_bytes);
+    if (index->class_names == NULL || index->part_bytes == NULL) return AN_ERROR_MEMORY;
+    if (!numbers_read(parts, index->part_bytes, count)) return bad("parts");
+    return read_names(index, ctx, names);
+}
+
+static int one_of(an_json json, const char *a, const char *b, uint32_t *second)
+{
+    *second = (uint32_t)an__json_equals(json, b);
+    return *second || an__json_equals(json, a);
+}
+
+enum { VERSION, SIDE, KIND, FIT, SKIPPED, CHECK, SUMS, PRODUCTS, NAMES, PARTS, MEMBERS };
+
+static const char *const members[MEMBERS] = {
+    "version",         "side",        "kind", "fit", "skipped", "check", "colour_sums",
+    "colour_products", "class_names", "parts"};
+
+static an_status read_metadata(an_index *index, an_context *ctx, an_json json,
                                uint64_t *check)
 {
-    const char *kind = json_string_value(json_object_get(json, "kind"));
-    const char *fit = json_string_value(json_object_get(json, "fit"));
-    json_int_t version = json_integer_value(json_object_get(json, "version"));
-    json_int_t side = json_integer_value(json_object_get(json, "side"));
+    uint64_t version, side;
+    uint32_t is_jpeg, is_warp;
+    an_json of[MEMBERS];
 
-    if (version > (json_int_t)AN_PACK_VERSION)
+    an__json_members(json, members, of, MEMBERS);
+    if (!an__json_whole(of[VERSION], &version) || version < 1) return bad("version");
+    if (version > AN_PACK_VERSION)
         return an__fail(AN_ERROR_VERSION,
-                        "the pack's version is %lld, this library (%s) knows 1 to %u",
-                        (long long)version, an_version_string(), AN_PACK_VERSION);
-    if (version < 1) return bad("version");
-    if (side < 1 || side > 2048) return bad("side");
-    if (kind == NULL || (strcmp(kind, "raw") != 0 && strcmp(kind, "jpeg") != 0))
-        return bad("kind");
-    if (fit == NULL || (strcmp(fit, "crop") != 0 && strcmp(fit, "warp") != 0))
-        return bad("fit");
-    index->fit = strcmp(fit, "crop") == 0 ? AN_FIT_CROP : AN_FIT_WARP;
+                        "the pack's version is %llu, this library (%s) knows 1 to %u",
+                        (unsigned long long)version, an_version_string(),
+                        AN_PACK_VERSION);
+    if (!an__json_whole(of[SIDE], &side) || side < 1 || side > 2048) return bad("side");
+    if (!one_of(of[KIND], "raw", "jpeg", &is_jpeg)) return bad("kind");
+    if (!one_of(of[FIT], "crop", "warp", &is_warp)) return bad("fit");
+    index->fit = is_warp ? AN_FIT_WARP : AN_FIT_CROP;
     index->side = (uint32_t)side;
-    index->kind = strcmp(kind, "raw") == 0 ? AN_PACK_RAW : AN_PACK_JPEG;
-    if (!number_read(json_object_get(json, "skipped"), &index->skipped))
-        return bad("skipped");
-    if (!number_read(json_object_get(json, "check"), check)) return bad("check");
-    if (!numbers_read(json_object_get(json, "colour_sums"), index->sums.colour, 3))
-        return bad("colour_sums");
-    if (!numbers_read(json_object_get(json, "colour_products"), index->sums.product, 6))
+    index->kind = is_jpeg ? AN_PACK_JPEG : AN_PACK_RAW;
+    if (!number_read(of[SKIPPED], &index->skipped)) return bad("skipped");
+    if (!number_read(of[CHECK], check)) return bad("check");
+    if (!numbers_read(of[SUMS], index->sums.colour, 3)) return bad("colour_sums");
+    if (!numbers_read(of[PRODUCTS], index->sums.product, 6))
         return bad("colour_products");
-    return read_lists(index, ctx, json);
+    return read_lists(index, ctx, of[NAMES], of[PARTS]);
 }
 
 static an_status record_check(const an_index *index, uint64_t i)
@@ -366,28 +383,24 @@ static an_status read_columns(an_index *index, an_context *ctx, const an_header 
 /* The first packs have no checksum of what their metadata say. */
 static int about_is_whole(const an_header *header)
 {
-    const json_t *metadata = json_object_get(header->json, "__metadata__");
-    const json_t *check = json_object_get(metadata, ABOUT_CHECK);
     uint64_t wanted;
 
-    return check == NULL ||
-           (number_read(check, &wanted) &&
-            an__check_bytes(header->metadata, strlen(header->metadata)) == wanted);
+    return !header->has_check ||
+           (digits_read(header->check, &wanted) &&
+            an__check_bytes(header->metadata, header->metadata_bytes) == wanted);
 }
 
 static an_status read_checked(an_index *index, an_context *ctx, const an_header *header,
                               const unsigned char *base)
 {
-    json_t *json = NULL;
     uint64_t check = 0;
-    an_status status;
+    an_json json;
 
-    if (header->metadata != NULL)
-        json = json_loads(header->metadata, JSON_REJECT_DUPLICATES, NULL);
-    status =
-        json_is_object(json) ? read_metadata(index, ctx, json, &check) : bad("metadata");
-    json_decref(json);
-    if (status != AN_OK) return status;
+    if (header->metadata == NULL ||
+        an__json_check(&json, header->metadata, header->metadata_bytes, "it") != AN_OK ||
+        !an__json_is_kind(json, '{'))
+        return bad("metadata");
+    AN_TRY(read_metadata(index, ctx, json, &check));
     if (an__check_bytes(base, (size_t)header->bytes) != check || !about_is_whole(header))
         return an__fail(AN_ERROR_FORMAT, "the pack's index is damaged: its checksum "
                                          "is another");

@@ -406,7 +406,7 @@ static const struct {
     {"{}", 0, "torchvision"},
     {"{\"a\":1}", 0, "\"a\""},
     {"{\"a\":{}}", 0, "dtype"},
-    {"{" T "," T "}", 8, "JSON"}, /* twice the same name */
+    {"{" T "," T "}", 8, "is there twice"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,9]}}", 9, "offsets"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, "offsets"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8, "offsets"},
@@ -428,7 +428,12 @@ static const struct {
      "begin"},
     {"{\"__metadata__\":3}", 0, "__metadata__"},
     {"{\"__metadata__\":{\"alexnet\":3}}", 0, "__metadata__"},
-    {"{\"__metadata__\":{\"alexnet\":\"\"}}", 0, "version"},
+    {"{\"__metadata__\":{\"alexnet\":\"\"}}", 0, "metadata is no JSON"},
+    {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "is there twice"},
+    {"{\"__metadata__\":{\"alexnet\":\"{}\",\"\\u0061lexnet\":\"{}\"}}", 0,
+     "or two, for"},
+    {"{\"__metadata__\":{\"alexnet\":\"{\\\"version\\\":1,\\\"version\\\":1}\"}}", 0,
+     "version"},
     {"{\"__metadata__\":{\"alexnet\":\"{\\\"version\\\":1}\"}}", 0, "arch"},
     {"{\"__metadata__\":{\"alexnet\":\"{\\\"version\\\":1,\\\"arch\\\":\\\"paper\\\"}\"}"
      "}",

@@ -413,7 +413,7 @@ static const struct {
             {"parts", "[]", AN_ERROR_FORMAT, "picture 0 is out of range"},
             {"parts", "[\"0000000000000028\"]", AN_ERROR_FORMAT, "out of range"},
             {"parts", "[1,2,3]", AN_ERROR_FORMAT, "\"parts\""},
-            {"parts", NULL, AN_ERROR_FORMAT, "out of range"}};
+            {"parts", NULL, AN_ERROR_FORMAT, "\"parts\""}};
 
 START_TEST(metadata_that_lie_are_refused)
 {
