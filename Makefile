@@ -90,9 +90,12 @@ PACKAGES := gcc g++ make pkg-config libopenblas-dev libopenblas-pthread-dev libj
 LINTERS  := clang clang-format clang-tidy cppcheck
 AFTER    := $(if $(filter deps,$(MAKECMDGOALS)),deps)
 
-# The CUDA plugin is built wherever nvcc is (NVCC=: nowhere); no build needs a GPU.
+# The CUDA plugin is built wherever nvcc is (NVCC= or NVCC=: nowhere); no build needs a GPU.
 NVCC    ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDASRC := $(sort $(wildcard cuda/*/*.cu))
+ifeq ($(NVCC),:)
+override NVCC :=
+endif
 PLUGIN  := $(if $(SAN),,$(if $(NVCC),$(BUILD)/alexnet-cuda.so))
 
 all: $(BUILD)/$(SO) $(BUILD)/libalexnet.a $(BUILD)/alexnet.pc $(EXNAMES:%=$(BUILD)/examples/%) \

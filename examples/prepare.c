@@ -370,6 +370,29 @@ static void pack_all(run *r)
 
 /* --- what came of it --------------------------------------------------------------- */
 
+enum { NAMED = 20 };
+
+/* Names and counts, so that a name that was misspelt is seen. */
+static void report_classes(const an_pack *pack, const an_pack_info *info)
+{
+    uint64_t *counts = allocate(info->classes * sizeof *counts), i;
+    uint32_t c;
+
+    memset(counts, 0, info->classes * sizeof *counts);
+    for (i = 0; i < info->count; i++) {
+        int32_t label;
+
+        if (an_pack_read(pack, i, NULL, 0, &label) != AN_OK) fail("pack");
+        counts[label]++;
+    }
+    printf("  ");
+    for (c = 0; c < info->classes && c < NAMED; c++)
+        printf("%s%s %llu", c > 0 ? ", " : "", shown(an_pack_class_name(pack, c)),
+               (unsigned long long)counts[c]);
+    printf("%s\n", info->classes > NAMED ? ", ..." : "");
+    free(counts);
+}
+
 /* Returns how many pictures were skipped, by earlier runs too. */
 static uint64_t report(const run *r, const char *folder)
 {
@@ -392,6 +415,7 @@ static uint64_t report(const run *r, const char *folder)
         (double)info.deviation[0], (double)info.deviation[1], (double)info.deviation[2]);
     for (i = 0; i < 3; i++) printf(" %.1f", (double)info.colour_deviation[i]);
     printf("\n");
+    report_classes(pack, &info);
     an_pack_destroy(pack);
     return info.skipped;
 }

@@ -315,7 +315,7 @@ int main(int argc, char **argv)
     else if (strcmp(argv[1], "score") == 0 && operands == 3)
         score(ctx, argv + 2);
     else
-        usage_error("%s: not so", argv[1]);
+        usage_error("%s: must be index, query or score, each with its operands", argv[1]);
     an_context_destroy(ctx);
     return 0;
 }

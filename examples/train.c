@@ -231,9 +231,11 @@ static void end_trainers_epoch(run *r, double error, an_epoch_info *info)
             fail("epoch");
 }
 
-static void export_model(const run *r, const char *path)
+static void export_model(const run *r, const char *path, const char *what)
 {
-    if (path != NULL && an_model_save(r->model, path) != AN_OK) fail(path);
+    if (path == NULL) return;
+    if (an_model_save(r->model, path) != AN_OK) fail(path);
+    printf("%s: %s\n", what, path);
 }
 
 static void end_epoch(run *r)
@@ -270,7 +272,7 @@ static void end_epoch(run *r)
         perror("csv");
     if (row.held_out_top1 > r->at.best) { /* of two that are alike the first is kept */
         r->at.best = row.held_out_top1;
-        export_model(r, r->setup.best);
+        export_model(r, r->setup.best, "the best so far");
     }
     run_save(r);
     snprintf(title, sizeof title, "%u classes, %.0f training pictures", r->info.classes,
@@ -299,6 +301,24 @@ static void project(run *r)
            (unsigned long long)an_trainer_iteration(r->trainer), r->at.loss / images,
            rate, 100 * (double)(r->at.waited / r->at.seconds), r->at.epochs, took,
            r->setup.out);
+}
+
+enum { TOO_FEW = 100 }; /* after so many the trainer itself says that nothing moves */
+
+/* Some runs are too short to show anything: an epoch of few pictures has few steps. */
+static void say_guessing(const run *r)
+{
+    double guessing = log((double)r->info.classes);
+
+    if (r->past.count == 0 || an_trainer_iteration(r->trainer) >= TOO_FEW ||
+        r->past.rows[r->past.count - 1].train_loss < 0.97 * guessing)
+        return;
+    fprintf(
+        stderr,
+        "after %llu steps the loss is still what guessing costs, %.3f: most networks "
+        "need some\nhundreds of steps before it moves, and this run has %u in an epoch: "
+        "see --epochs, or --batch\n",
+        (unsigned long long)an_trainer_iteration(r->trainer), guessing, r->steps);
 }
 
 /* A run was resumed that has done what it was to do. */
@@ -347,7 +367,8 @@ int main(int argc, char **argv)
         say_done(&r);
     else
         printf("saved %s\n", r.setup.out);
-    export_model(&r, r.setup.export_to);
+    export_model(&r, r.setup.export_to, "the model alone");
+    say_guessing(&r);
     run_close(&r);
     return 0;
 }

@@ -109,6 +109,11 @@ int main(int argc, char **argv)
     srunner_run_all(runner, CK_ENV);
     scratch_end();
     failed = srunner_ntests_failed(runner);
+    if (srunner_ntests_run(runner) == 0) {
+        fprintf(stderr,
+                "no test was run: CK_RUN_SUITE, CK_RUN_CASE or AN_TEST names none\n");
+        failed = 1;
+    }
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -440,6 +440,19 @@ void listing_file(listing *list, const char *path, const char *folder)
     free(table);
 }
 
+enum { MOST_NAMES = 20 };
+
+static void refuse_class(const char *name, const char *const *names, uint32_t count)
+{
+    uint32_t i;
+
+    fprintf(stderr, "%s: the other pack has no such class, but", shown(name));
+    for (i = 0; i < count && i < MOST_NAMES; i++)
+        fprintf(stderr, "%s %s", i > 0 ? "," : "", shown(names[i]));
+    fprintf(stderr, "%s\n", count > MOST_NAMES ? ", ..." : "");
+    exit(1);
+}
+
 void listing_renumber(listing *list, const char *const *names, uint32_t count)
 {
     uint32_t *to = allocate(list->classes * sizeof *to), i;
@@ -447,8 +460,7 @@ void listing_renumber(listing *list, const char *const *names, uint32_t count)
     for (i = 0; i < list->classes; i++) {
         for (to[i] = 0; to[i] < count; to[i]++)
             if (strcmp(names[to[i]], list->class_names[i]) == 0) break;
-        if (to[i] == count)
-            give_up("the other pack has no such class", list->class_names[i]);
+        if (to[i] == count) refuse_class(list->class_names[i], names, count);
         free(list->class_names[i]);
     }
     free(list->class_names);

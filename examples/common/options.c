@@ -115,14 +115,66 @@ static void set_value(const option *o, const char *text)
         *(double *)o->value = value;
 }
 
+/* How many letters must be changed, added or taken to make one of the other; what does
+ * not fit into the row is as far as can be. (Levenshtein's distance) */
+static size_t distance(const char *a, size_t a_length, const char *b)
+{
+    size_t row[64], b_length = strlen(b), i, j;
+
+    if (b_length >= sizeof row / sizeof row[0]) return a_length + b_length;
+    for (j = 0; j <= b_length; j++) row[j] = j;
+    for (i = 1; i <= a_length; i++) {
+        size_t before = row[0], above;
+
+        row[0] = i;
+        for (j = 1; j <= b_length; j++) {
+            size_t least = before + (a[i - 1] != b[j - 1]);
+
+            above = row[j];
+            if (above + 1 < least) least = above + 1;
+            if (row[j - 1] + 1 < least) least = row[j - 1] + 1;
+            before = above;
+            row[j] = least;
+        }
+    }
+    return row[b_length];
+}
+
+/* An option that is meant by a word with one dash, a letter or two that differ, or a
+ * beginning that no other has; null: none is. */
+static const char *nearest(const option *table, const char *word, size_t length)
+{
+    const char *begun = NULL, *near = NULL;
+    size_t least = 3, begins = 0;
+
+    for (; table->name != NULL; table++) {
+        size_t far = distance(word, length, table->name);
+
+        if (far < least && 3 * far <= length) {
+            least = far;
+            near = table->name;
+        }
+        if (length > 3 && strncmp(word, table->name, length) == 0) {
+            begins++;
+            begun = table->name;
+        }
+    }
+    return begins == 1 ? begun : near;
+}
+
 /* The option that a word names, up to its end or to '='. */
 static option *find(option *table, const char *word)
 {
     size_t length = strcspn(word, "=");
+    const option *all = table;
+    const char *near;
 
     for (; table->name != NULL; table++)
         if (strlen(table->name) == length && strncmp(table->name, word, length) == 0)
             return table;
+    near = nearest(all, word, length);
+    if (near != NULL)
+        usage_error("%.*s: no such option: did you mean %s?", (int)length, word, near);
     usage_error("%.*s: no such option", (int)length, word);
 }
 

@@ -126,7 +126,8 @@ static void resume(run *r)
     r->loading.seed = c.seed;
     r->loading.workers = (uint32_t)r->setup.workers;
     history_read(&r->past, run_path(r, r->setup.csv, ".csv"), r->epoch);
-    printf("resumed after epoch %u, step %u\n", r->epoch, r->step);
+    printf("resumed after epoch %u, step %u, at rate %g\n", r->epoch, r->step,
+           (double)c.rate);
 }
 
 static void open_loader(run *r)

@@ -3,10 +3,12 @@
  */
 #include "scoring.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "options.h"
+#include "quote.h"
 
 enum { AT_ONCE = 64 };
 
@@ -90,12 +92,16 @@ static an_status score_all(scoring *s, const an_pack *pack, const an_pack_info *
 void check_pack(const an_pack *pack, const an_model *model, const char *name)
 {
     an_preprocessing p;
+    an_model_info about;
     an_pack_info info;
     uint32_t i;
+    int named = 0;
 
+    an_model_info_init(&about, sizeof about);
     an_preprocessing_init(&p, sizeof p);
     an_pack_info_init(&info, sizeof info);
     if (an_model_get_preprocessing(model, &p) != AN_OK ||
+        an_model_describe(model, &about) != AN_OK ||
         an_pack_describe(pack, &info) != AN_OK)
         fail(name);
     if (info.fit != p.fit)
@@ -110,7 +116,14 @@ void check_pack(const an_pack *pack, const an_model *model, const char *name)
             usage_error("%s: class %u is %s, and %s in the model: prepare --like numbers "
                         "them alike",
                         name, i, a, b);
+        named |= b != NULL;
     }
+    if (!named && info.classes != about.classes)
+        fprintf(
+            stderr,
+            "%s: has %u classes, and the model %u, without names: they are taken to be "
+            "numbered alike\n",
+            shown(name), info.classes, about.classes);
 }
 
 an_status score_pack(scoring *s, const an_pack *pack)

@@ -43,7 +43,7 @@ static option table[] = {
     NUMBER_OPTION("--batch", &chosen.batch, 1, 8192, "images of a step"),
     NUMBER_OPTION("--micro-batch", &chosen.micro_batch, 1, 8192,
                   "of them computed at a time: less memory"),
-    REAL_OPTION("--momentum", &chosen.momentum, 0, 0.9999, ""),
+    REAL_OPTION("--momentum", &chosen.momentum, 0, 0.9999, "of the velocities"),
     REAL_OPTION("--decay", &chosen.decay, 0, 1, "weight decay"),
     REAL_OPTION("--lr", &chosen.rate, 0, 1000, "first learning rate"),
     TEXT_OPTION(
@@ -78,7 +78,8 @@ static option table[] = {
     DEVICE_OPTIONS(chosen.device),
     NUMBER_OPTION("--threads", &chosen.threads, 0, 256, "0: all processors (0)"),
     NUMBER_OPTION("--workers", &chosen.workers, 1, 256, "threads of the loader (1)"),
-    TEXT_OPTION("--out", &chosen.out, "checkpoint (alexnet.safetensors)"),
+    TEXT_OPTION("--out", &chosen.out,
+                "checkpoint (alexnet.safetensors, or the one that is resumed)"),
     TEXT_OPTION("--keep-best", &chosen.best,
                 "the model of the epoch that is best on what is held out"),
     TEXT_OPTION("--export", &chosen.export_to,
@@ -127,6 +128,7 @@ setup setup_parse(int argc, char **argv, const char **folder)
     for (i = 0; chosen.resume != NULL && strcmp(table[i].name, FIRST_FREE) != 0; i++)
         if (table[i].given && strcmp(table[i].name, "--epochs") != 0)
             usage_error("%s: the checkpoint has its own", table[i].name);
+    if (chosen.resume != NULL && !given("--out")) chosen.out = chosen.resume;
     if (chosen.resume == NULL && access(chosen.out, F_OK) == 0)
         usage_error("--out %s: is there already: go on with --resume, or remove it",
                     chosen.out);

@@ -224,6 +224,7 @@ void an__file_unmap(an_mapping *mapping);
 
 /* *there: whether the path names anything. IO: nobody can tell. */
 an_status an__file_find(const char *path, int *there);
+int an__is_folder(const char *path); /* errno stays */
 
 /* Calls body with a writer and replaces `path` by what it wrote, in one moment: at any
  * time the path names the old file or the new one, whole. The new one has the old one's

@@ -75,6 +75,15 @@ an_status an__file_find(const char *path, int *there)
     return io_error("cannot look at", path);
 }
 
+int an__is_folder(const char *path)
+{
+    struct stat info;
+    int error = errno, yes = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+
+    errno = error;
+    return yes;
+}
+
 void an__file_unmap(an_mapping *mapping)
 {
     if (mapping->base != NULL) munmap(mapping->base, mapping->bytes);

@@ -82,9 +82,12 @@ static an_status no_pack(an_context *ctx, const char *folder)
     AN_TRY(an__file_find(folder, &is_folder));
     if (!is_folder)
         return an__fail(AN_ERROR_IO, "%.160s: there is no such folder", folder);
+    if (!an__is_folder(folder))
+        return an__fail(AN_ERROR_IO,
+                        "%.160s is a file, where the folder of a pack is wanted", folder);
     return an__fail(AN_ERROR_IO,
                     "%.160s is no pack: it has no " AN_PACK_INDEX
-                    ", which preparing pictures makes",
+                    ", which alexnet-prepare makes of a folder of pictures",
                     folder);
 }
 

@@ -244,16 +244,6 @@ static an_status go_on(an_pack_writer *p, const an_pack_writer_config *c,
     return AN_OK;
 }
 
-/* Keeps errno. */
-static int is_folder(const char *path)
-{
-    struct stat info;
-    int error = errno, yes = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-
-    errno = error;
-    return yes;
-}
-
 typedef struct an_paths {
     char *index, *journal, *lock;
 } an_paths;
@@ -276,7 +266,7 @@ static an_status begin_in(an_pack_writer *p, const an_pack_writer_config *c,
 
     if (paths->index == NULL || paths->journal == NULL || paths->lock == NULL)
         return AN_ERROR_MEMORY;
-    if (mkdir(p->folder, 0777) != 0 && !is_folder(p->folder))
+    if (mkdir(p->folder, 0777) != 0 && !an__is_folder(p->folder))
         return io_error("make", p->folder);
     AN_TRY(not_finished(p, paths));
     AN_TRY(an__lock_take(&p->lock, &p->ctx->memory, paths->lock, p->folder));

@@ -133,7 +133,8 @@ START_TEST(what_is_no_pack_is_told)
     expect_no_pack(longest, AN_ERROR_IO, "File name too long");
     expect_no_pack("none", AN_ERROR_IO, "there is no such folder");
     expect_no_pack("both", AN_ERROR_IO, "is no pack, but has some in it: train");
-    expect_no_pack("file", AN_ERROR_IO, "is no pack: it has no index.safetensors");
+    expect_no_pack("file", AN_ERROR_IO,
+                   "is a file, where the folder of a pack is wanted");
     expect_no_pack("", AN_ERROR_IO, "is no pack: it has no index.safetensors");
     expect_no_model("both/train/index.safetensors", AN_ERROR_FORMAT,
                     "the index of a pack, not a checkpoint");

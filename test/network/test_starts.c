@@ -265,7 +265,8 @@ static const float means[4][3] = {{127.305f, 119.715f, 104.913f},
                                   {125.3f, 123.0f, 113.9f}};
 static const float deviations[4][3] = {
     {1, 1, 1}, {1, 1, 1}, {0.229f * 255, 0.224f * 255, 0.225f * 255}, {63, 62.1f, 66.7f}};
-static const int data_of[] = {0, 0, 0, 1, 1, 0, 2, 3}; /* of the presets */
+/* Of the presets; of one that is not here yet, the first. */
+static const int data_of[AN_ARCH_LAST] = {0, 0, 0, 1, 1, 0, 2, 3};
 
 /* Pictures of 256 pixels for images of 224 and 227, as many more for larger ones. */
 static uint32_t side_of(uint32_t arch, uint32_t image_size)

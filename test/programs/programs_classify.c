@@ -322,7 +322,7 @@ START_TEST(pictures_may_be_a_folders_or_named_on_standard_input)
     expect_text(s.out, wanted, "lines");
     said_free(&s);
     ck_assert_int_eq(rename(inside("in/0.png"), inside("in/0\n0.png")), 0);
-    bytes_write("zeros", "in/0\n0.png\0in/1.png\0in/2.png", 30);
+    bytes_write("zeros", "in/0\n0.png\0in/1.png\0in/2.png", 29);
     s = run_program("classify --format json --top 1 -0 m - <zeros");
     expect_count(s.code, 0, "zeros: the status, \"%s\"", s.err);
     expect_count(lines_of(s.out), 3, "zeros");

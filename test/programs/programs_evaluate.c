@@ -292,12 +292,23 @@ START_TEST(a_model_may_have_more_classes_than_the_pack)
     double *rows = mean_rows(s.ctx, "pack", &model, 1, 1);
     result wanted = result_of(rows, COUNT, MORE);
     char *out;
+    said of;
 
     program_succeeds(&out, "evaluate --confusion table.csv pack more");
     expect_said(out, "70 pictures, 1 view, 1 model", &wanted);
     expect_table("table.csv", rows, COUNT, CLASSES, MORE, quoted);
     free(out);
     program_fails(2, "more has 11 classes, m0 7", "evaluate pack m0 more");
+    of = run_program("evaluate pack more");
+    expect_text(
+        of.err,
+        "pack: has 7 classes, and the model 11, without names: they are taken to be "
+        "numbered alike\n",
+        "a model whose classes nobody can compare");
+    said_free(&of);
+    of = run_program("evaluate pack m0");
+    expect_text(of.err, "", "a model with names");
+    said_free(&of);
     free(rows);
     an_model_destroy(model);
     config = tiny_config(CLASSES - 1, 20);

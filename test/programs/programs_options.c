@@ -131,12 +131,23 @@ START_TEST(values_are_checked_and_refused_by_name)
     expect_parse("--real", "one", 2, "program: --real one" REAL);
     expect_parse("--real", NULL, 2, "program: --real: wants a value" LISTS);
     expect_parse("--text", NULL, 2, "program: --text: wants a value" LISTS);
-    expect_parse("--rea", "1", 2, "program: --rea: no such option" LISTS);
+    expect_parse("--rea", "1", 2,
+                 "program: --rea: no such option: did you mean --real?" LISTS);
+    expect_parse("-number", "1", 2,
+                 "program: -number: no such option: did you mean --number?" LISTS);
+    expect_parse("--numbre=7", NULL, 2,
+                 "program: --numbre: no such option: did you mean --number?" LISTS);
+    expect_parse("--fr", NULL, 2,
+                 "program: --fr: no such option: did you mean --free?" LISTS);
+    expect_parse("--q", NULL, 2, "program: --q: no such option" LISTS);
+    expect_parse("--nothing-like-it", NULL, 2,
+                 "program: --nothing-like-it: no such option" LISTS);
     expect_parse("-x", NULL, 2, "program: -x: no such option" LISTS);
     expect_parse("--number=5", NULL, 0, "5 0\n");
     expect_parse("--real=", NULL, 2, "program: --real " REAL);
     expect_parse("--flag=1", NULL, 2, "program: --flag: takes no value" LISTS);
-    expect_parse("--numbe=5", NULL, 2, "program: --numbe: no such option" LISTS);
+    expect_parse("--numbe=5", NULL, 2,
+                 "program: --numbe: no such option: did you mean --number?" LISTS);
     expect_parse("--", "--number", 0, "0 0\n");
 }
 END_TEST

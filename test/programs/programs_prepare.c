@@ -490,6 +490,36 @@ static void expect_report(an_context *ctx, const char *text, const char *name)
     }
 }
 
+/* Of each class its name and how many pictures it has, under the pack's name. */
+static void expect_classes(an_context *ctx, const char *text, const char *name)
+{
+    an_pack *pack = pack_of(ctx, name);
+    an_pack_info info;
+    char wanted[200] = " ";
+    const char *at = strstr(text, name);
+    uint32_t c, line;
+    uint64_t i;
+
+    an_pack_info_init(&info, sizeof info);
+    expect_ok(an_pack_describe(pack, &info));
+    for (c = 0; c < info.classes; c++) {
+        unsigned count = 0;
+        int32_t label;
+
+        for (i = 0; i < info.count; i++) {
+            expect_ok(an_pack_read(pack, i, NULL, 0, &label));
+            count += label == (int32_t)c;
+        }
+        snprintf(wanted + strlen(wanted), 60, "%s %s %u", c > 0 ? "," : "",
+                 an_pack_class_name(pack, c), count);
+    }
+    strcat(wanted, "\n");
+    for (line = 0; line < 2; line++) at = strchr(at, '\n') + 1;
+    ck_assert_msg(strncmp(at, wanted, strlen(wanted)) == 0, "%s: wanted \"%s\" in \"%s\"",
+                  name, wanted, at);
+    an_pack_destroy(pack);
+}
+
 START_TEST(the_report_has_each_packs_numbers)
 {
     an_context *ctx = context_make();
@@ -508,7 +538,9 @@ START_TEST(the_report_has_each_packs_numbers)
     expect_line(out,
                 "out/val: 5 pictures of 3 classes, 24 x 24, %.1f MB in 1 file, 1 skipped",
                 5 * 3 * 24 * 24 / 1e6);
-    expect_count(lines_of(out), 4, "lines: %s", out);
+    expect_count(lines_of(out), 6, "lines: %s", out);
+    expect_classes(ctx, out, "out/train");
+    expect_classes(ctx, out, "out/val");
     expect_report(ctx, out, "out/train");
     expect_report(ctx, out, "out/val");
     said_free(&s);

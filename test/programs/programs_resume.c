@@ -36,8 +36,8 @@ START_TEST(cut_after_any_step_it_goes_on_to_the_same_bits)
         program_succeeds(NULL, "train " UNLIKE "--steps %u --out %s data", steps, name);
         program_succeeds(&out, "train --resume %s --threads 2 --workers 2 --out %s data",
                          name, name);
-        snprintf(words, sizeof words, "resumed after epoch %u, step %u\n", steps / 5,
-                 steps % 5);
+        snprintf(words, sizeof words, "resumed after epoch %u, step %u, at rate ",
+                 steps / 5, steps % 5);
         expect_count(times_in(out, words), 1, "\"%s\" in: %s", words, out);
         expect_same_files(name, "whole", words);
         expect_same_tables(table, "whole.csv", words);
@@ -106,7 +106,8 @@ START_TEST(a_run_that_is_done_can_be_extended)
                   "train --resume part --epochs 2 --out part data");
     program_succeeds(NULL, "train --resume part --epochs 3 --threads 1 --steps 12 "
                            "--out part data");
-    program_succeeds(NULL, "train --resume part --epochs 4 --threads 1 --out part data");
+    program_succeeds(NULL,
+                     "train --resume part --epochs 4 --threads 1 data"); /* to part */
     expect_same_files("part", "whole", "two epochs, then two more");
     expect_same_tables("part.csv", "whole.csv", "two epochs, then two more");
 }
@@ -148,7 +149,8 @@ START_TEST(cut_between_an_epochs_last_step_and_its_end_it_ends_it)
     snprintf(words, sizeof words, "after 5 steps: loss of this epoch %.4f, ",
              t.loss / TINY_COUNT);
     expect_count(times_in(out, words), 1, "\"%s\" in: %s", words, out);
-    expect_count(times_in(out, "resumed after epoch 0, step 5\n"), 1, "in: %s", out);
+    expect_count(times_in(out, "resumed after epoch 0, step 5, at rate 0.01\n"), 1,
+                 "in: %s", out);
     ck_assert(!tiny_exists("part.csv"));
     program_succeeds(NULL, "train --resume part --threads 1 --out part data");
     expect_same_files("part", "whole", "cut at an epoch's end");
@@ -401,7 +403,7 @@ START_TEST(a_checkpoint_is_saved_every_so_many_seconds)
     expect_count(end_of(child, SIGKILL), 128 + SIGKILL, "exit status");
     iteration = iteration_of("run");
     program_succeeds(&out, "train --resume run --steps %u --out run slow", iteration + 1);
-    snprintf(words, sizeof words, "resumed after epoch 0, step %u\n", iteration);
+    snprintf(words, sizeof words, "resumed after epoch 0, step %u, at rate ", iteration);
     expect_count(times_in(out, words), 1, "\"%s\" in: %s", words, out);
     free(out);
 }

@@ -481,10 +481,11 @@ START_TEST(similar_refuses_what_it_cannot_do)
 
     pack_make(s.ctx, "warped", &spec);
     program_fails(2, "index, query or score is wanted", "similar");
-    program_fails(2, "index: not so", "similar index m pack");
-    program_fails(2, "score: not so", "similar score i pack more");
-    program_fails(2, "query: not so", "similar query i m pack out.png");
-    program_fails(2, "find: not so", "similar find m pack i");
+    program_fails(2, "index: must be index, query or score", "similar index m pack");
+    program_fails(2, "score: must be index, query or score", "similar score i pack more");
+    program_fails(2, "query: must be index, query or score",
+                  "similar query i m pack out.png");
+    program_fails(2, "find: must be index, query or score", "similar find m pack i");
     program_fails(2, "warped: its pictures were warped", "similar index m warped i");
     program_fails(1, "m: ", "similar --layer fc8 index m pack i");
     program_fails(1, "m: ", "similar --device other index m pack i");

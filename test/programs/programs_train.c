@@ -435,15 +435,41 @@ static size_t size_of(const char *name)
 
 /* The best epoch's model is what the run had then: a run that ends there exports the
  * same. Both are without velocities. */
+/* A run so short that nothing has moved says what such runs lack. After 100 steps the
+ * trainer has a sentence of its own. */
+START_TEST(a_run_that_still_guesses_says_what_it_lacks)
+{
+    said s = run_program("train " TINY
+                         " --init gaussian --lr 1e-20 --epochs 2 --out run data");
+
+    expect_count(s.code, 0, "%s", s.err);
+    ck_assert_msg(strstr(s.err,
+                         "after 10 steps the loss is still what guessing costs, "
+                         "1.946: most networks need some\nhundreds of steps before "
+                         "it moves, and this run has 5 in an epoch") != NULL,
+                  "%s", s.err);
+    said_free(&s);
+    s = run_program("train " TINY
+                    " --init gaussian --lr 1e-20 --epochs 20 --out other data");
+    expect_count(s.code, 0, "%s", s.err);
+    ck_assert_msg(strstr(s.err, "most networks") == NULL, "%s", s.err);
+    said_free(&s);
+}
+END_TEST
+
 START_TEST(the_best_model_is_kept_and_the_last_exported)
 {
     uint32_t best = 0, epoch;
     double most = -1;
     csv table;
+    char *out;
 
-    program_succeeds(NULL,
+    program_succeeds(&out,
                      "train " TINY " --lr 0.05 --epochs 4 --keep-best best --export "
                      "last --out run data");
+    ck_assert_msg(strstr(out, "the best so far: best\n") != NULL, "%s", out);
+    ck_assert_msg(strstr(out, "\nsaved run\nthe model alone: last\n") != NULL, "%s", out);
+    free(out);
     table = csv_read("run.csv");
     for (epoch = 1; epoch <= 4; epoch++) {
         double top1 = csv_cell(&table, epoch - 1, "held_out_top1");
@@ -503,6 +529,7 @@ Suite *train_suite(void)
     tcase_add_test(tc, a_table_that_cannot_be_written_is_named);
     tcase_add_test(tc, a_start_that_stays_flat_is_told_once);
     tcase_add_test(tc, a_run_that_diverges_says_so);
+    tcase_add_test(tc, a_run_that_still_guesses_says_what_it_lacks);
     tcase_add_test(tc, the_best_model_is_kept_and_the_last_exported);
     tc = tiny_case(suite, "times");
     tcase_add_test(tc, times_are_plausible_and_agree);
