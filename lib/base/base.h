@@ -217,6 +217,10 @@ typedef struct an_mapping {
     size_t bytes;
 } an_mapping;
 
+/* IO, or, where there is too little memory for it, MEMORY; errno says why the path could
+ * not be opened, mapped, written ... */
+an_status an__io_fail(const char *what, const char *path);
+
 /* Maps a file for reading. writable: its pages may be written, and are then this
  * process's own. */
 an_status an__file_map(an_mapping *out, const char *path, int writable);

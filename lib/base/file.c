@@ -12,11 +12,12 @@
 
 #include "base/base.h"
 
-static an_status io_error(const char *what, const char *path)
+an_status an__io_fail(const char *what, const char *path)
 {
     int error = errno;
 
-    return an__fail(AN_ERROR_IO, "%s %.160s: %s", what, path, strerror(error));
+    return an__fail(error == ENOMEM ? AN_ERROR_MEMORY : AN_ERROR_IO,
+                    "cannot %s %.160s: %s", what, path, strerror(error));
 }
 
 /* Without waiting for the other end of a pipe; but for a file that a server of files
@@ -40,9 +41,9 @@ an_status an__file_map(an_mapping *out, const char *path, int writable)
     struct stat info;
     void *base;
 
-    if (file < 0) return io_error("cannot open", path);
+    if (file < 0) return an__io_fail("open", path);
     if (fstat(file, &info) != 0)
-        status = io_error("cannot read", path);
+        status = an__io_fail("read", path);
     else if (S_ISDIR(info.st_mode))
         status = an__fail(AN_ERROR_IO, "%.160s is a folder, not a file", path);
     else if (!S_ISREG(info.st_mode))
@@ -56,7 +57,7 @@ an_status an__file_map(an_mapping *out, const char *path, int writable)
                     writable ? PROT_READ | PROT_WRITE : PROT_READ,
                     writable ? MAP_PRIVATE : MAP_SHARED, file, 0);
         if (base == MAP_FAILED) {
-            status = io_error("cannot map", path);
+            status = an__io_fail("map", path);
         } else {
             out->base = base;
             out->bytes = (size_t)info.st_size;
@@ -72,7 +73,7 @@ an_status an__file_find(const char *path, int *there)
 
     *there = stat(path, &info) == 0;
     if (*there || errno == ENOENT || errno == ENOTDIR) return AN_OK;
-    return io_error("cannot look at", path);
+    return an__io_fail("look at", path);
 }
 
 int an__is_folder(const char *path)
@@ -111,7 +112,7 @@ static int write_all(const void *data, size_t bytes, void *user)
 
         if (done < 0 && errno == EINTR) continue;
         if (done < 0) {
-            io_error("cannot write beside", out->path);
+            an__io_fail("write beside", out->path);
             return -1;
         }
         at += done;
@@ -162,7 +163,7 @@ static an_status open_beside(an_output *out, char *name, size_t folder)
         if (out->file >= 0) return AN_OK;
         if (errno != EEXIST) break;
     }
-    return io_error("cannot create a file beside", out->path);
+    return an__io_fail("create a file beside", out->path);
 }
 
 /* The rename itself is on disk once its folder is. Some file systems refuse to sync one:
@@ -185,13 +186,13 @@ static an_status replace(an_output *out, char *name, int mode, an_body_writer bo
     an_status status = body(write_all, out, arg);
 
     if (status == AN_OK && mode >= 0 && fchmod(out->file, (mode_t)mode) != 0)
-        status = io_error("cannot give its mode to a file beside", out->path);
+        status = an__io_fail("give its mode to a file beside", out->path);
     if (status == AN_OK && fsync(out->file) != 0)
-        status = io_error("cannot sync a file beside", out->path);
+        status = an__io_fail("sync a file beside", out->path);
     if (close(out->file) != 0 && status == AN_OK)
-        status = io_error("cannot close a file beside", out->path);
+        status = an__io_fail("close a file beside", out->path);
     if (status == AN_OK && rename(name, out->path) != 0)
-        status = io_error("cannot replace", out->path);
+        status = an__io_fail("replace", out->path);
     if (status != AN_OK)
         (void)unlink(name);
     else

@@ -17,13 +17,6 @@
 
 #include "base/base.h"
 
-static an_status io_error(const char *what, const char *path)
-{
-    int error = errno;
-
-    return an__fail(AN_ERROR_IO, "cannot %s %.160s: %s", what, path, strerror(error));
-}
-
 /* STATE: somebody else is at work, and the file says who. */
 static an_status held(const an_lock *lock, const char *what)
 {
@@ -69,8 +62,8 @@ static an_status try_lock(an_lock *lock, const an_allocator *memory, const char 
     *taken = 1;
     lock->file =
         open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (lock->file < 0) return io_error("make", lock->path);
-    if (fstat(lock->file, &info) != 0) return io_error("read", lock->path);
+    if (lock->file < 0) return an__io_fail("make", lock->path);
+    if (fstat(lock->file, &info) != 0) return an__io_fail("read", lock->path);
     if (!S_ISREG(info.st_mode))
         return an__fail(AN_ERROR_IO, "%.160s is no file", lock->path);
     while ((result = flock(lock->file, LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) {

@@ -40,11 +40,6 @@ struct an_pack_writer {
     int unsafe; /* a sync failed: nobody knows what of the parts is on the disk */
 };
 
-static an_status io_error(const char *what, const char *name)
-{
-    return an__fail(AN_ERROR_IO, "cannot %s %.160s: %s", what, name, strerror(errno));
-}
-
 /* --- parts ------------------------------------------------------------------------- */
 
 static char *part_path(const an_pack_writer *p, uint32_t part)
@@ -62,13 +57,13 @@ static an_status close_part(an_pack_writer *p)
     p->file = -1;
     if (file < 0) return AN_OK;
     if (fsync(file) != 0) {
-        an_status status = io_error("sync a part in", p->folder);
+        an_status status = an__io_fail("sync a part in", p->folder);
 
         p->unsafe = 1;
         close(file);
         return status;
     }
-    return close(file) == 0 ? AN_OK : io_error("close a part in", p->folder);
+    return close(file) == 0 ? AN_OK : an__io_fail("close a part in", p->folder);
 }
 
 static an_status write_all(an_pack_writer *p, const void *data, size_t bytes)
@@ -79,7 +74,7 @@ static an_status write_all(an_pack_writer *p, const void *data, size_t bytes)
         ssize_t done = write(p->file, at, bytes);
 
         if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return io_error("write to", p->folder);
+        if (done < 0) return an__io_fail("write to", p->folder);
         at += done;
         bytes -= (size_t)done;
     }
@@ -92,7 +87,7 @@ static an_status cut_back(an_pack_writer *p)
     off_t end = (off_t)p->index.part_bytes[p->index.parts - 1];
 
     if (ftruncate(p->file, end) != 0 || lseek(p->file, end, SEEK_SET) != end)
-        return io_error("cut a part in", p->folder);
+        return an__io_fail("cut a part in", p->folder);
     return AN_OK;
 }
 
@@ -104,7 +99,7 @@ static an_status open_part(an_pack_writer *p, uint32_t part, int flags)
     if (path == NULL) return AN_ERROR_MEMORY;
     if (flags & O_EXCL) (void)unlink(path); /* what another run has left */
     p->file = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0666);
-    if (p->file < 0) status = io_error("open", path);
+    if (p->file < 0) status = an__io_fail("open", path);
     an__free(&p->ctx->memory, path);
     return status;
 }
@@ -209,7 +204,7 @@ static an_status part_check(an_pack_writer *p, uint32_t part)
     if (status != AN_OK) return status;
     if (fstat(p->file, &info) != 0 ||
         (S_ISREG(info.st_mode) && pread(p->file, head, sizeof head, 0) < 0))
-        status = io_error("read a part in", p->folder);
+        status = an__io_fail("read a part in", p->folder);
     else if (!S_ISREG(info.st_mode) || memcmp(head, AN_PART_MAGIC, AN_PART_HEAD) != 0)
         status = an__fail(AN_ERROR_FORMAT, "%.160s: part %u is no part of a pack",
                           p->folder, part);
@@ -267,7 +262,7 @@ static an_status begin_in(an_pack_writer *p, const an_pack_writer_config *c,
     if (paths->index == NULL || paths->journal == NULL || paths->lock == NULL)
         return AN_ERROR_MEMORY;
     if (mkdir(p->folder, 0777) != 0 && !an__is_folder(p->folder))
-        return io_error("make", p->folder);
+        return an__io_fail("make", p->folder);
     AN_TRY(not_finished(p, paths));
     AN_TRY(an__lock_take(&p->lock, &p->ctx->memory, paths->lock, p->folder));
     AN_TRY(not_finished(p, paths));
@@ -458,7 +453,7 @@ static an_status write_index(an_pack_writer *p, const char *name)
 
     if (path == NULL) return status;
     if (p->file >= 0 && fsync(p->file) != 0) {
-        status = io_error("sync a part in", p->folder);
+        status = an__io_fail("sync a part in", p->folder);
         p->unsafe = 1;
     } else {
         status = an__index_write(&p->index, p->ctx, path);

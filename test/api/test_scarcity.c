@@ -4,6 +4,8 @@
  */
 #define _GNU_SOURCE
 #include <check.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "expect.h"
+#include "shortage.h"
 #include "test.h"
 #include "world.h"
 
@@ -170,26 +173,27 @@ ACTION(load_mapped, load(0))
 ACTION(load_copied, load(1))
 ACTION(trainer_load, an_trainer_load(&out.trainer, w.free_model, w.file))
 
+/* A descriptor, as a FILE would want memory of its own. */
 static ptrdiff_t read_file(void *data, size_t bytes, void *user)
 {
-    return (ptrdiff_t)fread(data, 1, bytes, user);
+    return read(*(int *)user, data, bytes);
 }
 
 static an_status model_read(void)
 {
-    FILE *file = fopen(w.file, "rb");
-    an_status status = an_model_read(&out.model, w.at.ctx, read_file, file, NULL);
+    int file = open(w.file, O_RDONLY);
+    an_status status = an_model_read(&out.model, w.at.ctx, read_file, &file, NULL);
 
-    fclose(file);
+    close(file);
     return status;
 }
 
 static an_status trainer_read(void)
 {
-    FILE *file = fopen(w.file, "rb");
-    an_status status = an_trainer_read(&out.trainer, w.free_model, read_file, file);
+    int file = open(w.file, O_RDONLY);
+    an_status status = an_trainer_read(&out.trainer, w.free_model, read_file, &file);
 
-    fclose(file);
+    close(file);
     return status;
 }
 
@@ -347,6 +351,44 @@ START_TEST(each_call_survives_each_lack_of_memory)
     ck_assert_msg(fail - 2 >= actions[_i].least, "%s: %ld allocations", what, fail - 2);
     ck_assert_msg(spares <= actions[_i].spares, "%s: %d failures that nobody noticed",
                   what, spares);
+}
+END_TEST
+
+/* The same for malloc(), whoever calls it: one failure, at each place in turn, or all
+ * from there on. What stood before still stands: both files load afterwards. */
+START_TEST(each_call_survives_each_failure_of_malloc)
+{
+    int action = _i / 2, all = _i % 2, more = 1;
+    const char *what = actions[action].what;
+    an_model *loaded;
+    long fail;
+
+    if (!shortage_works()) return;
+    actions[action].prepare();
+    for (fail = 1; more; fail++) {
+        long blocks = counts.blocks, calls;
+        an_status status;
+
+        shortage_begin(fail, all ? LONG_MAX : fail);
+        status = actions[action].act();
+        calls = shortage_end();
+        more = calls >= fail;
+        if (status == AN_OK) {
+            actions[action].undo();
+            if (actions[action].act == packing_finish) more = 0;
+            continue;
+        }
+        ck_assert_msg(status == AN_ERROR_MEMORY, "%s, malloc() number %ld: %s: \"%s\"",
+                      what, fail, an_status_string(status), an_error_message());
+        expect_bytes(&out, &before, sizeof out, "%s, malloc() number %ld", what, fail);
+        if (!actions[action].keeps)
+            expect_count((uint64_t)counts.blocks, (uint64_t)blocks,
+                         "%s, malloc() number %ld", what, fail);
+    }
+    ck_assert_msg(fail - 2 >= actions[action].least, "%s: %ld calls of malloc()", what,
+                  fail - 2);
+    expect_ok(an_model_load(&loaded, w.at.ctx, w.file, NULL));
+    an_model_destroy(loaded);
 }
 END_TEST
 
@@ -536,6 +578,8 @@ Suite *scarcity_suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, each_call_survives_each_lack_of_memory, 0,
                         (int)(sizeof actions / sizeof actions[0]));
+    tcase_add_loop_test(tc, each_call_survives_each_failure_of_malloc, 0,
+                        2 * ((int)(sizeof actions / sizeof actions[0])));
     tcase_add_test(tc, a_context_survives_each_lack_of_memory);
     tcase_add_test(tc, a_forked_child_may_destroy_alone);
     suite_add_tcase(suite, tc);

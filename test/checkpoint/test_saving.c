@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -426,6 +427,18 @@ START_TEST(a_trainer_that_cannot_be_saved_leaves_nothing)
 }
 END_TEST
 
+/* Where the system itself has no memory, it is no fault of the file. */
+START_TEST(what_lacks_memory_is_not_the_files_fault)
+{
+    errno = ENOMEM;
+    expect_refused(an__io_fail("map", "it"), AN_ERROR_MEMORY,
+                   "cannot map it: Cannot allocate memory");
+    errno = ENOSPC;
+    expect_refused(an__io_fail("write to", "it"), AN_ERROR_IO,
+                   "cannot write to it: No space left on device");
+}
+END_TEST
+
 static int descriptors(void)
 {
     DIR *d = opendir("/proc/self/fd");
@@ -588,6 +601,7 @@ Suite *saving_suite(void)
     tcase_add_test(tc, a_name_may_be_as_long_as_names_can_be);
     tcase_add_test(tc, what_is_no_file_is_not_replaced);
     tcase_add_test(tc, a_mapped_model_may_replace_its_file);
+    tcase_add_test(tc, what_lacks_memory_is_not_the_files_fault);
     tcase_add_test(tc, a_trainer_that_cannot_be_saved_leaves_nothing);
     tcase_add_test(tc, nothing_stays_open);
     tcase_add_test(tc, load_configs_have_limits);
