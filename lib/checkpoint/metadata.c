@@ -5,6 +5,7 @@
  * that JSON readers may round (64-bit ones) are strings of hexadecimal digits; floats are
  * decimal with 17 digits, which brings back every float and double exactly.
  */
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -301,6 +302,7 @@ static int value_read(an_json json, char *at, an_field_kind kind, size_t count)
     case KIND_FLOAT:
         if (!an__json_real(json, &real)) return 0;
         single = (float)real;
+        if (!isfinite(single)) return 0; /* what cannot be written again */
         memcpy(at, &single, sizeof single);
         return 1;
     case KIND_DOUBLE:

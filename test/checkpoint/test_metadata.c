@@ -512,7 +512,7 @@ static const struct {
     {"config.dropout_rate", "0.95", "dropout_rate is 0.95"},
     {"config.dropout_rate", "-0.5", "dropout_rate is -0.5"},
     {"config.width", "4.5", "width is 4.5"},
-    {"config.width", "1e300", "width is inf"},
+    {"config.width", "1e300", "\"width\""},
     {"config.groups", "3", "groups is 3"},
     {"config.remove_conv", "6", "remove_conv is 6"},
     {"config.remove_conv", "1", "remove_conv is 1"},
@@ -531,10 +531,10 @@ static const struct {
     {"preprocessing.bgr", "2", "bgr is 2"},
     {"preprocessing.fit", "2", "fit is 2"},
     {"preprocessing.mean_moves", "2", "mean_moves is 2"},
-    {"preprocessing.mean", "[0.0, 1e300, 0.0]", "mean[1]"},
+    {"preprocessing.mean", "[0.0, 1e300, 0.0]", "\"mean\""},
     {"preprocessing.scale", "[1.0, 1.0, 0.0]", "scale[2] is 0"},
     {"preprocessing.colour_deviation", "[-1.0, 1.0, 0.0]", "colour_deviation[0] is -1"},
-    {"preprocessing.colour_axis", "[0, 0, 0, 0, 0, -1e99, 0, 0, 0]", "colour_axis[1][2]"},
+    {"preprocessing.colour_axis", "[0, 0, 0, 0, 0, -1e99, 0, 0, 0]", "\"colour_axis\""},
     {"class_names", "{}", "class_names"},
     {"class_names", "[\"a\"]", "class_names"},
     {"class_names.3", "7", "class_names"},
@@ -556,13 +556,15 @@ static const struct {
     {"trainer.layer_rate.0", "1001", "layer_rate"},
     {"trainer.layer_rate.19", "1001", "layer_rate"},
     {"trainer.layer_rate.7", "1e300", "layer_rate"},
+    {"trainer.config.rate", "-1e39", "\"rate\""}, /* which was taken for "the default" */
+    {"trainer.config.bias_decay", "-1e39", "\"bias_decay\""},
     {"trainer.schedule", "{}", "schedule"},
     {"trainer.schedule.0", "7", "epoch"},
     {"trainer.schedule.0.epoch", "8", "changes[1].epoch is 7"},
     {"trainer.schedule.0.layer", "\"conv9\"", "conv9"},
     {"trainer.schedule.1.layer", "\"conv9\"", "conv9"},
     {"trainer.schedule.0.rate", "1001", "changes.rate is 1001"},
-    {"trainer.schedule.1.bias_rate", "1e300", "changes.bias_rate"},
+    {"trainer.schedule.1.bias_rate", "1e300", "\"bias_rate\""},
 };
 
 START_TEST(a_value_beyond_its_limits_is_named)
