@@ -1030,7 +1030,8 @@ typedef struct an_pack_writer_config {
     /* 1: go on with what the folder holds, if it does. 0: an unfinished pack that is
      * there is removed. */
     uint32_t resume;
-    uint64_t part_bytes; /* a file is closed once it is as large; default 4 GiB */
+    /* A file is closed once it is as large; default 4 GiB. There may be 32,768 files. */
+    uint64_t part_bytes;
     /* How the host fits the pictures; a model that learns from the pack will fit others
      * in the same way. */
     an_fit fit;

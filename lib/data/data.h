@@ -15,6 +15,10 @@
     "unfinished.safetensors" /* an index too, of what is safe so far */
 #define AN_PACK_LOCK "lock"  /* who writes it: there as long as somebody does */
 
+/* A pack maps each of its parts, and Linux lets a process map 65,530 files, its libraries
+ * among them (vm.max_map_count): half of that. */
+#define AN_MAX_PARTS 32768u
+
 /* A part begins with these bytes; then picture after picture. */
 #define AN_PART_HEAD 16u
 #define AN_PART_MAGIC "libalexnet pack\n"

@@ -120,7 +120,10 @@ static an_status begin_part(an_pack_writer *p)
     an_status status;
 
     AN_TRY(close_part(p));
-    AN_CHECK(parts < 65536, "part_bytes: the pack has %u parts already", parts);
+    AN_CHECK(parts < AN_MAX_PARTS,
+             "config.part_bytes is %llu: the pack has %u files already, of which each is "
+             "mapped when it is opened",
+             (unsigned long long)p->part_limit, parts);
     bytes = an__alloc(&p->ctx->memory, (parts + 1) * sizeof *bytes);
     if (bytes == NULL) return AN_ERROR_MEMORY;
     if (parts > 0) memcpy(bytes, p->index.part_bytes, parts * sizeof *bytes);

@@ -364,10 +364,47 @@ START_TEST(what_cannot_be_looked_at_is_not_taken_for_absent)
 }
 END_TEST
 
+/* As many files as there may be are a pack that opens; one more is refused, and nothing
+ * is lost by it. */
+START_TEST(a_pack_has_as_many_files_as_can_be_opened)
+{
+    char folder[SCRATCH];
+    an_pack_writer *writer;
+    an_pack_writer_config c;
+    an_pack *pack;
+    uint8_t pixels[3] = {1, 2, 3};
+    int32_t label;
+    uint32_t i;
+
+    scratch_folder_in_memory(folder);
+    an_pack_writer_config_init(&c, sizeof c);
+    c.side = 1;
+    c.classes = 2;
+    c.part_bytes = 1;
+    expect_ok(an_pack_writer_create(&writer, p.ctx, folder, &c));
+    for (i = 0; i < AN_MAX_PARTS; i++) {
+        an_status status = an_pack_writer_add(writer, pixels, NULL, 0, (int32_t)i % 2);
+
+        if (status != AN_OK) ck_abort_msg("file %u: %s", i, an_error_message());
+    }
+    expect_refused(an_pack_writer_add(writer, pixels, NULL, 0, 0), AN_ERROR_ARGUMENT,
+                   "config.part_bytes is 1: the pack has 32768 files already");
+    expect_ok(an_pack_writer_finish(writer));
+    an_pack_writer_destroy(writer);
+    expect_ok(an_pack_open(&pack, p.ctx, folder, NULL, NULL));
+    expect_count(pack_info(pack).count, AN_MAX_PARTS, "pictures");
+    expect_ok(an_pack_read(pack, AN_MAX_PARTS - 1, pixels, sizeof pixels, &label));
+    expect_count(label, 1, "the last one's label");
+    an_pack_destroy(pack);
+    scratch_remove(folder);
+}
+END_TEST
+
 Suite *writers_suite(void)
 {
     Suite *suite = suite_create("writers");
     TCase *one = tcase_create("one writer"), *there = tcase_create("what lies there");
+    TCase *many = tcase_create("many files");
 
     tcase_add_checked_fixture(one, setup, teardown);
     tcase_add_test(one, the_second_writer_is_told_who_is_the_first);
@@ -383,5 +420,9 @@ Suite *writers_suite(void)
     tcase_add_test(there, a_lock_is_a_file_of_the_folder);
     tcase_add_test(there, what_cannot_be_looked_at_is_not_taken_for_absent);
     suite_add_tcase(suite, there);
+    tcase_add_checked_fixture(many, setup, teardown);
+    tcase_set_timeout(many, 120);
+    tcase_add_test(many, a_pack_has_as_many_files_as_can_be_opened);
+    suite_add_tcase(suite, many);
     return suite;
 }
