@@ -197,10 +197,10 @@ typedef struct an_context_config {
 AN_API void an_context_config_init(an_context_config *config, size_t size);
 
 /* an_context_create() makes a context; `config` may be null for the defaults. It starts
- * threads - 1 worker threads with all signals blocked, which sleep between calls, some
- * microseconds after the last one. One that wakes on the processor of another thread of
- * the call moves away, among those that it may run on (sched_setaffinity, of that worker
- * alone).
+ * threads - 1 worker threads with all signals blocked and stacks of 8 MiB, which sleep
+ * between calls, some microseconds after the last one. One that wakes on the processor of
+ * another thread of the call moves away, among those that it may run on
+ * (sched_setaffinity, of that worker alone).
  * Statuses: ARGUMENT, MEMORY (also: no thread could be started), VERSION, BACKEND
  * (config->plugin; config->cpu_path: the processor lacks it). */
 AN_API an_status an_context_create(an_context **out, const an_context_config *config);

@@ -7,6 +7,7 @@
 #ifndef AN_BASE_H
 #define AN_BASE_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -85,6 +86,13 @@ void an__copy_rows(uint8_t *to, const uint8_t *from, size_t pitch, size_t bytes,
                    uint32_t rows);
 
 /* --- threads (threads.c) ----------------------------------------------------------- */
+
+/* Of the library's own threads: room for a host's decoder too, which the loader calls on
+ * them. What Linux gives a thread where nobody has said otherwise. */
+#define AN_THREAD_STACK ((size_t)8 << 20)
+
+/* A thread with all signals blocked, which are for the host's threads; an errno, or 0. */
+int an__thread_start(pthread_t *thread, void *(*body)(void *), void *arg);
 
 typedef struct an_pool an_pool;
 typedef void (*an_body_fn)(uint32_t item, uint32_t worker, void *arg);

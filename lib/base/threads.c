@@ -152,10 +152,29 @@ static void pool_free(an_pool *pool)
     an__free(pool->memory, pool);
 }
 
+/* A new thread inherits the signal mask and the process's default stack, which a host may
+ * have made small: neither is left to it. */
+int an__thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
+{
+    sigset_t all, before;
+    pthread_attr_t how;
+    int failed = pthread_attr_init(&how);
+
+    if (failed) return failed;
+    failed = pthread_attr_setstacksize(&how, AN_THREAD_STACK);
+    if (!failed) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        failed = pthread_create(thread, &how, body, arg);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_attr_destroy(&how);
+    return failed;
+}
+
 an_status an__pool_create(an_pool **out, const an_allocator *memory, uint32_t threads)
 {
     an_pool *pool = an__alloc_zero(memory, sizeof *pool + (threads - 1) * sizeof(worker));
-    sigset_t all, before;
     uint32_t i;
     int failed = 0;
 
@@ -175,18 +194,14 @@ an_status an__pool_create(an_pool **out, const an_allocator *memory, uint32_t th
     pthread_cond_init(&pool->begin, NULL);
     pthread_cond_init(&pool->end, NULL);
 
-    /* A new thread inherits the mask: the host's signals are for the host's threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool->workers + 1 < threads && !failed) {
         worker *w = &pool->worker[pool->workers];
 
         w->pool = pool;
         w->index = pool->workers + 1;
-        failed = pthread_create(&w->thread, NULL, worker_main, w);
+        failed = an__thread_start(&w->thread, worker_main, w);
         if (!failed) pool->workers++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed) {
         an__fail(AN_ERROR_MEMORY,
                  "config.threads is %u: the system refused number %u: %s", threads,

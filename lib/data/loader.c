@@ -8,7 +8,6 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -360,7 +359,6 @@ static an_status slots_make(an_loader *l)
 
 static an_status workers_start(an_loader *l)
 {
-    sigset_t all, before;
     uint32_t i;
     int failed = 0;
 
@@ -372,16 +370,12 @@ static an_status workers_start(an_loader *l)
         l->workers[i].scratch = an__alloc(&l->ctx->memory, l->source.scratch_bytes);
         if (l->workers[i].scratch == NULL) return AN_ERROR_MEMORY;
     }
-    /* A new thread inherits the mask: the host's signals are for the host's threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (l->started < l->config.workers && !failed) {
         worker *w = &l->workers[l->started];
 
-        failed = pthread_create(&w->thread, NULL, worker_main, w);
+        failed = an__thread_start(&w->thread, worker_main, w);
         l->started += !failed;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
         return an__fail(AN_ERROR_MEMORY,
                         "config.workers is %u: the system refused number %u: %s",

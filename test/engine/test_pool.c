@@ -1,6 +1,7 @@
 /*
  * test_pool.c - a context's worker threads: every item once, whoever asks meanwhile.
  */
+#define _GNU_SOURCE
 #include <check.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -133,12 +134,49 @@ START_TEST(items_may_have_items)
 }
 END_TEST
 
+static void note_stack(uint32_t item, uint32_t worker, void *arg)
+{
+    size_t *stacks = arg;
+    pthread_attr_t how;
+    void *base;
+
+    (void)item;
+    ck_assert_int_eq(pthread_getattr_np(pthread_self(), &how), 0);
+    pthread_attr_getstack(&how, &base, &stacks[worker]);
+    pthread_attr_destroy(&how);
+}
+
+/* Of a host whose threads have 64 KiB each. */
+START_TEST(workers_have_stacks_of_their_own)
+{
+    size_t stacks[3] = {0};
+    pthread_attr_t small, before;
+    an_context *ctx;
+    int tries;
+
+    ck_assert_int_eq(pthread_getattr_default_np(&before), 0);
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 64 << 10);
+    ck_assert_int_eq(pthread_setattr_default_np(&small), 0);
+    ctx = context_of(3);
+    for (tries = 0; tries < 10000 && (stacks[1] == 0 || stacks[2] == 0); tries++)
+        an__pool_run(ctx->pool, 64, note_stack, stacks);
+    ck_assert_msg(stacks[1] >= AN_THREAD_STACK && stacks[2] >= AN_THREAD_STACK,
+                  "stacks of %zu and %zu bytes", stacks[1], stacks[2]);
+    an_context_destroy(ctx);
+    pthread_setattr_default_np(&before);
+    pthread_attr_destroy(&small);
+    pthread_attr_destroy(&before);
+}
+END_TEST
+
 Suite *pool_suite(void)
 {
     Suite *suite = suite_create("pool");
     TCase *tc = tcase_create("pool");
 
     tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, workers_have_stacks_of_their_own);
     tcase_add_loop_test(tc, every_item_is_done_once, 0, 4);
     tcase_add_test(tc, callers_do_not_get_each_others_items);
     tcase_add_test(tc, items_may_have_items);
