@@ -3,6 +3,7 @@
  * run those beside them. CK_RUN_SUITE, CK_RUN_CASE and the rest of Check's environment
  * choose, too, and AN_TEST a test by its name; check --list prints the names.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: check [--list | --without SUITE...]\n");
         return EXIT_FAILURE;
     }
+    setenv("CK_DEFAULT_TIMEOUT", "60", 0); /* seconds a test: others run beside it */
     rig_report();
     scratch_begin();
     srunner_run_all(runner, CK_ENV);
