@@ -102,24 +102,43 @@ static void draw_series(const frame *f, const series *s)
     free(y);
 }
 
+static void draw_entry(canvas *c, const series *s, double left, double baseline)
+{
+    double x[2] = {left, left + 26}, y[2] = {baseline - 5, baseline - 5};
+
+    canvas_line(c, x, y, 2, 2.4, s->dashed, s->colour);
+    canvas_text(c, left + 34, baseline, TEXT, CANVAS_LEFT, 0, DARK, s->label);
+}
+
+/* Beside the first panel's title, where no curve is; where there is no room for all of
+ * them, one below the other in the panel. */
 static void draw_legend(canvas *c, const chart_panel *p)
 {
-    double most = 0, top = TOP + 8, left;
+    double most = 0, sum = 0, left, baseline = TOP + 21;
     size_t s;
 
     for (s = 0; s < p->count; s++)
-        if (p->all[s].label != NULL)
-            most = fmax(most, canvas_text_width(c, TEXT, p->all[s].label));
+        if (p->all[s].label != NULL) {
+            double width = canvas_text_width(c, TEXT, p->all[s].label);
+
+            most = fmax(most, width);
+            sum += width + 50;
+        }
+    left = WIDTH - RIGHT - sum + 16;
+    if (left > LEFT + canvas_text_width(c, TEXT, p->title) + 16) {
+        for (s = 0; s < p->count; s++) {
+            if (p->all[s].label == NULL) continue;
+            draw_entry(c, &p->all[s], left, TOP - 8);
+            left += canvas_text_width(c, TEXT, p->all[s].label) + 50;
+        }
+        return;
+    }
     left = WIDTH - RIGHT - most - 40;
     for (s = 0; s < p->count; s++) {
-        const series *one = &p->all[s];
-        double x[2] = {left, left + 26}, y[2] = {top + 8, top + 8};
-
-        if (one->label == NULL) continue;
-        canvas_fill(c, left - 6, top - 2, most + 46, 20, 0xffffff);
-        canvas_line(c, x, y, 2, 2.4, one->dashed, one->colour);
-        canvas_text(c, left + 34, top + 13, TEXT, CANVAS_LEFT, 0, DARK, one->label);
-        top += 20;
+        if (p->all[s].label == NULL) continue;
+        canvas_fill(c, left - 6, baseline - 15, most + 46, 20, 0xffffff);
+        draw_entry(c, &p->all[s], left, baseline);
+        baseline += 20;
     }
 }
 
