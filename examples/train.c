@@ -269,7 +269,7 @@ static void end_epoch(run *r)
     /* The table before the checkpoint: a run that goes on drops rows that are ahead of
      * it, and could not make up for one that is missing. */
     if (history_write_csv(&r->past, run_path(r, r->setup.csv, ".csv")) != 0)
-        perror("csv");
+        perror(run_path(r, r->setup.csv, ".csv"));
     if (row.held_out_top1 > r->at.best) { /* of two that are alike the first is kept */
         r->at.best = row.held_out_top1;
         export_model(r, r->setup.best, "the best so far");
@@ -279,7 +279,7 @@ static void end_epoch(run *r)
              count);
     if (canvas_draws() &&
         history_draw(&r->past, run_path(r, r->setup.curves, ".png"), title) != 0)
-        perror("curves");
+        perror(run_path(r, r->setup.curves, ".png"));
 }
 
 /* After --steps: what a whole run would take. */

@@ -109,7 +109,7 @@ extern "C" {
 typedef enum an_status {
     AN_OK = 0,
     AN_ERROR_ARGUMENT = 1, /* a value outside its stated limits, a null pointer */
-    AN_ERROR_MEMORY = 2,   /* the allocator returned null */
+    AN_ERROR_MEMORY = 2,   /* the allocator, or the system, had too little */
     AN_ERROR_STATE = 3,    /* right call, wrong moment: see the message */
     AN_ERROR_DIVERGED = 4, /* the loss or a gradient is not finite */
     AN_ERROR_IO = 10,      /* the system could not read or write a file */
@@ -911,6 +911,8 @@ AN_API void an_load_config_init(an_load_config *config, size_t size);
  * Statuses: IO, FORMAT, VERSION, MEMORY, those of an_model_create(). */
 AN_API an_status an_model_load(an_model **out, an_context *ctx, const char *path,
                                const an_load_config *config);
+/* The new file has the mode of the one that it replaces.
+ * Statuses: IO (also: what is there is a folder, pipe or device), MEMORY. */
 AN_API an_status an_model_save(const an_model *model, const char *path);
 
 /* The same through callbacks. A reader puts up to `bytes` bytes into `data` and returns

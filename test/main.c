@@ -77,7 +77,8 @@ static const struct {
               {"pool", pool_suite},
               {"disk", disk_suite},
               {"writers", writers_suite},
-              {"json", json_suite}};
+              {"json", json_suite},
+              {"text", text_suite}};
 
 static int is_among(const char *name, char **names, int count)
 {

@@ -19,7 +19,7 @@
 /* --- beside, then renamed ---------------------------------------------------------- */
 
 /* A new file in the path's folder, hidden, under a name that nobody can guess. */
-static int open_beside(output *o)
+static int open_beside(output *o, mode_t mode)
 {
     const char *slash = strrchr(o->path, '/');
     int folder = slash == NULL ? 0 : (int)(slash - o->path) + 1;
@@ -31,7 +31,7 @@ static int open_beside(output *o)
     sprintf(o->beside, "%.*s.alexnet-%02x%02x%02x%02x%02x%02x%02x%02x", folder, o->path,
             random[0], random[1], random[2], random[3], random[4], random[5], random[6],
             random[7]);
-    file = open(o->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    file = open(o->beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file >= 0) return file;
     free(o->beside);
     o->beside = NULL;
@@ -55,7 +55,7 @@ int output_begin(output *o, const char *path)
         o->file = fopen(path, "w");
         return o->file != NULL ? 0 : -1;
     }
-    file = open_beside(o);
+    file = open_beside(o, is_old ? 0600 : 0666);
     if (file < 0) return -1;
     if (is_old) (void)!fchmod(file, info.st_mode & 0777);
     o->file = fdopen(file, "w");

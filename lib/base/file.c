@@ -147,7 +147,7 @@ static an_status target_mode(const char *path, int *mode)
 /* A new file beside the target, so that a rename can put it in its place. Its name has
  * nothing of the target's, which may be as long as names can be, and nobody can guess it:
  * O_EXCL keeps it from what others have made. */
-static an_status open_beside(an_output *out, char *name, size_t folder)
+static an_status open_beside(an_output *out, char *name, size_t folder, mode_t mode)
 {
     int attempt;
 
@@ -159,7 +159,7 @@ static an_status open_beside(an_output *out, char *name, size_t folder)
         memcpy(name + folder, AN_BESIDE, sizeof AN_BESIDE);
         for (i = 0; i < 8; i++)
             sprintf(name + folder + sizeof AN_BESIDE - 1 + 2 * i, "%02x", random[i]);
-        out->file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        out->file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (out->file >= 0) return AN_OK;
         if (errno != EEXIST) break;
     }
@@ -214,7 +214,8 @@ an_status an__file_replace(const an_allocator *memory, const char *path,
     name = an__alloc(memory, folder + sizeof AN_BESIDE + 16);
     if (name == NULL) return AN_ERROR_MEMORY;
     memcpy(name, path, folder);
-    status = open_beside(&out, name, folder);
+    /* Until it has the old one's mode, what takes a file's place is nobody else's. */
+    status = open_beside(&out, name, folder, mode >= 0 ? 0600 : 0666);
     if (status == AN_OK) status = replace(&out, name, mode, body, arg);
     an__free(memory, name);
     return status;

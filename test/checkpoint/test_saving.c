@@ -331,6 +331,38 @@ START_TEST(a_files_mode_stays)
 }
 END_TEST
 
+/* What is written beside a file that is nobody else's is nobody else's either. */
+static an_status look_beside(an_write_fn write, void *user, const void *arg)
+{
+    DIR *d = opendir(folder);
+    const struct dirent *entry;
+    struct stat info;
+    int *seen = *(int *const *)arg;
+
+    ck_assert_ptr_nonnull(d);
+    while ((entry = readdir(d)) != NULL) {
+        if (strncmp(entry->d_name, ".alexnet-", 9) != 0) continue;
+        ck_assert_int_eq(stat(inside(entry->d_name), &info), 0);
+        expect_count(info.st_mode & 077, 0, "others' rights to %s", entry->d_name);
+        ++*seen;
+    }
+    closedir(d);
+    return write("secret", 6, user) == 0 ? AN_OK : AN_ERROR_IO;
+}
+
+START_TEST(what_is_private_stays_so_while_it_is_written)
+{
+    int seen = 0, *arg = &seen;
+    char name[128];
+
+    snprintf(name, sizeof name, "%s", inside("private"));
+    expect_ok(an_trainer_save(b.trainer, name));
+    ck_assert_int_eq(chmod(name, 0600), 0);
+    expect_ok(an__file_replace(&b.ctx->memory, name, look_beside, &arg));
+    expect_count(seen, 1, "files beside it");
+}
+END_TEST
+
 /* Names as long as they can be, beside which there is no room for a longer one. */
 START_TEST(a_name_may_be_as_long_as_names_can_be)
 {
@@ -598,6 +630,7 @@ Suite *saving_suite(void)
     tcase_add_test(tc, a_file_is_put_where_it_is_asked_for);
     tcase_add_test(tc, a_link_is_replaced);
     tcase_add_test(tc, a_files_mode_stays);
+    tcase_add_test(tc, what_is_private_stays_so_while_it_is_written);
     tcase_add_test(tc, a_name_may_be_as_long_as_names_can_be);
     tcase_add_test(tc, what_is_no_file_is_not_replaced);
     tcase_add_test(tc, a_mapped_model_may_replace_its_file);

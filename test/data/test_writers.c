@@ -64,6 +64,15 @@ static void expect_pack(const char *what)
     ck_assert_msg(!is_there("pack/lock"), "%s: the lock is left", what);
 }
 
+/* The rest of the pictures, from `at` on, by a writer that ends with it. */
+static void finish(an_pack_writer *writer, uint32_t at, const char *what)
+{
+    set_add(writer, &s, at, s.count);
+    expect_ok(an_pack_writer_finish(writer));
+    expect_pack(what);
+    an_pack_writer_destroy(writer);
+}
+
 /* Of the second writer, of any kind, nothing remains, and the first one does not notice
  * it. */
 START_TEST(the_second_writer_is_told_who_is_the_first)
@@ -106,10 +115,7 @@ START_TEST(a_writer_gives_its_folder_back)
                    AN_ERROR_FORMAT, "another side");
     ck_assert(!is_there("pack/lock"));
     writer = begin(1);
-    set_add(writer, &s, 4, s.count);
-    expect_ok(an_pack_writer_finish(writer));
-    expect_pack("in two parts");
-    an_pack_writer_destroy(writer);
+    finish(writer, 4, "in two parts");
 }
 END_TEST
 
@@ -152,10 +158,7 @@ START_TEST(a_killed_writer_gives_its_folder_back)
     ck_assert(is_there("pack/lock")); /* nobody was there to remove it */
     writer = begin(1);
     expect_count(an_pack_writer_position(writer), 4, "what the child had synced");
-    set_add(writer, &s, 4, s.count);
-    expect_ok(an_pack_writer_finish(writer));
-    expect_pack("after a kill");
-    an_pack_writer_destroy(writer);
+    finish(writer, 4, "after a kill");
 }
 END_TEST
 
@@ -172,10 +175,7 @@ START_TEST(a_forked_child_takes_no_lock_away)
     waitpid(child, NULL, 0);
     ck_assert(is_there("pack/lock"));
     expect_refused(create(&second, 1), AN_ERROR_STATE, "is being written by process");
-    set_add(writer, &s, 0, s.count);
-    expect_ok(an_pack_writer_finish(writer));
-    expect_pack("after a fork");
-    an_pack_writer_destroy(writer);
+    finish(writer, 0, "after a fork");
 }
 END_TEST
 
@@ -313,10 +313,7 @@ START_TEST(what_is_no_part_is_not_built_on)
     expect_refused(create(&writer, 1), AN_ERROR_IO, "part-0003.bin: No such file");
     ck_assert_int_eq(rename(inside(&p, "aside"), name), 0);
     writer = begin(1);
-    set_add(writer, &s, 4, s.count);
-    expect_ok(an_pack_writer_finish(writer));
-    expect_pack("all parts are there again");
-    an_pack_writer_destroy(writer);
+    finish(writer, 4, "all parts are there again");
 }
 END_TEST
 

@@ -399,8 +399,9 @@ START_TEST(a_table_that_cannot_be_written_is_named)
                          "--out run data");
 
     expect_count(s.code, 0, "exit status");
-    ck_assert_msg(strncmp(s.err, "csv: ", 5) == 0, "wanted \"csv: ...\", got %s", s.err);
-    expect_count(times_in(s.err, "curves: "), canvas_draws() != 0, "in: %s", s.err);
+    ck_assert_msg(strncmp(s.err, "no/where: ", 10) == 0, "wanted the path, got %s",
+                  s.err);
+    expect_count(times_in(s.err, "no/picture: "), canvas_draws() != 0, "in: %s", s.err);
     ck_assert(tiny_exists("run"));
     said_free(&s);
     program_fails(1, "no/where: ", "train " TINY " --steps 1 --out no/where data");
