@@ -339,18 +339,39 @@ static void draw_curves(canvas *page, const axes *a, double top)
     }
 }
 
-static void draw_legend(canvas *page, const series *first, size_t count, double width)
+static void draw_entry(canvas *page, const series *s, double left, double baseline)
+{
+    double x[2] = {left, left + 26}, y[2] = {baseline - 5, baseline - 5};
+
+    canvas_line(page, x, y, 2, 2.4, s->dashed, s->colour);
+    canvas_text(page, left + 34, baseline, 13, CANVAS_LEFT, 0, DARK, s->label);
+}
+
+/* Beside the title: an entry's width and 50 from one to the next, the last 34 from the
+ * axis' end. */
+static void draw_legend_row(canvas *page, const series *first, size_t count)
+{
+    double right = RIGHT + 16;
+    size_t s;
+
+    for (s = count; s-- > 0;) {
+        if (first[s].label == NULL) continue;
+        right -= canvas_text_width(page, 13, first[s].label) + 50;
+        draw_entry(page, &first[s], right, TOP - 8);
+    }
+}
+
+/* In the panel, one below the other. */
+static void draw_legend_column(canvas *page, const series *first, size_t count,
+                               double width)
 {
     double left = RIGHT - width - 40, top = TOP + 8;
     size_t s;
 
     for (s = 0; s < count; s++) {
-        double x[2] = {left, left + 26}, y[2] = {top + 8, top + 8};
-
         if (first[s].label == NULL) continue;
         canvas_fill(page, left - 6, top - 2, width + 46, 20, WHITE);
-        canvas_line(page, x, y, 2, 2.4, first[s].dashed, first[s].colour);
-        canvas_text(page, left + 34, top + 13, 13, CANVAS_LEFT, 0, DARK, first[s].label);
+        draw_entry(page, &first[s], left, top + 13);
         top += 20;
     }
 }
@@ -397,7 +418,10 @@ START_TEST(a_chart_has_its_curves_between_its_axes)
          {"0", "0.05", "0.1", "0.15"},
          0.2,
          0.05}};
-    canvas *page = canvas_make(820, TOP + 4 * (PANEL + BELOW));
+    canvas *page = canvas_make(820, TOP + 4 * (PANEL + BELOW)),
+           *narrow = canvas_make(820, TOP + PANEL + BELOW);
+    chart_panel wordy = panels[0];
+    axes of_wordy = wanted[0];
     size_t i;
 
     ck_assert_int_eq(chart_draw(inside("got.png"), "the title", panels, 4), 0);
@@ -406,10 +430,22 @@ START_TEST(a_chart_has_its_curves_between_its_axes)
         draw_axes(page, &wanted[i], TOP + (double)i * (PANEL + BELOW));
         draw_curves(page, &wanted[i], TOP + (double)i * (PANEL + BELOW));
     }
-    draw_legend(page, losses, 3,
-                canvas_text_width(page, 13, "the longest of the labels"));
+    draw_legend_row(page, losses, 3);
     ck_assert_int_eq(canvas_write_png(page, inside("wanted.png")), 0);
     canvas_free(page);
+    expect_same_picture("got.png", "wanted.png");
+
+    wordy.title =
+        "losses, in a title that leaves no room beside it for the curves' names "
+        "on one line";
+    of_wordy.panel = &wordy;
+    ck_assert_int_eq(chart_draw(inside("got.png"), "", &wordy, 1), 0);
+    draw_axes(narrow, &of_wordy, TOP);
+    draw_curves(narrow, &of_wordy, TOP);
+    draw_legend_column(narrow, losses, 3,
+                       canvas_text_width(narrow, 13, "the longest of the labels"));
+    ck_assert_int_eq(canvas_write_png(narrow, inside("wanted.png")), 0);
+    canvas_free(narrow);
     expect_same_picture("got.png", "wanted.png");
     ck_assert_int_ne(chart_draw(inside("none/got.png"), "t", panels, 1), 0);
 }
