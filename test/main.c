@@ -78,7 +78,8 @@ static const struct {
               {"disk", disk_suite},
               {"writers", writers_suite},
               {"json", json_suite},
-              {"text", text_suite}};
+              {"text", text_suite},
+              {"arrivals", arrivals_suite}};
 
 static int is_among(const char *name, char **names, int count)
 {
@@ -94,6 +95,8 @@ int main(int argc, char **argv)
     SRunner *runner = srunner_create(NULL);
     size_t i;
 
+    /* Seconds a test, as others run beside it; read where a case of tests is made. */
+    setenv("CK_DEFAULT_TIMEOUT", "60", 0);
     if (list) test_list();
     for (i = 0; i < sizeof suites / sizeof suites[0]; i++) {
         if (is_among(suites[i].name, argv + 2, without))
@@ -106,7 +109,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: check [--list | --without SUITE...]\n");
         return EXIT_FAILURE;
     }
-    setenv("CK_DEFAULT_TIMEOUT", "60", 0); /* seconds a test: others run beside it */
     rig_report();
     scratch_begin();
     srunner_run_all(runner, CK_ENV);
