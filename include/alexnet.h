@@ -192,6 +192,11 @@ typedef struct an_context_config {
     /* Absolute path of a backend's plugin, as alexnet-cuda.so, which is opened with the
      * context; null: see an_device_count(). */
     const char *plugin;
+    /* Bytes that the context, and all that is made with it, may hold at once of what
+     * `alloc` gives; 0: no limit. What would exceed it is MEMORY, and nothing else
+     * changes. Not in it: mapped files, the threads' stacks, OpenBLAS's own buffers, and
+     * what a plugin takes of its devices' memory and of pinned memory. */
+    uint64_t memory_limit;
 } an_context_config;
 
 AN_API void an_context_config_init(an_context_config *config, size_t size);
@@ -916,8 +921,9 @@ AN_API an_status an_model_load(an_model **out, an_context *ctx, const char *path
 AN_API an_status an_model_save(const an_model *model, const char *path);
 
 /* The same through callbacks. A reader puts up to `bytes` bytes into `data` and returns
- * how many, 0 at the end, -1 on failure (IO). A writer returns 0, or anything else for
- * failure (IO); it gets the file in order, in pieces of at most 1 MiB. */
+ * how many, 0 at the end, -1 on failure (IO); it may be slow: memory is taken as data
+ * come, and nothing else of the context waits for it. A writer returns 0, or anything
+ * else for failure (IO); it gets the file in order, in pieces of at most 1 MiB. */
 typedef ptrdiff_t (*an_read_fn)(void *data, size_t bytes, void *user);
 typedef int (*an_write_fn)(const void *data, size_t bytes, void *user);
 

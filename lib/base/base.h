@@ -62,13 +62,19 @@ int an__in_range(float value, float low, float high); /* false for a NaN */
 
 /* --- memory and log (memory.c) ----------------------------------------------------- */
 
+/* What blocks may take together, and what they take now. */
+typedef struct an_meter {
+    size_t limit, used; /* bytes; used: atomic */
+} an_meter;
+
 /* Where memory comes from, and where messages go: the host's functions, or this
  * library's. A context owns one, which outlives all that is allocated through it. */
 typedef struct an_allocator {
     an_alloc_fn alloc;
     an_release_fn release;
     void *alloc_user;
-    an_log_fn log; /* null: messages go nowhere */
+    an_meter *meter; /* null: there is no limit */
+    an_log_fn log;   /* null: messages go nowhere */
     void *log_user;
 } an_allocator;
 
@@ -234,6 +240,14 @@ an_status an__io_fail(const char *what, const char *path);
 an_status an__file_map(an_mapping *out, const char *path, int writable);
 void an__file_unmap(an_mapping *mapping);
 
+/* A map that is read from its beginning on. */
+typedef struct an_map_reader {
+    an_mapping map;
+    size_t at;
+} an_map_reader;
+
+ptrdiff_t an__map_read(void *data, size_t bytes, void *reader); /* an an_read_fn */
+
 /* *there: whether the path names anything. IO: nobody can tell. */
 an_status an__file_find(const char *path, int *there);
 int an__is_folder(const char *path); /* errno stays */
@@ -300,12 +314,12 @@ typedef struct an_header {
     uint64_t bytes; /* of all tensors */
 } an_header;
 
-/* FORMAT, for a file that begins with what can be no header's length: where these are the
- * first bytes of another kind of file, the message says of which. */
-an_status an__header_refuse(const unsigned char head[8]);
 /* `text` is `bytes` long, and everything in it is checked. */
 an_status an__header_parse(an_header *out, const an_allocator *memory, const char *text,
                            size_t bytes);
+/* From the file's first byte on. What is allocated follows what has been read. */
+an_status an__header_read(an_header *out, const an_allocator *memory, an_read_fn read,
+                          void *user);
 void an__header_free(an_header *header, const an_allocator *memory);
 const an_entry *an__header_find(const an_header *header, const char *name);
 

@@ -91,6 +91,17 @@ void an__file_unmap(an_mapping *mapping)
     mapping->base = NULL;
 }
 
+ptrdiff_t an__map_read(void *data, size_t bytes, void *reader)
+{
+    an_map_reader *r = reader;
+    size_t left = r->map.bytes - r->at;
+
+    if (bytes > left) bytes = left;
+    memcpy(data, (const char *)r->map.base + r->at, bytes);
+    r->at += bytes;
+    return (ptrdiff_t)bytes;
+}
+
 /* A file that a replacement is written to begins its name so: hidden, and known as left
  * over where a process was killed. */
 #define AN_BESIDE ".alexnet-"

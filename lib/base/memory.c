@@ -1,5 +1,8 @@
 /*
  * memory.c - memory and log through an allocator.
+ *
+ * Where there is a limit, a block begins with its size, which its release gives back; the
+ * caller's part begins behind that.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,10 +10,54 @@
 
 #include "base/base.h"
 
+#define HEAD ((size_t)16) /* bytes: what is behind it is aligned as malloc() aligns */
+
+/* Takes the bytes out of what the limit leaves, if it leaves so many. */
+static int meter_take(an_meter *meter, size_t bytes)
+{
+    size_t used = __atomic_load_n(&meter->used, __ATOMIC_RELAXED);
+
+    do {
+        if (used > meter->limit || bytes > meter->limit - used) return 0;
+    } while (!__atomic_compare_exchange_n(&meter->used, &used, used + bytes, 1,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return 1;
+}
+
+static void meter_give(an_meter *meter, size_t bytes)
+{
+    __atomic_fetch_sub(&meter->used, bytes, __ATOMIC_RELAXED);
+}
+
+static void *alloc_metered(const an_allocator *memory, size_t bytes)
+{
+    an_meter *meter = memory->meter;
+    size_t all = bytes + HEAD;
+    char *block;
+
+    if (all < bytes || !meter_take(meter, all)) {
+        an__fail(AN_ERROR_MEMORY,
+                 "no memory for %zu bytes: config.memory_limit is %zu, of which %zu are "
+                 "in use",
+                 bytes, meter->limit, __atomic_load_n(&meter->used, __ATOMIC_RELAXED));
+        return NULL;
+    }
+    block = memory->alloc(all, memory->alloc_user);
+    if (block == NULL) {
+        meter_give(meter, all);
+        an__fail(AN_ERROR_MEMORY, "no memory for %zu bytes", bytes);
+        return NULL;
+    }
+    memcpy(block, &all, sizeof all);
+    return block + HEAD;
+}
+
 void *an__alloc(const an_allocator *memory, size_t bytes)
 {
-    void *block = memory->alloc(bytes > 0 ? bytes : 1, memory->alloc_user);
+    void *block;
 
+    if (memory->meter != NULL) return alloc_metered(memory, bytes);
+    block = memory->alloc(bytes > 0 ? bytes : 1, memory->alloc_user);
     if (block == NULL) an__fail(AN_ERROR_MEMORY, "no memory for %zu bytes", bytes);
     return block;
 }
@@ -25,7 +72,15 @@ void *an__alloc_zero(const an_allocator *memory, size_t bytes)
 
 void an__free(const an_allocator *memory, void *block)
 {
-    if (block != NULL) memory->release(block, memory->alloc_user);
+    if (block == NULL) return;
+    if (memory->meter != NULL) {
+        size_t all;
+
+        block = (char *)block - HEAD;
+        memcpy(&all, block, sizeof all);
+        meter_give(memory->meter, all);
+    }
+    memory->release(block, memory->alloc_user);
 }
 
 void an__log(const an_allocator *memory, an_log_level level, const char *format, ...)

@@ -10,6 +10,8 @@
 #error "checkpoints are read and written as they lie in memory: little-endian only"
 #endif
 
+#define FIRST_READ ((size_t)64 << 10) /* bytes of a header at first */
+
 /* --- numbers ----------------------------------------------------------------------- */
 
 static const char *const dtype_names[] = {"F32", "F16", "BF16", "I32", "U64"};
@@ -284,6 +286,88 @@ an_status an__read_all(an_read_fn read, void *user, void *data, size_t bytes)
     return AN_OK;
 }
 
+/* For a file that begins with what can be no header's length: where these are the first
+ * bytes of another kind of file, the message says of which. */
+static an_status refuse(const unsigned char head[8])
+{
+    static const struct {
+        const char *begins, *what;
+    } kinds[] = {{"PK\3\4", "a zip archive, as PyTorch's .pth is: save its state_dict() "
+                            "as safetensors"},
+                 {"\x80\2",
+                  "a pickle, as PyTorch's old .pth is: save its state_dict() as "
+                  "safetensors"},
+                 {"\x89PNG", "a PNG picture"},
+                 {"\xff\xd8\xff", "a JPEG picture"},
+                 {"GIF8", "a GIF picture"},
+                 {"\x89HDF", "an HDF5 file"},
+                 {"<!", "a web page, or XML"},
+                 {"<html", "a web page"},
+                 {"version ", "a pointer of Git LFS, in place of the file itself"},
+                 {"\x1f\x8b", "compressed by gzip"}};
+    uint64_t length = 0;
+    size_t i, printable = 0;
+
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (memcmp(head, kinds[i].begins, strlen(kinds[i].begins)) == 0)
+            return an__fail(AN_ERROR_FORMAT, "no safetensors file, but %s",
+                            kinds[i].what);
+    while (printable < 8 && ((head[printable] >= 32 && head[printable] < 127) ||
+                             (head[printable] >= 9 && head[printable] <= 13)))
+        printable++;
+    if (printable == 8) return an__fail(AN_ERROR_FORMAT, "no safetensors file, but text");
+    for (i = 0; i < 8; i++) length |= (uint64_t)head[i] << 8 * i;
+    return an__fail(AN_ERROR_FORMAT, "the header has %llu bytes: must be at most %zu",
+                    (unsigned long long)length, AN_HEADER_LIMIT);
+}
+
+/* The header's text, in blocks that are twice as large each time they are full. */
+static an_status read_text(char **out, const an_allocator *memory, size_t length,
+                           an_read_fn read, void *user)
+{
+    size_t have = 0, room = length < FIRST_READ ? length : FIRST_READ;
+    char *text = an__alloc(memory, room), *larger;
+    an_status status = text != NULL ? AN_OK : AN_ERROR_MEMORY;
+
+    while (status == AN_OK) {
+        status = an__read_all(read, user, text + have, room - have);
+        if (status != AN_OK || room == length) break;
+        have = room;
+        room = length / 2 < have ? length : 2 * have;
+        larger = an__alloc(memory, room);
+        if (larger == NULL) {
+            status = AN_ERROR_MEMORY;
+            break;
+        }
+        memcpy(larger, text, have);
+        an__free(memory, text);
+        text = larger;
+    }
+    if (status != AN_OK)
+        an__free(memory, text);
+    else
+        *out = text;
+    return status;
+}
+
+an_status an__header_read(an_header *out, const an_allocator *memory, an_read_fn read,
+                          void *user)
+{
+    unsigned char head[8];
+    uint64_t length = 0;
+    an_status status;
+    char *text;
+    int i;
+
+    AN_TRY(an__read_all(read, user, head, sizeof head));
+    for (i = 0; i < 8; i++) length |= (uint64_t)head[i] << 8 * i;
+    if (length > AN_HEADER_LIMIT) return refuse(head);
+    AN_TRY(read_text(&text, memory, (size_t)length, read, user));
+    status = an__header_parse(out, memory, text, (size_t)length);
+    an__free(memory, text);
+    return status;
+}
+
 /* --- writing ----------------------------------------------------------------------- */
 
 static an_status write_text(const char *text, size_t length, an_write_fn write,
@@ -349,37 +433,4 @@ an_status an__header_write(const an_allocator *memory, an_json_fn make, const vo
         status = write_text(text, length, write, user);
     an__free(memory, text);
     return status;
-}
-
-an_status an__header_refuse(const unsigned char head[8])
-{
-    static const struct {
-        const char *begins, *what;
-    } kinds[] = {{"PK\3\4", "a zip archive, as PyTorch's .pth is: save its state_dict() "
-                            "as safetensors"},
-                 {"\x80\2",
-                  "a pickle, as PyTorch's old .pth is: save its state_dict() as "
-                  "safetensors"},
-                 {"\x89PNG", "a PNG picture"},
-                 {"\xff\xd8\xff", "a JPEG picture"},
-                 {"GIF8", "a GIF picture"},
-                 {"\x89HDF", "an HDF5 file"},
-                 {"<!", "a web page, or XML"},
-                 {"<html", "a web page"},
-                 {"version ", "a pointer of Git LFS, in place of the file itself"},
-                 {"\x1f\x8b", "compressed by gzip"}};
-    uint64_t length = 0;
-    size_t i, printable = 0;
-
-    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (memcmp(head, kinds[i].begins, strlen(kinds[i].begins)) == 0)
-            return an__fail(AN_ERROR_FORMAT, "no safetensors file, but %s",
-                            kinds[i].what);
-    while (printable < 8 && ((head[printable] >= 32 && head[printable] < 127) ||
-                             (head[printable] >= 9 && head[printable] <= 13)))
-        printable++;
-    if (printable == 8) return an__fail(AN_ERROR_FORMAT, "no safetensors file, but text");
-    for (i = 0; i < 8; i++) length |= (uint64_t)head[i] << 8 * i;
-    return an__fail(AN_ERROR_FORMAT, "the header has %llu bytes: must be at most %zu",
-                    (unsigned long long)length, AN_HEADER_LIMIT);
 }

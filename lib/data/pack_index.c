@@ -409,18 +409,14 @@ static an_status read_checked(an_index *index, an_context *ctx, const an_header 
 
 static an_status read_map(an_index *index, an_context *ctx, const an_mapping *map)
 {
-    const unsigned char *bytes = map->base;
+    an_map_reader reader = {*map, 0};
     an_header header;
-    uint64_t length = 0;
     an_status status;
-    int i;
 
-    for (i = 0; i < 8; i++) length |= (uint64_t)bytes[i] << 8 * i;
-    if (length > map->bytes - 8 || length > AN_HEADER_LIMIT) return bad("header");
-    AN_TRY(
-        an__header_parse(&header, &ctx->memory, (const char *)bytes + 8, (size_t)length));
+    AN_TRY(an__header_read(&header, &ctx->memory, an__map_read, &reader));
     status = header.bytes == map->bytes - header.start
-                 ? read_checked(index, ctx, &header, bytes + header.start)
+                 ? read_checked(index, ctx, &header,
+                                (const unsigned char *)map->base + header.start)
                  : an__fail(AN_ERROR_FORMAT, "the pack's index is cut short");
     an__header_free(&header, &ctx->memory);
     return status;

@@ -88,6 +88,10 @@ an_status an_context_create(an_context **out, const an_context_config *given)
                         "config.cpu_path is %u: this processor, or this build of the "
                         "library, lacks its instructions",
                         config.cpu_path);
+    if (config.memory_limit > 0 && config.memory_limit < sizeof *ctx)
+        return an__fail(AN_ERROR_MEMORY,
+                        "config.memory_limit is %llu: a context has %zu bytes",
+                        (unsigned long long)config.memory_limit, sizeof *ctx);
     if (config.alloc == NULL) {
         config.alloc = default_alloc;
         config.release = default_release;
@@ -100,6 +104,10 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->memory.alloc = config.alloc;
     ctx->memory.release = config.release;
     ctx->memory.alloc_user = config.alloc_user;
+    ctx->meter.limit =
+        config.memory_limit < SIZE_MAX ? (size_t)config.memory_limit : SIZE_MAX;
+    ctx->meter.used = sizeof *ctx;
+    if (config.memory_limit > 0) ctx->memory.meter = &ctx->meter;
     ctx->memory.log = config.log;
     ctx->memory.log_user = config.log_user;
     ctx->pid = getpid();

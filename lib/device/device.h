@@ -27,6 +27,7 @@ typedef struct an_opened { /* a device that is open */
 
 struct an_context {
     an_allocator memory;
+    an_meter meter;
     pid_t pid;
     uint32_t threads;
     an_pool *pool;

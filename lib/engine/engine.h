@@ -42,8 +42,8 @@ typedef struct an_net {
 } an_net;
 
 /* Opens the devices and queues of a checked config's network; map: where its parameters
- * are, by number, or null for memory of their own. A net that could not be opened is to
- * be closed, too. */
+ * are, by number, or null: they are still to be reserved. A net that could not be opened
+ * is to be closed, too. */
 an_status an__net_open(an_net *net, an_context *ctx, const an_model_config *config,
                        float *const *map);
 void an__net_close(an_net *net);
@@ -67,8 +67,10 @@ void an__net_mark_prepacked(an_net *net);
 
 /* --- weights (weights.c) ----------------------------------------------------------- */
 
-/* Zeroed memory for everything, freed by the second. */
+/* Zeroed memory for everything; and memory without values for one parameter, of weights
+ * that are zero at first. Freed by the third, however much there is. */
 an_status an__weights_alloc(an_weights *w, const an_net *net);
+an_status an__weights_reserve(an_weights *w, const an_net *net, uint32_t index);
 void an__weights_free(an_weights *w, const an_net *net);
 an_status an__weights_get(const an_weights *w, const an_net *net, uint32_t index,
                           float *values);

@@ -59,9 +59,8 @@ an_status an__net_open(an_net *net, an_context *ctx, const an_model_config *conf
     an__plan_fit(plan, net->backend, net->device[0]);
     for (t = 0; t < plan->towers; t++)
         AN_TRY(net->backend->queue_open(&net->queue[t], net->device[t], 0));
-    if (map == NULL) return an__weights_alloc(&net->weights, net);
-    net->mapped = 1;
-    map_weights(net, map);
+    net->mapped = map != NULL;
+    if (net->mapped) map_weights(net, map);
     return AN_OK;
 }
 

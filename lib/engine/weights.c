@@ -19,21 +19,32 @@ void an__weights_free(an_weights *w, const an_net *net)
     memset(w, 0, sizeof *w);
 }
 
-static an_status part_alloc(an_weights *w, const an_net *net, uint32_t index,
+an_status an__weights_reserve(an_weights *w, const an_net *net, uint32_t index)
+{
+    uint32_t t;
+
+    for (t = 0; t < net->plan->towers; t++) {
+        size_t count = net->plan->params[index].part[t];
+
+        if (count > 0)
+            AN_TRY(an__operand_alloc(net->backend, net->device[t], count, AN_DTYPE_FP32,
+                                     &w->part[index][t]));
+    }
+    return AN_OK;
+}
+
+static an_status part_clear(const an_weights *w, const an_net *net, uint32_t index,
                             uint32_t tower)
 {
     static const char zeros[16384];
-    an_operand *out = &w->part[index][tower];
     size_t count = net->plan->params[index].part[tower], done, part;
     const size_t most = sizeof zeros / sizeof(float);
 
-    if (count == 0) return AN_OK;
-    AN_TRY(
-        an__operand_alloc(net->backend, net->device[tower], count, AN_DTYPE_FP32, out));
     for (done = 0; done < count; done += part) {
         part = count - done < most ? count - done : most;
-        AN_TRY(net->backend->upload(net->queue[tower], an__operand_from(*out, done),
-                                    zeros, part * sizeof(float)));
+        AN_TRY(net->backend->upload(net->queue[tower],
+                                    an__operand_from(w->part[index][tower], done), zeros,
+                                    part * sizeof(float)));
     }
     return AN_OK;
 }
@@ -44,9 +55,11 @@ an_status an__weights_alloc(an_weights *w, const an_net *net)
     uint32_t i, t;
 
     memset(w, 0, sizeof *w);
-    for (i = 0; i < net->plan->param_count && status == AN_OK; i++)
+    for (i = 0; i < net->plan->param_count && status == AN_OK; i++) {
+        status = an__weights_reserve(w, net, i);
         for (t = 0; t < net->plan->towers && status == AN_OK; t++)
-            status = part_alloc(w, net, i, t);
+            status = part_clear(w, net, i, t);
+    }
     /* Other queues than the model's will use it. */
     for (t = 0; t < net->plan->towers && status == AN_OK; t++)
         status = net->backend->sync(net->queue[t]);

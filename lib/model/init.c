@@ -50,7 +50,7 @@ static void fill_item(uint32_t item, uint32_t worker, void *arg)
     for (; block < end; block++) fill_four(f, block);
 }
 
-an_status an__weights_init(const an_weights *w, const an_net *net)
+an_status an__weights_init(an_weights *w, const an_net *net)
 {
     const an_plan *plan = net->plan;
     an_context *ctx = net->ctx;
@@ -90,7 +90,8 @@ an_status an__weights_init(const an_weights *w, const an_net *net)
         } else {
             for (j = 0; j < f.param->count; j++) f.values[j] = f.constant;
         }
-        status = an__weights_set(w, net, i, f.values);
+        status = an__weights_reserve(w, net, i);
+        if (status == AN_OK) status = an__weights_set(w, net, i, f.values);
     }
     an__free(&ctx->memory, f.values);
     return status;

@@ -77,7 +77,7 @@ static an_status model_fill(an_model *model, an_context *ctx,
 }
 
 an_status an__model_make(an_model **out, an_context *ctx, const an_model_config *given,
-                         float *const *map, const an_mapping *mapping)
+                         float *const *map)
 {
     an_model_config config;
     an_model *model;
@@ -100,7 +100,6 @@ an_status an__model_make(an_model **out, an_context *ctx, const an_model_config 
         model_free(model); /* has no mapping yet: that stays the caller's */
         return status;
     }
-    if (mapping != NULL) model->mapping = *mapping;
     *out = model;
     return AN_OK;
 }
@@ -111,7 +110,7 @@ an_status an_model_create(an_model **out, an_context *ctx, const an_model_config
     an_status status;
 
     AN_CHECK(out != NULL, "out is null");
-    AN_TRY(an__model_make(&model, ctx, config, NULL, NULL));
+    AN_TRY(an__model_make(&model, ctx, config, NULL));
     status = an__weights_init(&model->net.weights, &model->net);
     if (status != AN_OK) {
         model_free(model);

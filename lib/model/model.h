@@ -26,14 +26,15 @@ struct an_model {
 
 an_status an__model_check(const an_model *model);       /* null, fork, steps in flight */
 an_status an__model_check_alive(const an_model *model); /* null, fork */
-/* A model without values in its parameters: allocated and zero if map is null, else
- * pointing to where map[param] says, in host memory that the model then owns as
- * `mapping`. */
+/* A model without parameters, which are still to be reserved; or, if map is not null,
+ * with parameters where map[param] says, in host memory of a file that the caller has
+ * mapped: once the model is whole the caller makes that its own, as `mapping`. */
 an_status an__model_make(an_model **out, an_context *ctx, const an_model_config *config,
-                         float *const *map, const an_mapping *mapping);
+                         float *const *map);
 void an__model_retain(an_model *model);
 void an__model_release(an_model *model);
-an_status an__weights_init(const an_weights *w, const an_net *net); /* init.c */
+/* Reserves all parameters, and gives them their first values (init.c). */
+an_status an__weights_init(an_weights *w, const an_net *net);
 
 /* --- how pictures become its input (preprocessing.c) ------------------------------- */
 

@@ -48,6 +48,10 @@ struct an_trainer {
     uint32_t oldest;                    /* step in flight */
 };
 
+/* velocity: null for zeros, else what the trainer takes over; what it has not taken, as
+ * it could not be made, stays the caller's. */
+an_status an__trainer_make(an_trainer **out, an_model *model,
+                           const an_trainer_config *config, an_weights *velocity);
 an_status an__trainer_check(const an_trainer *trainer); /* null, fork, steps in flight */
 an_status an__trainer_check_alive(const an_trainer *trainer); /* null, fork */
 

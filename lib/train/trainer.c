@@ -68,7 +68,7 @@ static void trainer_free(an_trainer *trainer)
     an__free(&model->net.ctx->memory, trainer);
 }
 
-static an_status trainer_fill(an_trainer *trainer)
+static an_status trainer_fill(an_trainer *trainer, an_weights *velocity)
 {
     an_model *model = trainer->model;
 
@@ -77,7 +77,12 @@ static an_status trainer_fill(an_trainer *trainer)
     trainer->views = an__alloc(&model->net.ctx->memory,
                                trainer->config.micro_batch * sizeof *trainer->views);
     if (trainer->views == NULL) return AN_ERROR_MEMORY;
-    AN_TRY(an__weights_alloc(&trainer->velocity, &model->net));
+    if (velocity == NULL) {
+        AN_TRY(an__weights_alloc(&trainer->velocity, &model->net));
+    } else {
+        trainer->velocity = *velocity;
+        memset(velocity, 0, sizeof *velocity);
+    }
     AN_TRY(an__weights_alloc(&trainer->gradient, &model->net));
     if (trainer->config.micro_batch < trainer->config.batch)
         AN_TRY(an__weights_alloc(&trainer->micro_gradient, &model->net));
@@ -110,15 +115,21 @@ static an_status claim(an_model *model, an_trainer *trainer)
 }
 
 an_status an_trainer_create(an_trainer **out, an_model *model,
-                            const an_trainer_config *given)
+                            const an_trainer_config *config)
+{
+    AN_CHECK(out != NULL, "out is null");
+    AN_TRY(an__model_check(model));
+    return an__trainer_make(out, model, config, NULL);
+}
+
+an_status an__trainer_make(an_trainer **out, an_model *model,
+                           const an_trainer_config *given, an_weights *velocity)
 {
     an_trainer_config config;
     an_trainer *trainer;
     an_status status;
     uint32_t i;
 
-    AN_CHECK(out != NULL, "out is null");
-    AN_TRY(an__model_check(model));
     an_trainer_config_init(&config, sizeof config);
     if (given != NULL)
         AN_TRY(an__struct_read(&config, given, sizeof config, sizeof config, "config"));
@@ -133,7 +144,7 @@ an_status an_trainer_create(an_trainer **out, an_model *model,
     trainer->at.best = -1;
     for (i = 0; i < AN_MAX_LAYERS; i++)
         trainer->at.layer_rate[i][0] = trainer->at.layer_rate[i][1] = -1;
-    status = trainer_fill(trainer);
+    status = trainer_fill(trainer, velocity);
     if (status == AN_OK) status = claim(model, trainer);
     if (status != AN_OK) {
         trainer_free(trainer);

@@ -282,6 +282,102 @@ START_TEST(the_log_gets_a_sentence_and_its_level)
 }
 END_TEST
 
+/* --- a limit of memory ------------------------------------------------------------- */
+
+static an_status live_with_trainer(an_model *model)
+{
+    static float images[4 * TINY_NUMBERS];
+    const int32_t labels[4] = {0, 1, 2, 3};
+    an_trainer_config training = small_training(4);
+    float probabilities[4 * 16];
+    an_trainer *trainer = NULL;
+    an_status status = an_trainer_create(&trainer, model, &training);
+
+    if (status == AN_OK) status = an_train_step(trainer, images, labels, 4, NULL);
+    if (status == AN_OK) status = an_infer(model, images, 4, probabilities, 4 * 16);
+    an_trainer_destroy(trainer);
+    return status;
+}
+
+/* A context from its making to its end, up to the first call that fails. */
+static an_status live(const an_context_config *config)
+{
+    const an_model_config tiny = tiny_config();
+    an_context *ctx = NULL;
+    an_model *model = NULL;
+    an_status status = an_context_create(&ctx, config);
+
+    if (status == AN_OK) status = an_model_create(&model, ctx, &tiny);
+    if (status == AN_OK) status = live_with_trainer(model);
+    an_model_destroy(model);
+    an_context_destroy(ctx);
+    return status;
+}
+
+START_TEST(a_context_keeps_within_its_limit_of_memory)
+{
+    an_context_config config;
+    counted counts;
+    uint64_t limit;
+    int refused = 0;
+
+    an_context_config_init(&config, sizeof config);
+    config.threads = 2;
+    for (limit = 1; limit < (uint64_t)1 << 30; limit += limit / 4 + 1) {
+        an_status status;
+        char words[64];
+
+        counted_allocator(&config, &counts);
+        config.memory_limit = limit;
+        status = live(&config);
+        ck_assert_uint_le(counts.most, limit);
+        expect_count((uint64_t)counts.blocks, 0, "blocks within %llu bytes",
+                     (unsigned long long)limit);
+        if (status == AN_OK) break;
+        snprintf(words, sizeof words, "config.memory_limit is %llu",
+                 (unsigned long long)limit);
+        expect_refused(status, AN_ERROR_MEMORY, words);
+        refused++;
+    }
+    ck_assert_msg(refused > 20 && limit > 100000 && limit < 10000000,
+                  "%d limits were too low, %llu is not", refused,
+                  (unsigned long long)limit);
+    config.memory_limit = UINT64_MAX;
+    expect_ok(live(&config));
+}
+END_TEST
+
+/* And goes on with what it has; what is given back can be had again. */
+START_TEST(what_a_limit_refuses_changes_nothing)
+{
+    const an_model_config tiny = tiny_config();
+    static float images[TINY_NUMBERS];
+    float before[16], after[16];
+    an_context_config config;
+    an_model *model[64];
+    an_context *ctx;
+    uint32_t count = 0, i;
+
+    an_context_config_init(&config, sizeof config);
+    config.threads = 1;
+    config.memory_limit = 2 << 20;
+    expect_ok(an_context_create(&ctx, &config));
+    expect_ok(an_model_create(&model[count++], ctx, &tiny));
+    noise_floats(images, TINY_NUMBERS, 3, 100);
+    expect_ok(an_infer(model[0], images, 1, before, 16));
+    while (count < 64 && an_model_create(&model[count], ctx, &tiny) == AN_OK) count++;
+    ck_assert_uint_lt(count, 64);
+    expect_refused(an_model_create(&model[count], ctx, &tiny), AN_ERROR_MEMORY,
+                   "config.memory_limit is 2097152, of which");
+    expect_ok(an_infer(model[0], images, 1, after, 16));
+    expect_bytes(after, before, SMALL_CLASSES * sizeof *after, "probabilities");
+    an_model_destroy(model[--count]);
+    expect_ok(an_model_create(&model[count], ctx, &tiny));
+    for (i = 0; i <= count; i++) an_model_destroy(model[i]);
+    an_context_destroy(ctx);
+}
+END_TEST
+
 /* --- messages ---------------------------------------------------------------------- */
 
 static void *another_thread(void *arg)
@@ -384,6 +480,8 @@ Suite *contexts_suite(void)
     tcase_add_test(tc, an_allocator_is_never_asked_for_nothing);
     tcase_add_test(tc, a_mixture_of_backends_is_refused);
     tcase_add_test(tc, the_log_gets_a_sentence_and_its_level);
+    tcase_add_test(tc, a_context_keeps_within_its_limit_of_memory);
+    tcase_add_test(tc, what_a_limit_refuses_changes_nothing);
     tcase_add_test(tc, a_message_is_its_threads_last_failure);
     tcase_add_test(tc, versions_say_the_same);
     tcase_add_loop_test(tc, objects_go_in_any_order, 0, 2 * OBJECTS);

@@ -28,6 +28,7 @@ FROZEN(an_context_config, log_user, 40);
 FROZEN(an_context_config, threads, 48);
 FROZEN(an_context_config, cpu_path, 52);
 FROZEN(an_context_config, plugin, 56);
+FROZEN(an_context_config, memory_limit, 64);
 LEAST(an_context_config, 56);
 
 FROZEN(an_device_info, size, 0);

@@ -234,6 +234,7 @@ static void *counted_alloc(size_t bytes, void *user)
 {
     counted *c = user;
     long call = __atomic_add_fetch(&c->calls, 1, __ATOMIC_SEQ_CST);
+    size_t held, most;
     head *block;
 
     if (bytes == 0) __atomic_add_fetch(&c->wrong, 1, __ATOMIC_SEQ_CST);
@@ -243,7 +244,12 @@ static void *counted_alloc(size_t bytes, void *user)
     block->is.bytes = bytes;
     block->is.mark = HELD;
     __atomic_add_fetch(&c->blocks, 1, __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&c->bytes, bytes, __ATOMIC_SEQ_CST);
+    held = __atomic_add_fetch(&c->bytes, bytes, __ATOMIC_SEQ_CST);
+    most = __atomic_load_n(&c->most, __ATOMIC_SEQ_CST);
+    while (held > most &&
+           !__atomic_compare_exchange_n(&c->most, &most, held, 0, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        continue;
     return block + 1;
 }
 

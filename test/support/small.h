@@ -68,7 +68,7 @@ void same_parameters(const an_model *got, const an_model *wanted, double bound,
 typedef struct counted {
     long calls, fail_at; /* the call that fails, counted from 1; 0: none */
     long blocks, wrong;  /* held now; of no bytes, released null, or twice */
-    size_t bytes;        /* held now */
+    size_t bytes, most;  /* held now, and at their highest */
 } counted;
 
 void counted_allocator(an_context_config *config, counted *c);
