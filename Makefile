@@ -48,7 +48,7 @@ OPENBLAS_A  ?= $(firstword $(wildcard \
                  /usr/lib/$(shell $(CC) -print-multiarch)/openblas-pthread/libopenblas.a))
 WRAPPED     := getenv exit raise puts fputs fwrite printf fprintf __printf_chk \
                __fprintf_chk perror __assert_fail __register_atfork pthread_atfork \
-               pthread_mutex_lock
+               pthread_mutex_lock munmap blas_thread_shutdown_ gotoblas_dynamic_quit
 BLAS_CFLAGS  = $(shell $(PKG_CONFIG) --cflags openblas)
 BLAS_PRIVATE = $(OPENBLAS_A) $(WRAPPED:%=-Wl,--wrap=%)
 BLAS_SHARED  = $(shell $(PKG_CONFIG) --libs openblas)
@@ -357,7 +357,8 @@ $(BUILD)/test/%.o: test/%.c | $(AFTER)
 # The suites reach into the library, so they link its objects, with the same OpenBLAS; of
 # the wrapped calls only those without which it would not work the same, as tests may print.
 TESTBLAS = $(if $(filter shared,$(OPENBLAS)),$(BLAS_SHARED),$(OPENBLAS_A) \
-             -Wl,--wrap=getenv,--wrap=pthread_mutex_lock)
+             -Wl,--wrap=getenv,--wrap=pthread_mutex_lock,--wrap=munmap \
+             -Wl,--wrap=blas_thread_shutdown_,--wrap=gotoblas_dynamic_quit)
 
 $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
                      $(BUILD)/test/alexnet-cuda-host.so $(BUILD)/test/alexnet-minimal.so
@@ -390,11 +391,22 @@ $(BUILD)/test/host_load: test/embedding/host_load.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BASE) -Itest/support $(CFLAGS) $(SANFLAGS) $< -ldl -o $@
 
-check-host: $(BUILD)/test/host $(BUILD)/test/host_load
+$(BUILD)/test/host_leave: test/embedding/host_leave.c $(BUILD)/$(SO)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -Iinclude $(CFLAGS) $(SANFLAGS) $< -L$(BUILD) -lalexnet -ldl -pthread \
+	    -Wl,-rpath,'$$ORIGIN/..' -o $@
+
+# Where OpenBLAS is the system's, its end is not ours to see to.
+check-host: $(BUILD)/test/host $(BUILD)/test/host_load $(BUILD)/test/host_leave
 	$(Q)OPENBLAS_NUM_THREADS=4 OPENBLAS_VERBOSE=2 $(BUILD)/test/host_load \
 	    $(CURDIR)/$(BUILD)/$(SO) > $(BUILD)/test/host.out
 	$(Q)$(BUILD)/test/host >> $(BUILD)/test/host.out
 	$(Q)test ! -s $(BUILD)/test/host.out
+	$(Q)$(if $(SAN)$(filter shared,$(OPENBLAS)),:,for path in 1 2 3; do \
+	    for after in 41 43 47 53 59 61 67 71 73 79 83 89 97 101 103 107 109 113 127 131; do \
+	        $(BUILD)/test/host_leave $${after}000 $$path || exit 1; done; done)
+	$(Q)$(if $(SAN)$(filter shared,$(OPENBLAS)),:,cp $(BUILD)/$(SO) $(BUILD)/test/closed.so && \
+	    $(BUILD)/test/host_leave load $(CURDIR)/$(BUILD)/test/closed.so)
 	@echo "  check-host: ok"
 
 check-headers:
@@ -427,6 +439,9 @@ vprintf|vfprintf|puts|putchar|fputs|fputc|fwrite|perror|setlocale|signal|sigacti
 system|putenv|setenv|unsetenv|srand|rand|random|strtok|chdir|umask|__assert_fail
 
 check-symbols: $(BUILD)/$(SO) $(BUILD)/libalexnet.a
+	$(Q)! awk '/^an_status an_[a-z0-9]/ { public = $$0 } \
+	    /^{/ && public { getline; if (!/AN_ENTER;/) print FILENAME ": " public ": no AN_ENTER"; \
+	    public = "" }' lib/*/*.c | grep .
 	$(Q)sed -n 's/^ *\(an_[a-z0-9_]*\);/\1/p' lib/alexnet.map | sort > $(BUILD)/map.txt
 	$(Q)$(CC) -E -P include/alexnet.h | tr '\n' ' ' | tr ';' '\n' | grep visibility | \
 	    grep -o '\ban_[a-z0-9_]*(' | tr -d '(' | sort -u | diff - $(BUILD)/map.txt

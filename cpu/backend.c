@@ -102,6 +102,7 @@ void an__cpu_queue_close(an_queue *queue)
 {
     const an_host *host = queue->device->host;
 
+    an__cpu_gemm_end();
     if (queue->scratch != NULL) an__cpu_release(queue->device, queue->scratch);
     host->release(queue, host->user);
 }
@@ -167,11 +168,59 @@ an_status an__cpu_begin_step(an_queue *queue, const an_step *step)
     return AN_OK;
 }
 
+/* --- denormals --------------------------------------------------------------------- */
+
+/* Where the processor can, numbers below 2^-126 are zeros, read and written: computing
+ * with them takes it many times as long, and activations, gradients and velocities that
+ * fade away would come to nothing else. The mode is an item's: who runs it may be a
+ * thread of the host's. */
+#if defined(__SSE2__)
+#define DENORMALS_ARE_ZEROS 0x8040u
+
+static inline unsigned flush_begin(void)
+{
+    unsigned before = __builtin_ia32_stmxcsr();
+
+    __builtin_ia32_ldmxcsr(before | DENORMALS_ARE_ZEROS);
+    return before;
+}
+
+static inline void flush_end(unsigned before)
+{
+    __builtin_ia32_ldmxcsr(before);
+}
+#else
+static inline unsigned flush_begin(void)
+{
+    return 0;
+}
+
+static inline void flush_end(unsigned before)
+{
+    (void)before;
+}
+#endif
+
+typedef struct an_job {
+    an_body_fn body;
+    void *arg;
+} an_job;
+
+static void flushed_item(uint32_t item, uint32_t worker, void *arg)
+{
+    const an_job *job = arg;
+    unsigned before = flush_begin();
+
+    job->body(item, worker, job->arg);
+    flush_end(before);
+}
+
 void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *arg)
 {
     const an_host *host = q->device->host;
+    an_job job = {body, arg};
 
-    host->parallel(items, body, arg, host->user);
+    host->parallel(items, flushed_item, &job, host->user);
 }
 
 float *an__cpu_scratch(const an_queue *q, uint32_t worker)

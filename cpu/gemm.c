@@ -13,8 +13,6 @@
 #include <cblas.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/types.h>
-#include <unistd.h>
 
 #include "cpu.h"
 
@@ -23,31 +21,51 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t freed = PTHREAD_COND_INITIALIZER;
 static int running;
-/* The process that the above are of; negative: it makes them ready. */
-static pid_t owner;
+static long queues; /* that may multiply */
+/* The process that the above are of; its complement: it makes them ready. */
+static uint64_t owner;
 
 __thread int an__in_blas;
 
-void an__cpu_gemm_begin(void)
+static void begin_process(void)
 {
     static const pthread_mutex_t new_lock = PTHREAD_MUTEX_INITIALIZER;
     static const pthread_cond_t new_freed = PTHREAD_COND_INITIALIZER;
-    pid_t self = getpid(), seen = __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
+    uint64_t self = an__process(), seen = __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
 
     while (seen != self) {
-        if (seen == -self) {
+        if (seen == ~self) {
             sched_yield(); /* for the time of some assignments */
             seen = __atomic_load_n(&owner, __ATOMIC_ACQUIRE);
-        } else if (__atomic_compare_exchange_n(&owner, &seen, -self, 0, __ATOMIC_ACQ_REL,
+        } else if (__atomic_compare_exchange_n(&owner, &seen, ~self, 0, __ATOMIC_ACQ_REL,
                                                __ATOMIC_ACQUIRE)) {
             lock = new_lock;
             freed = new_freed;
             running = 0;
+            queues = 0;
             if (an__blas_forked != NULL) an__blas_forked();
             __atomic_store_n(&owner, self, __ATOMIC_RELEASE);
             return;
         }
     }
+}
+
+void an__cpu_gemm_begin(void)
+{
+    begin_process();
+    pthread_mutex_lock(&lock);
+    queues++;
+    pthread_mutex_unlock(&lock);
+}
+
+/* The last one gives OpenBLAS's buffers back. A child may end queues that its parent has
+ * begun: then some are given back early, and made again. */
+void an__cpu_gemm_end(void)
+{
+    begin_process();
+    pthread_mutex_lock(&lock);
+    if (--queues <= 0 && running == 0 && an__blas_release != NULL) an__blas_release();
+    pthread_mutex_unlock(&lock);
 }
 
 static void enter(void)

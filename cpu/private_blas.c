@@ -7,7 +7,7 @@
  * thread only - the library has threads of its own - and to be as silent as the rest of
  * the library. The linker's --wrap sends the calls that would break that promise here; it
  * applies to libalexnet.so alone, whose own code uses none of them but
- * pthread_mutex_lock().
+ * pthread_mutex_lock() and munmap(), which do for it what they always do.
  */
 #include <pthread.h>
 #include <stddef.h>
@@ -31,6 +31,10 @@ int __wrap_fprintf(void *file, const char *format, ...);
 void __wrap_perror(const char *text);
 int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_blas_thread_shutdown_(void);
+int __real_munmap(void *block, size_t bytes);
+int __wrap_munmap(void *block, size_t bytes);
+void __wrap_gotoblas_dynamic_quit(void);
 int __wrap___register_atfork(void (*prepare)(void), void (*parent)(void),
                              void (*child)(void), void *dso);
 int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void),
@@ -91,6 +95,41 @@ void an__blas_forked(void)
 
     for (i = 0; i < sizeof taken / sizeof taken[0] && taken[i] != NULL; i++)
         *taken[i] = new;
+}
+
+/* --- its end ----------------------------------------------------------------------- */
+
+/* When the process ends, or the library is closed, OpenBLAS's destructor calls
+ * blas_shutdown(), which first stops the threads that there are none of, then gives all
+ * buffers back, and last forgets which kernels there are. A thread that is computing,
+ * which main() need not have waited for, would go on in what is no more: so that thread
+ * keeps its buffers, and the kernels stay. The library gives buffers back itself, once
+ * the last queue is closed (gemm.c). */
+void blas_shutdown(void);
+
+static __thread int in_destructor, in_release;
+
+void an__blas_release(void)
+{
+    in_release = 1;
+    blas_shutdown();
+    in_release = 0;
+}
+
+int __wrap_blas_thread_shutdown_(void)
+{
+    in_destructor = !in_release;
+    return 0;
+}
+
+int __wrap_munmap(void *block, size_t bytes)
+{
+    return in_destructor ? 0 : __real_munmap(block, bytes);
+}
+
+void __wrap_gotoblas_dynamic_quit(void)
+{
+    in_destructor = 0;
 }
 
 /* Without threads there is nothing to stop before a fork. */

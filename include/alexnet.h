@@ -63,11 +63,15 @@ extern "C" {
  * are particular to its function; besides those, any function that takes an object may
  * return AN_ERROR_ARGUMENT (a null pointer, a value outside its limits), AN_ERROR_MEMORY
  * (the allocator refused) and AN_ERROR_FORKED (the process was forked after the context
- * was made: a child must make its own).
+ * was made, into whatever name space: a child must make its own).
  *
  * Behaviour towards the host. The library never prints, exits, aborts or raises; sets no
  * signal handler, locale, environment variable or floating-point mode; and keeps no
  * mutable state that a host can see. What it has to say goes to the log callback.
+ * A call computes in the default floating-point environment, rounding to the nearest with
+ * all traps masked, whatever its thread has, which gets its own back, flags included; so
+ * callbacks are called in the default one, too. The CPU's kernels take numbers below
+ * 2^-126 for zeros (x86). main() may return while other threads are inside a call.
  *
  * Threads. A context may be used by many threads at once. A model may serve an_infer*(),
  * an_evaluate*(), an_preprocess() and the functions that only describe it from many

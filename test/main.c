@@ -79,7 +79,8 @@ static const struct {
               {"writers", writers_suite},
               {"json", json_suite},
               {"text", text_suite},
-              {"arrivals", arrivals_suite}};
+              {"arrivals", arrivals_suite},
+              {"floats", floats_suite}};
 
 static int is_among(const char *name, char **names, int count)
 {

@@ -4,7 +4,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "runtime/device.h"
 
@@ -12,15 +11,16 @@
 
 bool an__cuda_ours(const an_device *device)
 {
-    return device->pid == getpid();
+    return device->process == device->host->process();
 }
 
 an_status an__cuda_alive(an_device *device)
 {
     if (!an__cuda_ours(device))
         return device->host->fail(
-            AN_ERROR_FORKED, "cuda:%d was opened by process %ld, not by this child of it",
-            device->index, (long)device->pid);
+            AN_ERROR_FORKED,
+            "cuda:%d was opened by the process that this one was forked from",
+            device->index);
     if (device->lost == cudaSuccess) return AN_OK;
     return device->host->fail(AN_ERROR_DEVICE, "cuda:%d is lost: %s", device->index,
                               cudaGetErrorString(device->lost));
@@ -162,7 +162,7 @@ static an_status cuda_open(an_device **out, uint32_t index, const an_host *host)
     memset(device, 0, sizeof *device);
     device->host = host;
     device->index = (int)index;
-    device->pid = getpid();
+    device->process = host->process();
     error = cudaGetDeviceProperties(&properties, device->index);
     if (error != cudaSuccess || properties.major < 8) {
         cudaGetLastError();

@@ -28,7 +28,7 @@ extern "C" {
 struct an_device {
     const an_host *host;
     int index;
-    pid_t pid;           /* of who opened it: a forked child may call nothing of CUDA's */
+    uint64_t process;    /* that opened it: a forked child may call nothing of CUDA's */
     cudaError_t lost;    /* the error after which nothing works; cudaSuccess: none */
     size_t shared_bytes; /* that a block can have */
     bool wgmma;          /* it is a Hopper, for which there are kernels of its own */

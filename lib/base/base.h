@@ -7,6 +7,7 @@
 #ifndef AN_BASE_H
 #define AN_BASE_H
 
+#include <fenv.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,22 @@ int an__multiply(size_t a, size_t b, size_t *product);
 /* ARGUMENT where a buffer with room for `capacity` elements has too little for count *
  * each. */
 an_status an__capacity_check(size_t capacity, size_t count, size_t each);
+
+/* --- floating-point environment (floats.c) ----------------------------------------- */
+
+/* What the host's thread had. */
+typedef struct an_floats {
+    fenv_t was;
+} an_floats;
+
+an_floats an__floats_enter(void);
+void an__floats_leave(const an_floats *host);
+
+/* The first declaration of every public function that returns a status: until it returns,
+ * the thread rounds to the nearest and raises no signal. */
+#define AN_ENTER                                                                         \
+    const an_floats host_floats_ __attribute__((cleanup(an__floats_leave), unused)) =    \
+        an__floats_enter()
 
 /* --- structs that grow (struct.c) -------------------------------------------------- */
 
@@ -131,6 +148,11 @@ double an__uniform(uint32_t word);
 /* Four words for position 4 * block .. 4 * block + 3 of a stream at an iteration. */
 void an__random4(uint64_t seed, uint32_t stream, uint64_t iteration, uint32_t block,
                  uint32_t out[4]);
+
+/* --- processes (process.c) --------------------------------------------------------- */
+
+/* Another number than in every process that this one was forked from. */
+uint64_t an__process(void);
 
 /* --- time (clock.c) ---------------------------------------------------------------- */
 
@@ -265,7 +287,7 @@ an_status an__file_replace(const an_allocator *memory, const char *path,
 typedef struct an_lock {
     char *path;
     int file, held;
-    long pid; /* of the process that took it */
+    uint64_t process; /* that took it */
 } an_lock;
 
 /* Makes and locks the file at `path`, through no symbolic link; a file system without

@@ -36,9 +36,9 @@ static void say_who(const an_lock *lock)
     struct utsname host;
     char who[100];
     int length = uname(&host) == 0
-                     ? snprintf(who, sizeof who, "process %ld on %.64s\n", lock->pid,
+                     ? snprintf(who, sizeof who, "process %ld on %.64s\n", (long)getpid(),
                                 host.nodename)
-                     : snprintf(who, sizeof who, "process %ld\n", lock->pid);
+                     : snprintf(who, sizeof who, "process %ld\n", (long)getpid());
 
     if (ftruncate(lock->file, 0) == 0) (void)!pwrite(lock->file, who, (size_t)length, 0);
 }
@@ -84,7 +84,7 @@ an_status an__lock_take(an_lock *lock, const an_allocator *memory, const char *p
     an_status status;
     int taken;
 
-    lock->pid = (long)getpid();
+    lock->process = an__process();
     lock->path = an__alloc(memory, strlen(path) + 1);
     if (lock->path == NULL) return AN_ERROR_MEMORY;
     strcpy(lock->path, path);
@@ -106,7 +106,7 @@ void an__lock_release(an_lock *lock, const an_allocator *memory)
 {
     if (!lock->held) return;
     /* A forked child has the lock in common with its parent, which goes on. */
-    if (lock->pid == (long)getpid()) (void)unlink(lock->path);
+    if (lock->process == an__process()) (void)unlink(lock->path);
     close(lock->file);
     an__free(memory, lock->path);
     lock->path = NULL;

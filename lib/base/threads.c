@@ -153,7 +153,8 @@ static void pool_free(an_pool *pool)
 }
 
 /* A new thread inherits the signal mask and the process's default stack, which a host may
- * have made small: neither is left to it. */
+ * have made small: neither is left to it. And the floating-point environment of its
+ * maker, which is a call of the library's: the default one. */
 int an__thread_start(pthread_t *thread, void *(*body)(void *), void *arg)
 {
     sigset_t all, before;

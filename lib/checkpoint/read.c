@@ -189,6 +189,7 @@ static an_status load_config_read(an_load_config *config, const an_load_config *
 an_status an_model_load(an_model **out, an_context *ctx, const char *path,
                         const an_load_config *given)
 {
+    AN_ENTER;
     an_reading reading;
     an_load_config config;
     an_status status;
@@ -206,6 +207,7 @@ an_status an_model_load(an_model **out, an_context *ctx, const char *path,
 an_status an_model_read(an_model **out, an_context *ctx, an_read_fn read, void *user,
                         const an_load_config *given)
 {
+    AN_ENTER;
     an_reading reading;
     an_load_config config;
     an_status status;
@@ -265,6 +267,7 @@ static an_status load_trainer(an_trainer **out, an_model *model, an_reading *r)
 
 an_status an_trainer_load(an_trainer **out, an_model *model, const char *path)
 {
+    AN_ENTER;
     an_reading reading;
     an_status status;
 
@@ -279,6 +282,7 @@ an_status an_trainer_load(an_trainer **out, an_model *model, const char *path)
 
 an_status an_trainer_read(an_trainer **out, an_model *model, an_read_fn read, void *user)
 {
+    AN_ENTER;
     an_reading reading;
     an_status status;
 

@@ -15,9 +15,9 @@
 #define AHEAD ((uint64_t)1 << 20)       /* bytes that may be reserved before all data */
 #define MOST (AN_PIECE / sizeof(float)) /* numbers of a piece */
 
-/* Numbers first .. first + count - 1 of a tensor. The values come first: some bytes behind
- * the place in its page that `raw` has, copying between the two would take half as long
- * again, as a processor compares the lower bits of addresses alone. */
+/* Numbers first .. first + count - 1 of a tensor. The values come first: some bytes
+ * behind the place in its page that `raw` has, copying between the two would take half as
+ * long again, as a processor compares the lower bits of addresses alone. */
 typedef struct an_piece {
     float values[MOST];
     struct an_piece *next;
@@ -207,8 +207,7 @@ static an_status piece_read(an_reading *r, const an_entry *entry, size_t first)
 
 static an_status piece_alloc(an_reading *r)
 {
-    if (r->piece == NULL)
-        r->piece = an__alloc(&r->ctx->memory, sizeof *r->piece);
+    if (r->piece == NULL) r->piece = an__alloc(&r->ctx->memory, sizeof *r->piece);
     return r->piece != NULL ? AN_OK : AN_ERROR_MEMORY;
 }
 

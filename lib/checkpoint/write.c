@@ -139,22 +139,26 @@ static an_status write_out(const an_model *model, const an_trainer *trainer,
 
 an_status an_model_save(const an_model *model, const char *path)
 {
+    AN_ENTER;
     return save(model, NULL, path);
 }
 
 an_status an_model_write(const an_model *model, an_write_fn write, void *user)
 {
+    AN_ENTER;
     return write_out(model, NULL, write, user);
 }
 
 an_status an_trainer_save(const an_trainer *trainer, const char *path)
 {
+    AN_ENTER;
     AN_CHECK(trainer != NULL, "trainer is null");
     return save(trainer->model, trainer, path);
 }
 
 an_status an_trainer_write(const an_trainer *trainer, an_write_fn write, void *user)
 {
+    AN_ENTER;
     AN_CHECK(trainer != NULL, "trainer is null");
     return write_out(trainer->model, trainer, write, user);
 }

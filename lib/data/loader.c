@@ -393,6 +393,7 @@ static an_status loader_fill(an_loader *l)
 an_status an_loader_create(an_loader **out, an_model *model,
                            const an_source *given_source, const an_loader_config *given)
 {
+    AN_ENTER;
     an_loader_config config;
     an_source source;
     an_loader *l;
@@ -470,6 +471,7 @@ static void hand_out(const an_loader *l, const slot *s, an_batch *batch)
 
 an_status an_loader_next(an_loader *l, an_batch *out)
 {
+    AN_ENTER;
     an_batch batch;
     double started;
     slot *s;
@@ -498,6 +500,7 @@ an_status an_loader_next(an_loader *l, an_batch *out)
 
 an_status an_loader_seek(an_loader *l, uint32_t epoch, uint32_t step)
 {
+    AN_ENTER;
     AN_TRY(loader_check(l));
     AN_CHECK(step < l->steps, "step is %u: an epoch has %u", step, l->steps);
     pthread_mutex_lock(&l->lock);
@@ -515,6 +518,7 @@ an_status an_loader_seek(an_loader *l, uint32_t epoch, uint32_t step)
 
 an_status an_loader_describe(an_loader *l, an_loader_info *out)
 {
+    AN_ENTER;
     an_loader_info info;
 
     AN_TRY(loader_check(l));

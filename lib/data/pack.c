@@ -119,6 +119,7 @@ static an_status open_all(an_pack *pack, const char *folder)
 an_status an_pack_open(an_pack **out, an_context *ctx, const char *folder,
                        an_decode_fn decode, void *user)
 {
+    AN_ENTER;
     an_pack *pack;
     an_status status;
 
@@ -148,6 +149,7 @@ static an_status pack_check(const an_pack *pack)
 
 an_status an_pack_describe(const an_pack *pack, an_pack_info *out)
 {
+    AN_ENTER;
     an_pack_info info;
     an_colours colours;
     uint32_t i;
@@ -207,6 +209,7 @@ static an_status decoded(const an_pack *pack, uint64_t index, const uint8_t *byt
 an_status an_pack_read(const an_pack *pack, uint64_t index, uint8_t *pixels,
                        size_t capacity, int32_t *label)
 {
+    AN_ENTER;
     const uint8_t *bytes;
 
     AN_TRY(pack_check(pack));
@@ -248,6 +251,7 @@ int an__source_is_pack(const an_source *source)
 
 an_status an_pack_source(an_pack *pack, an_source *out)
 {
+    AN_ENTER;
     an_source source;
 
     AN_TRY(pack_check(pack));
@@ -265,6 +269,7 @@ an_status an_pack_source(an_pack *pack, an_source *out)
 
 an_status an_pack_mean_image(const an_pack *pack, float *mean, size_t count)
 {
+    AN_ENTER;
     size_t numbers, i;
 
     AN_TRY(pack_check(pack));
@@ -315,6 +320,7 @@ static char **names_make(const an_pack *pack, const an_model *model)
 an_status an_pack_prepare_model(const an_pack *pack, an_model *model, uint32_t unit,
                                 uint32_t mean_image)
 {
+    AN_ENTER;
     an_preprocessing p;
     an_colours colours;
     char **names = NULL;

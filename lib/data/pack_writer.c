@@ -291,6 +291,7 @@ static an_status begin(an_pack_writer *p, const an_pack_writer_config *c)
 an_status an_pack_writer_create(an_pack_writer **out, an_context *ctx, const char *folder,
                                 const an_pack_writer_config *given)
 {
+    AN_ENTER;
     an_pack_writer_config config;
     an_pack_writer *p;
     an_status status = AN_ERROR_MEMORY;
@@ -349,6 +350,7 @@ static an_status packing_check(const an_pack_writer *p)
 an_status an_pack_writer_set_class_name(an_pack_writer *p, uint32_t index,
                                         const char *name)
 {
+    AN_ENTER;
     AN_TRY(packing_check(p));
     AN_CHECK(index < p->index.classes, "index is %u: the pack has %u classes", index,
              p->index.classes);
@@ -404,6 +406,7 @@ static an_status make_room(an_pack_writer *p)
 an_status an_pack_writer_add(an_pack_writer *p, const uint8_t *pixels, const void *bytes,
                              size_t count, int32_t label)
 {
+    AN_ENTER;
     an_record record;
     uint64_t *end;
     an_status status;
@@ -439,6 +442,7 @@ an_status an_pack_writer_add(an_pack_writer *p, const uint8_t *pixels, const voi
 
 an_status an_pack_writer_skip(an_pack_writer *p)
 {
+    AN_ENTER;
     AN_TRY(packing_check(p));
     p->index.skipped++;
     return AN_OK;
@@ -467,6 +471,7 @@ static an_status write_index(an_pack_writer *p, const char *name)
 
 an_status an_pack_writer_sync(an_pack_writer *p)
 {
+    AN_ENTER;
     AN_TRY(packing_check(p));
     return write_index(p, AN_PACK_JOURNAL);
 }
@@ -494,6 +499,7 @@ static an_status classes_check(an_pack_writer *p)
 
 an_status an_pack_writer_finish(an_pack_writer *p)
 {
+    AN_ENTER;
     AN_TRY(packing_check(p));
     AN_TRY(classes_check(p));
     AN_TRY(close_part(p));

@@ -27,7 +27,7 @@
 
 #include "device/shapes.h"
 
-#define AN_BACKEND_ABI 6u
+#define AN_BACKEND_ABI 7u
 
 typedef struct an_device an_device; /* the backend's own */
 typedef struct an_queue an_queue;   /* the backend's own: operations in order, scratch */
@@ -45,6 +45,8 @@ typedef struct an_host {
                      void (*body)(uint32_t item, uint32_t worker, void *arg), void *arg,
                      void *user);
     uint32_t threads;
+    /* Another number than in every process that this one was forked from. */
+    uint64_t (*process)(void);
     /* Sets the calling thread's error message and returns `status`. */
     an_status (*fail)(an_status status, const char *format, ...);
 } an_host;

@@ -69,6 +69,7 @@ static void host_parallel(uint32_t count, an_body_fn body, void *arg, void *user
 
 an_status an_context_create(an_context **out, const an_context_config *given)
 {
+    AN_ENTER;
     an_context_config config;
     an_context *ctx;
     an_status status;
@@ -110,6 +111,7 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     if (config.memory_limit > 0) ctx->memory.meter = &ctx->meter;
     ctx->memory.log = config.log;
     ctx->memory.log_user = config.log_user;
+    ctx->process = an__process();
     ctx->pid = getpid();
     ctx->backends[0] = an__cpu_path(config.cpu_path);
     ctx->backend_count = 1;
@@ -120,6 +122,7 @@ an_status an_context_create(an_context **out, const an_context_config *given)
     ctx->host.release = host_release;
     ctx->host.parallel = host_parallel;
     ctx->host.threads = ctx->threads;
+    ctx->host.process = an__process;
     ctx->host.fail = an__fail;
     pthread_mutex_init(&ctx->lock, NULL);
     status = an__pool_create(&ctx->pool, &ctx->memory, ctx->threads);
@@ -142,7 +145,7 @@ void an__context_retain(an_context *ctx)
 
 void an__context_release(an_context *ctx)
 {
-    int forked = getpid() != ctx->pid;
+    int forked = ctx->process != an__process();
     uint32_t i, refs;
 
     /* In a forked child a thread of the parent may have held the lock: it is alone
@@ -167,7 +170,7 @@ void an_context_destroy(an_context *ctx)
 an_status an__context_check(const an_context *ctx)
 {
     AN_CHECK(ctx != NULL, "ctx is null");
-    if (ctx->pid != getpid())
+    if (ctx->process != an__process())
         return an__fail(
             AN_ERROR_FORKED,
             "the context was made by process %ld: a forked child must make its own",

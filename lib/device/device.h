@@ -28,7 +28,8 @@ typedef struct an_opened { /* a device that is open */
 struct an_context {
     an_allocator memory;
     an_meter meter;
-    pid_t pid;
+    uint64_t process; /* that made it */
+    pid_t pid;        /* for people */
     uint32_t threads;
     an_pool *pool;
     an_host host;

@@ -79,6 +79,7 @@ static uint32_t all_backends(an_context *ctx)
 
 an_status an_device_count(an_context *ctx, uint32_t *count)
 {
+    AN_ENTER;
     uint32_t total = 0, part, backends, i;
 
     AN_TRY(an__context_check(ctx));
@@ -102,6 +103,7 @@ static uint32_t path_of(const an_backend *cpu)
 
 an_status an_device_describe(an_context *ctx, uint32_t index, an_device_info *out)
 {
+    AN_ENTER;
     uint32_t before = 0, part, backends, i;
     an_device_info info;
 

@@ -191,11 +191,13 @@ static an_status fit_whole(const an_image *given, uint32_t side, an_fit fit, uin
 an_status an_image_fit(const an_image *image, uint32_t side, uint8_t *out,
                        size_t capacity)
 {
+    AN_ENTER;
     return fit_whole(image, side, AN_FIT_CROP, out, capacity);
 }
 
 an_status an_image_warp(const an_image *image, uint32_t side, uint8_t *out,
                         size_t capacity)
 {
+    AN_ENTER;
     return fit_whole(image, side, AN_FIT_WARP, out, capacity);
 }

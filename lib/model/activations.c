@@ -53,6 +53,7 @@ static an_status find_layer(const an_model *model, const char *layer, an_point p
 an_status an_activation_count(const an_model *model, const char *layer, an_point point,
                               size_t *count, uint32_t shape[3])
 {
+    AN_ENTER;
     an_layer_output output;
 
     AN_TRY(an__model_check(model));
@@ -85,6 +86,7 @@ static an_status infer_layer(an_model *model, an_request *request, uint32_t coun
 an_status an_infer_layer(an_model *model, const float *images, uint32_t count,
                          const char *layer, an_point point, float *out, size_t capacity)
 {
+    AN_ENTER;
     an_request request = an__request(images, NULL);
 
     return infer_layer(model, &request, count, layer, point, out, capacity);
@@ -94,6 +96,7 @@ an_status an_infer_layer_images(an_model *model, const an_image *images, uint32_
                                 const char *layer, an_point point, float *out,
                                 size_t capacity)
 {
+    AN_ENTER;
     an_request request = an__request(NULL, images);
 
     return infer_layer(model, &request, count, layer, point, out, capacity);

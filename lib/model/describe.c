@@ -26,6 +26,7 @@ static an_status planned_bytes(const an_model *model, uint32_t batch, int traini
 
 an_status an_model_describe(const an_model *model, an_model_info *out)
 {
+    AN_ENTER;
     uint64_t one, two;
     an_model_info info;
     const an_plan *plan;
@@ -55,6 +56,7 @@ an_status an_model_describe(const an_model *model, an_model_info *out)
 
 an_status an_model_get_config(const an_model *model, an_model_config *config)
 {
+    AN_ENTER;
     AN_TRY(an__model_check(model));
     AN_CHECK(config != NULL, "config is null");
     return an__struct_write(config, &model->net.plan->config, sizeof *config,
@@ -63,6 +65,7 @@ an_status an_model_get_config(const an_model *model, an_model_config *config)
 
 an_status an_layer_describe(const an_model *model, uint32_t index, an_layer_info *info)
 {
+    AN_ENTER;
     AN_TRY(an__model_check(model));
     AN_CHECK(info != NULL, "info is null");
     AN_CHECK(index < model->net.plan->row.layers, "index is %u: the model has %u layers",
@@ -75,6 +78,7 @@ an_status an_layer_describe(const an_model *model, uint32_t index, an_layer_info
 
 an_status an_model_set_class_name(an_model *model, uint32_t index, const char *name)
 {
+    AN_ENTER;
     AN_TRY(an__model_check(model));
     AN_CHECK(index < model->net.plan->config.classes,
              "index is %u: the model has %u classes", index,
@@ -102,6 +106,7 @@ static an_status param_check(const an_model *model, uint32_t index)
 an_status an_parameter_describe(const an_model *model, uint32_t index,
                                 an_parameter_info *out)
 {
+    AN_ENTER;
     const an_param *param;
     an_parameter_info info;
 
@@ -120,6 +125,7 @@ an_status an_parameter_describe(const an_model *model, uint32_t index,
 
 an_status an_parameter_find(const an_model *model, const char *name, uint32_t *index)
 {
+    AN_ENTER;
     const an_plan *plan;
     an_list list;
     uint32_t i;
@@ -144,6 +150,7 @@ an_status an_parameter_find(const an_model *model, const char *name, uint32_t *i
 an_status an_parameter_get(const an_model *model, uint32_t index, float *values,
                            size_t count)
 {
+    AN_ENTER;
     AN_TRY(param_check(model, index));
     AN_CHECK(values != NULL, "values is null");
     AN_CHECK(count == model->net.plan->params[index].count,
@@ -155,6 +162,7 @@ an_status an_parameter_get(const an_model *model, uint32_t index, float *values,
 an_status an_parameter_set(an_model *model, uint32_t index, const float *values,
                            size_t count)
 {
+    AN_ENTER;
     an_status status;
     size_t i;
 

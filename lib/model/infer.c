@@ -247,18 +247,21 @@ static an_status infer(an_model *model, const float *floats, const an_image *pic
 an_status an_infer(an_model *model, const float *images, uint32_t count,
                    float *probabilities, size_t capacity)
 {
+    AN_ENTER;
     return infer(model, images, NULL, count, probabilities, capacity);
 }
 
 an_status an_infer_images(an_model *model, const an_image *images, uint32_t count,
                           float *probabilities, size_t capacity)
 {
+    AN_ENTER;
     return infer(model, NULL, images, count, probabilities, capacity);
 }
 
 an_status an_infer_views(an_model *model, const an_image *images, uint32_t count,
                          uint32_t views, float *probabilities, size_t capacity)
 {
+    AN_ENTER;
     an_request request = an__request(NULL, images);
     size_t elements, i;
 
@@ -297,6 +300,7 @@ static an_status evaluate(an_model *model, const float *floats, const an_image *
 an_status an_evaluate(an_model *model, const float *images, const int32_t *labels,
                       uint32_t count, an_evaluation *evaluation)
 {
+    AN_ENTER;
     return evaluate(model, images, NULL, labels, count, evaluation);
 }
 
@@ -304,5 +308,6 @@ an_status an_evaluate_images(an_model *model, const an_image *images,
                              const int32_t *labels, uint32_t count,
                              an_evaluation *evaluation)
 {
+    AN_ENTER;
     return evaluate(model, NULL, images, labels, count, evaluation);
 }

@@ -106,6 +106,7 @@ an_status an__model_make(an_model **out, an_context *ctx, const an_model_config 
 
 an_status an_model_create(an_model **out, an_context *ctx, const an_model_config *config)
 {
+    AN_ENTER;
     an_model *model;
     an_status status;
 

@@ -37,6 +37,7 @@ void an__model_preset_input(an_model *model)
 an_status an_preprocess(const an_model *model, const an_image *image, uint32_t view,
                         float *out, size_t capacity)
 {
+    AN_ENTER;
     an_view v;
 
     AN_TRY(an__model_check(model));
@@ -90,6 +91,7 @@ static an_status preprocessing_read(an_preprocessing *p, const an_model *model,
 
 an_status an_model_set_preprocessing(an_model *model, const an_preprocessing *given)
 {
+    AN_ENTER;
     an_preprocessing p;
 
     AN_TRY(an__model_check(model));
@@ -104,6 +106,7 @@ an_status an_model_set_preprocessing(an_model *model, const an_preprocessing *gi
 
 an_status an_model_get_preprocessing(const an_model *model, an_preprocessing *p)
 {
+    AN_ENTER;
     AN_TRY(an__model_check(model));
     AN_CHECK(p != NULL, "preprocessing is null");
     return an__struct_write(p, &model->input.p, sizeof *p, sizeof *p, "preprocessing");
@@ -142,6 +145,7 @@ static void put_mean(an_model *model, float *mean)
 
 an_status an_model_set_mean_image(an_model *model, const float *mean, size_t count)
 {
+    AN_ENTER;
     float *copy;
 
     AN_TRY(an__model_check(model));
@@ -167,6 +171,7 @@ an_status an__model_set_input(an_model *model, const an_preprocessing *given,
 
 an_status an_model_get_mean_image(const an_model *model, float *mean, size_t count)
 {
+    AN_ENTER;
     AN_TRY(an__model_check(model));
     AN_CHECK(mean != NULL, "mean is null");
     AN_TRY(mean_count_check(model, count));

@@ -29,6 +29,7 @@ an_status an__labels_check(const int32_t *labels, uint32_t count, uint32_t class
 an_status an_score(const float *probabilities, uint32_t classes, const int32_t *labels,
                    uint32_t count, an_evaluation *out)
 {
+    AN_ENTER;
     an_evaluation sum;
     uint32_t i;
 

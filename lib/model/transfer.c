@@ -66,6 +66,7 @@ static an_status transfer(an_model *to, const an_model *from,
 an_status an_model_transfer(an_model *to, const an_model *from, const char *skip,
                             uint32_t *copied)
 {
+    AN_ENTER;
     uint32_t source[AN_MAX_PARAMS], count, layer = NONE;
 
     AN_TRY(an__model_check(to));

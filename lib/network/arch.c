@@ -205,6 +205,7 @@ const char *an_arch_name(an_arch arch)
 
 an_status an_arch_find(const char *name, an_arch *arch)
 {
+    AN_ENTER;
     an_list list;
     size_t i;
 

@@ -67,6 +67,7 @@ static an_status begin_done(an_trainer *trainer, an_step_request *request,
 
 an_status an_train_step_begin(an_trainer *trainer, const an_batch *batch)
 {
+    AN_ENTER;
     an_flight *flight;
     an_step_request request;
     an_status status;
@@ -120,6 +121,7 @@ static an_status end_async(an_trainer *trainer, const an_flight *flight,
 
 an_status an_train_step_end(an_trainer *trainer, an_step_stats *out)
 {
+    AN_ENTER;
     an_step_stats stats;
     an_flight *flight;
     an_status status;

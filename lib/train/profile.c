@@ -225,6 +225,7 @@ static an_status profile_rows(const an_profile *p, const an_model *model, uint32
 an_status an_model_profile(an_model *model, uint32_t batch, uint32_t training,
                            an_layer_time *rows, uint32_t count)
 {
+    AN_ENTER;
     an_profile profile;
     an_status status;
     uint32_t pass;
@@ -339,6 +340,7 @@ an_status an_model_profile_kernels(an_model *model, uint32_t batch, uint32_t tra
                                    an_kernel_time *rows, uint32_t capacity,
                                    uint32_t *count)
 {
+    AN_ENTER;
     an_kernel_time *all;
     an_profile profile;
     an_status status;

@@ -123,6 +123,7 @@ static an_status row_find(const char *name, const recipe_row **out)
 
 an_status an_recipe_find(const char *name, uint32_t *index)
 {
+    AN_ENTER;
     const recipe_row *row = NULL;
 
     AN_CHECK(index != NULL, "index is null");
@@ -133,6 +134,7 @@ an_status an_recipe_find(const char *name, uint32_t *index)
 
 an_status an_recipe_describe(uint32_t index, an_recipe_info *out)
 {
+    AN_ENTER;
     an_recipe_info info;
 
     AN_CHECK(out != NULL, "info is null");
@@ -183,6 +185,7 @@ static void fill_loader(const recipe_row *row, uint32_t epochs, an_loader_config
 an_status an_recipe_apply(const char *name, uint32_t epochs, an_model_config *model,
                           an_trainer_config *trainer, an_loader_config *loader)
 {
+    AN_ENTER;
     const recipe_row *row = NULL;
     an_model_config m;
     an_trainer_config t;
@@ -211,6 +214,7 @@ an_status an_recipe_apply(const char *name, uint32_t epochs, an_model_config *mo
 an_status an_recipe_schedule(const char *name, an_trainer *trainer, uint32_t epochs,
                              float rate)
 {
+    AN_ENTER;
     an_rate_change changes[MAX_CHANGES];
     const recipe_row *row = NULL;
     uint32_t count, i;

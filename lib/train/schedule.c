@@ -67,6 +67,7 @@ static an_status rate_check(float rate, const char *name)
 an_status an_trainer_set_layer_rates(an_trainer *trainer, const char *layer, float rate,
                                      float bias_rate)
 {
+    AN_ENTER;
     uint32_t index = 0;
 
     AN_TRY(an__trainer_check(trainer));
@@ -81,6 +82,7 @@ an_status an_trainer_set_layer_rates(an_trainer *trainer, const char *layer, flo
 an_status an_trainer_get_layer_rates(const an_trainer *trainer, const char *layer,
                                      float *rate, float *bias_rate)
 {
+    AN_ENTER;
     uint32_t index = 0;
 
     AN_TRY(an__trainer_check(trainer));
@@ -147,6 +149,7 @@ an_status an__changes_check(const an_trainer *trainer, an_rate_change *changes,
 an_status an_trainer_set_schedule(an_trainer *trainer, const an_rate_change *given,
                                   uint32_t count)
 {
+    AN_ENTER;
     an_rate_change changes[AN_MAX_CHANGES];
     size_t stride = 0;
     uint32_t i;
@@ -203,6 +206,7 @@ static void watch_error(an_trainer *trainer, double error, an_epoch_info *info)
 an_status an_trainer_end_epoch(an_trainer *trainer, double validation_error,
                                an_epoch_info *out)
 {
+    AN_ENTER;
     an_epoch_info info;
 
     AN_TRY(an__trainer_check(trainer));
@@ -227,6 +231,7 @@ an_status an_trainer_end_epoch(an_trainer *trainer, double validation_error,
 
 an_status an_trainer_epoch(const an_trainer *trainer, uint32_t *epochs, uint32_t *steps)
 {
+    AN_ENTER;
     AN_TRY(an__trainer_check(trainer));
     if (epochs != NULL) *epochs = trainer->at.epoch;
     if (steps != NULL) *steps = trainer->at.epoch_steps;

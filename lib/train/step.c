@@ -265,6 +265,7 @@ static an_status request_check(const an_trainer *trainer, const an_step_request 
 an_status an_train_step(an_trainer *trainer, const float *images, const int32_t *labels,
                         uint32_t count, an_step_stats *stats)
 {
+    AN_ENTER;
     const an_step_request request = {
         .in = {.floats = images}, .labels = labels, .count = count};
 
@@ -277,6 +278,7 @@ an_status an_train_step_images(an_trainer *trainer, const an_image *images,
                                const int32_t *labels, uint32_t count,
                                an_step_stats *stats)
 {
+    AN_ENTER;
     const an_step_request request = {
         .pictures = images, .labels = labels, .count = count};
 
@@ -314,6 +316,7 @@ an_status an__step_request_batch(an_trainer *trainer, const an_batch *given,
 an_status an_train_step_batch(an_trainer *trainer, const an_batch *batch,
                               an_step_stats *stats)
 {
+    AN_ENTER;
     an_step_request request;
 
     AN_TRY(an__trainer_check(trainer));

@@ -117,6 +117,7 @@ static an_status claim(an_model *model, an_trainer *trainer)
 an_status an_trainer_create(an_trainer **out, an_model *model,
                             const an_trainer_config *config)
 {
+    AN_ENTER;
     AN_CHECK(out != NULL, "out is null");
     AN_TRY(an__model_check(model));
     return an__trainer_make(out, model, config, NULL);
@@ -171,6 +172,7 @@ void an_trainer_destroy(an_trainer *trainer)
 
 an_status an_trainer_get_config(const an_trainer *trainer, an_trainer_config *config)
 {
+    AN_ENTER;
     AN_TRY(an__trainer_check(trainer));
     AN_CHECK(config != NULL, "config is null");
     return an__struct_write(config, &trainer->config, sizeof *config, sizeof *config,
@@ -179,6 +181,7 @@ an_status an_trainer_get_config(const an_trainer *trainer, an_trainer_config *co
 
 an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate)
 {
+    AN_ENTER;
     an_trainer_config config;
 
     AN_TRY(an__trainer_check(trainer));
@@ -194,6 +197,7 @@ an_status an_trainer_set_rates(an_trainer *trainer, float rate, float bias_rate)
 an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
                                   float *values, size_t count)
 {
+    AN_ENTER;
     const an_param *param;
 
     AN_TRY(an__trainer_check(trainer));
@@ -218,6 +222,7 @@ an_status an_trainer_get_gradient(const an_trainer *trainer, uint32_t index,
 an_status an_trainer_set_note(an_trainer *trainer,
                               const uint8_t note[AN_TRAINER_NOTE_BYTES])
 {
+    AN_ENTER;
     AN_TRY(an__trainer_check(trainer));
     AN_CHECK(note != NULL, "note is null");
     memcpy(trainer->at.note, note, sizeof trainer->at.note);
@@ -227,6 +232,7 @@ an_status an_trainer_set_note(an_trainer *trainer,
 an_status an_trainer_get_note(const an_trainer *trainer,
                               uint8_t note[AN_TRAINER_NOTE_BYTES])
 {
+    AN_ENTER;
     AN_TRY(an__trainer_check(trainer));
     AN_CHECK(note != NULL, "note is null");
     memcpy(note, trainer->at.note, sizeof trainer->at.note);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,6 +109,8 @@ static an_status loader_create(void)
     loading.workers = 2;
     return an_loader_create(&out.loader, model, &source, &loading);
 }
+
+ACTION(train_step, an_train_step(w.trainer, w.images, w.labels, 2, &out.stats))
 
 static void pack_undo(void)
 {
@@ -303,6 +306,7 @@ static const struct {
     {"an_infer_layer_images", 6, 1, 0, fresh_model, infer_layer_images, destroy_fresh},
     {"an_evaluate", 5, 1, 0, fresh_model, evaluate, destroy_fresh},
     {"an_evaluate_images", 6, 1, 0, fresh_model, evaluate_images, destroy_fresh},
+    {"an_train_step", 0, 0, 0, nothing, train_step, copy_back},
     {"an_pack_writer_set_class_name", 1, 0, 0, nothing, packing_name, nothing},
     {"an_pack_writer_add", 2, 1, 0, nothing, packing_add, nothing},
     {"an_pack_writer_sync", 1, 0, 0, begin_packing, packing_sync, nothing},
@@ -420,6 +424,15 @@ START_TEST(a_context_survives_each_lack_of_memory)
 END_TEST
 
 /* --- in a forked child ------------------------------------------------------------- */
+
+/* In place of the C library's: a child in another name space for processes may have its
+ * parent's number. */
+static pid_t pretended; /* 0: none */
+
+pid_t getpid(void)
+{
+    return pretended != 0 ? pretended : (pid_t)syscall(SYS_getpid);
+}
 
 static char *told; /* shared: the first call that did otherwise, or "" */
 
@@ -551,6 +564,7 @@ START_TEST(a_forked_child_may_destroy_alone)
 
     told = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(told, MAP_FAILED);
+    if (_i == 1) pretended = getpid();
     child = fork();
     if (child == 0) {
         alarm(20); /* a hang ends as a signal */
@@ -566,6 +580,7 @@ START_TEST(a_forked_child_may_destroy_alone)
         an_infer(w.model, w.images, 1, out.floats, ENOUGH)); /* its parent goes on */
     expect_ok(an_loader_next(w.loader, &w.batch));
     munmap(told, bytes);
+    pretended = 0;
 }
 END_TEST
 
@@ -581,7 +596,7 @@ Suite *scarcity_suite(void)
     tcase_add_loop_test(tc, each_call_survives_each_failure_of_malloc, 0,
                         2 * ((int)(sizeof actions / sizeof actions[0])));
     tcase_add_test(tc, a_context_survives_each_lack_of_memory);
-    tcase_add_test(tc, a_forked_child_may_destroy_alone);
+    tcase_add_loop_test(tc, a_forked_child_may_destroy_alone, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;
 }

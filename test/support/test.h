@@ -21,6 +21,7 @@ Suite *writers_suite(void);
 Suite *json_suite(void);
 Suite *text_suite(void);
 Suite *arrivals_suite(void);
+Suite *floats_suite(void);
 Suite *edges_suite(void);
 Suite *epochs_suite(void);
 Suite *execution_suite(void);
