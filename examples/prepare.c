@@ -180,7 +180,7 @@ static an_pack_writer *open_set(const run *r, const char *folder)
     c.fit = warp ? AN_FIT_WARP : AN_FIT_CROP;
     c.part_bytes = (uint64_t)part_mb << 20;
     status = an_pack_writer_create(&packing, r->ctx, folder, &c);
-    if (status == AN_ERROR_STATE && listing_is_pack(folder)) {
+    if (status == AN_ERROR_STATE && listing_is_finished(folder)) {
         printf("%s is finished already\n", folder);
         return NULL;
     }

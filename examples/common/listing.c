@@ -126,9 +126,14 @@ static int is_there(const char *folder, const char *name)
     return there;
 }
 
+int listing_is_finished(const char *folder)
+{
+    return is_there(folder, "index.safetensors");
+}
+
 int listing_is_pack(const char *folder)
 {
-    return is_there(folder, "index.safetensors") || is_there(folder, LISTING_ORDER);
+    return listing_is_finished(folder) || is_there(folder, LISTING_ORDER);
 }
 
 /* What prepare makes, which may lie where its pictures do: a pack, or two in a folder. */

@@ -61,6 +61,7 @@ void listing_pictures(const char *folder, void (*visit)(void *user, const char *
                       void *user);
 /* Whether prepare has made a pack in the folder, or begun to. */
 int listing_is_pack(const char *folder);
+int listing_is_finished(const char *folder);
 /* What was left out: a line for each kind, with the first names. */
 void listing_report(const listing *list, FILE *to);
 /* Numbers the classes as `names` are, of which there are `count`; exits with 1 if one of

@@ -233,6 +233,7 @@ START_TEST(a_program_waits_for_nobody_who_writes_there)
     index = lock_by_hand("i.lock", "");
     folder_make("out");
     packing = lock_by_hand("out/lock", "process 34 on another\n");
+    text_write("out/unfinished.txt", "it has begun\n");
     folder_make("in/a");
     folder_make("in/b");
     png_waves("in/a/1.png", 8, 8, 1);
