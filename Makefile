@@ -358,7 +358,8 @@ $(BUILD)/test/%.o: test/%.c | $(AFTER)
 # the wrapped calls only those without which it would not work the same, as tests may print.
 TESTBLAS = $(if $(filter shared,$(OPENBLAS)),$(BLAS_SHARED),$(OPENBLAS_A) \
              -Wl,--wrap=getenv,--wrap=pthread_mutex_lock,--wrap=munmap \
-             -Wl,--wrap=blas_thread_shutdown_,--wrap=gotoblas_dynamic_quit)
+             -Wl,--wrap=blas_thread_shutdown_,--wrap=gotoblas_dynamic_quit \
+             -Wl,--wrap=pthread_atfork,--wrap=__register_atfork)
 
 $(BUILD)/test/check: $(TESTS) $(OBJ) $(BUILD)/cpu/private_blas.o \
                      $(BUILD)/test/alexnet-cuda-host.so $(BUILD)/test/alexnet-minimal.so
@@ -572,6 +573,7 @@ check-damage: $(BUILD)/test/fuzz_checkpoint
 check-long: check check-reproducible $(if $(NVCC),$(BUILD)/test/probes)
 	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000
 	$(Q)AN_LONG=1 CK_RUN_SUITE=checkpoint $(BUILD)/test/check
+	$(Q)sh test/kills.sh $(BUILD)
 	$(Q)AN_LONG=1 CK_RUN_CASE="full size" $(BUILD)/test/check
 	$(Q)AN_LONG=1 $(MAKE) check-faults
 	$(Q)if command -v python3 >/dev/null; then $(MAKE) mutate MUTATE=40; \

@@ -103,13 +103,14 @@ ptrdiff_t an__map_read(void *data, size_t bytes, void *reader)
 }
 
 /* A file that a replacement is written to begins its name so: hidden, and known as left
- * over where a process was killed. */
+ * over where a process was killed and the file system has no nameless files. */
 #define AN_BESIDE ".alexnet-"
 
 /* --- replacing --------------------------------------------------------------------- */
 
 typedef struct an_output {
     int file;
+    char own[32]; /* the file as the system calls it, while it has no name; else "" */
     const char *path;
 } an_output;
 
@@ -155,26 +156,58 @@ static an_status target_mode(const char *path, int *mode)
                     S_ISDIR(info.st_mode) ? "folder" : "pipe, socket or device");
 }
 
-/* A new file beside the target, so that a rename can put it in its place. Its name has
- * nothing of the target's, which may be as long as names can be, and nobody can guess it:
- * O_EXCL keeps it from what others have made. */
-static an_status open_beside(an_output *out, char *name, size_t folder, mode_t mode)
+/* A name beside the target, so that a rename can put what has it in the target's place.
+ * It has nothing of the target's, which may be as long as names can be, and nobody can
+ * guess it. */
+static int choose_name(char *name, size_t folder)
 {
-    int attempt;
+    unsigned char random[8];
+    int i;
 
-    for (attempt = 0; attempt < 100; attempt++) {
-        unsigned char random[8];
-        int i;
+    if (getentropy(random, sizeof random) != 0) return -1;
+    memcpy(name + folder, AN_BESIDE, sizeof AN_BESIDE);
+    for (i = 0; i < 8; i++)
+        sprintf(name + folder + sizeof AN_BESIDE - 1 + 2 * i, "%02x", random[i]);
+    return 0;
+}
 
-        if (getentropy(random, sizeof random) != 0) break;
-        memcpy(name + folder, AN_BESIDE, sizeof AN_BESIDE);
-        for (i = 0; i < 8; i++)
-            sprintf(name + folder + sizeof AN_BESIDE - 1 + 2 * i, "%02x", random[i]);
+/* A file of the target's file system that has no name yet: of a process that is killed
+ * nothing stays. False where the system has no such files, or no way to name them. */
+static int open_nameless(an_output *out, char *name, size_t folder, mode_t mode)
+{
+    name[folder] = '\0';
+    out->file = open(folder > 0 ? name : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+    if (out->file < 0) return 0;
+    snprintf(out->own, sizeof out->own, "/proc/self/fd/%d", out->file);
+    if (access(out->own, F_OK) == 0) return 1;
+    close(out->file);
+    return 0;
+}
+
+static an_status open_named(an_output *out, char *name, size_t folder, mode_t mode)
+{
+    out->own[0] = '\0';
+    do { /* O_EXCL keeps it from what others have made */
+        if (choose_name(name, folder) != 0)
+            return an__io_fail("find a name beside", out->path);
         out->file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (out->file >= 0) return AN_OK;
-        if (errno != EEXIST) break;
-    }
-    return an__io_fail("create a file beside", out->path);
+    } while (out->file < 0 && errno == EEXIST);
+    return out->file >= 0 ? AN_OK : an__io_fail("create a file beside", out->path);
+}
+
+/* Gives a whole file its first name, if it has none. */
+static an_status give_name(const an_output *out, char *name, size_t folder)
+{
+    int failed;
+
+    if (out->own[0] == '\0') return AN_OK;
+    do {
+        if (choose_name(name, folder) != 0)
+            return an__io_fail("find a name beside", out->path);
+        failed = linkat(AT_FDCWD, out->own, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+    } while (failed && errno == EEXIST);
+    if (failed) name[folder] = '\0';
+    return failed ? an__io_fail("name a file beside", out->path) : AN_OK;
 }
 
 /* The rename itself is on disk once its folder is. Some file systems refuse to sync one:
@@ -191,8 +224,8 @@ static void sync_folder(char *name)
     close(folder);
 }
 
-static an_status replace(an_output *out, char *name, int mode, an_body_writer body,
-                         const void *arg)
+static an_status replace(an_output *out, char *name, size_t folder, int mode,
+                         an_body_writer body, const void *arg)
 {
     an_status status = body(write_all, out, arg);
 
@@ -200,13 +233,14 @@ static an_status replace(an_output *out, char *name, int mode, an_body_writer bo
         status = an__io_fail("give its mode to a file beside", out->path);
     if (status == AN_OK && fsync(out->file) != 0)
         status = an__io_fail("sync a file beside", out->path);
+    if (status == AN_OK) status = give_name(out, name, folder);
     if (close(out->file) != 0 && status == AN_OK)
         status = an__io_fail("close a file beside", out->path);
     if (status == AN_OK && rename(name, out->path) != 0)
         status = an__io_fail("replace", out->path);
-    if (status != AN_OK)
+    if (status != AN_OK && name[folder] != '\0')
         (void)unlink(name);
-    else
+    else if (status == AN_OK)
         sync_folder(name);
     return status;
 }
@@ -216,8 +250,9 @@ an_status an__file_replace(const an_allocator *memory, const char *path,
 {
     const char *slash = strrchr(path, '/');
     size_t folder = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-    an_output out = {-1, path};
-    an_status status;
+    an_output out = {-1, "", path};
+    an_status status = AN_OK;
+    mode_t first;
     char *name;
     int mode;
 
@@ -226,8 +261,10 @@ an_status an__file_replace(const an_allocator *memory, const char *path,
     if (name == NULL) return AN_ERROR_MEMORY;
     memcpy(name, path, folder);
     /* Until it has the old one's mode, what takes a file's place is nobody else's. */
-    status = open_beside(&out, name, folder, mode >= 0 ? 0600 : 0666);
-    if (status == AN_OK) status = replace(&out, name, mode, body, arg);
+    first = mode >= 0 ? 0600 : 0666;
+    if (!open_nameless(&out, name, folder, first))
+        status = open_named(&out, name, folder, first);
+    if (status == AN_OK) status = replace(&out, name, folder, mode, body, arg);
     an__free(memory, name);
     return status;
 }

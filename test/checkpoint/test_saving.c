@@ -6,10 +6,13 @@
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -331,6 +334,16 @@ START_TEST(a_files_mode_stays)
 }
 END_TEST
 
+/* In place of the C library's: without /proc a file cannot be named later, and has a name
+ * from the beginning. */
+static int no_proc;
+
+int access(const char *path, int mode)
+{
+    if (no_proc && strncmp(path, "/proc/", 6) == 0) return -1;
+    return faccessat(AT_FDCWD, path, mode, 0);
+}
+
 /* What is written beside a file that is nobody else's is nobody else's either. */
 static an_status look_beside(an_write_fn write, void *user, const void *arg)
 {
@@ -359,7 +372,44 @@ START_TEST(what_is_private_stays_so_while_it_is_written)
     expect_ok(an_trainer_save(b.trainer, name));
     ck_assert_int_eq(chmod(name, 0600), 0);
     expect_ok(an__file_replace(&b.ctx->memory, name, look_beside, &arg));
+    expect_count(files_there(), 1, "the file alone");
+    seen = 0;
+    no_proc = 1;
+    expect_ok(an__file_replace(&b.ctx->memory, name, look_beside, &arg));
+    no_proc = 0;
     expect_count(seen, 1, "files beside it");
+    expect_count(files_there(), 1, "the file alone");
+}
+END_TEST
+
+static an_status be_killed(an_write_fn write, void *user, const void *arg)
+{
+    (void)arg;
+    if (write("half", 4, user) == 0) kill(getpid(), SIGKILL);
+    return AN_ERROR_IO;
+}
+
+/* Where the file system has nameless files: tmpfs, ext4, XFS, Btrfs. */
+START_TEST(of_a_killed_process_nothing_stays)
+{
+    char name[128], probe[128];
+    int status, nameless;
+    pid_t child;
+
+    snprintf(probe, sizeof probe, "%s", inside(""));
+    nameless = open(probe, O_TMPFILE | O_WRONLY, 0600);
+    snprintf(name, sizeof name, "%s", inside("file"));
+    expect_ok(an_trainer_save(b.trainer, name));
+    child = fork();
+    if (child == 0) {
+        an__file_replace(&b.ctx->memory, name, be_killed, NULL);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status));
+    expect_loads(name, "after a kill");
+    expect_count(files_there(), nameless >= 0 ? 1 : 2, "files");
+    if (nameless >= 0) close(nameless);
 }
 END_TEST
 
@@ -630,6 +680,7 @@ Suite *saving_suite(void)
     tcase_add_test(tc, a_file_is_put_where_it_is_asked_for);
     tcase_add_test(tc, a_link_is_replaced);
     tcase_add_test(tc, a_files_mode_stays);
+    tcase_add_test(tc, of_a_killed_process_nothing_stays);
     tcase_add_test(tc, what_is_private_stays_so_while_it_is_written);
     tcase_add_test(tc, a_name_may_be_as_long_as_names_can_be);
     tcase_add_test(tc, what_is_no_file_is_not_replaced);
