@@ -396,6 +396,27 @@ START_TEST(each_call_survives_each_failure_of_malloc)
 }
 END_TEST
 
+/* Without which the test above would see nothing, and be content. */
+START_TEST(malloc_can_be_made_to_fail)
+{
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    void *volatile block;
+    void *volatile other;
+    long calls;
+
+    shortage_begin(1, 1);
+    block = malloc(10);
+    other = malloc(10);
+    calls = shortage_end();
+    ck_assert_ptr_null(block);
+    ck_assert_ptr_nonnull(other);
+    ck_assert_int_ge(calls, 2);
+    free(other);
+    ck_assert(shortage_works());
+#endif
+}
+END_TEST
+
 /* The context itself, of which nothing is left, not even a thread. */
 START_TEST(a_context_survives_each_lack_of_memory)
 {
@@ -595,6 +616,7 @@ Suite *scarcity_suite(void)
                         (int)(sizeof actions / sizeof actions[0]));
     tcase_add_loop_test(tc, each_call_survives_each_failure_of_malloc, 0,
                         2 * ((int)(sizeof actions / sizeof actions[0])));
+    tcase_add_test(tc, malloc_can_be_made_to_fail);
     tcase_add_test(tc, a_context_survives_each_lack_of_memory);
     tcase_add_loop_test(tc, a_forked_child_may_destroy_alone, 0, 2);
     suite_add_tcase(suite, tc);

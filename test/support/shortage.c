@@ -3,6 +3,9 @@
  */
 #include "shortage.h"
 
+#include <errno.h> /* which also says whose C library it is */
+#include <stddef.h>
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 
 int shortage_works(void)
@@ -21,9 +24,6 @@ long shortage_end(void)
 }
 
 #else
-
-#include <errno.h>
-#include <stddef.h>
 
 extern void *__libc_malloc(size_t bytes);
 extern void *__libc_calloc(size_t count, size_t bytes);
