@@ -2,8 +2,8 @@
  * reading.c - a file's header and tensors, of a map or of a reader.
  *
  * What a reader has still to give is promised by a header that anybody may have written.
- * Memory follows what has come: a tensor gets its place once AN_FOLLOW times as many
- * bytes have come as all places have; until then its first pieces are kept as they are.
+ * Memory follows what has come: a tensor gets its place once a quarter of the bytes of
+ * all places has come; until then its first pieces are kept as they are.
  */
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #include "checkpoint/checkpoint.h"
 
-#define FOLLOW 4u                       /* times what has come */
+#define FOLLOW 4u                       /* places have at most so many times what came */
 #define AHEAD ((uint64_t)1 << 20)       /* bytes that may be reserved before all data */
 #define MOST (AN_PIECE / sizeof(float)) /* numbers of a piece */
 
