@@ -56,13 +56,12 @@ typedef struct an_gemm {
 /* private_blas.c, where it is linked: frees the locks that OpenBLAS's threads held in the
  * process that this one was forked from. */
 void an__blas_forked(void) __attribute__((weak));
-/* And gives its buffers back: no product runs, and none begins before it returns. */
-void an__blas_release(void) __attribute__((weak));
 extern __thread int an__in_blas; /* the thread is in a product */
 /* Before the first product on a queue, and after its last. Any thread, of forked
  * processes too. */
 void an__cpu_gemm_begin(void);
 void an__cpu_gemm_end(void);
+int an__cpu_gemm_used(void); /* whether there is a queue that may multiply */
 void an__cpu_gemm(const an_gemm *g);
 
 /* Devices, queues and operations, as an_backend has them. */

@@ -21,7 +21,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t freed = PTHREAD_COND_INITIALIZER;
 static int running;
-static long queues; /* that may multiply */
+static long queues; /* atomic: that may multiply */
 /* The process that the above are of; its complement: it makes them ready. */
 static uint64_t owner;
 
@@ -53,19 +53,20 @@ static void begin_process(void)
 void an__cpu_gemm_begin(void)
 {
     begin_process();
-    pthread_mutex_lock(&lock);
-    queues++;
-    pthread_mutex_unlock(&lock);
+    __atomic_fetch_add(&queues, 1, __ATOMIC_RELAXED);
 }
 
-/* The last one gives OpenBLAS's buffers back. A child may end queues that its parent has
- * begun: then some are given back early, and made again. */
+/* A child that ends its parent's queues, too, counts too few: no harm but to a thread of
+ * its own that still multiplies when it exits. */
 void an__cpu_gemm_end(void)
 {
-    begin_process();
-    pthread_mutex_lock(&lock);
-    if (--queues <= 0 && running == 0 && an__blas_release != NULL) an__blas_release();
-    pthread_mutex_unlock(&lock);
+    if (__atomic_load_n(&owner, __ATOMIC_ACQUIRE) == an__process())
+        __atomic_fetch_sub(&queues, 1, __ATOMIC_RELAXED);
+}
+
+int an__cpu_gemm_used(void)
+{
+    return __atomic_load_n(&queues, __ATOMIC_RELAXED) > 0;
 }
 
 static void enter(void)

@@ -102,34 +102,24 @@ void an__blas_forked(void)
 /* When the process ends, or the library is closed, OpenBLAS's destructor calls
  * blas_shutdown(), which first stops the threads that there are none of, then gives all
  * buffers back, and last forgets which kernels there are. A thread that is computing,
- * which main() need not have waited for, would go on in what is no more: so that thread
- * keeps its buffers, and the kernels stay. The library gives buffers back itself, once
- * the last queue is closed (gemm.c). */
-void blas_shutdown(void);
-
-static __thread int in_destructor, in_release;
-
-void an__blas_release(void)
-{
-    in_release = 1;
-    blas_shutdown();
-    in_release = 0;
-}
+ * which main() need not have waited for, would go on in what is no more. So the kernels
+ * stay, and the buffers too, as long as there are queues. */
+static __thread int keeps_buffers;
 
 int __wrap_blas_thread_shutdown_(void)
 {
-    in_destructor = !in_release;
+    keeps_buffers = an__cpu_gemm_used();
     return 0;
 }
 
 int __wrap_munmap(void *block, size_t bytes)
 {
-    return in_destructor ? 0 : __real_munmap(block, bytes);
+    return keeps_buffers ? 0 : __real_munmap(block, bytes);
 }
 
 void __wrap_gotoblas_dynamic_quit(void)
 {
-    in_destructor = 0;
+    keeps_buffers = 0;
 }
 
 /* Without threads there is nothing to stop before a fork. */
