@@ -197,9 +197,10 @@ static an_status begin_new(an_pack_writer *p, const an_pack_writer_config *c)
 }
 
 /* A part of the journal is a file, not a link to one, begins as a part does, and is as
- * long as the journal says, or longer. */
+ * long as the journal says; the last one may be longer. */
 static an_status part_check(an_pack_writer *p, uint32_t part)
 {
+    uint64_t said = p->index.part_bytes[part], there = 0;
     char head[AN_PART_HEAD] = {0};
     an_status status = open_part(p, part, 0);
     struct stat info;
@@ -211,10 +212,13 @@ static an_status part_check(an_pack_writer *p, uint32_t part)
     else if (!S_ISREG(info.st_mode) || memcmp(head, AN_PART_MAGIC, AN_PART_HEAD) != 0)
         status = an__fail(AN_ERROR_FORMAT, "%.160s: part %u is no part of a pack",
                           p->folder, part);
-    else if ((uint64_t)info.st_size < p->index.part_bytes[part])
-        status =
-            an__fail(AN_ERROR_FORMAT, "%.160s: part %u is shorter than the journal says",
-                     p->folder, part);
+    else
+        there = (uint64_t)info.st_size;
+    if (status == AN_OK && (said < AN_PART_HEAD || there < said ||
+                            (there > said && part + 1 < p->index.parts)))
+        status = an__fail(
+            AN_ERROR_FORMAT, "%.160s: part %u has %llu bytes, the journal says %llu",
+            p->folder, part, (unsigned long long)there, (unsigned long long)said);
     close(p->file);
     p->file = -1;
     return status;

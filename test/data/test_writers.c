@@ -317,6 +317,47 @@ START_TEST(what_is_no_part_is_not_built_on)
 }
 END_TEST
 
+/* Work that went on from such a journal would end in a pack that does not open. */
+START_TEST(a_journal_that_lies_of_parts_is_not_built_on)
+{
+    static const char *const journal = "pack/unfinished.safetensors";
+    an_pack_writer *writer;
+    uint64_t bytes[5];
+    an_index index;
+    size_t size, i;
+    uint8_t *part;
+
+    leave_four();
+    part = file_read(inside(&p, "pack/part-0000.bin"), &size);
+    expect_ok(an__index_read(&index, p.ctx, inside(&p, journal)));
+    ck_assert_uint_eq(index.parts, 4);
+    for (i = 0; i < 4; i++) bytes[i] = index.part_bytes[i];
+    an__free(&p.ctx->memory, index.part_bytes);
+    index.part_bytes = bytes;
+    index.parts = 5; /* one more, of which it says less than a part has at least */
+    file_write(inside(&p, "pack/part-0004.bin"), part, AN_PART_HEAD);
+    for (bytes[4] = 0; bytes[4] < AN_PART_HEAD; bytes[4] += AN_PART_HEAD - 1) {
+        expect_ok(an__index_write(&index, p.ctx, inside(&p, journal)));
+        expect_refused(create(&writer, 1), AN_ERROR_FORMAT, "part 4 has 16 bytes, the");
+    }
+    bytes[4] = AN_PART_HEAD;
+    expect_ok(an__index_write(&index, p.ctx, inside(&p, journal)));
+    file_write(inside(&p, "pack/part-0000.bin"), part, size - 1);
+    expect_refused(create(&writer, 1), AN_ERROR_FORMAT, "part 0 has");
+    part = realloc(part, size + 1); /* one byte more: the last one's alone are cut off */
+    part[size] = 0;
+    file_write(inside(&p, "pack/part-0000.bin"), part, size + 1);
+    expect_refused(create(&writer, 1), AN_ERROR_FORMAT, "part 0 has");
+    file_write(inside(&p, "pack/part-0000.bin"), part, size);
+    file_write(inside(&p, "pack/part-0004.bin"), part, size);
+    writer = begin(1);
+    finish(writer, 4, "a last part that is longer");
+    free(part);
+    index.part_bytes = NULL;
+    an__index_free(&index, p.ctx);
+}
+END_TEST
+
 /* A lock that leads elsewhere is not made there; one that is no file is not waited
  * for. */
 START_TEST(a_lock_is_a_file_of_the_folder)
@@ -414,6 +455,7 @@ Suite *writers_suite(void)
     tcase_add_checked_fixture(there, setup, teardown);
     tcase_add_test(there, a_link_in_a_parts_place_is_not_followed);
     tcase_add_test(there, what_is_no_part_is_not_built_on);
+    tcase_add_test(there, a_journal_that_lies_of_parts_is_not_built_on);
     tcase_add_test(there, a_lock_is_a_file_of_the_folder);
     tcase_add_test(there, what_cannot_be_looked_at_is_not_taken_for_absent);
     suite_add_tcase(suite, there);
