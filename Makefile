@@ -551,12 +551,12 @@ JOBS  ?= 2
 GATES  = check-examples check-cuda-examples check-probes check-format check-layers check-plugin \
          check-abi check-host check-symbols check-headers
 LANES := cuda ops steps plugin
-CHECKS = $(LANES:%=check-suite-%) check-faults check-suites $(if $(SAN),,$(GATES)) check-damage
+CHECKS = $(LANES:%=check-suite-%) check-faults check-suites $(if $(SAN),,$(GATES)) check-fuzz
 RUN    = +$(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 check:
 	$(RUN) $(if $(SAN),,all $(BUILD)/test/programs/check $(BUILD)/test/probes-host) $(BUILD)/test/check \
-	    $(BUILD)/test/fuzz_checkpoint
+	    $(BUILD)/test/fuzz/replay
 	$(if $(SAN),,+$(Q)$(MAKE) --no-print-directory check-install)
 	$(RUN) --output-sync $(CHECKS)
 
@@ -567,11 +567,8 @@ check-suite-%: $(BUILD)/test/check
 check-suites: $(BUILD)/test/check
 	$(Q)$(SANENV) $< --without $(LANES)
 
-check-damage: $(BUILD)/test/fuzz_checkpoint
-	$(Q)$< 20000
-
 check-long: check check-reproducible $(if $(NVCC),$(BUILD)/test/probes)
-	$(Q)$(BUILD)/test/fuzz_checkpoint 2000000
+	$(Q)$(BUILD)/test/fuzz/replay --mutations 2000000 test/fuzz/corpus checkpoint
 	$(Q)AN_LONG=1 CK_RUN_SUITE=checkpoint $(BUILD)/test/check
 	$(Q)sh test/kills.sh $(BUILD)
 	$(Q)AN_LONG=1 CK_RUN_CASE="full size" $(BUILD)/test/check
@@ -589,10 +586,7 @@ mutate:
 coverage:
 	$(Q)python3 test/mutate/mutate.py --coverage
 
-$(BUILD)/test/fuzz_checkpoint: $(BUILD)/test/fuzz/fuzz_checkpoint.o $(BUILD)/test/fuzz/fuzz_main.o \
-                               $(OBJ) $(BUILD)/cpu/private_blas.o
-	$(Q)$(CC) $(LINKC) $(LDFLAGS) $(filter %.o,$(filter-out %private_blas.o,$^)) $(PRIVATE) \
-	    $(TESTBLAS) -lm -pthread -o $@
+include test/fuzz/fuzz.mk
 
 demo: all
 	$(Q)sh examples/demo.sh $(BUILD)
@@ -614,4 +608,4 @@ clean:
 FORCE:
 .PHONY: FORCE all check-format check-lint deps install uninstall demo bench bench-peers clean check check-long check-headers \
         check-symbols check-host check-abi check-install check-examples check-reproducible check-plugin \
-        check-cuda-examples check-faults check-layers check-probes check-suites check-damage store-abi card-bundle card-report store-card-report mutate coverage
+        check-cuda-examples check-faults check-layers check-probes check-suites store-abi card-bundle card-report store-card-report mutate coverage

@@ -1,0 +1,11 @@
+/* targets.h - the targets, each a file of that name. No guard: it is a list. */
+TARGET(json)
+TARGET(header)
+TARGET(text)
+TARGET(image)
+TARGET(environment)
+TARGET(pack)
+TARGET(writer)
+TARGET(loader)
+TARGET(configs)
+TARGET(checkpoint)
