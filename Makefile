@@ -12,6 +12,8 @@
 #   make mutate        do the tests notice? MUTATE=200 mistakes, planted one at a time, in
 #                      FILES='lib/*.c' (all); SEED=1 chooses which
 #   make coverage      lines and branches that the tests reach, file by file
+#   make fuzz          libFuzzer on all that is read, SECONDS=600 in all, TARGETS='json checkpoint'; with clang:
+#                      test/fuzz/README.md, also for fuzz-merge and fuzz-coverage
 #   make card-bundle   one archive with all that a machine with a card must be given
 #   make card-report   what the kernels of a BF16 step cost by their machine code; needs nvcc, PYTHON and
 #                      CUOBJDUMP, CUDA's or that of PyPI's triton; make store-card-report
