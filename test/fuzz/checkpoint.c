@@ -7,6 +7,7 @@
  * may be left out, so that inputs are small.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@ typedef struct loading {
     an_context *ctx;
     fuzz_input file;
     int by_path;
-    size_t piece; /* of a reader */
+    size_t piece, fails; /* of a reader */
+    int is_saved;        /* what was loaded, under a path, too */
     FUZZ_ROOM(an_load_config) config;
     uint32_t may; /* statuses */
 } loading;
@@ -58,6 +60,9 @@ static void choose(loading *l, fuzz_input *in)
     l->by_path = bits & 1;
     l->piece = fuzz_below(in, 80);
     if (bits & 6) l->piece = 0;
+    l->is_saved = fuzz_below(in, 4) == 1;
+    l->fails = (size_t)64 * fuzz_below(in, 256);
+    if (l->fails > 0) l->may |= FUZZ_MAY(IO);
     an_load_config_init(&l->config.object, sizeof l->config.object);
     l->config.object.copy = bits >> 3 & 1;
     l->config.object.precision = (an_precision)(bits >> 4 & 3);
@@ -73,7 +78,7 @@ static void choose(loading *l, fuzz_input *in)
 
 static an_status load_model(an_model **out, const loading *l, const char *path)
 {
-    fuzz_reader reader = {l->file, l->piece};
+    fuzz_reader reader = {l->file, l->piece, l->fails};
 
     return l->by_path
                ? FUZZ_CALL(an_model_load(out, l->ctx, path, &l->config.object), l->may)
@@ -84,9 +89,9 @@ static an_status load_model(an_model **out, const loading *l, const char *path)
 
 static an_trainer *load_trainer(an_model *model, const loading *l, const char *path)
 {
-    const uint32_t may =
-        FUZZ_MAY(FORMAT) | FUZZ_MAY(VERSION) | FUZZ_MAY(MEMORY) | FUZZ_MAY(STATE);
-    fuzz_reader reader = {l->file, l->piece};
+    const uint32_t may = FUZZ_MAY(FORMAT) | FUZZ_MAY(VERSION) | FUZZ_MAY(MEMORY) |
+                         FUZZ_MAY(STATE) | (l->fails > 0 ? FUZZ_MAY(IO) : 0);
+    fuzz_reader reader = {l->file, l->piece, l->fails};
     an_trainer *trainer = NULL;
     an_status status;
 
@@ -126,20 +131,43 @@ static int is_finite(const an_model *model)
     return good;
 }
 
+/* Under a path there are the same bytes as a writer is given. */
+static void save_too(const an_model *model, const an_trainer *trainer,
+                     const fuzz_sink *written)
+{
+    const char *path = fuzz_path("saved");
+    uint8_t *bytes = malloc(written->size + 1);
+    FILE *file;
+
+    if (FUZZ_CALL(trainer != NULL ? an_trainer_save(trainer, path)
+                                  : an_model_save(model, path),
+                  FUZZ_MAY(MEMORY)) == AN_OK) {
+        file = fopen(path, "rb");
+        FUZZ_EXPECT(file != NULL && bytes != NULL &&
+                        fread(bytes, 1, written->size + 1, file) == written->size &&
+                        memcmp(bytes, written->data, written->size) == 0,
+                    "saved it is another file");
+        fclose(file);
+    }
+    free(bytes);
+}
+
 /* What was loaded can be written, loaded again, and written once more to the same
  * bytes. */
-static void write_again(an_context *ctx, const an_model *model, const an_trainer *trainer)
+static void write_again(const loading *l, const an_model *model,
+                        const an_trainer *trainer)
 {
     fuzz_sink once = {NULL, 0}, twice = {NULL, 0};
     an_model *model2 = NULL;
     an_trainer *trainer2 = NULL;
     an_status status = write_both(model, trainer, &once);
-    fuzz_reader reader = {{once.data, once.size}, 0};
+    fuzz_reader reader = {{once.data, once.size}, 0, 0};
     uint32_t may = FUZZ_MAY(MEMORY);
 
     if (!is_finite(model)) may |= FUZZ_MAY(FORMAT);
+    if (status == AN_OK && l->is_saved) save_too(model, trainer, &once);
     if (status == AN_OK)
-        status = FUZZ_CALL(an_model_read(&model2, ctx, fuzz_read, &reader, NULL), may);
+        status = FUZZ_CALL(an_model_read(&model2, l->ctx, fuzz_read, &reader, NULL), may);
     reader.in.data = once.data;
     reader.in.left = once.size;
     if (status == AN_OK && trainer != NULL)
@@ -195,7 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_model_examine(model);
         trainer = load_trainer(model, &l, path);
         if (trainer != NULL) examine_trainer(trainer);
-        write_again(ctx, model, trainer);
+        write_again(&l, model, trainer);
         fuzz_model_use(model, trainer);
     } else {
         FUZZ_EXPECT(model == NULL, "what is refused is a model");

@@ -156,7 +156,7 @@ static void try_preprocessing(fuzz_input *in)
     FUZZ_ROOM(an_preprocessing) p;
     an_model *model = fuzz_model(ctx);
     fuzz_sink sink = {NULL, 0};
-    fuzz_reader reader = {{NULL, 0}, 0};
+    fuzz_reader reader = {{NULL, 0}, 0, 0};
     an_model *again = NULL;
 
     an_preprocessing_init(&p.object, sizeof p.object);
@@ -178,7 +178,7 @@ static void try_preprocessing(fuzz_input *in)
 static void try_load(fuzz_input *in)
 {
     FUZZ_ROOM(an_load_config) c;
-    fuzz_reader reader = {{saved.data, saved.size}, 0};
+    fuzz_reader reader = {{saved.data, saved.size}, 0, 0};
     an_model *model = NULL;
 
     an_load_config_init(&c.object, sizeof c.object);
@@ -233,6 +233,33 @@ static void try_recipe(fuzz_input *in)
               FUZZ_MAY(ARGUMENT) | FUZZ_MAY(VERSION));
 }
 
+/* Rows of any numbers: a score between none and all, or a refusal that adds nothing. */
+static void try_score(fuzz_input *in)
+{
+    FUZZ_ROOM(an_evaluation) e;
+    float rows[4 * 4];
+    int32_t labels[4];
+    an_evaluation before;
+    an_status status;
+    uint32_t classes = fuzz_below(in, 5), count = fuzz_below(in, 5), i;
+
+    an_evaluation_init(&e.object, sizeof e.object);
+    for (i = 0; i < 4; i++) labels[i] = (int32_t)fuzz_below(in, 5);
+    for (i = 0; i < 16; i++) rows[i] = (float)fuzz_below(in, 256) / 255;
+    if (fuzz_below(in, 4) == 0) {
+        uint32_t bits = (uint32_t)fuzz_take(in, 4);
+
+        memcpy(&rows[fuzz_below(in, 16)], &bits, sizeof bits);
+        fuzz_fields(in, &e, sizeof e.object, sizeof e);
+    }
+    before = e.object;
+    status = FUZZ_CALL(an_score(rows, classes, labels, count, &e.object),
+                       FUZZ_MAY(ARGUMENT) | FUZZ_MAY(VERSION));
+    FUZZ_EXPECT(status == AN_OK ? e.object.count == before.count + count
+                                : memcmp(&e.object, &before, sizeof before) == 0,
+                "a score of other rows");
+}
+
 /* --- structs that are filled ------------------------------------------------------- */
 
 /* Of any size: nothing behind that is written to, and little where it is refused. */
@@ -279,8 +306,8 @@ static void start(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const tries[])(fuzz_input *) = {
-        try_context, try_model,  try_trainer, try_preprocessing,
-        try_load,    try_writer, try_recipe,  try_infos};
+        try_context, try_model,  try_trainer, try_preprocessing, try_load,
+        try_writer,  try_recipe, try_infos,   try_score};
     fuzz_input in = {data, size};
     size_t before;
 

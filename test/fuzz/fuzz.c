@@ -226,8 +226,10 @@ ptrdiff_t fuzz_read(void *to, size_t bytes, void *user)
 {
     fuzz_reader *reader = user;
     size_t piece = reader->piece > 0 && reader->piece < bytes ? reader->piece : bytes;
-    fuzz_input got = fuzz_split(&reader->in, piece);
+    fuzz_input got;
 
+    if (reader->fails > 0 && reader->in.left <= reader->fails) return -1;
+    got = fuzz_split(&reader->in, piece);
     if (got.left > 0) memcpy(to, got.data, got.left);
     return (ptrdiff_t)got.left;
 }

@@ -75,10 +75,11 @@ an_context *fuzz_context(fuzz_memory *memory);
 
 /* --- files and callbacks ----------------------------------------------------------- */
 
-/* A reader gives at most `piece` bytes at once; 0: all that are wanted. */
+/* A reader gives at most `piece` bytes at once; 0: all that are wanted. It fails where
+ * `fails` bytes are left; 0: never. */
 typedef struct fuzz_reader {
     fuzz_input in;
-    size_t piece;
+    size_t piece, fails;
 } fuzz_reader;
 
 ptrdiff_t fuzz_read(void *to, size_t bytes, void *user);

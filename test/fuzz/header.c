@@ -131,7 +131,7 @@ static void try_file(const uint8_t *data, size_t size, fuzz_memory *memory)
 /* A reader that gives a few bytes at a time gives them all, and then no more. */
 static void try_reader(const uint8_t *data, size_t size)
 {
-    fuzz_reader reader = {{data, size}, size > 0 ? 1 + data[0] % 7u : 0};
+    fuzz_reader reader = {{data, size}, size > 0 ? 1 + data[0] % 7u : 0, 0};
     char *to = malloc(size + 1);
 
     if (to == NULL) return;
@@ -140,6 +140,11 @@ static void try_reader(const uint8_t *data, size_t size)
     FUZZ_EXPECT(FUZZ_CALL(an__read_all(fuzz_read, &reader, to, 1), FUZZ_MAY(FORMAT)) !=
                     AN_OK,
                 "a byte behind the end was read");
+    reader.in.data = data;
+    reader.in.left = reader.fails = size;
+    FUZZ_EXPECT(size == 0 || FUZZ_CALL(an__read_all(fuzz_read, &reader, to, size),
+                                       FUZZ_MAY(IO)) != AN_OK,
+                "a reader's failure was not noticed");
     free(to);
 }
 

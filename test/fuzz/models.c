@@ -118,6 +118,42 @@ static void infer(an_model *model, const an_model_info *info, const an_image *im
     free(p);
 }
 
+static void evaluate(an_model *model, const an_image *image, const float *input)
+{
+    const uint32_t may = FUZZ_MAY(MEMORY) | FUZZ_MAY(DIVERGED);
+    const int32_t label = 1;
+    an_evaluation evaluation;
+
+    an_evaluation_init(&evaluation, sizeof evaluation);
+    FUZZ_CALL(an_evaluate(model, input, &label, 1, &evaluation), may);
+    FUZZ_CALL(an_evaluate_images(model, image, &label, 1, &evaluation), may);
+    FUZZ_EXPECT(evaluation.count <= 2 && evaluation.top1 <= evaluation.top5 &&
+                    evaluation.top5 <= (double)evaluation.count && evaluation.loss >= 0,
+                "%g of %llu are right", evaluation.top1,
+                (unsigned long long)evaluation.count);
+}
+
+/* The first layer's numbers are as many as it says. */
+static void infer_layer(an_model *model, const an_image *image, const float *input)
+{
+    const uint32_t may = FUZZ_MAY(MEMORY);
+    an_layer_info layer;
+    size_t count;
+    float *out;
+
+    an_layer_info_init(&layer, sizeof layer);
+    FUZZ_CALL(an_layer_describe(model, 0, &layer), 0);
+    FUZZ_CALL(an_activation_count(model, layer.name, AN_POINT_OUTPUT, &count, NULL), 0);
+    out = malloc(count * sizeof *out);
+    if (out == NULL) return;
+    FUZZ_CALL(an_infer_layer(model, input, 1, layer.name, AN_POINT_OUTPUT, out, count),
+              may);
+    FUZZ_CALL(
+        an_infer_layer_images(model, image, 1, layer.name, AN_POINT_LINEAR, out, count),
+        may | FUZZ_MAY(ARGUMENT)); /* before pooling there are more */
+    free(out);
+}
+
 static void train(an_trainer *trainer, const an_image *image, const float *input)
 {
     const uint32_t may = FUZZ_MAY(MEMORY) | FUZZ_MAY(DIVERGED);
@@ -151,6 +187,8 @@ void fuzz_model_use(an_model *model, an_trainer *trainer)
     input = calloc(count, sizeof *input);
     if (input == NULL) return;
     infer(model, &info, &image, input);
+    evaluate(model, &image, input);
+    infer_layer(model, &image, input);
     if (trainer != NULL) train(trainer, &image, input);
     free(input);
 }

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "mutate.h"
 
@@ -73,7 +75,7 @@ static void read_pictures(const an_pack *pack, const an_pack_info *info)
 static void save_and_load(an_context *ctx, an_model *model)
 {
     fuzz_sink sink = {NULL, 0};
-    fuzz_reader reader = {{NULL, 0}, 0};
+    fuzz_reader reader = {{NULL, 0}, 0, 0};
     an_model *again = NULL;
 
     FUZZ_CALL(an_model_write(model, fuzz_write, &sink), 0);
@@ -108,6 +110,17 @@ static void load_batches(an_pack *pack, an_model *model, uint32_t choices)
     an_loader_destroy(loader);
 }
 
+static void train_once(an_model *model)
+{
+    const float input[FUZZ_PIXELS] = {1};
+    const int32_t label = 0;
+    an_trainer *trainer;
+
+    FUZZ_CALL(an_trainer_create(&trainer, model, NULL), 0);
+    FUZZ_CALL(an_train_step(trainer, input, &label, 1, NULL), 0);
+    an_trainer_destroy(trainer);
+}
+
 static void prepare_model(an_context *ctx, an_pack *pack, const an_pack_info *info,
                           uint32_t choices)
 {
@@ -115,6 +128,10 @@ static void prepare_model(an_context *ctx, an_pack *pack, const an_pack_info *in
     an_model *model = fuzz_model(ctx);
 
     if (info->side < FUZZ_SIDE) may |= FUZZ_MAY(ARGUMENT);
+    if (choices & 256) {
+        may |= FUZZ_MAY(STATE);
+        train_once(model);
+    }
     if (FUZZ_CALL(an_pack_prepare_model(pack, model, choices & 1, choices >> 1 & 1),
                   may) == AN_OK) {
         fuzz_model_examine(model);
@@ -122,6 +139,37 @@ static void prepare_model(an_context *ctx, an_pack *pack, const an_pack_info *in
         if (choices & 8) load_batches(pack, model, choices >> 4);
     }
     an_model_destroy(model);
+}
+
+/* Of a folder that has no index, what is there instead. */
+static const char *other_folder(uint32_t way, fuzz_input index)
+{
+    (void)unlink(fuzz_path(AN_PACK_INDEX));
+    switch (way) {
+    case 0: fuzz_put(AN_PACK_JOURNAL, index.data, index.left); break;
+    case 1:
+        (void)mkdir(fuzz_path("train"), 0777);
+        fuzz_put("train/" AN_PACK_INDEX, index.data, index.left);
+        break;
+    case 2: return fuzz_path("nowhere");
+    case 3: return fuzz_path("part-0000.bin");
+    default: break;
+    }
+    return fuzz_folder();
+}
+
+static void try_folder(an_context *ctx, uint32_t way, fuzz_input index)
+{
+    an_pack *pack = NULL;
+
+    FUZZ_EXPECT(
+        FUZZ_CALL(an_pack_open(&pack, ctx, other_folder(way, index), fuzz_decode, NULL),
+                  FUZZ_MAY(IO) | FUZZ_MAY(STATE)) != AN_OK &&
+            pack == NULL,
+        "there is a pack where there is no index");
+    (void)unlink(fuzz_path(AN_PACK_JOURNAL));
+    (void)unlink(fuzz_path("train/" AN_PACK_INDEX));
+    (void)rmdir(fuzz_path("train"));
 }
 
 static void try_pack(an_context *ctx, uint32_t choices)
@@ -160,7 +208,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     part = fuzz_split(&in, (size_t)fuzz_take(&in, 4));
     fuzz_put("part-0000.bin", part.data, part.left);
     fuzz_put(AN_PACK_INDEX, in.data, in.left);
-    try_pack(ctx, choices);
+    if (choices >> 13 == 7)
+        try_folder(ctx, choices & 7, in);
+    else
+        try_pack(ctx, choices);
     FUZZ_EXPECT(memory.blocks == before, "%zu blocks are held", memory.blocks - before);
     return 0;
 }

@@ -260,7 +260,7 @@ static void make_packs(an_context *ctx)
         FUZZ_CALL(an_pack_writer_create(&writer, ctx, fuzz_folder(), &config), 0);
         FUZZ_CALL(an_pack_writer_set_class_name(writer, 1, "one"), 0);
         for (k = 0; k < 4; k++) {
-            memset(pixels, (int)(40 * k + i), sizeof pixels);
+            memset(pixels, i > 5 && k == 3 ? 0xff : (int)(40 * k + i), sizeof pixels);
             FUZZ_CALL(an_pack_writer_add(writer, pixels, pixels, 3 + k, (int32_t)k % 3),
                       0);
         }
@@ -273,9 +273,12 @@ static void make_packs(an_context *ctx)
                       4, AN_PACK_JOURNAL);
         FUZZ_CALL(an_pack_writer_finish(writer), 0);
         an_pack_writer_destroy(writer);
-        for (k = 0; k < 4; k++)
+        for (k = 0; k < 5; k++) { /* prepare a model, save it, load batches; no index */
             save_pack("pack", (k == 0) | 2 | k << 2 | 3u << 4 | 0x2c0 * k, 2,
                       AN_PACK_INDEX);
+            save_pack("pack", 2 | 8 << 2 | (k & 1) << 10 | k << 6, 2, AN_PACK_INDEX);
+            if (i == 0) save_pack("pack", 7u << 13 | k, 2, AN_PACK_INDEX);
+        }
     }
 }
 

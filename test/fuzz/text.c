@@ -91,6 +91,7 @@ static void try_lookups(const char *text)
     FUZZ_CALL(an_recipe_find(text, &index), may);
     FUZZ_CALL(an_recipe_apply(text, 3, NULL, NULL, NULL), may);
     FUZZ_CALL(an_parameter_find(model, text, &index), may);
+    FUZZ_EXPECT(an_status_string((an_status)text[0])[0] != '\0', "a status has no name");
     for (index = 1; index <= AN_POINT_LAST; index++)
         FUZZ_CALL(an_activation_count(model, text, (an_point)index, &count, shape), may);
     FUZZ_CALL(an_trainer_get_layer_rates(trainer, text, &rate, &bias_rate), may);
