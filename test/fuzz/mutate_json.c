@@ -148,6 +148,13 @@ static size_t change_string(char *text, size_t size, size_t max, token place,
     size_t length = place.end - place.begin - 2;
 
     if (place.end - place.begin < 3 || length > sizeof inner / 2) return size;
+    if (fuzz_roll(dice, 16) == 0) { /* longer than names may be */
+        length = 200 + fuzz_roll(dice, 400);
+        memset(inner, text[place.begin + 1], length);
+        place.begin++;
+        place.end--;
+        return splice(text, size, max, place, inner, length);
+    }
     if (fuzz_roll(dice, 3) > 0) {
         text[place.begin + 1 + fuzz_roll(dice, (uint32_t)length)] =
             "0123456789abcdefgvF"[fuzz_roll(dice, 19)];

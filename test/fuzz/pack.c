@@ -110,7 +110,9 @@ static void load_batches(an_pack *pack, an_model *model, uint32_t choices)
     an_loader_destroy(loader);
 }
 
-static void train_once(an_model *model)
+/* A step, after which the model's input cannot be another one as long as there is the
+ * trainer. */
+static an_trainer *train_once(an_model *model)
 {
     const float input[FUZZ_PIXELS] = {1};
     const int32_t label = 0;
@@ -118,7 +120,7 @@ static void train_once(an_model *model)
 
     FUZZ_CALL(an_trainer_create(&trainer, model, NULL), 0);
     FUZZ_CALL(an_train_step(trainer, input, &label, 1, NULL), 0);
-    an_trainer_destroy(trainer);
+    return trainer;
 }
 
 static void prepare_model(an_context *ctx, an_pack *pack, const an_pack_info *info,
@@ -126,11 +128,12 @@ static void prepare_model(an_context *ctx, an_pack *pack, const an_pack_info *in
 {
     uint32_t may = FUZZ_MAY(MEMORY);
     an_model *model = fuzz_model(ctx);
+    an_trainer *trainer = NULL;
 
     if (info->side < FUZZ_SIDE) may |= FUZZ_MAY(ARGUMENT);
     if (choices & 256) {
         may |= FUZZ_MAY(STATE);
-        train_once(model);
+        trainer = train_once(model);
     }
     if (FUZZ_CALL(an_pack_prepare_model(pack, model, choices & 1, choices >> 1 & 1),
                   may) == AN_OK) {
@@ -138,6 +141,7 @@ static void prepare_model(an_context *ctx, an_pack *pack, const an_pack_info *in
         if (choices & 4) save_and_load(ctx, model);
         if (choices & 8) load_batches(pack, model, choices >> 4);
     }
+    an_trainer_destroy(trainer);
     an_model_destroy(model);
 }
 

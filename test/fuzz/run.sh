@@ -34,6 +34,7 @@ fuzz() {
         found=$build/corpus/$target left=$build/artifacts/$target
         mkdir -p "$found" "$left" "$corpus/$target"
         echo "  fuzz: $target, $share seconds"
+        # shellcheck disable=SC2046
         "$build/test/fuzz/fuzz-$target" -max_total_time="$share" -timeout=20 -rss_limit_mb=2048 \
             -artifact_prefix="$left/" -print_final_stats=1 $(dictionary "$target") \
             "$found" "$corpus/$target" >"$left/log" 2>&1 || failed="$failed $target"
@@ -61,7 +62,7 @@ merge() {
         "$build/test/fuzz/fuzz-$target" -set_cover_merge=1 -use_counters=0 "$new" "$corpus/$target" "$build/corpus/$target" \
             >"$build/merged/$target.log" 2>&1 || { tail -5 "$build/merged/$target.log" >&2; exit 1; }
         rm -rf "${corpus:?}/$target" && mv "$new" "$corpus/$target"
-        echo "  fuzz: $target, $(ls "$corpus/$target" | wc -l) inputs," \
+        echo "  fuzz: $target, $(find "$corpus/$target" -type f | wc -l) inputs," \
             "$(cat "$corpus/$target"/* | wc -c) bytes"
     done
 }
