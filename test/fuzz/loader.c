@@ -216,6 +216,12 @@ static void try_batches(an_model *model, const an_source *source, an_loader_conf
     FUZZ_EXPECT(FUZZ_CALL(an_loader_seek(loader, 0, info.steps), FUZZ_MAY(ARGUMENT)) !=
                     AN_OK,
                 "a step behind the epoch's last");
+    FUZZ_CALL(an_loader_seek(loader, (uint32_t)~config.seed, info.steps - 1), 0);
+    see(loader, &other[0]);
+    FUZZ_EXPECT(other[0].status != AN_OK ||
+                    (other[0].epoch == (uint32_t)~config.seed && other[0].last == 1),
+                "a seek leads elsewhere");
+    free(other[0].images);
     config.size = sizeof config; /* it may have been a newer one's */
     config.workers = config.workers == 1 ? 2 : 1;
     config.prefetch = 1;

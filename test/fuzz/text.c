@@ -9,7 +9,7 @@
 
 enum { LONGEST = 1024 };
 
-static an_model *model;
+static an_model *model, *other;
 static an_trainer *trainer;
 static an_pack_writer *writer;
 
@@ -97,6 +97,8 @@ static void try_lookups(const char *text)
     FUZZ_CALL(an_trainer_get_layer_rates(trainer, text, &rate, &bias_rate), may);
     FUZZ_CALL(an_trainer_set_layer_rates(trainer, text, 0.5f, -1), may);
     FUZZ_CALL(an_recipe_schedule(text, trainer, 0, 0), may);
+    if (FUZZ_CALL(an_model_transfer(other, model, text, &index), may) == AN_OK)
+        FUZZ_EXPECT(index == 6, "%u tensors of all but one layer", index);
 }
 
 static void start(an_context *ctx)
@@ -105,6 +107,7 @@ static void start(an_context *ctx)
 
     fuzz_folder_empty();
     model = fuzz_model(ctx);
+    other = fuzz_model(ctx);
     FUZZ_CALL(an_trainer_create(&trainer, model, NULL), 0);
     an_pack_writer_config_init(&config, sizeof config);
     config.side = FUZZ_SIDE;
