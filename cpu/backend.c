@@ -217,10 +217,17 @@ static void flushed_item(uint32_t item, uint32_t worker, void *arg)
 
 void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *arg)
 {
-    const an_host *host = q->device->host;
     an_job job = {body, arg};
 
-    host->parallel(items, flushed_item, &job, host->user);
+    an__cpu_parallel_gradual(q, items, flushed_item, &job);
+}
+
+void an__cpu_parallel_gradual(const an_queue *q, uint32_t items, an_body_fn body,
+                              void *arg)
+{
+    const an_host *host = q->device->host;
+
+    host->parallel(items, body, arg, host->user);
 }
 
 float *an__cpu_scratch(const an_queue *q, uint32_t worker)

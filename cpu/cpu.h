@@ -32,8 +32,12 @@ static inline float *an__cpu_floats(an_operand operand)
     return an__cpu_address(operand);
 }
 
-/* Runs body for each item on the host's threads. */
+/* Runs body for each item on the host's threads, with denormals as zeros; and with
+ * denormals as they are, for probabilities, which are to be told from each other however
+ * small they are. */
 void an__cpu_parallel(const an_queue *q, uint32_t items, an_body_fn body, void *arg);
+void an__cpu_parallel_gradual(const an_queue *q, uint32_t items, an_body_fn body,
+                              void *arg);
 /* A worker's equal share of the queue's scratch. */
 float *an__cpu_scratch(const an_queue *q, uint32_t worker);
 

@@ -56,7 +56,7 @@ an_status an__cpu_softmax(an_queue *q, uint32_t classes, uint32_t batch, an_oper
     an_softmax_work s = {classes, batch, an__cpu_floats(x), NULL, NULL, an__cpu_floats(x),
                          NULL,    NULL};
 
-    an__cpu_parallel(q, batch, softmax_item, &s);
+    an__cpu_parallel_gradual(q, batch, softmax_item, &s);
     return AN_OK;
 }
 
