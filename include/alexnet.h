@@ -71,7 +71,8 @@ extern "C" {
  * A call computes in the default floating-point environment, rounding to the nearest with
  * all traps masked, whatever its thread has, which gets its own back, flags included; so
  * callbacks are called in the default one, too. The CPU's kernels take numbers below
- * 2^-126 for zeros (x86). main() may return while other threads are inside a call.
+ * 2^-126 for zeros (x86), but for probabilities. main() may return while other threads
+ * are inside a call.
  *
  * Threads. A context may be used by many threads at once. A model may serve an_infer*(),
  * an_evaluate*(), an_preprocess() and the functions that only describe it from many
